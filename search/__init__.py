@@ -1,0 +1,1 @@
+"""The search service: plan, propose, stop early, track, confirm and export."""

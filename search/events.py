@@ -1,0 +1,87 @@
+"""What happens in a search, as facts in order: the journal keeps them, everything else is derived from them."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Status = Literal["running", "paused", "completed", "stopped", "diverged", "failed"]
+"""`paused`: waits at a rung for its promotion. `stopped`: early-stopped at a rung, or never promoted from it.
+`completed`: trained to the full budget (or ended by its own patience)."""
+
+FINAL: frozenset[str] = frozenset({"completed", "stopped", "diverged", "failed"})
+
+
+@dataclass(frozen=True)
+class Proposed:
+    """A trial exists from here on; it has not started yet."""
+
+    trial: int  # unique number within the search, from 0
+    values: Mapping[str, Any]  # dotted knob path -> value; active knobs only
+    seed: int
+    kind: Literal["search", "confirm"]
+    origin: str  # "baseline", "tpe", "random", "grid", or "trial 7" for a confirmation run
+    at: float  # unix seconds, here and below
+
+
+@dataclass(frozen=True)
+class Started:
+    """The trial got a worker: at first, after each promotion, after each failure."""
+
+    trial: int
+    host: str
+    pid: int
+    gpu: str  # device name, empty on CPU
+    at: float
+
+
+@dataclass(frozen=True)
+class Reported:
+    """One evaluation: `metrics` holds the objective under `objective` and the model's own metrics and knob values."""
+
+    trial: int
+    step: int  # in the model's unit
+    metrics: Mapping[str, float]  # finite numbers only
+    seconds: float  # training and evaluation since the previous report
+    at: float
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A checkpoint of the trial at `step` is complete on storage."""
+
+    trial: int
+    step: int
+    checkpoint: str
+    at: float
+
+
+@dataclass(frozen=True)
+class Paused:
+    """The trial gave its worker back at the rung `step` and waits for its promotion."""
+
+    trial: int
+    step: int
+    at: float
+
+
+@dataclass(frozen=True)
+class Retried:
+    """The trial failed and starts again from its last checkpoint."""
+
+    trial: int
+    reason: str
+    at: float
+
+
+@dataclass(frozen=True)
+class Ended:
+    """The trial is over, for good."""
+
+    trial: int
+    status: Status  # one of FINAL
+    reason: str
+    at: float
+
+
+Event = Proposed | Started | Reported | Saved | Paused | Retried | Ended
+Listener = Callable[[Event], None]

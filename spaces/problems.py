@@ -1,0 +1,43 @@
+"""Bad input, reported together: every problem with its place, its value and what to do about it."""
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing wrong with the input: `where` (file and dotted key path) and `what` (value, bound, remedy)."""
+
+    where: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.what}" if self.where else self.what
+
+
+class BadInput(Exception):
+    """The user's input can't be used. Carries every problem found, not just the first."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(problems)
+        assert self.problems, "BadInput needs at least one problem"
+        super().__init__("\n".join(map(str, self.problems)))
+
+    @classmethod
+    def of(cls, where: str, what: str) -> "BadInput":
+        """Bad input with a single problem."""
+        return cls([Problem(where, what)])
+
+    def __reduce__(self) -> tuple[type["BadInput"], tuple[tuple[Problem, ...]]]:
+        return BadInput, (self.problems,)  # survives the trip from a worker process
+
+
+def nearest(key: str, keys: Iterable[str]) -> str:
+    """A hint for an unknown key: `; did you mean 'lr'?` plus, without a close match, the valid keys."""
+    known = sorted(keys)
+    close = difflib.get_close_matches(key, known, n=1, cutoff=0.6)
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    shown = ", ".join(known[:12]) + (", …" if len(known) > 12 else "")
+    return f"; valid keys: {shown}" if known else ""

@@ -1,0 +1,127 @@
+"""The protocol that a model fulfils: what the search, the trainer and the bridge to Ray need from it.
+
+A model's clock counts in its own unit (epochs for early_inference, batches for diphone_rnn); `step` means that
+unit everywhere: in schedules, rungs, budgets and logged metrics.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol, TypeVar
+
+from spaces.schema import NativeSection, Section
+
+Native = Mapping[str, Any]
+"""A native config as its file holds it: nested mappings and JSON-like values."""
+
+Metrics = Mapping[str, float]
+
+# The keys of a report from a trial, beside the model's own metrics. Defined here once.
+STEP = "step"
+OBJECTIVE = "objective"  # the model's objective, in its own sign; the worst value for a diverged trial
+DIVERGED = "diverged"  # only present, with the reason as text, in the last report of a diverged trial
+ENDED = "ended"  # only present, with the reason as text, when the run's own early stopping has fired
+SECONDS = "train_seconds"  # wall seconds of training and evaluation since the previous report
+
+
+@dataclass(frozen=True)
+class Objective:
+    """The number that trials are compared by; no searched knob may enter its computation."""
+
+    metric: str
+    mode: Literal["min", "max"]
+    worst: float
+    """The finite score of a diverged trial: what a trivial predictor reaches."""
+    unit: str
+    """What the number means, for people: `prior sd`, `PER`."""
+
+
+class Diverged(Exception):
+    """Training met a non-finite quantity; the trial ends with the objective's worst value."""
+
+    def __init__(self, quantity: str, step: int, value: float) -> None:
+        self.quantity, self.step, self.value = quantity, step, value
+        super().__init__(f"{quantity} is {value} at step {step}")
+
+    def __reduce__(self) -> tuple[type["Diverged"], tuple[str, int, float]]:
+        return Diverged, (self.quantity, self.step, self.value)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Data on this machine, checked and ready: where it lies and the digest of what it holds."""
+
+    path: Path
+    digest: str
+    """Content hash: equal digests train identically."""
+    summary: str
+    """One line for people: `3200 training and 800 validation curves of 30 s`."""
+
+
+class Run(Protocol):
+    """One training in progress, bit-reproducible on CPU from (config, data, seed) through any pause and restore."""
+
+    @property
+    def step(self) -> int:
+        """Units trained so far."""
+
+    @property
+    def ended(self) -> str | None:
+        """Why the run has ended itself before its budget (its own early stopping), else None."""
+
+    def train(self, until: int) -> Metrics:
+        """Train to step `until`; return means over the interval (losses, gradient norm) and the knob values at its
+        last step. Raises Diverged."""
+
+    def evaluate(self) -> Metrics:
+        """Validation metrics of the current weights, the objective among them. Changes nothing but state that the
+        training itself derives from validation (plateau controller, patience), and that once per step."""
+
+    def state(self) -> dict[str, Any]:
+        """Everything needed to go on bit-exactly: tensors, numbers, strings and containers of them."""
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Continue from `state` of a run built from the same config, data and seed."""
+
+    def close(self) -> None:
+        """Release workers and memory."""
+
+
+C = TypeVar("C", bound=NativeSection)
+D = TypeVar("D", bound=Section)
+
+
+class Model(Protocol[C, D]):
+    """One of the models. Importing and calling everything but `build` must not import torch."""
+
+    name: str
+    unit: Literal["epoch", "step"]
+    objective: Objective
+    length_key: str
+    """The native key of a run's length in `unit`; the search sets it to its budget."""
+    unsearchable: Mapping[str, str]
+    """Native keys that no space may hold, each with the reason: evaluation depends on it, the trainer ignores it…"""
+    changeable: frozenset[str]
+    """Knobs whose change in mid-run makes sense (population based training): no shapes, no schedule lengths."""
+
+    def parse(self, native: Native, where: str) -> C:
+        """The typed config; documented defaults fill what `native` omits. Raises BadInput."""
+
+    def parse_data(self, data: Native, config: C, where: str) -> D:
+        """The typed `data:` section of a search. Raises BadInput."""
+
+    def prepare(self, data: D, config: C) -> Prepared:
+        """Check the user's files, or generate (once: cached by content hash). Raises BadInput."""
+
+    def knobs(self, config: C, step: int) -> Metrics:
+        """Values in force while training unit `step` (0-based): a pure function."""
+
+    def settles(self, config: C) -> int:
+        """The first step by which every scheduled knob has left its warmup, freeze or ramp."""
+
+    def build(self, config: C, prepared: Prepared, seed: int) -> Run:
+        """A run at step 0, on the config's device."""
+
+    def write_native(self, source: str | None, name: str, changes: Native, config: C) -> Mapping[str, str]:
+        """The files for `native/` (name → text): the user's own file `source` (called `name`) with only `changes`
+        (dotted key → value) in it, comments and order kept, and the model's other native forms."""
