@@ -43,16 +43,8 @@ class Reported:
     metrics: Mapping[str, float]  # finite numbers only
     seconds: float  # training and evaluation since the previous report
     at: float
-
-
-@dataclass(frozen=True)
-class Saved:
-    """A checkpoint of the trial at `step` is complete on storage."""
-
-    trial: int
-    step: int
-    checkpoint: str
-    at: float
+    outcome: Literal["running", "ended", "diverged"] = "running"
+    """`ended`: its own patience ended it here. `diverged`: scored with the objective's worst value."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +53,24 @@ class Paused:
 
     trial: int
     step: int
+    at: float
+
+
+@dataclass(frozen=True)
+class Promoted:
+    """The trial goes on from the rung `step`, as soon as its worker has taken it up."""
+
+    trial: int
+    step: int
+    at: float
+
+
+@dataclass(frozen=True)
+class Changed:
+    """The trial's knobs change in mid-run (population based training)."""
+
+    trial: int
+    values: Mapping[str, Any]  # all active knobs
     at: float
 
 
@@ -75,7 +85,7 @@ class Retried:
 
 @dataclass(frozen=True)
 class Ended:
-    """The trial is over, for good."""
+    """The trial is over; only a grown budget may promote a stopped one again."""
 
     trial: int
     status: Status  # one of FINAL
@@ -83,5 +93,13 @@ class Ended:
     at: float
 
 
-Event = Proposed | Started | Reported | Saved | Paused | Retried | Ended
+@dataclass(frozen=True)
+class Phase:
+    """The search enters a phase; `search` also whenever a process takes the search up again."""
+
+    name: Literal["search", "confirm", "done"]
+    at: float
+
+
+Event = Proposed | Started | Reported | Paused | Promoted | Changed | Retried | Ended | Phase
 Listener = Callable[[Event], None]

@@ -59,6 +59,21 @@ def loads(text: str, where: str) -> Any:
         raise BadInput.of(where, f"not valid YAML: {error}") from error
 
 
+class _Dumper(yaml.SafeDumper):
+    """Quotes text that either this loader or a YAML 1.1 loader would read as something else."""
+
+
+_Dumper.yaml_implicit_resolvers = {
+    first: [*yaml.SafeDumper.yaml_implicit_resolvers.get(first, []), *_Loader.yaml_implicit_resolvers.get(first, [])]
+    for first in {*yaml.SafeDumper.yaml_implicit_resolvers, *_Loader.yaml_implicit_resolvers}
+}
+
+
+def dumps(content: Any) -> str:
+    """`content` as YAML that `loads` reads back equal, keys in their order."""
+    return yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+
+
 def load(path: Path) -> Any:
     """Parse a YAML file. Raises BadInput for a missing or unreadable file."""
     return loads(read_text(path), str(path))

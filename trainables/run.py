@@ -16,11 +16,13 @@ Native = Mapping[str, Any]
 
 Metrics = Mapping[str, float]
 
-# The keys of a report from a trial, beside the model's own metrics. Defined here once.
+# The keys of a report from a trial. Defined here once.
 STEP = "step"
 OBJECTIVE = "objective"  # the model's objective, in its own sign; the worst value for a diverged trial
+METRICS = "metrics"  # the model's own metrics and knob values, by name
 DIVERGED = "diverged"  # only present, with the reason as text, in the last report of a diverged trial
 ENDED = "ended"  # only present, with the reason as text, when the run's own early stopping has fired
+GPU = "gpu"  # the name of the GPU that trains the trial; absent on CPU
 SECONDS = "train_seconds"  # wall seconds of training and evaluation since the previous report
 
 

@@ -1,0 +1,248 @@
+"""Trials on Ray: what to run next, what came of it. The only place where Ray's loop and our events meet.
+
+Ray hears about a trial when it is to run (`Feed.suggest`) and tells us every result (`Ear`, asked first of all on each
+one, so that the journal has a report before anything is decided about it). Ray's own snapshots are not used: a search
+is taken up again from its journal, and each trial finds its own checkpoint.
+"""
+
+import os
+import shutil
+import socket
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from ray import tune
+from ray.tune import Callback, CheckpointConfig, FailureConfig, RunConfig, Stopper, TuneConfig, Tuner
+from ray.tune.schedulers import TrialScheduler
+from ray.tune.search import Searcher
+
+from search.cluster import Cluster
+from search.events import Changed, Ended, Reported, Retried, Started
+from search.ledger import Ledger
+from trainables.run import DIVERGED, ENDED, GPU, METRICS, OBJECTIVE, SECONDS, STEP
+from trainables.tune import Bridge, Job, discard_checkpoints
+
+
+class Gate(Protocol):
+    """Says when a worker is free, and for whom."""
+
+    def wanted(self) -> int | None:
+        """A known trial that should run now and that Ray doesn't hold."""
+
+    def room(self) -> bool:
+        """Whether a worker is free that no known trial can use."""
+
+    def finished(self) -> bool:
+        """Whether nothing runs, waits or will come."""
+
+
+@dataclass
+class Slots:
+    """The gate for schedulers that promote nothing of their own: so many trials at once, unfinished ones first."""
+
+    workers: int
+    exhausted: Callable[[], bool]
+    unfinished: list[int] = field(default_factory=list)
+    """Trials of an earlier sitting, or proposed already."""
+    busy: set[int] = field(default_factory=set)
+
+    def wanted(self) -> int | None:
+        """The next unfinished trial, if a worker is free."""
+        if len(self.busy) >= self.workers or not self.unfinished:
+            return None
+        return self.unfinished.pop(0)
+
+    def room(self) -> bool:
+        """Whether a worker is free."""
+        return len(self.busy) < self.workers and not self.unfinished
+
+    def finished(self) -> bool:
+        """Whether nothing runs and nothing will come."""
+        return not self.busy and not self.unfinished and self.exhausted()
+
+
+@dataclass
+class Halt:
+    """Why the search should end now, if it should: set by a signal or a spent budget."""
+
+    reason: str | None = None
+    resumable: bool = False
+    """True: trials keep their state and go on in the next sitting. False: the search is over."""
+
+
+class Feed(Searcher):  # type: ignore[misc]  # Ray is untyped: its classes are Any here
+    """Gives Ray the trials that a gate lets through, and hears of their ends."""
+
+    def __init__(
+        self, ledger: Ledger, gate: Gate, propose: Callable[[], int | None], halt: Halt, horizon: int, folder: Path
+    ) -> None:
+        """`propose` makes a new trial known to the ledger and returns its number; None when there is none to make."""
+        super().__init__(metric=OBJECTIVE, mode="min")
+        self._ledger, self._gate, self._propose, self._halt = ledger, gate, propose, halt
+        self._horizon, self._folder = horizon, folder
+        self.numbers: dict[str, int] = {}
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        """The next trial's Ray config; None for "not now"."""
+        if self._halt.reason is not None:
+            return str(Searcher.FINISHED)
+        number = self._gate.wanted()
+        if number is None and self._gate.room():
+            number = self._propose()
+        if number is None:
+            return str(Searcher.FINISHED) if self._gate.finished() else None
+        self.numbers[trial_id] = number
+        if isinstance(self._gate, Slots):
+            self._gate.busy.add(number)
+        trial = self._ledger.records.trials[number]
+        return {"trial": number, "values": trial.values, "seed": trial.proposed.seed}
+
+    def on_trial_complete(self, trial_id: str, result: Mapping[str, Any] | None = None, error: bool = False) -> None:
+        """The trial is over. Errors are heard by `Ear.on_trial_error`, which knows the reason."""
+        number = self.numbers[trial_id]
+        if isinstance(self._gate, Slots):
+            self._gate.busy.discard(number)
+        trial = self._ledger.records.trials[number]
+        if error or trial.over:
+            return
+        if result is None:
+            self._ledger.emit(Ended(number, "stopped", f"not promoted from {trial.rung}", time.time()))
+        elif DIVERGED in result:
+            self._ledger.emit(Ended(number, "diverged", str(result[DIVERGED]), time.time()))
+        elif ENDED in result or result[STEP] >= self._horizon:
+            self._ledger.emit(Ended(number, "completed", str(result.get(ENDED, "")), time.time()))
+        else:
+            self._ledger.emit(Ended(number, "stopped", f"among the worst at {result[STEP]}", time.time()))
+        if trial.status == "diverged" or (trial.status == "stopped" and not trial.rung):
+            discard_checkpoints(self._folder, number)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Ray pickles its setup for a restore that we don't use; the journal holds what counts."""
+        return {}
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: the journal holds it."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing: the journal holds it."""
+
+
+class Ear(Stopper, Callback):  # type: ignore[misc]
+    """Hears every result and failure; ends the experiment when it should end."""
+
+    def __init__(self, ledger: Ledger, numbers: Mapping[str, int], halt: Halt, spent: Callable[[], str | None]) -> None:
+        """`spent` says which budget is used up, if one is."""
+        self._ledger, self._numbers, self._halt, self._spent = ledger, numbers, halt, spent
+        self._took_up: set[str] = set()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing, as for the feed."""
+        return {}
+
+    def __call__(self, trial_id: str, result: Mapping[str, Any]) -> bool:
+        """Keep the report. Ray asks this first of all; the answer is always to let the scheduler decide."""
+        trial = self._ledger.records.trials[self._numbers[trial_id]]
+        now = time.time()
+        if trial_id not in self._took_up:
+            self._took_up.add(trial_id)
+            host = str(result.get("hostname", socket.gethostname()))
+            began = now - float(result[SECONDS])
+            self._ledger.emit(Started(trial.number, host, int(result["pid"]), str(result.get(GPU, "")), began))
+        if result[STEP] > trial.step:  # a retried trial repeats its last report, in case that it was lost
+            metrics = {**result[METRICS], OBJECTIVE: float(result[OBJECTIVE])}
+            outcome = "diverged" if DIVERGED in result else "ended" if ENDED in result else "running"
+            self._ledger.emit(
+                Reported(trial.number, int(result[STEP]), metrics, float(result[SECONDS]), now, outcome)  # type: ignore[arg-type]
+            )
+        return False
+
+    def stop_all(self) -> bool:
+        """Whether the experiment ends now, whatever still runs."""
+        if self._halt.reason is None:
+            self._halt.reason = self._spent()
+        return self._halt.reason is not None
+
+    def on_trial_start(self, iteration: int, trials: Sequence[Any], trial: Any) -> None:  # noqa: ARG002
+        """A worker takes the trial up: its next result says which one."""
+        self._took_up.discard(trial.trial_id)
+        known = self._ledger.records.trials[trial.config["trial"]]
+        if trial.config["values"] != known.values:
+            self._ledger.emit(Changed(known.number, trial.config["values"], time.time()))
+
+    def on_trial_recover(self, iteration: int, trials: Sequence[Any], trial: Any) -> None:  # noqa: ARG002
+        """The trial failed and will be tried again."""
+        self._ledger.emit(Retried(trial.config["trial"], _reason(trial), time.time()))
+
+    def on_trial_error(self, iteration: int, trials: Sequence[Any], trial: Any) -> None:  # noqa: ARG002
+        """The trial failed for good."""
+        self._ledger.emit(Ended(trial.config["trial"], "failed", _reason(trial), time.time()))
+
+
+def _reason(trial: Any) -> str:
+    """The last line of what Ray kept of a trial's error."""
+    text = ""
+    if trial.error_file:
+        text = Path(trial.error_file).read_text(encoding="utf-8", errors="replace")
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1][:500] if lines else "the worker died"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Trials to run on Ray in one go: the search's own, or the confirmation runs."""
+
+    job: Job
+    ledger: Ledger
+    cluster: Cluster
+    gate: Gate
+    scheduler: TrialScheduler
+    propose: Callable[[], int | None]
+    spent: Callable[[], str | None]
+    halt: Halt
+    max_failures: int
+    pending: int
+    """Trials that Ray may hold ready beside the running ones."""
+
+
+def run_stage(stage: Stage) -> None:
+    """Run until the gate is finished, a budget is spent or a halt is called. Events tell what happened."""
+    folder = Path(stage.job.folder)
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(stage.pending)
+    feed = Feed(stage.ledger, stage.gate, stage.propose, stage.halt, stage.job.horizon, folder)
+    ear = Ear(stage.ledger, feed.numbers, stage.halt, stage.spent)
+    shutil.rmtree(folder / "ray", ignore_errors=True)  # of an earlier sitting or stage; nothing in it is needed
+    trainable = tune.with_resources(
+        tune.with_parameters(Bridge, job=stage.job), {"cpu": stage.cluster.cpu, "gpu": stage.cluster.gpu}
+    )
+    tuner = Tuner(
+        trainable,
+        tune_config=TuneConfig(
+            search_alg=feed,
+            scheduler=stage.scheduler,
+            num_samples=-1,
+            reuse_actors=True,
+            trial_name_creator=_name,
+            trial_dirname_creator=_name,
+        ),
+        run_config=RunConfig(
+            name="ray",
+            storage_path=str(folder.resolve()),
+            stop=ear,
+            callbacks=[ear],
+            failure_config=FailureConfig(max_failures=stage.max_failures),
+            checkpoint_config=CheckpointConfig(num_to_keep=1),
+            verbose=0,
+        ),
+    )
+    tuner.fit()
+    if stage.halt.reason is not None and not stage.halt.resumable:
+        for trial in stage.ledger.records.trials.values():
+            if not trial.over and trial.proposed.kind == "search":
+                stage.ledger.emit(Ended(trial.number, "stopped", stage.halt.reason, time.time()))
+
+
+def _name(trial: Any) -> str:
+    return f"t{trial.config['trial']:04d}_{trial.trial_id}"

@@ -1,0 +1,103 @@
+"""A search's folder under `results/`: made for a new search, taken up again by its one owner."""
+
+import json
+import os
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from search.events import Event
+from search.export import write_text
+from search.journal import Journal, read
+from search.ledger import Ledger
+from search.plan import Plan
+from search.records import Records
+from search.resolve import Search
+from spaces import strict_yaml
+from spaces.problems import BadInput
+from spaces.values import show
+from trainables.run import Prepared
+
+JOURNAL = "journal.jsonl"
+
+
+@dataclass(frozen=True)
+class Folder:
+    """An open search: its place, what happened before, and the ledger for what will."""
+
+    path: Path
+    history: tuple[Event, ...]
+    ledger: Ledger
+
+    @property
+    def records(self) -> Records:
+        """What is known of every trial."""
+        return self.ledger.records
+
+    def replay(self, index: int) -> Iterator[Event]:
+        """The journal's events from `index` on, down to its present end."""
+        return islice(read(self.path / JOURNAL)[0], index, None)
+
+
+def check_name(path: Path, resume: bool) -> None:
+    """Raise BadInput for a name that is taken, or with `resume` for one that isn't."""
+    exists = (path / JOURNAL).exists()
+    if exists and not resume:
+        raise BadInput.of(str(path), "a search of this name exists: go on with --resume, or choose another --name")
+    if resume and not exists:
+        raise BadInput.of(str(path), "there is no search to resume; leave --resume out to start it")
+    if path.exists() and not exists and any(path.iterdir()):
+        raise BadInput.of(str(path), "the folder holds something else than a search; choose another --name")
+
+
+@contextmanager
+def opened(path: Path, search: Search, plan: Plan, prepared: Prepared) -> Iterator[Folder]:
+    """Own the folder until the end of the block. Raises BadInput where another process owns it, where what the search
+    is has changed since it began, or where the journal is damaged.
+    """
+    path.mkdir(parents=True, exist_ok=True)
+    with _owned(path):
+        journal = path / JOURNAL
+        history, intact = read(journal) if journal.exists() else ([], 0)
+        identity = {**search.identity(), "data_digest": prepared.digest}
+        if history:
+            _check_same(path / "search.yaml", identity)
+        write_text(path / "search.yaml", search.to_yaml(prepared.digest))
+        write_text(path / "plan.json", json.dumps(plan.as_dict(), indent=2) + "\n")
+        with Journal(journal, intact) as file:
+            yield Folder(path, tuple(history), Ledger(file, Records(history)))
+
+
+@contextmanager
+def _owned(path: Path) -> Iterator[None]:
+    owner = path / ".owner"
+    try:
+        with FileLock(path / ".lock", timeout=0):
+            write_text(owner, f"{socket.gethostname()} pid {os.getpid()}\n")
+            yield
+    except Timeout as error:
+        who = owner.read_text(encoding="utf-8").strip() if owner.exists() else "another process"
+        raise BadInput.of(str(path), f"{who} is running this search; wait for it or stop it") from error
+
+
+def _check_same(path: Path, identity: Mapping[str, Any]) -> None:
+    before = strict_yaml.load(path)
+    now = json.loads(json.dumps(identity))
+    changed = list(_differences({key: before.get(key) for key in now}, now, ""))
+    if changed:
+        what = "this is not the search that the folder holds; use another --name, or undo what changed: "
+        raise BadInput.of(str(path), what + "; ".join(changed[:8]) + ("; …" if len(changed) > 8 else ""))
+
+
+def _differences(old: Any, new: Any, path: str) -> Iterator[str]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in sorted({*old, *new}):
+            yield from _differences(old.get(key), new.get(key), f"{path}.{key}" if path else key)
+    elif old != new:
+        yield f"{path}: {show(old)} -> {show(new)}"

@@ -1,0 +1,115 @@
+"""The search's memory: an append-only file of events, one line each, that survives any crash.
+
+A line is `<crc32 of the rest, 8 hex digits> <JSON>`; `cut -c10- journal.jsonl | jq` reads it. Every record reaches
+the operating system before the search acts on it, so killing the process loses nothing; a batch reaches the disk
+within a second, which bounds what a power cut can take.
+"""
+
+import dataclasses
+import json
+import os
+import time
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from search import events
+from search.events import Event
+from spaces.problems import BadInput
+
+FSYNC_SECONDS = 1.0
+
+_KINDS: dict[str, type[Any]] = {
+    kind.__name__: kind
+    for kind in (
+        events.Proposed,
+        events.Started,
+        events.Reported,
+        events.Paused,
+        events.Promoted,
+        events.Changed,
+        events.Retried,
+        events.Ended,
+        events.Phase,
+    )
+}
+
+
+class Journal:
+    """Opened for appending by the one process that owns the search."""
+
+    def __init__(self, path: Path, keep: int | None = None) -> None:
+        """Append to `path`; cut it to its first `keep` bytes before (what `read` found intact)."""
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        if keep is not None:
+            os.ftruncate(self._file, keep)
+        self._synced = time.monotonic()
+
+    def append(self, event: Event) -> None:
+        """Write one record. Raises OSError (disk full, storage gone)."""
+        data = _line(event)
+        written = os.write(self._file, data)
+        while written < len(data):
+            written += os.write(self._file, data[written:])
+        now = time.monotonic()
+        if now - self._synced > FSYNC_SECONDS:
+            os.fsync(self._file)
+            self._synced = now
+
+    def close(self) -> None:
+        """Bring everything to the disk."""
+        os.fsync(self._file)
+        os.close(self._file)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def read(path: Path) -> tuple[list[Event], int]:
+    """All intact events and the number of bytes they fill.
+
+    A last line that a crash tore is left out. Raises BadInput for damage anywhere else: going on from a journal
+    with a hole would repeat or lose work.
+    """
+    found: list[Event] = []
+    good = 0
+    lines = path.read_bytes().splitlines(keepends=True)
+    for number, line in enumerate(lines, 1):
+        event = _parse(line)
+        if event is None and number == len(lines):
+            break
+        if event is None:
+            raise BadInput.of(f"{path} line {number}", "the record is damaged; restore the file from a backup")
+        found.append(event)
+        good += len(line)
+    return found, good
+
+
+def follow(path: Path) -> Iterator[Event]:
+    """The intact events of a journal that another process may be writing."""
+    if path.exists():
+        yield from read(path)[0]
+
+
+def _line(event: Event) -> bytes:
+    fields = {name: getattr(event, name) for name in event.__dataclass_fields__}
+    body = json.dumps({"event": type(event).__name__, **fields}, separators=(",", ":"), allow_nan=False).encode()
+    return b"%08x %s\n" % (zlib.crc32(body), body)
+
+
+def _parse(line: bytes) -> Event | None:
+    head, _, body = line.rstrip(b"\n").partition(b" ")
+    if not line.endswith(b"\n") or head != b"%08x" % zlib.crc32(body):
+        return None
+    fields = json.loads(body)
+    kind = _KINDS[fields.pop("event")]
+    known = {field.name for field in dataclasses.fields(kind)}
+    event: Event = kind(**{key: value for key, value in fields.items() if key in known})
+    return event

@@ -1,0 +1,194 @@
+"""From what the user wrote to one checked search: the YAML, the native file and the model's space put together."""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, TypeVar
+
+from search.config import Settings, read_settings, seconds, units
+from spaces import strict_yaml
+from spaces.paths import get, with_values
+from spaces.problems import BadInput, Problem
+from spaces.schema import Section
+from spaces.space import Space, parse_space
+from trainables.native import parse_native, plain, unknown_keys
+from trainables.registry import model_named
+from trainables.run import Model
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Search:
+    """A search that can be planned and run. Holds no open resources and needs no files any more."""
+
+    name: str
+    settings: Settings
+    model: Model[Any, Any]
+    base: Mapping[str, Any]
+    """The whole native config: the user's file over the documented defaults, fixed knobs set, length = `horizon`."""
+    base_source: str | None
+    """The text of the user's native file, to be handed back with the winning values in it."""
+    base_name: str
+    data: Section
+    space: Space
+    fixed: Mapping[str, Any]
+    """Knobs that the search YAML took out of the search by giving them a value."""
+    horizon: int
+    """A full training, in the model's unit."""
+    every: int
+    """Units between evaluations; divides every rung but the last."""
+    total_steps: int | None
+    wall: float | None
+    """Seconds."""
+    warnings: tuple[str, ...]
+
+    @property
+    def data_dump(self) -> dict[str, Any]:
+        """The `data:` section with its defaults filled in."""
+        return self.data.model_dump(mode="json", exclude_none=True)
+
+    def identity(self) -> dict[str, Any]:
+        """What makes it this search and no other, as plain values; budgets may grow and resources change."""
+        return {
+            "settings": self.settings.model_dump(mode="json", include={"model", "early_stopping", "sampler"}),
+            "data": self.data_dump,
+            "base": dict(self.base),
+            "space": self.space.as_dict(),
+            "horizon": self.horizon,
+            "every": self.every,
+        }
+
+    @property
+    def digest(self) -> str:
+        """Names the search by content: equal digests are the same search."""
+        return hashlib.sha256(json.dumps(self.identity(), sort_keys=True).encode()).hexdigest()[:16]
+
+    def to_yaml(self, data_digest: str) -> str:
+        """The resolved search, as kept in its folder."""
+        head = f"# The search as it ran, every default filled in. hash: {self.digest}\n"
+        rest = {"budget", "confirm", "resources", "max_failures"}
+        content = {
+            "name": self.name,
+            **self.identity(),
+            "data_digest": data_digest,
+            **self.settings.model_dump(mode="json", include=rest),
+        }
+        return head + strict_yaml.dumps(content)
+
+
+class _Problems:
+    """Collects what independent checks find, so that the user sees all of it at once."""
+
+    def __init__(self) -> None:
+        self.found: list[Problem] = []
+
+    def checked(self, check: Callable[[], T]) -> T | None:
+        try:
+            return check()
+        except BadInput as error:
+            self.found += error.problems
+            return None
+
+    def stop(self) -> None:
+        if self.found:
+            raise BadInput(self.found)
+
+
+def resolve(path: Path, overrides: Sequence[str] = (), name: str | None = None) -> Search:
+    """Read and check everything that a search needs, data aside. Raises BadInput with all problems found."""
+    where = str(path)
+    settings = read_settings(path, overrides)
+    model = model_named(settings.model, f"{where} model")
+    source, base_name = _source(settings, path)
+    native = _full(model, parse_native(source, base_name, base_name) if source is not None else {}, base_name)
+    space, fixed = _space(model, settings, native, where)
+    native = _full(model, with_values(native, fixed), where)
+    horizon, every, total, wall = _lengths(model, settings, native, where)
+    native = with_values(native, {model.length_key: horizon})
+    config = model.parse(native, where)
+    data = model.parse_data(settings.data, config, f"{where} data")
+    unknown = unknown_keys(config)
+    carried = (f"{base_name}: carried through unread: {', '.join(unknown)}",) if unknown else ()
+    return Search(
+        name=name or settings.name or f"{model.name}-{path.stem}",
+        settings=settings,
+        model=model,
+        base=native,
+        base_source=source,
+        base_name=base_name,
+        data=data,
+        space=space,
+        fixed=fixed,
+        horizon=horizon,
+        every=every,
+        total_steps=total,
+        wall=wall,
+        warnings=carried,
+    )
+
+
+def _source(settings: Settings, path: Path) -> tuple[str | None, str]:
+    if settings.base is None:
+        return None, "config.yaml"
+    file = path.parent / settings.base
+    return strict_yaml.read_text(file), file.name
+
+
+def _full(model: Model[Any, Any], native: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """`native` checked, documented defaults filled in."""
+    return plain(model.parse(native, where))
+
+
+def model_space(model: Model[Any, Any]) -> Space:
+    """The space that comes with a model."""
+    file = files("spaces") / f"{model.name}.yaml"
+    where = f"spaces/{model.name}.yaml"
+    return parse_space(strict_yaml.loads(file.read_text(encoding="utf-8"), where), where, prefix="")
+
+
+def _space(
+    model: Model[Any, Any], settings: Settings, native: Mapping[str, Any], where: str
+) -> tuple[Space, Mapping[str, Any]]:
+    revision = model_space(model).revised(settings.space, where, native)
+    space = revision.space
+    if settings.knobs is not None:
+        space = space.only(settings.knobs, f"{where} knobs")
+    space.check(native, model.unsearchable, where)
+    if not space.knobs:
+        raise BadInput.of(f"{where} space", "no knob is left to search")
+    return space, revision.fixed
+
+
+def _lengths(
+    model: Model[Any, Any], settings: Settings, native: Mapping[str, Any], where: str
+) -> tuple[int, int, int | None, float | None]:
+    """Horizon, units between evaluations, total steps (all in the model's unit) and wall seconds."""
+    budget, unit = settings.budget, model.unit
+    problems = _Problems()
+
+    def span(key: str, value: int | str | None) -> int | None:
+        return problems.checked(lambda: units(value, unit, f"{where} budget.{key}")) if value is not None else None
+
+    horizon = span("steps", budget.steps)
+    horizon = horizon or int(get(native, model.length_key))
+    every = span("evaluate_every", budget.evaluate_every) or _cadence(horizon)
+    total = span("total_steps", budget.total_steps)
+    limit = budget.wall
+    wall = problems.checked(lambda: seconds(limit, f"{where} budget.wall")) if limit is not None else None
+    if every > horizon or horizon % every:
+        near = max(e for e in range(1, min(every, horizon) + 1) if horizon % e == 0)
+        what = (
+            f"{every} {unit}s does not divide budget.steps, {horizon}: evaluations would miss the last rung; try {near}"
+        )
+        problems.found.append(Problem(f"{where} budget.evaluate_every", what))
+    problems.stop()
+    return horizon, every, total, wall
+
+
+def _cadence(horizon: int) -> int:
+    """The longest interval between evaluations that divides `horizon` into at least 25 parts, or else 1."""
+    return max((every for every in range(1, max(1, horizon // 25) + 1) if horizon % every == 0), default=1)

@@ -1,0 +1,83 @@
+"""One search from the command line to the exported best config: `python -m search.run CONFIG`."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from search.plan import describe, make_plan
+from search.resolve import resolve
+from spaces.problems import BadInput
+
+DONE, BAD_INPUT, NO_TRIAL, INTERRUPTED = 0, 2, 3, 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command. Exit code: 0 done, 2 bad input, 3 no trial succeeded, 130 interrupted (resumable)."""
+    options = _options(arguments)
+    console = Console()
+    try:
+        return _run(options, console)
+    except BadInput as error:
+        for problem in error.problems:
+            print(f"error: {problem}", file=sys.stderr)  # noqa: T201
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        print("\ninterrupted", file=sys.stderr)  # noqa: T201
+        return INTERRUPTED
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m search.run", description="Search a training config's schedules.")
+    parser.add_argument("config", type=Path, metavar="CONFIG", help="the search's YAML")
+    parser.add_argument(
+        "--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE", help="change a key of CONFIG"
+    )
+    parser.add_argument("--name", help="the search's folder under --results")
+    parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: results")
+    parser.add_argument("--plan", action="store_true", help="print what would be done, and stop")
+    parser.add_argument("--resume", action="store_true", help="go on with a search that exists")
+    parser.add_argument("--address", metavar="ADDR", help="a Ray cluster; default: RAY_ADDRESS, else this machine")
+    parser.add_argument("--seed", type=int, metavar="N", help="sampler.seed")
+    return parser.parse_args(arguments)
+
+
+def _run(options: argparse.Namespace, console: Console) -> int:
+    seed = [f"sampler.seed={options.seed}"] if options.seed is not None else []
+    search = resolve(options.config, [*options.overrides, *seed], options.name)
+    plan = make_plan(search)
+    _say(console, describe(search, plan))
+    for warning in search.warnings:
+        _say(console, f"warning: {warning}")
+    if options.plan:
+        return DONE
+    # Ray, torch, Optuna and MLflow take seconds to import: only from here on, so that --plan and bad input are quick.
+    from search import session
+
+    path = options.results / search.name
+    session.check_name(path, options.resume)
+    prepared = search.model.prepare(search.data, search.model.parse(search.base, "base"))
+    _say(console, f"data: {prepared.summary}")
+    again = _again(options)
+    return session.run(search, plan, prepared, path, options.address, again, console)
+
+
+def _say(console: Console, text: str) -> None:
+    console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def _again(options: argparse.Namespace) -> str:
+    """The command that goes on with this search."""
+    words = ["python -m search.run", str(options.config)]
+    words += [f"--set {override}" for override in options.overrides]
+    words += [f"--name {options.name}"] if options.name else []
+    words += [f"--results {options.results}"] if options.results != Path("results") else []
+    words += [f"--seed {options.seed}"] if options.seed is not None else []
+    words += [f"--address {options.address}"] if options.address else []
+    return " ".join([*words, "--resume"])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,295 @@
+"""Which values a trial gets: Optuna's samplers, a grid and the documented baseline behind one small object.
+
+A proposal is a pure function of (seed, number, history): each is drawn by a fresh sampler whose seed is a hash of
+(seed, number), and the sampler looks at past trials in the order of their numbers. So a search that is taken up again
+goes on as if nothing had happened, without a pickled random state: `Proposer(…, past=…)` is all there is to it.
+"""
+
+import copy
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from search.codec import code, text_of
+from search.events import FINAL, Status
+from search.grid import combinations
+from search.samplers import draw_seed, make_sampler, window
+from search.study import StudyFile, View, view_study
+from spaces.space import Space
+from spaces.values import thaw
+
+Kind = Literal["tpe", "random", "grid"]
+Reports: TypeAlias = Sequence[tuple[int, float]]
+
+REDRAWS = 5
+"""How often a proposal equal to an earlier one is drawn again before it is let through."""
+
+
+@dataclass(frozen=True)
+class PastTrial:
+    """What a search knows of one of its trials when it is taken up again."""
+
+    number: int
+    values: Mapping[str, Any]
+    status: Status
+    origin: str
+    reports: Reports = ()  # (step, objective), by step
+    value: float | None = None  # as it was told: the objective of a completed trial
+    reason: str = ""
+    began: float | None = None  # unix seconds, for the study's readers only; here and below
+    ended: float | None = None
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How a search samples."""
+
+    kind: Kind
+    seed: int
+    points: int = 5
+    """Values of each numeric knob in a grid."""
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """What a search optimises: a number that is better small (`min`) or large (`max`)."""
+
+    mode: Literal["min", "max"]
+    worst: float
+    """The finite value that stands for a diverged or non-finite one."""
+
+
+class Proposer:
+    """Proposes the values of trials and learns from what becomes of them.
+
+    Trial 0 is the documented baseline. A trial whose values lie outside the space (a baseline beyond narrowed domains,
+    an old trial after a change of the space) runs and ends like any other, but Optuna refuses such values, so the study
+    does not know it: `outside` holds their numbers.
+
+    How an end is told, so that TPE ranks as a person would:
+    completed   COMPLETE with its value.
+    stopped     PRUNED: behind every completed one, ordered by step reached, then by value.
+    diverged    COMPLETE with the worst value *and* a violated constraint `diverged`: ranked behind everything else. The
+                value alone would not do: TPE's good tenth is filled from completed trials first, and with early
+                stopping there are few of them, so a diverged trial would rank before every stopped one. FAIL would
+                teach nothing, and the region that diverges would be visited again.
+    failed      FAIL, ignored by samplers: an exception or a lost node says nothing about the values.
+    paused      To samplers as if stopped, for most paused trials are never promoted; in the file still RUNNING.
+    """
+
+    def __init__(
+        self,
+        space: Space,
+        base: Mapping[str, Any],
+        sampling: Sampling,
+        scoring: Scoring,
+        path: Path,
+        name: str,
+        past: Sequence[PastTrial] = (),
+    ) -> None:
+        """Writes a fresh study file at `path` with the `past` trials in it. Raises OSError where that can't be done."""
+        self._space, self._base, self._sampling, self._scoring, self._name = space, base, sampling, scoring, name
+        self._direction = StudyDirection.MINIMIZE if scoring.mode == "min" else StudyDirection.MAXIMIZE
+        self._codes = {knob.path: code(knob.path, knob.domain) for knob in space.knobs}
+        self._origins: dict[int, str] = {}
+        self._told: dict[int, FrozenTrial] = {}  # by our number; their own numbers count from 0 without gaps
+        self._outside: dict[int, tuple[str, ...]] = {}
+        self._seen: set[str] = set()
+        self._duplicates = 0
+        self._grid: Iterator[dict[str, Any]] = combinations(space, base, sampling.points)
+        for trial in sorted(past, key=lambda trial: trial.number):
+            self._take(trial)
+        self._file = StudyFile(path, name, self._direction)
+        self._file.remark(self._note())
+        self._file.write(self._told.values())
+
+    @property
+    def outside(self) -> Mapping[int, tuple[str, ...]]:
+        """The trials that the study does not know, by number, with the reasons why they are no points of the space."""
+        return self._outside
+
+    @property
+    def duplicates(self) -> int:
+        """How many trials repeat the values of an earlier one."""
+        return self._duplicates
+
+    @property
+    def file_error(self) -> str | None:
+        """Why `study.journal` is behind the search, if it is. It is written anew when the next trial ends."""
+        return self._file.error
+
+    def origin(self, number: int) -> str:
+        """Where a trial's values come from: `baseline` or the kind of sampler."""
+        return self._origins[number]
+
+    def propose(self, number: int) -> dict[str, Any] | None:
+        """The values of a new trial's active knobs by path; None where a grid has no more to give.
+
+        Numbers grow from 0 and may skip. Raises ValueError for a number at or below one that is known.
+        """
+        if self._origins and number <= max(self._origins):
+            raise ValueError(f"trial {number} can't be proposed: trial {max(self._origins)} is known already")
+        values, origin = self._values_of(number)
+        if values is None:
+            return None
+        trial = self._add(PastTrial(number, values, "running", origin))
+        if trial is None:
+            self._file.remark(self._note())
+        else:
+            self._file.create(trial)
+        return values
+
+    def report(self, number: int, step: int, value: float) -> None:
+        """An evaluation of a running trial; a non-finite value counts as the worst."""
+        trial = self._running(number)
+        if trial is not None:
+            trial.intermediate_values[step] = self._finite(value)
+            self._file.report(trial, step, trial.intermediate_values[step])
+
+    def pause(self, number: int) -> None:
+        """The trial waits at a rung: samplers take its reports so far for its result."""
+        self._mark(number, "paused")
+
+    def resume(self, number: int) -> None:
+        """A paused trial goes on: samplers expect a result from it again."""
+        self._mark(number, "running")
+
+    def tell(self, number: int, status: Status, value: float | None = None, reason: str = "") -> None:
+        """A trial's end; `value` is the objective of a completed one, else ignored. Raises ValueError for no end."""
+        if status not in FINAL:
+            raise ValueError(f"trial {number} can't end as {status}: expected one of {sorted(FINAL)}")
+        trial = self._running(number)
+        if trial is not None:
+            self._end(trial, status, value, reason, datetime.now())
+            self._file.end(trial, self._told.values())
+
+    # What follows is the way from our trials to Optuna's.
+
+    def _values_of(self, number: int) -> tuple[dict[str, Any] | None, str]:
+        if number == 0:
+            baseline = self._space.baseline(self._base)
+            return {path: thaw(value) for path, value in baseline.items()}, "baseline"
+        if self._sampling.kind == "grid":
+            return next((values for values in self._grid if text_of(values) not in self._seen), None), "grid"
+        return self._drawn(number, self._sampling.kind), self._sampling.kind
+
+    def _drawn(self, number: int, kind: Literal["tpe", "random"]) -> dict[str, Any]:
+        # Random draws need no past; skipping it keeps them as cheap in a long search as in a short one.
+        past = [] if kind == "random" else window([_as_seen(trial) for trial in self._told.values()], self._direction)
+        values: dict[str, Any] = {}
+        for attempt in range(1 + REDRAWS):
+            view = View(self._name, self._direction, past, number=len(self._told))
+            sampler = make_sampler(kind, draw_seed(self._sampling.seed, number, attempt))
+            trial = view_study(view, self._name, sampler).ask()
+            values = {}
+            for knob in self._space.knobs:
+                if self._space.is_active(knob, values, self._base):
+                    values[knob.path] = self._codes[knob.path].suggest(trial)
+            if text_of(values) not in self._seen:
+                break
+        return values
+
+    def _take(self, past: PastTrial) -> None:
+        trial = self._add(past)
+        if trial is None:
+            return
+        trial.intermediate_values = {step: self._finite(value) for step, value in past.reports}
+        if past.status in FINAL:
+            ended = datetime.now() if past.ended is None else datetime.fromtimestamp(past.ended)
+            self._end(trial, past.status, past.value, past.reason, ended)
+        else:
+            trial.user_attrs["status"] = past.status
+
+    def _add(self, past: PastTrial) -> FrozenTrial | None:
+        """Enter a running trial; None where its values lie outside the space."""
+        if past.number in self._origins:
+            raise ValueError(f"trial {past.number} stands twice in the past")
+        self._origins[past.number] = past.origin
+        key = text_of(past.values)
+        self._duplicates += key in self._seen
+        self._seen.add(key)
+        reasons = self._space.outside(past.values, self._base)
+        if reasons:
+            self._outside[past.number] = tuple(reasons)
+            return None
+        index = len(self._told)
+        trial = FrozenTrial(
+            number=index,
+            trial_id=index,
+            state=TrialState.RUNNING,
+            value=None,
+            datetime_start=datetime.now() if past.began is None else datetime.fromtimestamp(past.began),
+            datetime_complete=None,
+            params={path: self._codes[path].encode(value) for path, value in past.values.items()},
+            distributions={path: self._codes[path].distribution for path in past.values},
+            user_attrs={
+                "trial": past.number,
+                "origin": past.origin,
+                "status": "running",
+                "reason": "",
+                "seed": self._sampling.seed,
+            },
+            system_attrs={},
+            intermediate_values={},
+        )
+        self._told[past.number] = trial
+        return trial
+
+    def _end(self, trial: FrozenTrial, status: Status, value: float | None, reason: str, ended: datetime) -> None:
+        if status == "completed" and (value is None or not math.isfinite(value)):
+            status, reason = "diverged", reason or f"its objective is {value}"
+        trial.user_attrs |= {"status": status, "reason": reason}
+        trial.datetime_complete = ended
+        match status:
+            case "completed":
+                trial.state, trial.value = TrialState.COMPLETE, value
+            case "stopped":
+                # Its last report as its value: what `Study.tell` does for a pruned trial.
+                trial.state, trial.value = TrialState.PRUNED, self._last(trial)
+            case "diverged":
+                trial.state, trial.value = TrialState.COMPLETE, self._scoring.worst
+                trial.set_constraint("diverged", 1.0)
+            case _:
+                trial.state = TrialState.FAIL
+
+    def _mark(self, number: int, status: Status) -> None:
+        trial = self._running(number)
+        if trial is not None:
+            trial.user_attrs["status"] = status
+            self._file.note(trial, "status")
+
+    def _running(self, number: int) -> FrozenTrial | None:
+        """The trial, or None where the study does not know it. Raises ValueError where it is over or was never here."""
+        if number not in self._origins:
+            raise ValueError(f"trial {number} was never proposed")
+        trial = self._told.get(number)
+        if trial is not None and trial.state != TrialState.RUNNING:
+            raise ValueError(f"trial {number} is over: {trial.user_attrs['status']}")
+        return trial
+
+    @staticmethod
+    def _last(trial: FrozenTrial) -> float | None:
+        return None if trial.last_step is None else trial.intermediate_values[trial.last_step]
+
+    def _finite(self, value: float) -> float:
+        return float(value) if math.isfinite(value) else self._scoring.worst
+
+    def _note(self) -> str:
+        """What a reader of the study file should know."""
+        lines = [f"trial {n} ({self._origins[n]}): {'; '.join(why)}" for n, why in self._outside.items()]
+        return "\n".join(["Not in this study, for they lie outside its space:", *lines]) if lines else ""
+
+
+def _as_seen(trial: FrozenTrial) -> FrozenTrial:
+    """The trial as samplers see it: a paused one has its result."""
+    if trial.user_attrs["status"] != "paused":
+        return trial
+    seen = copy.copy(trial)
+    seen.state = TrialState.PRUNED
+    return seen

@@ -1,0 +1,224 @@
+"""One sitting at a search: open it, search, confirm, hand over; and the summary at the end."""
+
+import signal
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from search import export, tracking
+from search.cluster import Cluster, connected
+from search.confirm import Candidate, Verdict, judge
+from search.engine import Halt
+from search.events import Phase
+from search.folder import Folder, check_name, opened
+from search.plan import Plan
+from search.progress import Outlook, view
+from search.resolve import Search
+from search.stages import Sitting, peer_options, run_confirmation, run_search
+from trainables.run import Prepared
+
+__all__ = ["check_name", "run"]
+
+TRACKING_SECONDS = 30.0  # how long the end of a search waits for the tracker
+DONE, NO_TRIAL, INTERRUPTED = 0, 3, 130
+
+
+def run(
+    search: Search, plan: Plan, prepared: Prepared, path: Path, address: str | None, again: str, console: Console
+) -> int:
+    """Run or go on with the search in the folder `path`; returns the exit code.
+
+    `again` is the command that goes on after an interruption. Raises BadInput before anything is written.
+    """
+    peer_options(search)
+    with connected(address, search.settings.resources) as cluster, opened(path, search, plan, prepared) as folder:
+        halt = Halt()
+        tracker = _tracker(search, prepared, folder, cluster, plan, console)
+        folder.ledger.listen(tracker.handle)
+        outlook = Outlook(folder.records, search.model.objective, plan.unit, plan.steps)
+        with _signals(halt, console), view(outlook, console) as shown:
+            folder.ledger.listen(shown)
+            _stages(Sitting(search, plan, folder, cluster, halt))
+        return _hand_over(search, prepared, folder, tracker, halt, again, console)
+
+
+def _stages(sitting: Sitting) -> None:
+    emit = sitting.folder.ledger.emit
+    if not sitting.done():
+        emit(Phase("search", time.time()))
+        run_search(sitting)
+    if not sitting.halt.resumable:
+        emit(Phase("confirm", time.time()))
+        sitting.halt.reason = None  # a spent budget ends the search, not the confirmation
+        run_confirmation(sitting)
+    if not sitting.halt.resumable:
+        emit(Phase("done", time.time()))
+
+
+@contextmanager
+def _signals(halt: Halt, console: Console) -> Iterator[None]:
+    """First Ctrl-C: end the sitting in order. Second: at once. The journal makes both resumable."""
+
+    def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+        if halt.resumable:
+            raise KeyboardInterrupt
+        halt.reason, halt.resumable = signal.Signals(number).name, True
+        console.print("stopping: trials keep their last evaluation; again to stop at once", highlight=False)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _tracker(
+    search: Search, prepared: Prepared, folder: Folder, cluster: Cluster, plan: Plan, console: Console
+) -> tracking.Tracker:
+    settings = search.settings
+    uri = tracking.resolve_uri(settings.tracking.uri, folder.path.parent)
+    model, commit = search.model.name, export.git_commit() or "unknown"
+    info = tracking.TrackingInfo(
+        uri=uri,
+        experiment=settings.tracking.experiment or model,
+        search=search.name,
+        folder=folder.path,
+        tags={"model": model, "search_hash": search.digest, "git_commit": commit, "data_hash": prepared.digest},
+        params={
+            "sampler": settings.sampler.kind,
+            "early_stopping": settings.early_stopping.kind,
+            "trials": settings.budget.trials,
+            "steps": search.horizon,
+            "seed": settings.sampler.seed,
+            "workers": cluster.workers,
+        },
+        trial_tags={"model": model, "git_commit": commit, "data_hash": prepared.digest},
+        rungs=plan.rungs,
+    )
+
+    def warn(text: str) -> None:
+        console.print(f"warning: {text}", highlight=False, markup=False, soft_wrap=True)
+
+    tracker = tracking.track(info, folder.replay, len(folder.history), warn)
+    trouble = tracker.start()
+    if trouble:
+        warn(trouble)
+    return tracker
+
+
+def _hand_over(
+    search: Search,
+    prepared: Prepared,
+    folder: Folder,
+    tracker: tracking.Tracker,
+    halt: Halt,
+    again: str,
+    console: Console,
+) -> int:
+    objective, path = search.model.objective, folder.path
+    knobs = [knob.path for knob in search.space.knobs]
+    export.write_tables(path, folder.records, knobs)
+    verdict = judge(folder.records, objective)
+    if verdict is not None:
+        export.write_best(path, search, prepared, verdict)
+    kept = [path / name for name in ("search.yaml", "plan.json", "trials.csv", "best.yaml") if (path / name).exists()]
+    status = "interrupted" if halt.resumable else "done" if verdict is not None else "failed"
+    summary = tracker.finish(
+        tracking.Verdict(
+            status,  # type: ignore[arg-type]  # mypy widens the literal
+            note=_note(search, verdict),
+            metrics=_measures(verdict),
+            tags={"verdict": verdict.decision, "winner": verdict.winner.trial} if verdict else {},
+            artifacts=kept,
+        ),
+        TRACKING_SECONDS,
+    )
+
+    def say(text: str) -> None:
+        console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    if summary.message:
+        say(summary.message)
+    if halt.resumable:
+        say(f"interrupted ({halt.reason}); so far: {path / 'trials.csv'}\ngo on with: {again}")
+        return INTERRUPTED
+    if verdict is None:
+        reasons = sorted({t.reason for t in folder.records.of_kind("search") if t.reason})
+        say(f"no trial succeeded. {'; '.join(reasons[:3])}\nlogs: {path / 'trials'}")
+        return NO_TRIAL
+    console.print(_table(search, verdict))
+    say(f"verdict: {_said(verdict)}")
+    say(f"best config   {path / 'best.yaml'}   (your own file: {path / 'native'})")
+    say(f"train it      python -m trainables.train {path / 'best.yaml'}")
+    say(f"all trials    {path / 'trials.csv'}")
+    say(f"look at them  {tracking.ui_command(tracking.resolve_uri(search.settings.tracking.uri, path.parent))}")
+    return DONE
+
+
+def _said(verdict: Verdict) -> str:
+    advice = {
+        "switch": "switch to the new config",
+        "keep": "keep your config",
+        "unconfirmed": "not confirmed",
+    }
+    return f"{advice[verdict.decision]} – {verdict.why}"
+
+
+def _table(search: Search, verdict: Verdict) -> Table:
+    objective = search.model.objective
+    seeds = len(verdict.winner.by_seed)
+    spent = f"{seeds} seeds, {search.horizon} {search.model.unit}s each"
+    table = Table(title=f"{objective.metric} in {objective.unit}, {spent}")
+    table.add_column("config")
+    for column in ("mean", "95% interval"):
+        table.add_column(column, justify="right")
+    for candidate in verdict.ranking:
+        estimate = candidate.estimate
+        interval = "–" if estimate.low is None else f"[{estimate.low:.4f}, {estimate.high:.4f}]"
+        table.add_row(_named(candidate, verdict), f"{estimate.mean:.4f}", interval)
+    table.add_section()
+    shown = {knob.path for knob in search.space.knobs}
+    baseline = verdict.baseline.values if verdict.baseline else {}
+    for knob, value in sorted(verdict.winner.values.items()):
+        if knob in shown and baseline.get(knob) != value:
+            table.add_row(
+                knob, _short(value), f"was {_short(baseline[knob])}" if knob in baseline else "was not active"
+            )
+    return table
+
+
+def _named(candidate: Candidate, verdict: Verdict) -> str:
+    name = "documented baseline" if candidate.baseline else f"trial {candidate.trial}"
+    return f"[bold]{name}[/bold] (best)" if candidate is verdict.winner else name
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _note(search: Search, verdict: Verdict | None) -> str:
+    if verdict is None:
+        return f"**{search.name}**: no trial has a value."
+    lines = [f"**{search.name}**: {_said(verdict)}", "", f"| config | {search.model.objective.metric} |", "|---|---|"]
+    for candidate in verdict.ranking:
+        name = "documented baseline" if candidate.baseline else f"trial {candidate.trial}"
+        lines.append(f"| {name} | {candidate.estimate} |")
+    return "\n".join(lines)
+
+
+def _measures(verdict: Verdict | None) -> Mapping[str, float]:
+    if verdict is None:
+        return {}
+    measures = {"confirmed_mean": verdict.winner.estimate.mean}
+    if verdict.baseline is not None:
+        measures["baseline_mean"] = verdict.baseline.estimate.mean
+    if verdict.gain is not None:
+        measures["gain"] = verdict.gain.mean
+    return measures

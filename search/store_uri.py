@@ -1,0 +1,103 @@
+"""Where the tracked runs are kept: which URI holds, whether it answers, and how to show it without its secrets."""
+
+import os
+import re
+import shlex
+import socket
+import sqlite3
+import threading
+import urllib.error
+import urllib.request
+from pathlib import Path
+from urllib.parse import urlsplit
+
+PROBE_SECONDS = 5.0
+_PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
+_USERINFO = re.compile(r"(?<=://)[^\s/?#]*(?::[^\s]*)?@")
+_SECRET_QUERY = re.compile(r"([?&][^=&\s]*(?:pass|token|secret|key)[^=&\s]*=)[^&\s]*", re.IGNORECASE)
+
+
+def resolve_uri(explicit: str | None, results: Path) -> str:
+    """The store's URI: the search's own, else `MLFLOW_TRACKING_URI`, else `mlflow.db` in the folder of results."""
+    return explicit or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{results / 'mlflow.db'}"
+
+
+def mask(text: str) -> str:
+    """`text` with the credentials of every URI in it replaced by `***`."""
+    return _SECRET_QUERY.sub(r"\1***", _USERINFO.sub("***@", text))
+
+
+def ui_command(uri: str) -> str:
+    """What to type to look at the runs (a server's own address is opened in a browser instead)."""
+    if uri.startswith(("http://", "https://")):
+        return mask(uri)
+    return f"mlflow ui --backend-store-uri {shlex.quote(mask(uri))}"
+
+
+def sqlite_file(uri: str) -> Path | None:
+    """The database file of a `sqlite:` URI; None for any other and for one in memory."""
+    scheme, _, rest = uri.partition(":///")
+    if scheme.partition("+")[0] != "sqlite" or not rest or rest.startswith(":memory:"):
+        return None
+    return Path(rest.partition("?")[0]).absolute()
+
+
+def identity(uri: str, experiment: str) -> str:
+    """Names the place where runs go, without credentials: the same from any working folder."""
+    file = sqlite_file(uri)
+    return f"{file if file else mask(uri).replace('***@', '')} {experiment}"
+
+
+def unreachable(uri: str) -> str | None:
+    """Why the store can't be used now, in words for people, or None. Returns within `PROBE_SECONDS`."""
+    found: list[str | None] = []
+    thread = threading.Thread(target=lambda: found.append(_probe(uri)), daemon=True, name="tracking-probe")
+    thread.start()
+    thread.join(PROBE_SECONDS)  # a name server that doesn't answer has no timeout of its own
+    return found[0] if found else f"no answer within {PROBE_SECONDS:g} s"
+
+
+def _probe(uri: str) -> str | None:
+    scheme = uri.partition(":")[0].partition("+")[0].lower()
+    try:
+        if scheme in ("http", "https"):
+            return _probe_server(uri)
+        if scheme == "sqlite":
+            return _probe_sqlite(uri)
+        if scheme in _PORTS:
+            parts = urlsplit(uri)
+            address = (parts.hostname or "localhost", parts.port or _PORTS[scheme])
+            socket.create_connection(address, timeout=PROBE_SECONDS - 1).close()
+            return None
+    except (OSError, ValueError, sqlite3.Error) as error:
+        return mask(str(error))
+    if scheme.startswith("databricks"):
+        return None
+    return "it is none of sqlite:///FILE, http(s)://HOST:PORT, postgresql://…, mysql://…, mssql://…"
+
+
+def _probe_server(uri: str) -> str | None:
+    parts = urlsplit(uri)
+    host = f"[{parts.hostname}]" if parts.hostname and ":" in parts.hostname else parts.hostname
+    port = f":{parts.port}" if parts.port else ""
+    address = f"{parts.scheme}://{host}{port}{parts.path.rstrip('/')}/health"
+    try:
+        urllib.request.urlopen(address, timeout=PROBE_SECONDS - 1).close()  # noqa: S310 - http(s) checked above
+    except urllib.error.HTTPError as error:
+        # Something serves there; a gateway's 5xx says that MLflow behind it does not.
+        return f"the server answers {error.code}" if error.code >= 500 else None
+    except urllib.error.URLError as error:
+        return mask(str(error.reason))
+    return None
+
+
+def _probe_sqlite(uri: str) -> str | None:
+    file = sqlite_file(uri)
+    if file is None or not file.exists():
+        return None
+    database = sqlite3.connect(f"{file.as_uri()}?mode=rw", uri=True, timeout=1)
+    try:
+        database.execute("PRAGMA schema_version").fetchone()
+    finally:
+        database.close()
+    return None

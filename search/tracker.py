@@ -1,0 +1,277 @@
+"""Sends the events of a search to the store of tracked runs: in batches, in order, each one once, beside the search.
+
+`handle` only queues. One thread folds what has come since its last look into one update per run and sends that. While
+the store is away the journal holds what waits; the count of events sent is kept on disk, so that the next process
+goes on there, in the same runs.
+"""
+
+import contextlib
+import getpass
+import random
+import threading
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+
+from search.events import Event
+from search.spool import QUEUE, Feed, Replay, RunIds
+from search.store_uri import identity, mask, unreachable
+from search.tracked import KEY_TAG, Pace, Store, Summary, TrackingInfo, Verdict, Warn
+from search.updates import NOTE_LENGTH, PARAM_LENGTH, PARENT, RunStatus, Trials, Update, clean, cut, points, text
+
+PACE = Pace()
+TAKE = 1000  # events folded at a time
+
+_ENDS: Mapping[str, RunStatus] = {"done": "FINISHED", "interrupted": "KILLED", "failed": "FAILED"}
+
+
+class Tracker:
+    """A listener of events. After `start`, `handle` each event that is in the journal, then `finish`."""
+
+    def __init__(
+        self,
+        info: TrackingInfo,
+        store: Store,
+        replay: Replay,
+        first: int,
+        warn: Warn,
+        pace: Pace = PACE,
+        queue: int = QUEUE,
+    ) -> None:
+        """`first`: the number of events in the journal now; they are read through `replay`, not handed in again.
+
+        Raises OSError where the search's folder can't be written.
+        """
+        self._info, self._store, self._first, self._warn, self._pace = info, store, first, warn, pace
+        self._feed = Feed(replay, first, queue)
+        self._runs = RunIds(info.folder / "tracking.jsonl", identity(info.uri, info.experiment))
+        self._trials = Trials(info.rungs)
+        self._updates: dict[int, Update] = {}
+        self._upto = 0  # events folded
+        self._announced = set(self._runs.doubtful)
+        self._doubtful = set(self._runs.doubtful)  # their runs may exist, or turn out to be there twice
+        self._opened = self._down = self._closed = False
+        self._verdict: Verdict | None = None
+        self._wake, self._finishing, self._quit = threading.Event(), threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._work, name="tracking", daemon=True)
+
+    def start(self) -> str | None:
+        """Start sending; returns within 5 s with a warning for people when the store does not answer."""
+        reason = unreachable(self._info.uri)
+        self._down = reason is not None
+        self._thread.start()
+        return self._waiting_note(reason) if reason else None
+
+    def handle(self, event: Event) -> None:
+        """Take in an event that the journal holds. Some microseconds; never raises, never waits for the store."""
+        self._feed.put(event)
+        if not self._wake.is_set():
+            self._wake.set()
+
+    @property
+    def waiting(self) -> int:
+        """Events that are not in the store yet."""
+        return max(0, self._feed.total - self._runs.acknowledged)
+
+    def finish(self, verdict: Verdict, timeout: float) -> Summary:
+        """Send what waits, then the verdict; returns after `timeout` seconds at the latest."""
+        self._verdict = verdict
+        self._finishing.set()
+        self._wake.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout)
+        self._quit.set()
+        message = ""
+        if not self._closed:
+            message = (
+                f"tracking: {self.waiting} events and the verdict could not be sent to {mask(self._info.uri)} in "
+                f"{timeout:g} s; they are kept in {self._info.folder}: the same command with --resume sends them"
+            )
+        ids = self._runs.ids
+        return Summary(self._runs.acknowledged, self.waiting, self._closed, len(ids), ids.get(PARENT), message)
+
+    def _work(self) -> None:
+        failures = 0
+        while not self._quit.is_set() and not self._closed:
+            try:
+                self._look()
+                failures = 0
+            except Exception as error:  # whatever it is: tracking waits, the search goes on
+                self._trouble(error)
+                longest = min(self._pace.retry_most, self._pace.retry * 2.0**failures)
+                failures = min(failures + 1, 20)
+                self._rest(longest * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
+        with contextlib.suppress(OSError):
+            self._runs.close()
+
+    def _look(self) -> None:
+        """Send a helping of events; when there are none left, end or wait for more."""
+        more = self._deliver()
+        self._recovered()
+        if more or self._quit.is_set():
+            return
+        if self._verdict is not None:
+            self._close(self._verdict)
+            return
+        self._wake.wait()
+        self._wake.clear()
+        self._rest(self._pace.gather)
+
+    def _rest(self, seconds: float) -> None:
+        (self._quit if self._finishing.is_set() else self._finishing).wait(seconds)
+
+    def _deliver(self) -> bool:
+        """Send one helping of events; False when nothing was left to send."""
+        if not self._opened:
+            self._open()
+        batch = [] if self._updates else self._feed.take(TAKE)
+        if not batch and not self._updates:
+            return False
+        for index, event in batch:
+            if index == self._first:
+                self._trials.interrupted()  # an earlier process left them
+            self._trials.fold(event, self._updates if index >= self._runs.acknowledged else {})
+            self._upto = index + 1
+        self._announce()
+        while self._updates:
+            trial, update = next(iter(self._updates.items()))
+            if self._quit.is_set():
+                return True
+            self._send(update)
+            del self._updates[trial]
+        self._runs.acknowledge(self._upto)
+        return True
+
+    def _open(self) -> None:
+        self._store.open()
+        info = self._info
+        parent = Update(PARENT, info.search, start=_now())
+        parent.set_tags({**info.tags, "search": info.search, "kind": "search"})
+        if not self._runs.described:
+            parent.params = {clean(key): cut(text(value), PARAM_LENGTH) for key, value in info.params.items()}
+        parent.reopen = PARENT in self._runs.ids
+        self._updates = {PARENT: parent}
+        self._announce()
+        self._send(parent)
+        self._runs.describe()
+        self._updates = {}
+        self._opened = True
+
+    def _announce(self) -> None:
+        """Write down which runs are about to be created: a crash in between must not create them twice."""
+        new = [trial for trial in self._updates if trial not in self._runs.ids and trial not in self._announced]
+        self._runs.creating(new)
+        self._announced.update(new)
+
+    def _send(self, update: Update) -> None:
+        run = self._run_of(update)
+        while update.metrics or update.params or update.tags:
+            metrics, params, tags = update.chunk()
+            self._offer(update.name, partial(self._store.write, run, metrics, params, tags))
+            update.sent(len(metrics), params, tags)
+        if update.ended:
+            status, at = update.ended
+            self._offer(update.name, partial(self._store.set_status, run, status, at))
+        elif update.reopen:
+            self._offer(update.name, partial(self._store.set_status, run, "RUNNING", _now()))
+
+    def _offer(self, name: str, send: Callable[[], object]) -> None:
+        """Send; what the store will never take is left out, with a warning, so that the rest goes on."""
+        try:
+            send()
+        except Exception as error:
+            if not self._store.refuses(error):
+                raise
+            self._say(f"tracking: a part of {name!r} was refused and is left out: {_brief(error)}")
+
+    def _run_of(self, update: Update) -> str:
+        known = self._runs.ids.get(update.trial)
+        if known:
+            return known
+        key = f"{self._runs.uid}/{'search' if update.trial == PARENT else update.trial}"
+        if update.trial in self._doubtful:  # asked for before: the answer may have been lost, not the run
+            for run in self._store.find(key)[:1]:
+                self._runs.created(update.trial, run)
+                return run
+        tags = {KEY_TAG: key, "mlflow.user": _user(), **update.tags}
+        if update.trial != PARENT:
+            tags |= {"mlflow.parentRunId": self._runs.ids[PARENT], **_as_tags(self._info)}
+        try:
+            run = self._store.create(update.name, tags, update.start or _now())
+        except Exception:
+            self._doubtful.add(update.trial)
+            raise
+        update.tags = {}
+        self._runs.created(update.trial, run)
+        return run
+
+    def _close(self, verdict: Verdict) -> None:
+        now = _now()
+        for trial in self._trials.interrupted():
+            if run := self._runs.ids.get(trial):
+                self._offer("an open trial", partial(self._store.write, run, [], {}, {"status": "interrupted"}))
+                self._offer("an open trial", partial(self._store.set_status, run, "KILLED", now))
+        for trial in self._doubtful:
+            found = self._store.find(f"{self._runs.uid}/{'search' if trial == PARENT else trial}")
+            for run in found:
+                if run != self._runs.ids.get(trial):
+                    self._store.delete(run)
+        parent = Update(PARENT, self._info.search, metrics=points(verdict.metrics, 0, now))
+        parent.set_tags({**verdict.tags, "status": verdict.status})
+        if verdict.note:
+            parent.tags["mlflow.note.content"] = cut(verdict.note, NOTE_LENGTH)
+        for path in verdict.artifacts:
+            self._attach(path)
+        parent.ended = (_ENDS[verdict.status], now)
+        self._send(parent)
+        self._closed = True
+
+    def _attach(self, path: Path) -> None:
+        try:
+            self._store.add_file(self._runs.ids[PARENT], path)
+        except Exception as error:  # the verdict matters more than a copy of a file that is in the folder
+            self._say(f"tracking: {path.name} could not be added to the search's run: {_brief(error)}")
+
+    def _trouble(self, error: Exception) -> None:
+        if not self._down:
+            self._say(self._waiting_note(_brief(error)))
+        self._down = True
+
+    def _recovered(self) -> None:
+        if self._down:
+            self._say("tracking: the store answers again; what waited is being sent")
+        self._down = False
+
+    def _waiting_note(self, reason: str) -> str:
+        uri = mask(self._info.uri)
+        return (
+            f"tracking: {uri} can't be used now ({reason}). The search goes on; its events are kept in "
+            f"{self._info.folder} and sent when the store answers"
+        )
+
+    def _say(self, line: str) -> None:
+        with contextlib.suppress(Exception):  # a broken terminal must not end tracking
+            self._warn(mask(line))
+
+
+def _as_tags(info: TrackingInfo) -> dict[str, str]:
+    holder = Update(PARENT, "")
+    holder.set_tags(info.trial_tags)
+    return holder.tags
+
+
+def _brief(error: Exception) -> str:
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return mask(cut(lines[0], 300))
+
+
+def _now() -> int:
+    return round(time.time() * 1000)
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        return "unknown"

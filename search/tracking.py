@@ -1,0 +1,140 @@
+"""MLflow: one run for the search, one nested run per trial. The only place that imports mlflow."""
+
+import contextlib
+import logging
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from search.spool import Replay
+from search.store_uri import mask, resolve_uri, sqlite_file, ui_command
+from search.tracked import KEY_TAG, Pace, Summary, TrackingInfo, Verdict, Warn
+from search.tracker import PACE, Tracker
+from search.updates import Point, RunStatus
+
+__all__ = ["MlflowStore", "Pace", "Summary", "Tracker", "TrackingInfo", "Verdict", "mask", "resolve_uri", "track"]
+__all__ += ["ui_command"]
+
+# Set where the user has not: MLflow's own patience (7 retries of 120 s) would hold every batch for minutes. A retried
+# request to create a run may create two, so repeating is left to the tracker, which looks first.
+_ENVIRONMENT = {
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+}
+_REFUSALS = {"INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "INVALID_STATE"}
+_CREATE_LOCK_SECONDS = 60.0
+
+
+def track(info: TrackingInfo, replay: Replay, first: int, warn: Warn, pace: Pace = PACE) -> Tracker:
+    """A tracker to MLflow; see `Tracker`."""
+    return Tracker(info, MlflowStore(info.uri, info.experiment), replay, first, warn, pace)
+
+
+class MlflowStore:
+    """A `Store` in MLflow: a SQLite file, a database or a tracking server. For one thread."""
+
+    def __init__(self, uri: str, experiment: str) -> None:
+        self._uri = uri
+        self._experiment = experiment
+        self._client: Any = None
+        self._experiment_id = ""
+
+    def open(self) -> None:
+        """Import mlflow (seconds), connect, make the experiment if it is missing."""
+        for key, value in _ENVIRONMENT.items():
+            os.environ.setdefault(key, value)
+        from mlflow.tracking import MlflowClient  # slow: in the tracking thread, not while the search starts
+
+        for name, level in (("mlflow", logging.ERROR), ("alembic", logging.WARNING)):
+            logging.getLogger(name).setLevel(level)
+        logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # it logs a traceback per failure
+        file = sqlite_file(self._uri)
+        if file is not None:
+            file.parent.mkdir(parents=True, exist_ok=True)
+        with _one_creator(file):
+            self._client = MlflowClient(self._uri)
+            found = self._client.get_experiment_by_name(self._experiment)
+            if found is None:
+                place = None if file is None else (file.parent / "mlartifacts").as_uri()
+                self._experiment_id = self._new_experiment(place)
+                return
+        if found.lifecycle_stage == "deleted":
+            raise ValueError(
+                f"the MLflow experiment {self._experiment!r} is deleted; restore it with "
+                f"`mlflow experiments restore -x {found.experiment_id}` or set tracking.experiment to another name"
+            )
+        self._experiment_id = found.experiment_id
+
+    def _new_experiment(self, place: str | None) -> str:
+        try:
+            made: str = self._client.create_experiment(self._experiment, artifact_location=place)
+        except Exception:  # another search may have made it meanwhile
+            found = self._client.get_experiment_by_name(self._experiment)
+            if found is None:
+                raise
+            made = found.experiment_id
+        return made
+
+    def find(self, key: str) -> list[str]:
+        """Ids of the runs with this key, oldest first."""
+        query = f"tags.`{KEY_TAG}` = '{key}'"
+        runs = self._client.search_runs([self._experiment_id], query, order_by=["attributes.start_time ASC"])
+        return [run.info.run_id for run in runs]
+
+    def create(self, name: str, tags: Mapping[str, str], start: int) -> str:
+        """A new run; one request."""
+        run = self._client.create_run(self._experiment_id, start_time=start, tags=dict(tags), run_name=name)
+        identifier: str = run.info.run_id
+        return identifier
+
+    def write(self, run: str, metrics: Sequence[Point], params: Mapping[str, str], tags: Mapping[str, str]) -> None:
+        """Add to a run; one request. The store keeps one of equal (key, step, time, value)."""
+        from mlflow.entities import Metric, Param, RunTag  # loaded by `open`
+
+        self._client.log_batch(
+            run,
+            metrics=[Metric(point.key, point.value, point.at, point.step) for point in metrics],
+            params=[Param(key, value) for key, value in params.items()],
+            tags=[RunTag(key, value) for key, value in tags.items()],
+            synchronous=True,
+        )
+
+    def set_status(self, run: str, status: RunStatus, at: int) -> None:
+        """End the run, or take it up again; one request."""
+        if status == "RUNNING":
+            self._client.update_run(run, status=status)
+        else:
+            self._client.set_terminated(run, status=status, end_time=at)
+
+    def add_file(self, run: str, path: Path) -> None:
+        """Keep a copy of a file or folder as the run's artifact."""
+        self._client.log_artifact(run, str(path))
+
+    def delete(self, run: str) -> None:
+        """Mark a run deleted."""
+        self._client.delete_run(run)
+
+    def refuses(self, error: Exception) -> bool:
+        """Whether the store works but won't take what led to `error`."""
+        from mlflow.exceptions import MlflowException  # loaded by `open`
+
+        if not isinstance(error, MlflowException) or error.error_code not in _REFUSALS:
+            return False
+        with contextlib.suppress(Exception):
+            return self._client.get_experiment(self._experiment_id) is not None
+        return False
+
+
+@contextlib.contextmanager
+def _one_creator(file: Path | None) -> Iterator[None]:
+    """Searches that start together on a new SQLite file must not both create its tables."""
+    if file is None:
+        yield
+        return
+    with FileLock(f"{file}.lock", timeout=_CREATE_LOCK_SECONDS):
+        yield

@@ -1,0 +1,130 @@
+"""Knobs: where in the config, which values, under which conditions; and the order that conditions impose."""
+
+import heapq
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, assert_never
+
+from spaces.domain import Categorical, Domain, Float, Int
+from spaces.values import ABSENT, Absent, Value, freeze, same, thaw
+
+
+@dataclass(frozen=True)
+class Condition:
+    """Holds while the knob (or config key) at path `knob` has one of the values `allowed`."""
+
+    knob: str
+    allowed: tuple[Value, ...]
+
+    def allows(self, value: Any) -> bool:
+        """Whether `value` is an allowed one; numbers compare by value, True is not 1."""
+        try:
+            frozen = freeze(value)
+        except ValueError:
+            return False
+        return any(same(frozen, allowed) for allowed in self.allowed)
+
+
+@dataclass(frozen=True)
+class Knob:
+    """One searched key of a native config."""
+
+    path: str  # dotted path into the config
+    domain: Domain
+    when: tuple[Condition, ...] = ()  # active while all of them hold; each names another knob or key, once
+    why: str = ""  # the reason to search it, for people
+    documented: Value | Absent = ABSENT  # what the model's own documents say, inside the domain or not
+
+    def __post_init__(self) -> None:
+        names = [condition.knob for condition in self.when]
+        assert len({self.path, *names}) == 1 + len(names), f"conditions of {self.path!r} on {names}"
+
+
+def knob_as_dict(knob: Knob) -> dict[str, Any]:
+    """The knob's YAML form, made of JSON-able values; parsing it gives an equal knob."""
+    raw = _domain_as_dict(knob.domain)
+    if knob.when:
+        # A list means "one of these", so a single value that is itself a list needs the list around it.
+        raw["when"] = {
+            c.knob: thaw(c.allowed[0] if len(c.allowed) == 1 and not isinstance(c.allowed[0], tuple) else c.allowed)
+            for c in knob.when
+        }
+    if knob.why:
+        raw["why"] = knob.why
+    if not isinstance(knob.documented, Absent):
+        raw["documented"] = thaw(knob.documented)
+    return raw
+
+
+def _domain_as_dict(domain: Domain) -> dict[str, Any]:
+    match domain:
+        case Float():
+            kind, step = "float", domain.step
+        case Int():
+            kind, step = "int", None if domain.step == 1 else domain.step
+        case Categorical():
+            return {"choice": thaw(domain.choices)}
+        case _:
+            assert_never(domain)
+    raw: dict[str, Any] = {kind: [domain.low, domain.high]}
+    if domain.log:
+        raw["log"] = True
+    if step is not None:
+        raw["step"] = step
+    return raw
+
+
+def in_order(knobs: Iterable[Knob]) -> tuple[Knob, ...]:
+    """`knobs` such that each stands after the knobs that its conditions name; else as they were.
+
+    Raises ValueError for a path that stands twice and for conditions in a circle.
+    """
+    given = tuple(knobs)
+    place = {knob.path: index for index, knob in enumerate(given)}
+    if len(place) < len(given):
+        raise ValueError("a knob's path stands twice in the space")
+    needs = dependencies(given)
+    needed_by: dict[str, list[str]] = {path: [] for path in place}
+    for path, needed in needs.items():
+        for other in needed:
+            needed_by[other].append(path)
+    open_needs = {path: len(needed) for path, needed in needs.items()}
+    ready = [place[path] for path, count in open_needs.items() if count == 0]
+    heapq.heapify(ready)
+    ordered: list[Knob] = []
+    while ready:
+        knob = given[heapq.heappop(ready)]
+        ordered.append(knob)
+        for path in needed_by[knob.path]:
+            open_needs[path] -= 1
+            if open_needs[path] == 0:
+                heapq.heappush(ready, place[path])
+    if len(ordered) < len(given):
+        raise ValueError(f"conditions in a circle: {' -> '.join(circles(needs)[0])}")
+    return tuple(ordered)
+
+
+def dependencies(knobs: Iterable[Knob]) -> dict[str, list[str]]:
+    """For each knob's path the paths of the space's knobs that its conditions name, each once."""
+    given = tuple(knobs)
+    known = {knob.path for knob in given}
+    return {knob.path: list(dict.fromkeys(c.knob for c in knob.when if c.knob in known)) for knob in given}
+
+
+def circles(needs: Mapping[str, Iterable[str]]) -> list[list[str]]:
+    """The shortest circle through each path that lies on one, each circle once, written a, b, …, a."""
+    found: dict[frozenset[str], list[str]] = {}
+    for start in needs:
+        came_from: dict[str, str] = {}
+        waiting = [start]
+        for path in waiting:  # breadth first: `waiting` grows while it is read
+            for other in needs.get(path, ()):
+                if other not in came_from:
+                    came_from[other] = path
+                    waiting.append(other)
+        if start in came_from:
+            circle = [start]
+            while (path := came_from[circle[-1]]) != start:
+                circle.append(path)
+            found.setdefault(frozenset(circle), [start, *reversed(circle)])
+    return list(found.values())

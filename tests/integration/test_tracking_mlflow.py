@@ -1,0 +1,277 @@
+"""Tracking into real MLflow: a SQLite file, and a server that is stopped and started."""
+
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from search.events import Ended, Event, Proposed, Reported, Started, Status
+from search.store_uri import resolve_uri
+from search.tracking import MlflowStore, Pace, Tracker, TrackingInfo, Verdict
+
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.filterwarnings("ignore:The ``noload``:DeprecationWarning"),  # MLflow 3.17 on SQLAlchemy 2.1
+]
+
+QUICK = Pace(gather=0.05, retry=0.1, retry_most=0.3)
+
+
+class Journal:
+    """A search's journal in memory and its tracker."""
+
+    def __init__(self, folder: Path, uri: str) -> None:
+        self.folder, self.uri = folder, uri
+        self.events: list[Event] = []
+        self.said: list[str] = []
+        folder.mkdir(exist_ok=True)
+
+    def open(self) -> Tracker:
+        info = TrackingInfo(
+            uri=self.uri,
+            experiment="fits",
+            search=self.folder.name,
+            folder=self.folder,
+            tags={"model": "fit"},
+            params={"budget.steps": 9},
+            trial_tags={"git_commit": "abc"},
+            rungs=(1, 3, 9),
+        )
+        store = MlflowStore(info.uri, info.experiment)
+        replay = lambda start: iter(self.events[start:])  # noqa: E731
+        self.tracker = Tracker(info, store, replay, len(self.events), self.said.append, QUICK)
+        self.warning = self.tracker.start()
+        return self.tracker
+
+    def emit(self, *events: Event) -> None:
+        for event in events:
+            self.events.append(event)
+            self.tracker.handle(event)
+
+    def drained(self, seconds: float = 60.0) -> None:
+        end = time.monotonic() + seconds
+        while self.tracker.waiting:
+            assert time.monotonic() < end, f"{self.tracker.waiting} events still wait: {self.said}"
+            time.sleep(0.02)
+
+
+def life(trial: int, status: Status) -> list[Event]:
+    at = 1_700_000_000.0 + trial
+    values = {"lr": 0.1 * (trial + 1), "loss.kind": "l1"}
+    reports = [Reported(trial, step, {"objective": 1 / step, "lr": 0.1}, 0.5, at + step) for step in (1, 3, 9)]
+    start = Proposed(trial, values, 1, "search", "baseline" if trial == 0 else "tpe", at)
+    return [start, Started(trial, "box", 7, "H200", at), *reports, Ended(trial, status, "why", at + 10)]
+
+
+def rows(database: Path, query: str, *values: object) -> list[Any]:
+    connection = sqlite3.connect(database)
+    try:
+        return connection.execute(query, values).fetchall()
+    finally:
+        connection.close()
+
+
+def check_complete(database: Path, parent: str | None, statuses: list[str]) -> None:
+    """One parent, one child per trial with its status, every point exactly once."""
+    query = (
+        "select r.status, (select count(*) from metrics m where m.run_uuid = r.run_uuid),"
+        " (select count(*) from params p where p.run_uuid = r.run_uuid)"
+        " from runs r join tags t on t.run_uuid = r.run_uuid and t.key = 'mlflow.parentRunId'"
+        " and t.value = ? where r.lifecycle_stage = 'active' order by r.start_time"
+    )
+    children = rows(database, query, parent)
+    assert children == [(status, 9, 2) for status in statuses]
+    assert len(rows(database, "select 1 from runs where lifecycle_stage = 'active'")) == len(statuses) + 1
+
+
+@pytest.fixture
+def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in ("HTTP_REQUEST_TIMEOUT", "HTTP_REQUEST_MAX_RETRIES", "DISABLE_TELEMETRY", "TRACKING_URI"):
+        monkeypatch.setenv(f"MLFLOW_{name}", "")
+        monkeypatch.delenv(f"MLFLOW_{name}")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "mlflow.db"
+
+
+STATUSES: list[Status] = ["completed", "stopped", "diverged", "failed"]
+SHOWN = ["FINISHED", "KILLED", "FAILED", "FAILED"]
+
+
+def test_a_search_in_sqlite(database: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    from mlflow.tracking import MlflowClient
+
+    journal = Journal(tmp_path / "demo", resolve_uri(None, tmp_path))
+    journal.open()
+    for trial, status in enumerate(STATUSES):
+        journal.emit(*life(trial, status))
+    (tmp_path / "best.yaml").write_text("lr: 0.1\n")
+    verdict = Verdict("done", "# Use it", {"best": 0.1}, {"best.lr": 0.1}, [tmp_path / "best.yaml", tmp_path / "gone"])
+    summary = journal.tracker.finish(verdict, 60)
+    assert (summary.closed, summary.waiting, summary.runs) == (True, 0, 5), journal.said
+    check_complete(database, summary.parent, SHOWN)
+    client = MlflowClient(journal.uri)
+    assert summary.parent is not None
+    parent = client.get_run(summary.parent)
+    assert (parent.info.status, parent.info.run_name) == ("FINISHED", "demo")
+    assert parent.data.tags["mlflow.note.content"] == "# Use it"
+    assert parent.data.params == {"budget.steps": "9"}
+    assert [file.path for file in client.list_artifacts(summary.parent)] == ["best.yaml"]
+    assert (tmp_path / "mlartifacts").is_dir()
+    assert not (tmp_path / "mlruns").exists()
+    assert "gone could not be added" in journal.said[0]
+    (child,) = client.search_runs([parent.info.experiment_id], "tags.baseline = 'true'")
+    assert (child.info.start_time, child.info.end_time) == (1_700_000_000_000, 1_700_000_010_000)
+    history = client.get_metric_history(child.info.run_id, "objective")
+    assert [(point.step, point.value, point.timestamp) for point in history] == [
+        (step, 1 / step, 1_700_000_000_000 + step * 1000) for step in (1, 3, 9)
+    ]
+    assert {"gpu": "H200", "rung": "9", "reason": "why", "git_commit": "abc"}.items() <= child.data.tags.items()
+    assert capfd.readouterr() == ("", "")
+
+
+def test_sending_again_after_a_kill_doubles_nothing(database: Path, tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "demo", resolve_uri(None, tmp_path))
+    tracker = journal.open()
+    journal.emit(*life(0, "completed"), *life(1, "stopped"))
+    parent = tracker.finish(Verdict("interrupted"), 60).parent
+    notes = tmp_path / "demo" / "tracking.jsonl"
+    notes.write_text("".join(line for line in notes.read_text().splitlines(True) if '"run"' not in line))
+    kept = notes.read_text().replace('{"acknowledged"', '{"forgotten"')
+    notes.write_text(kept)
+    tracker = journal.open()
+    journal.emit(*life(2, "failed"))
+    summary = tracker.finish(Verdict("done"), 60)
+    assert summary.parent == parent
+    check_complete(database, parent, ["FINISHED", "KILLED", "FAILED"])
+
+
+def test_a_locked_file_is_an_outage(database: Path, tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "demo", resolve_uri(None, tmp_path))
+    tracker = journal.open()
+    journal.emit(*life(0, "completed"))
+    journal.drained()
+    lock = sqlite3.connect(database, isolation_level=None)
+    lock.execute("BEGIN EXCLUSIVE")
+    journal.emit(*life(1, "stopped"))
+    began = time.monotonic()
+    summary = tracker.finish(Verdict("done"), 1.0)
+    assert time.monotonic() - began < 2
+    assert (summary.closed, summary.waiting) == (False, 6)
+    lock.execute("ROLLBACK")
+    lock.close()
+    summary = journal.open().finish(Verdict("done"), 60)
+    check_complete(database, summary.parent, ["FINISHED", "KILLED"])
+
+
+def test_two_searches_start_together_on_a_new_file(database: Path, tmp_path: Path) -> None:
+    code = (
+        "import sys, pathlib; sys.path.insert(0, sys.argv[3]); import test_tracking_mlflow as t;"
+        "j = t.Journal(pathlib.Path(sys.argv[1]), sys.argv[2]); k = j.open();"
+        "[j.emit(*t.life(n, 'completed')) for n in range(3)];"
+        "s = k.finish(t.Verdict('done'), 90); assert s.closed, (s, j.said); assert not j.said, j.said"
+    )
+    here, uri = str(Path(__file__).parent), f"sqlite:///{database}"
+    command = [sys.executable, "-c", code]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    started = [
+        subprocess.Popen([*command, str(tmp_path / name), uri, here], env=environment) for name in ("one", "two")
+    ]
+    assert [process.wait(120) for process in started] == [0, 0]
+    assert len(rows(database, "select 1 from runs")) == 8
+    assert rows(database, "select count(*) from experiments where name = 'fits'") == [(1,)]
+
+
+class Server:
+    """`mlflow server` on loopback."""
+
+    def __init__(self, folder: Path) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.uri = f"http://127.0.0.1:{self.port}"
+        self.folder = folder
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", "sqlite:///server.db"]
+        command += ["--host", "127.0.0.1", "--port", str(self.port), "--workers", "1"]
+        environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+        with (self.folder / "server.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                command, cwd=self.folder, env=environment, stdout=log, stderr=log, start_new_session=True
+            )
+        end = time.monotonic() + 90
+        while not self._healthy():
+            assert self.process.poll() is None, (self.folder / "server.log").read_text()[-2000:]
+            assert time.monotonic() < end, "the server did not start"
+            time.sleep(0.2)
+
+    def _healthy(self) -> bool:
+        try:
+            urllib.request.urlopen(f"{self.uri}/health", timeout=1).close()  # noqa: S310
+        except OSError:
+            return False
+        return True
+
+    def kill(self) -> None:
+        if self.process is not None:
+            os.killpg(self.process.pid, signal.SIGKILL)  # its own session: nothing else is in the group
+            self.process.wait(10)
+            self.process = None
+
+
+@pytest.fixture
+def server(database: Path, tmp_path: Path) -> Iterator[Server]:
+    server = Server(tmp_path)
+    yield server
+    server.kill()
+
+
+def test_a_server_that_comes_late_goes_and_comes_back(server: Server, tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "demo", server.uri)
+    tracker = journal.open()
+    assert journal.warning is not None
+    assert "The search goes on" in journal.warning
+    journal.emit(*life(0, "completed"))
+    server.start()
+    journal.drained()
+    stop = threading.Event()
+
+    def run() -> None:
+        for trial in range(1, 40):
+            for event in life(trial, "stopped"):
+                journal.emit(event)
+                stop.wait(0.01)
+
+    search = threading.Thread(target=run)
+    search.start()
+    time.sleep(0.7)
+    server.kill()  # in the middle of requests
+    search.join()
+    assert tracker.waiting > 0
+    server.start()
+    summary = tracker.finish(Verdict("done", "# Done"), 60)
+    assert (summary.closed, summary.waiting) == (True, 0)
+    check_complete(tmp_path / "server.db", summary.parent, ["FINISHED"] + ["KILLED"] * 39)
+    # gone for good: the search ends in time, and the next process sends what is left
+    server.kill()
+    tracker = journal.open()
+    journal.emit(*life(40, "failed"))
+    began = time.monotonic()
+    left = tracker.finish(Verdict("done"), 1.0)
+    assert time.monotonic() - began < 2
+    assert (left.closed, left.waiting) == (False, 6)
+    assert "--resume" in left.message
+    server.start()
+    summary = journal.open().finish(Verdict("done"), 60)
+    check_complete(tmp_path / "server.db", summary.parent, ["FINISHED"] + ["KILLED"] * 39 + ["FAILED"])

@@ -1,0 +1,165 @@
+"""The parts of tracking: updates from events, the line of waiting events, remembered run ids, URIs."""
+
+import json
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from search.events import (
+    Changed,
+    Ended,
+    Event,
+    Paused,
+    Phase,
+    Promoted,
+    Proposed,
+    Reported,
+    Started,
+    Status,
+)
+from search.spool import Feed, RunIds
+from search.store_uri import identity, mask, resolve_uri, sqlite_file, ui_command, unreachable
+from search.updates import PARENT, Trials, Update, clean
+
+
+def proposed(trial: int, origin: str = "tpe", kind: str = "search", seed: int = 1) -> Proposed:
+    return Proposed(trial, {"lr": 0.1 + trial, "loss.kind": "l1", "warm": True}, seed, kind, origin, 10.0)  # type: ignore[arg-type]
+
+
+def life(trial: int, status: Status = "completed", steps: Sequence[int] = (1, 3, 9)) -> list[Event]:
+    reports = [Reported(trial, step, {"objective": 1 / step}, 0.5, 20.0 + step) for step in steps]
+    return [proposed(trial), Started(trial, "box", 7, "", 11.0), *reports, Ended(trial, status, "why", 40.0)]
+
+
+def test_a_grown_budget_reopens_a_stopped_trial() -> None:
+    trials, updates = Trials(), dict[int, Update]()
+    for event in (*life(0, "stopped"), Promoted(0, 9, 50.0), Started(0, "box", 1, "", 51.0)):
+        trials.fold(event, updates)
+    assert updates[0].ended is None
+    assert updates[0].reopen
+    assert trials.interrupted() == [0]
+
+
+def test_changed_knobs_are_a_tag() -> None:
+    trials, updates = Trials(), dict[int, Update]()
+    trials.fold(proposed(0), updates)
+    trials.fold(Changed(0, {"lr": 0.5}, 20.0), updates)
+    trials.fold(Paused(0, 3, 21.0), updates)
+    assert json.loads(updates[0].tags["knobs_now"]) == {"lr": 0.5}
+    assert (updates[0].tags["status"], updates[0].tags["rung"]) == ("paused", "3")
+
+
+def test_non_finite_values_and_odd_names() -> None:
+    trials, updates = Trials(), dict[int, Update]()
+    trials.fold(proposed(0), updates)
+    trials.fold(Reported(0, 1, {"a": math.nan, "b": math.inf, "x<y>": 2.0}, 1.0, 20.0), updates)
+    assert [point.key for point in updates[0].metrics] == ["x_y_", "train_seconds"]
+    assert [clean(key) for key in ("a.b", "/etc", "..", "", "a//b", "é")] == ["a.b", "__etc", "_..", "_", "_a__b", "_"]
+    assert len(clean("k" * 300)) == 250
+
+
+def test_the_feed_gives_each_event_once_and_in_order() -> None:
+    journal: list[Event] = [Phase("search", float(index)) for index in range(5)]
+    feed = Feed(lambda start: iter(journal[start:]), first=5, bound=4)
+    taken: list[tuple[int, Event]] = []
+
+    def emit(count: int) -> None:
+        for _ in range(count):
+            journal.append(Phase("search", float(len(journal))))
+            feed.put(journal[-1])
+
+    for count, limit in ((3, 2), (1, 9), (2, 9), (9, 3), (2, 3), (0, 99), (4, 99), (5, 99), (0, 99), (0, 99)):
+        emit(count)
+        taken += feed.take(limit)
+    assert taken == list(enumerate(journal))
+
+
+def test_the_feed_survives_a_journal_that_cannot_be_read() -> None:
+    journal: list[Event] = [Phase("search", float(index)) for index in range(5)]
+    broken = True
+
+    def replay(start: int) -> Iterator[Event]:
+        for event in journal[start:]:
+            if broken and event.at == 3:
+                raise OSError("no such disk")
+            yield event
+
+    feed = Feed(replay, first=5)
+    taken = feed.take(2)
+    with pytest.raises(OSError, match="disk"):
+        feed.take(2)
+    broken = False
+    while batch := feed.take(2):
+        taken += batch
+    assert taken == list(enumerate(journal))
+
+
+def test_run_ids_survive_torn_and_foreign_lines(tmp_path: Path) -> None:
+    path = tmp_path / "tracking.jsonl"
+    first = RunIds(path, "here")
+    first.creating([PARENT, 0, 1])
+    first.created(PARENT, "p")
+    first.created(0, "a")
+    first.acknowledge(7)
+    first.close()
+    path.write_bytes(path.read_bytes() + b'not json\n{"acknowledged": 9')
+    second = RunIds(path, "here")
+    assert (second.uid, second.ids, second.doubtful) == (first.uid, {PARENT: "p", 0: "a"}, {1})
+    assert (second.acknowledged, second.described) == (7, False)
+    second.acknowledge(8)
+    second.close()
+    other = RunIds(path, "there")
+    assert (other.uid, other.ids, other.doubtful, other.acknowledged) == (first.uid, {}, set(), 0)
+    other.close()
+    again = RunIds(path, "here")
+    assert again.acknowledged == 8
+    again.close()
+
+
+def test_which_uri_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    assert resolve_uri(None, Path("results")) == "sqlite:///results/mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://tracking:5000")
+    assert resolve_uri(None, tmp_path) == "http://tracking:5000"
+    assert resolve_uri("sqlite:///mine.db", tmp_path) == "sqlite:///mine.db"
+
+
+@pytest.mark.parametrize(
+    ("shown", "masked"),
+    [
+        ("https://user:hunter2@host:5000/x", "https://***@host:5000/x"),
+        ("https://hunter2@host/x", "https://***@host/x"),
+        ("postgresql://u:hunter2/@2@db/mlflow failed", "postgresql://***@db/mlflow failed"),
+        ("mysql://db/x?ssl_password=hunter2&a=1", "mysql://db/x?ssl_password=***&a=1"),
+        ("sqlite:///results/mlflow.db", "sqlite:///results/mlflow.db"),
+    ],
+)
+def test_credentials_are_masked(shown: str, masked: str) -> None:
+    assert mask(shown) == masked
+    assert "hunter2" not in identity(shown, "x")
+
+
+def test_the_command_to_look() -> None:
+    assert ui_command("sqlite:///results/mlflow.db") == "mlflow ui --backend-store-uri sqlite:///results/mlflow.db"
+    assert ui_command("sqlite:///my results/m.db") == "mlflow ui --backend-store-uri 'sqlite:///my results/m.db'"
+    assert ui_command("https://u:hunter2@host:5000") == "https://***@host:5000"
+
+
+def test_reachability(tmp_path: Path) -> None:
+    assert unreachable(f"sqlite:///{tmp_path}/new/mlflow.db") is None
+    broken = tmp_path / "broken.db"
+    broken.write_text("this is not a database, whatever its name says" * 100)
+    assert "not a database" in str(unreachable(f"sqlite:///{broken}"))
+    assert unreachable("http://127.0.0.1:9") is not None
+    assert unreachable("postgresql://u:p@127.0.0.1:9/mlflow") is not None
+    assert "none of" in str(unreachable("htp://host"))
+    assert "none of" in str(unreachable("./mlruns"))
+
+
+def test_sqlite_files() -> None:
+    assert sqlite_file("sqlite:////a/b.db") == Path("/a/b.db")
+    assert sqlite_file("sqlite:///b.db") == Path.cwd() / "b.db"
+    assert sqlite_file("sqlite://") is None
+    assert sqlite_file("http://host") is None

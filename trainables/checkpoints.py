@@ -1,0 +1,63 @@
+"""Checkpoints of one trial: written whole or not at all, verified when read, the previous one kept until then."""
+
+import hashlib
+import io
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+KEPT = 2
+"""Newest checkpoints kept per trial: the second is there for the case that the first can't be read."""
+
+
+def write(folder: Path, step: int, state: Mapping[str, Any]) -> Path:
+    """Write `state` as the checkpoint at `step` and drop those beyond the newest `KEPT`. Raises OSError."""
+    buffer = io.BytesIO()
+    torch.save(dict(state), buffer)
+    data = buffer.getvalue()
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{step:09d}.pt"
+    partial = folder / f".{step:09d}.{os.getpid()}.partial"
+    with partial.open("wb") as file:
+        file.write(hashlib.sha256(data).digest())
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+    for old in _newest_first(folder)[KEPT:]:
+        old.unlink(missing_ok=True)
+    return path
+
+
+def newest(folder: Path, device: str) -> tuple[int, dict[str, Any]] | None:
+    """The newest checkpoint that is intact, as (step, state) with tensors on `device`; None where there is none."""
+    for path in _newest_first(folder):
+        state = _read(path, device)
+        if state is not None:
+            return int(path.stem), state
+    return None
+
+
+def remove(folder: Path) -> None:
+    """Delete every checkpoint in `folder`."""
+    for path in _newest_first(folder):
+        path.unlink(missing_ok=True)
+
+
+def _newest_first(folder: Path) -> list[Path]:
+    return sorted(folder.glob("[0-9]*.pt"), reverse=True)
+
+
+def _read(path: Path, device: str) -> dict[str, Any] | None:
+    try:
+        data = path.read_bytes()
+    except OSError:
+        return None
+    if hashlib.sha256(data[32:]).digest() != data[:32]:
+        return None
+    # weights_only: tensors and plain containers, no code. The digest says it is ours; this says it is harmless.
+    state: dict[str, Any] = torch.load(io.BytesIO(data[32:]), map_location=device, weights_only=True)
+    return state

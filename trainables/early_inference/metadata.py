@@ -1,0 +1,124 @@
+"""The `metadata.json` beside the curves: what the columns are called, and the range of each quantity."""
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from spaces.problems import BadInput, Problem
+from spaces.strict_yaml import read_text
+
+Ranges = Mapping[str, tuple[float, float]]
+"""Name → (lowest, highest) of the documented range; a quantity that is the same everywhere has two equal bounds."""
+
+_PREFIX = re.compile(r"prefix_([0-9.]+(?:e[-+]?[0-9]+)?)s")
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """What `metadata.json` says about the data."""
+
+    known_names: tuple[str, ...]
+    target_names: tuple[str, ...]
+    ranges: Ranges
+    """Of every known input and every target."""
+    n_samples: int | None
+    """None where the file doesn't say."""
+    n_points: Mapping[float, int]
+    """Prefix length in s → readings, as far as the file says."""
+
+
+def read_metadata(path: Path) -> Metadata:
+    """The metadata in the file `path`. Raises BadInput with every problem found."""
+    where = str(path)
+    if not path.is_file():
+        raise BadInput.of(where, "missing; a data folder holds training_data.npz and metadata.json")
+    try:
+        content = json.loads(read_text(path))
+    except (ValueError, RecursionError) as error:
+        raise BadInput.of(where, f"is not valid JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise BadInput.of(where, f"expected a JSON object of keys to values, got {type(content).__name__}")
+    problems: list[Problem] = []
+    known = _names(content, "known_input_names", where, problems)
+    targets = _names(content, "infer_params", where, problems)
+    problems += [Problem(f"{where} infer_params", f"{n!r} is a known input, too") for n in targets if n in known]
+    ranges = _ranges(content, known, targets, where, problems)
+    n_samples = content.get("n_samples")
+    if n_samples is not None and type(n_samples) is not int:
+        problems.append(Problem(f"{where} n_samples", f"expected a whole number, got {n_samples!r}"))
+    if problems:
+        raise BadInput(problems)
+    return Metadata(known, targets, ranges, n_samples, _points(content))
+
+
+def length_in(key: str) -> float | None:
+    """The seconds in an npz key like `prefix_30s` or `prefix_7.5s`; None for any other key."""
+    match = _PREFIX.fullmatch(key)
+    try:
+        return float(match[1]) if match else None
+    except ValueError:
+        return None
+
+
+def _names(content: Mapping[str, Any], key: str, where: str, problems: list[Problem]) -> tuple[str, ...]:
+    value = content.get(key)
+    if isinstance(value, list) and value and all(isinstance(n, str) for n in value) and len(set(value)) == len(value):
+        return tuple(value)
+    got = f"got {value!r}" if key in content else "it is missing"
+    problems.append(Problem(f"{where} {key}", f"expected a list of different names, at least one; {got}"))
+    return ()
+
+
+def _ranges(
+    content: Mapping[str, Any], known: tuple[str, ...], targets: tuple[str, ...], where: str, problems: list[Problem]
+) -> Ranges:
+    """The range of every name; `fixed_params` counts where `param_ranges` has none, then `measurement_model`."""
+    sources = ("param_ranges", "fixed_params", "measurement_model")
+    if not isinstance(content.get("param_ranges"), Mapping):
+        what = "expected name → [lowest, highest]" + ("" if "param_ranges" in content else "; it is missing")
+        problems.append(Problem(f"{where} param_ranges", what))
+        return {}
+    found: dict[str, tuple[float, float]] = {}
+    for name in (*known, *targets):
+        at = next((s for s in sources if isinstance(content.get(s), Mapping) and name in content[s]), None)
+        if at is None:
+            what = f"no range for {name!r}; add {name!r}: [lowest, highest] here, or its value to fixed_params"
+            problems.append(Problem(f"{where} param_ranges", what))
+            continue
+        value = content[at][name]
+        bounds = _bounds(value)
+        if bounds is None:
+            what = f"expected [lowest, highest] or one number, finite and in order, got {value!r}"
+            problems.append(Problem(f"{where} {at}.{name}", what))
+        elif name in targets and bounds[0] == bounds[1]:
+            what = f"{name!r} is to be inferred, but its range is the single value {bounds[0]}"
+            problems.append(Problem(f"{where} {at}.{name}", what))
+        else:
+            found[name] = bounds
+    return found
+
+
+def _bounds(value: Any) -> tuple[float, float] | None:
+    pair = value if isinstance(value, list) and len(value) == 2 else [value, value]
+    if not all(isinstance(v, int | float) and not isinstance(v, bool) and math.isfinite(v) for v in pair):
+        return None
+    low, high = float(pair[0]), float(pair[1])
+    return (low, high) if low <= high else None
+
+
+def _points(content: Mapping[str, Any]) -> Mapping[float, int]:
+    """Readings by prefix length, from `prefix_n_points` as a list beside `prefix_lengths` or as an object."""
+    lengths, points = content.get("prefix_lengths"), content.get("prefix_n_points")
+    if isinstance(points, dict):
+        pairs = [
+            (length_in(f"prefix_{key.removeprefix('prefix_').removesuffix('s')}s"), n) for key, n in points.items()
+        ]
+    elif isinstance(points, list) and isinstance(lengths, list) and len(points) == len(lengths):
+        pairs = list(zip(lengths, points, strict=True))
+    else:
+        return {}
+    return {float(length): n for length, n in pairs if isinstance(length, int | float) and type(n) is int}

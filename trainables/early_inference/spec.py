@@ -1,0 +1,86 @@
+"""early_inference as one of the models: what the search and the trainer ask of it. Torch stays out until `build`."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Literal
+
+from spaces.schema import parse
+from trainables.early_inference import schedule
+from trainables.early_inference.config import Config
+from trainables.early_inference.data import Data, prepare_data
+from trainables.early_inference.metrics import OBJECTIVE
+from trainables.native import native_files
+from trainables.run import Model, Native, Objective, Prepared, Run
+
+_PLACE = "it says where things lie or run, not how to train"
+_JUDGED = "it decides which curves a run is judged on, so trials would not be comparable"
+_SCALE = "it belongs to the code that serves the trained network, and it changes the unit of the validation loss"
+
+
+class EarlyInferenceModel:
+    """Kinetic parameters from the first seconds of a pH curve (models.md, section 5); its unit is the epoch."""
+
+    name: str = "early_inference"
+    unit: Literal["epoch", "step"] = "epoch"
+    objective: Objective = OBJECTIVE
+    length_key: str = "epochs"
+    unsearchable: Mapping[str, str] = MappingProxyType(
+        {
+            "data_dir": f"{_PLACE}; the search's `data:` names the data",
+            "output_dir": _PLACE,
+            "device": _PLACE,
+            "prefix_length": _JUDGED,
+            "val_split": _JUDGED,
+            "seed": f"{_JUDGED}: it is the seed of the split, while each run has its own",
+            "epochs": "it is the run's length, which the search sets from its budget",
+            "early_stopping_patience": "it only ends a run sooner; the search's own early stopping does that",
+            "normalize_inputs": _SCALE,
+            "normalize_outputs": _SCALE,
+        }
+    )
+    # Read anew in every epoch; dropout belongs to the network that a restored run is built with.
+    changeable: frozenset[str] = frozenset(
+        {
+            "lr",
+            "weight_decay",
+            "grad_clip_norm",
+            "batch_size",
+            "tcn_dropout",
+            "output_dropout",
+            "variance_penalty_weight",
+            "target_variance",
+        }
+    )
+
+    def parse(self, native: Native, where: str) -> Config:
+        """The typed config; documented defaults fill what `native` omits. Raises BadInput."""
+        return parse(Config, native, where)
+
+    def parse_data(self, data: Native, config: Config, where: str) -> Data:  # noqa: ARG002 - other models need it
+        """The typed `data:` section. Raises BadInput."""
+        return parse(Data, data, where)
+
+    def prepare(self, data: Data, config: Config) -> Prepared:
+        """Check the user's files, or generate. Raises BadInput."""
+        return prepare_data(data, config.prefix_length)
+
+    def knobs(self, config: Config, step: int) -> Mapping[str, float]:
+        """Values in force while training epoch `step` (0-based)."""
+        return schedule.knobs(config, step)
+
+    def settles(self, config: Config) -> int:
+        """The epoch by which the warmup is over."""
+        return schedule.settles(config)
+
+    def build(self, config: Config, prepared: Prepared, seed: int) -> Run:
+        """A run at step 0, on the config's device."""
+        from trainables.early_inference import run  # lazy: torch takes seconds to import, and planning needs none
+
+        return run.build(config, prepared, seed)
+
+    def write_native(self, source: str | None, name: str, changes: Native, config: Config) -> Mapping[str, str]:
+        """The user's own file with `changes` in it, and the other of YAML and Python with the whole config."""
+        return native_files(source, name, changes, config)
+
+
+MODEL: Model[Config, Data] = EarlyInferenceModel()

@@ -1,0 +1,62 @@
+"""Reduce on plateau: the one controller that depends on results, as a state and a pure transition."""
+
+import math
+from dataclasses import dataclass, replace
+
+from trainables.schedules.core import require
+
+_SMALLEST_CHANGE = 1e-8  # a smaller reduction is not worth making; `eps` of PyTorch's ReduceLROnPlateau
+
+
+@dataclass(frozen=True)
+class PlateauState:
+    """Where a plateau controller stands; belongs in the checkpoint."""
+
+    scale: float = 1.0
+    """What the scheduled learning rate is multiplied by."""
+    best: float = math.inf
+    """The metric that the next one must beat."""
+    bad: int = 0
+    """Evaluations since the last better one or the last reduction."""
+
+
+@dataclass(frozen=True)
+class ReduceOnPlateau:
+    """Multiply the learning rate by `factor` once `patience` evaluations in a row have brought no gain, and one more.
+
+    A metric gains when metric < best·(1 − threshold): lower is better. The rate never falls below `min_lr`; a rate
+    already below it stays. These are the decisions of PyTorch's ReduceLROnPlateau with mode min, threshold_mode rel and
+    cooldown 0, its oddity below zero included: there the bound lies above the best, so that a metric up to a
+    `threshold` worse counts as gain.
+
+    Raises ValueError unless lr > 0, 0 < factor < 1, patience >= 0, min_lr >= 0 and 0 <= threshold < 1.
+    """
+
+    lr: float
+    """The full rate, in which `min_lr` is expressed too; the state's scale is relative to it."""
+    factor: float
+    patience: int
+    """Evaluations without gain that are put up with."""
+    min_lr: float = 0.0
+    threshold: float = 1e-4
+
+    def __post_init__(self) -> None:
+        require(0 < self.lr < math.inf, "lr", self.lr, "> 0 and finite")
+        require(0 < self.factor < 1, "factor", self.factor, "in (0, 1)")
+        require(self.patience >= 0, "patience", self.patience, ">= 0")
+        require(0 <= self.min_lr < math.inf, "min_lr", self.min_lr, ">= 0 and finite")
+        require(0 <= self.threshold < 1, "threshold", self.threshold, "in [0, 1)")
+
+    def step(self, state: PlateauState, metric: float) -> PlateauState:
+        """The state after an evaluation that gave `metric`. Raises ValueError if the metric isn't finite."""
+        require(math.isfinite(metric), "metric", metric, "finite")
+        if metric < state.best * (1 - self.threshold):
+            return replace(state, best=metric, bad=0)
+        if state.bad < self.patience:
+            return replace(state, bad=state.bad + 1)
+        return replace(state, scale=self._reduced(state.scale), bad=0)
+
+    def _reduced(self, scale: float) -> float:
+        rate = self.lr * scale
+        reduced = max(rate * self.factor, self.min_lr)
+        return reduced / self.lr if rate - reduced > _SMALLEST_CHANGE else scale

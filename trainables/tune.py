@@ -1,0 +1,200 @@
+"""The only bridge to Ray: any model's run as a `tune.Trainable`, one evaluation per `step()`."""
+
+import json
+import logging
+import math
+import time
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+from ray import tune
+
+from spaces.paths import with_values
+from trainables import checkpoints
+from trainables.registry import model_named
+from trainables.run import DIVERGED, ENDED, GPU, METRICS, OBJECTIVE, SECONDS, STEP, Diverged, Native, Run
+
+_NOTE = "note.json"
+_REPORT = "report"  # a checkpoint holds the report of its step, so that an evaluation is never repeated
+
+
+@dataclass(frozen=True)
+class Job:
+    """What all trials of a search have in common."""
+
+    model: str
+    base: Native
+    """The whole native config; a trial's values are set into it."""
+    data: Native
+    every: int
+    """Units between evaluations."""
+    horizon: int
+    """Units of a full training."""
+    folder: str
+    """The search's folder: `trials/t0007/` in it holds a trial's log and checkpoints."""
+    threads: int = 1
+    """torch threads per trial: another count gives other sums, hence other results."""
+    exchange: bool = False
+    """Whether trials take over each other's state (population based training), so that Ray must carry it."""
+
+
+def trial_folder(folder: Path | str, number: int) -> Path:
+    """Where trial `number` keeps its log and checkpoints."""
+    return Path(folder) / "trials" / f"t{number:04d}"
+
+
+def discard_checkpoints(folder: Path | str, number: int) -> None:
+    """Delete the checkpoints of a trial that will never go on."""
+    checkpoints.remove(trial_folder(folder, number) / "checkpoints")
+
+
+class Bridge(tune.Trainable):  # type: ignore[misc]  # Ray's class is untyped for us
+    """Trains one trial; reused for the next one by `reset_config`.
+
+    Ray's config of a trial: `trial` (number), `values` (dotted knob path -> value), `seed`. Everything else comes as
+    the `job` that all trials share.
+    """
+
+    def setup(self, config: dict[str, Any], job: Job) -> None:
+        """Called once in a fresh worker."""
+        torch.set_num_threads(job.threads)
+        self._job = job
+        self._run: Run | None = None
+        self._begin(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Take up another trial in the same worker."""
+        self._end()
+        self._begin(new_config)
+        return True
+
+    def _begin(self, config: Mapping[str, Any]) -> None:
+        self._number = int(config["trial"])
+        self._folder = trial_folder(self._job.folder, self._number)
+        self._log = _open_log(self._folder)
+        self._pending: dict[str, Any] | None = None
+        self._last: dict[str, Any] | None = None
+        model = model_named(self._job.model)
+        self._objective = model.objective
+        try:
+            native = with_values(self._job.base, config["values"])
+            self._config = model.parse(native, f"trial {self._number}")
+            prepared = model.prepare(model.parse_data(self._job.data, self._config, "data"), self._config)
+            self._run = model.build(self._config, prepared, int(config["seed"]))
+            self._log.info("seed %s, %s", config["seed"], config["values"])
+            self._continue()
+        except Exception:
+            self._log.error("could not start:\n%s", traceback.format_exc())
+            raise
+
+    def _continue(self) -> None:
+        """Go on from the newest intact checkpoint of this trial, whoever wrote it."""
+        assert self._run is not None
+        found = checkpoints.newest(self._folder / "checkpoints", "cpu")
+        if found is None:
+            return
+        step, state = found
+        self._run.restore(state["run"])
+        self._last = state[_REPORT]
+        self._pending = self._last  # the report may not have reached the driver; it drops one that it knows
+        self._log.info("goes on from step %d", step)
+
+    def step(self) -> dict[str, Any]:
+        """Train to the next evaluation and report it."""
+        assert self._run is not None
+        if self._pending is not None:
+            report, self._pending = self._pending, None
+            return dict(report)
+        started = time.perf_counter()
+        until = min((self._run.step // self._job.every + 1) * self._job.every, self._job.horizon)
+        try:
+            trained = self._run.train(until)
+            report = _report(self._run, trained, self._objective.metric)
+        except Diverged as error:
+            self._log.warning("diverged: %s", error)
+            return {
+                STEP: until,
+                OBJECTIVE: self._objective.worst,
+                METRICS: {},
+                SECONDS: time.perf_counter() - started,
+                DIVERGED: str(error),
+                "done": True,
+            }
+        except Exception:
+            self._log.error("failed after step %d:\n%s", self._run.step, traceback.format_exc())
+            raise
+        report["done"] = until >= self._job.horizon or ENDED in report
+        self._last = report
+        report[SECONDS] = time.perf_counter() - started
+        checkpoints.write(self._folder / "checkpoints", until, {"run": self._run.state(), _REPORT: report})
+        report[SECONDS] = time.perf_counter() - started
+        self._log.info("step %d: %s %.6g", until, self._objective.metric, report[OBJECTIVE])
+        return dict(report)
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        """Ray pauses the trial. Its evaluation has written a checkpoint already; Ray keeps a note of which one."""
+        assert self._run is not None
+        note = {"trial": self._number, "step": self._run.step}
+        Path(checkpoint_dir, _NOTE).write_text(json.dumps(note), encoding="utf-8")
+        if self._job.exchange:
+            checkpoints.write(Path(checkpoint_dir), self._run.step, {"run": self._run.state(), _REPORT: self._last})
+
+    def load_checkpoint(self, checkpoint: str) -> None:
+        """Ray resumes the trial, which `_begin` has restored, or hands it another trial's state."""
+        assert self._run is not None
+        note = json.loads(Path(checkpoint, _NOTE).read_text(encoding="utf-8"))
+        if note["trial"] == self._number:
+            if note["step"] == self._run.step:
+                self._pending = None  # the driver has this report: it is the one that the trial paused at
+            return
+        found = checkpoints.newest(Path(checkpoint), "cpu")
+        assert found is not None, f"trial {note['trial']} handed over no state"
+        checkpoints.remove(self._folder / "checkpoints")
+        checkpoints.write(self._folder / "checkpoints", *found)
+        self._run.restore(found[1]["run"])
+        self._pending = None
+        self._log.info("goes on from trial %d at step %d", note["trial"], note["step"])
+
+    def cleanup(self) -> None:
+        """End with everything this trial started."""
+        self._end()
+        for child in psutil.Process().children(recursive=True):
+            child.kill()
+
+    def _end(self) -> None:
+        if self._run is not None:
+            self._run.close()
+            self._run = None
+        for handler in list(self._log.handlers):
+            handler.close()
+            self._log.removeHandler(handler)
+
+
+def _report(run: Run, trained: Mapping[str, float], metric: str) -> dict[str, Any]:
+    """The report of an evaluation. Raises Diverged for a metric that is not finite."""
+    metrics = {**trained, **run.evaluate()}
+    for name, value in metrics.items():
+        if not math.isfinite(value):
+            raise Diverged(name, run.step, value)
+    report: dict[str, Any] = {STEP: run.step, OBJECTIVE: metrics[metric], METRICS: metrics}
+    if torch.cuda.is_available():
+        report[GPU] = torch.cuda.get_device_name()
+    if run.ended is not None:
+        report[ENDED] = run.ended
+    return report
+
+
+def _open_log(folder: Path) -> logging.Logger:
+    folder.mkdir(parents=True, exist_ok=True)
+    log = logging.getLogger(f"trainables.trial.{folder}")
+    log.propagate = False
+    log.setLevel(logging.INFO)
+    handler = logging.FileHandler(folder / "log.txt", encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    log.addHandler(handler)
+    return log
