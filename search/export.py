@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from search.commands import python
 from search.confirm import Candidate, Estimate, Verdict
 from search.records import Records, Trial
 from search.resolve import Search
@@ -98,7 +99,7 @@ def write_best(folder: Path, search: Search, prepared: Prepared, verdict: Verdic
         "config": with_values(search.base, winner.values),
     }
     head = "# The best config that the search found. Train it again, to the same number:\n"
-    head += f"#   python -m trainables.train {folder / 'best.yaml'}\n"
+    head += f"#   {python('trainables.train', [str(folder / 'best.yaml')])}\n"
     write_text(folder / "best.yaml", head + strict_yaml.dumps(content))
     _write_native(folder / "native", search, winner.values)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from search.commands import python
 from search.plan import describe, make_plan
 from search.resolve import resolve
 from spaces.problems import BadInput
@@ -70,13 +71,14 @@ def _say(console: Console, text: str) -> None:
 
 def _again(options: argparse.Namespace) -> str:
     """The command that goes on with this search."""
-    words = ["python -m search.run", str(options.config)]
-    words += [f"--set {override}" for override in options.overrides]
-    words += [f"--name {options.name}"] if options.name else []
-    words += [f"--results {options.results}"] if options.results != Path("results") else []
-    words += [f"--seed {options.seed}"] if options.seed is not None else []
-    words += [f"--address {options.address}"] if options.address else []
-    return " ".join([*words, "--resume"])
+    words = [str(options.config)]
+    for override in options.overrides:
+        words += ["--set", override]
+    given = {"--name": options.name, "--seed": options.seed, "--address": options.address}
+    for flag, value in given.items():
+        words += [flag, str(value)] if value is not None else []
+    words += ["--results", str(options.results)] if options.results != Path("results") else []
+    return python("search.run", [*words, "--resume"])
 
 
 if __name__ == "__main__":

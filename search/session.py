@@ -2,18 +2,16 @@
 
 import signal
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
-from search import export, tracking
+from search import export, summary, tracking
 from search.cluster import Cluster, connected
-from search.confirm import Candidate, Verdict, judge
+from search.confirm import judge
 from search.engine import Halt
 from search.events import Phase
 from search.folder import Folder, check_name, opened
@@ -44,7 +42,12 @@ def run(
         outlook = Outlook(folder.records, search.model.objective, plan.unit, plan.steps)
         with _signals(halt, console), view(outlook, console) as shown:
             folder.ledger.listen(shown)
-            _stages(Sitting(search, plan, folder, cluster, halt))
+            try:
+                _stages(Sitting(search, plan, folder, cluster, halt))
+            except BaseException as error:
+                killed = isinstance(error, KeyboardInterrupt)
+                tracker.finish(tracking.Verdict("interrupted" if killed else "failed"), timeout=5)
+                raise
         return _hand_over(search, prepared, folder, tracker, halt, again, console)
 
 
@@ -122,19 +125,17 @@ def _hand_over(
     again: str,
     console: Console,
 ) -> int:
-    objective, path = search.model.objective, folder.path
-    knobs = [knob.path for knob in search.space.knobs]
-    export.write_tables(path, folder.records, knobs)
-    verdict = judge(folder.records, objective)
+    path, records = folder.path, folder.records
+    export.write_tables(path, records, [knob.path for knob in search.space.knobs])
+    verdict = judge(records, search.model.objective)
     if verdict is not None:
         export.write_best(path, search, prepared, verdict)
     kept = [path / name for name in ("search.yaml", "plan.json", "trials.csv", "best.yaml") if (path / name).exists()]
-    status = "interrupted" if halt.resumable else "done" if verdict is not None else "failed"
-    summary = tracker.finish(
+    tracked = tracker.finish(
         tracking.Verdict(
-            status,  # type: ignore[arg-type]  # mypy widens the literal
-            note=_note(search, verdict),
-            metrics=_measures(verdict),
+            "interrupted" if halt.resumable else "done" if verdict is not None else "failed",
+            note=summary.note(search, verdict),
+            metrics=summary.measures(verdict),
             tags={"verdict": verdict.decision, "winner": verdict.winner.trial} if verdict else {},
             artifacts=kept,
         ),
@@ -144,81 +145,19 @@ def _hand_over(
     def say(text: str) -> None:
         console.print(text, highlight=False, markup=False, soft_wrap=True)
 
-    if summary.message:
-        say(summary.message)
+    if tracked.message:
+        say(tracked.message)
     if halt.resumable:
         say(f"interrupted ({halt.reason}); so far: {path / 'trials.csv'}\ngo on with: {again}")
         return INTERRUPTED
     if verdict is None:
-        reasons = sorted({t.reason for t in folder.records.of_kind("search") if t.reason})
+        reasons = sorted({trial.reason for trial in records.of_kind("search") if trial.reason})
         say(f"no trial succeeded. {'; '.join(reasons[:3])}\nlogs: {path / 'trials'}")
         return NO_TRIAL
-    console.print(_table(search, verdict))
-    say(f"verdict: {_said(verdict)}")
-    say(f"best config   {path / 'best.yaml'}   (your own file: {path / 'native'})")
-    say(f"train it      python -m trainables.train {path / 'best.yaml'}")
-    say(f"all trials    {path / 'trials.csv'}")
-    say(f"look at them  {tracking.ui_command(tracking.resolve_uri(search.settings.tracking.uri, path.parent))}")
+    for table in summary.tables(search, verdict):
+        console.print(table)
+    say(f"verdict: {summary.said(verdict)}")
+    uri = tracking.resolve_uri(search.settings.tracking.uri, path.parent)
+    for what, where in summary.pointers(path, tracking.ui_command(uri)):
+        say(f"{what:<14}{where}")
     return DONE
-
-
-def _said(verdict: Verdict) -> str:
-    advice = {
-        "switch": "switch to the new config",
-        "keep": "keep your config",
-        "unconfirmed": "not confirmed",
-    }
-    return f"{advice[verdict.decision]} – {verdict.why}"
-
-
-def _table(search: Search, verdict: Verdict) -> Table:
-    objective = search.model.objective
-    seeds = len(verdict.winner.by_seed)
-    spent = f"{seeds} seeds, {search.horizon} {search.model.unit}s each"
-    table = Table(title=f"{objective.metric} in {objective.unit}, {spent}")
-    table.add_column("config")
-    for column in ("mean", "95% interval"):
-        table.add_column(column, justify="right")
-    for candidate in verdict.ranking:
-        estimate = candidate.estimate
-        interval = "–" if estimate.low is None else f"[{estimate.low:.4f}, {estimate.high:.4f}]"
-        table.add_row(_named(candidate, verdict), f"{estimate.mean:.4f}", interval)
-    table.add_section()
-    shown = {knob.path for knob in search.space.knobs}
-    baseline = verdict.baseline.values if verdict.baseline else {}
-    for knob, value in sorted(verdict.winner.values.items()):
-        if knob in shown and baseline.get(knob) != value:
-            table.add_row(
-                knob, _short(value), f"was {_short(baseline[knob])}" if knob in baseline else "was not active"
-            )
-    return table
-
-
-def _named(candidate: Candidate, verdict: Verdict) -> str:
-    name = "documented baseline" if candidate.baseline else f"trial {candidate.trial}"
-    return f"[bold]{name}[/bold] (best)" if candidate is verdict.winner else name
-
-
-def _short(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _note(search: Search, verdict: Verdict | None) -> str:
-    if verdict is None:
-        return f"**{search.name}**: no trial has a value."
-    lines = [f"**{search.name}**: {_said(verdict)}", "", f"| config | {search.model.objective.metric} |", "|---|---|"]
-    for candidate in verdict.ranking:
-        name = "documented baseline" if candidate.baseline else f"trial {candidate.trial}"
-        lines.append(f"| {name} | {candidate.estimate} |")
-    return "\n".join(lines)
-
-
-def _measures(verdict: Verdict | None) -> Mapping[str, float]:
-    if verdict is None:
-        return {}
-    measures = {"confirmed_mean": verdict.winner.estimate.mean}
-    if verdict.baseline is not None:
-        measures["baseline_mean"] = verdict.baseline.estimate.mean
-    if verdict.gain is not None:
-        measures["gain"] = verdict.gain.mean
-    return measures

@@ -11,8 +11,9 @@ MODELS = {"early_inference": "trainables.early_inference.spec"}
 
 
 def model_named(name: str, where: str = "model") -> Model[Any, Any]:
-    """The model called `name`. Raises BadInput naming the nearest one."""
-    if name not in MODELS:
+    """The model called `name`; a name with a dot is the module of a model of one's own, which workers must be able to
+    import, too. Raises BadInput naming the nearest one."""
+    if name not in MODELS and "." not in name:
         raise BadInput.of(where, f"no model is called {name!r}{nearest(name, MODELS)}")
-    model: Model[Any, Any] = importlib.import_module(MODELS[name]).MODEL
+    model: Model[Any, Any] = importlib.import_module(MODELS.get(name, name)).MODEL
     return model

@@ -102,7 +102,7 @@ def test_draws_are_functions_of_seed_and_step():
     assert derive(1, "dropout", 2, 3) == derive(1, "dropout", 2, 3) < 2**63
     assert len({derive(s, "a", i) for s in range(10) for i in range(10)}) == 100
     assert derive(1, "a", 23) != derive(1, "a2", 3)
-    assert derive(0, "weights") == 1955164316239064096  # the same on every machine
+    assert derive(0, "weights") == 8454698744502178088  # the same on every machine
     assert sorted(permutation(9, 0, "order", 1)) == list(range(9))
     assert list(permutation(9, 0, "order", 1)) != list(permutation(9, 0, "order", 2))
 
@@ -141,6 +141,7 @@ def test_first_step_of_a_warmup_is_smaller():
 
 def test_plateau_follows_torchs_scheduler_on_the_validation_loss():
     config = {"scheduler_patience": 1, "scheduler_factor": 0.5, "lr": 0.03, "scheduler_min_lr": 0.01}
+    config["early_stopping_patience"] = 0
     one = run(**config, warmup_epochs=2)
     weight = torch.nn.Parameter(torch.zeros(1))
     oracle = torch.optim.lr_scheduler.ReduceLROnPlateau(
@@ -236,11 +237,9 @@ def test_metrics_are_in_one_unit_with_and_without_normalised_outputs():
 
 
 def test_a_huge_rate_diverges_naming_quantity_and_step():
+    one = run(grad_clip_norm=1e30, warmup_epochs=0, early_stopping_patience=0)
+    one._config = one._config.model_copy(update={"lr": 1e20})  # beyond what the config takes
     with pytest.raises(Diverged) as error:
-        one = run(lr=1.0, grad_clip_norm=1e30, warmup_epochs=0, early_stopping_patience=0)
-        for group in one._optimizer.param_groups:
-            group["lr"] = 1.0
-        one._config = one._config.model_copy(update={"lr": 1e20})
         one.train(50)
     assert error.value.quantity in {"training loss", "gradient norm", "validation loss"}
     assert 1 <= error.value.step <= 50

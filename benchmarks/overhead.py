@@ -1,0 +1,263 @@
+"""What the service costs beside bare Ray Tune: `python benchmarks/overhead.py`, about 10 min on 2 cores; `--quick`: 2.
+
+The model is a closed form (`benchmarks/trivial.py`), so that everything measured is overhead. Each measurement is a
+process of its own, ours and Ray's in turns; medians are compared.
+
+1. Trials per second: this service, tracked in MLflow on SQLite, against `Tuner` + `ASHAScheduler` + `OptunaSearch` without
+   tracking. Both reuse actors, keep two trials at work, stop at the same rungs (mode: stop) and evaluate at every step.
+   Ours counts until the tracker has sent everything. Target: ours at least 0.9 times Ray's, at 50 and at 500 trials.
+2. Driver milliseconds per result: processor time of the driver's process (all threads, waiting excluded) between two
+   results, over the number of results, in one long search: in the window that ends at trial 100 and in the one that
+   ends at the last. One search and not two, so that start-up (imports, MLflow's first connection) is in neither window.
+   Target: flat within 1.5 times.
+3. Seconds of `--plan`. Target: under 3.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+STEPS, REDUCTION, FIRST = 9, 3, 1
+SHARE = 0.9  # ours over Ray's, trials per second
+FLAT = 1.5
+PLAN_S = 3.0
+SETTINGS = """
+model: benchmarks.trivial
+data: {{}}
+budget: {{trials: {trials}, steps: {steps}, evaluate_every: 1}}
+early_stopping: {{kind: asha, mode: {mode}, first_rung: {first}, reduction: {reduction}}}
+sampler: {{kind: tpe, seed: {seed}}}
+confirm: {{top: 1, seeds: 0}}
+tracking: {{uri: null, experiment: overhead}}
+name: overhead
+"""
+SPACE = """
+alpha: {float: [0.0, 1.0], documented: 0.5, why: benchmark}
+beta: {float: [0.0, 1.0], documented: 0.5, why: benchmark}
+rate: {float: [0.001, 1.0], log: true, documented: 0.01, why: benchmark}
+"""
+
+
+def ours(trials: int, mode: str, seed: int, folder: Path) -> dict[str, Any]:
+    """One search of this service; its store of MLflow exists already, as it does from a user's second search on."""
+    from rich.console import Console
+
+    from search import cluster, session, stages
+    from search import folder as folders
+    from search.events import Event, Reported
+    from search.plan import make_plan
+
+    search = _search(trials, mode, seed, folder)
+    plan, prepared = make_plan(search), search.model.prepare(search.data, None)
+    with cluster.connected(None, search.settings.resources) as found:
+        with folders.opened(folder / "overhead", search, plan, prepared) as open_folder:
+            marks: list[tuple[int, float]] = []
+
+            def mark(event: Event) -> None:
+                if isinstance(event, Reported):
+                    marks.append((event.trial, time.process_time()))
+
+            start = time.perf_counter()
+            quiet = Console(quiet=True)
+            tracker = session._tracker(search, prepared, open_folder, found, plan, quiet)
+            open_folder.ledger.listen(tracker.handle)
+            open_folder.ledger.listen(mark)
+            stages.run_search(stages.Sitting(search, plan, open_folder, found, stages.Halt()))
+            searched = time.perf_counter() - start
+            summary = tracker.finish(session.tracking.Verdict("done"), 600.0)
+            total = time.perf_counter() - start
+            assert summary.closed, summary.message
+            workers = {s.pid for t in open_folder.records.trials.values() for s in t.starts}
+            return _measured(trials, total, marks) | {"searched": searched, "workers": len(workers)}
+
+
+def _search(trials: int, mode: str, seed: int, folder: Path) -> Any:
+    """The resolved search. The space stands here: the trivial model has no place in `spaces/`."""
+    from search import resolve
+    from spaces import strict_yaml
+    from spaces.space import parse_space
+
+    text = SETTINGS.format(trials=trials, mode=mode, seed=seed, steps=STEPS, first=FIRST, reduction=REDUCTION)
+    (folder / "search.yaml").write_text(text)
+    resolve.model_space = lambda model: parse_space(strict_yaml.loads(SPACE, "space"), "space", prefix="")
+    return resolve.resolve(folder / "search.yaml")
+
+
+def bare(trials: int, seed: int, folder: Path) -> dict[str, Any]:
+    """The same on Ray Tune alone."""
+    import logging
+
+    import optuna
+    import ray
+    from ray import tune
+    from ray.tune.schedulers import ASHAScheduler
+    from ray.tune.search.optuna import OptunaSearch
+
+    from benchmarks.trivial import loss
+    from search.cluster import _QUIET
+
+    class Trivial(tune.Trainable):  # type: ignore[misc]
+        def setup(self, config: dict[str, Any]) -> None:
+            self._values, self._at = config, 0
+
+        def reset_config(self, new_config: dict[str, Any]) -> bool:
+            self.setup(new_config)
+            return True
+
+        def step(self) -> dict[str, Any]:
+            self._at += 1
+            return {"step": self._at, "loss": loss(**self._values, step=self._at), "done": self._at >= STEPS}
+
+        def save_checkpoint(self, checkpoint_dir: str) -> None: ...
+
+        def load_checkpoint(self, checkpoint: str) -> None: ...
+
+    class Marks(tune.Callback):  # type: ignore[misc]
+        def __init__(self) -> None:
+            self.marks: list[tuple[int, float]] = []
+            self.pids: set[int] = set()
+
+        def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any]) -> None:
+            self.marks.append((len(trials), time.process_time()))
+            self.pids.add(result["pid"])
+
+    os.environ.update(_QUIET)
+    ray.init(address="local", include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+    logging.getLogger("ray.tune").setLevel(logging.ERROR)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    space = {"alpha": tune.uniform(0, 1), "beta": tune.uniform(0, 1), "rate": tune.loguniform(1e-3, 1)}
+    heard = Marks()
+    start = time.perf_counter()
+    tune.Tuner(
+        tune.with_resources(Trivial, {"cpu": 1}),
+        param_space=space,
+        tune_config=tune.TuneConfig(
+            metric="loss",
+            mode="min",
+            search_alg=OptunaSearch(seed=seed),
+            scheduler=ASHAScheduler(time_attr="step", max_t=STEPS, grace_period=FIRST, reduction_factor=REDUCTION),
+            num_samples=trials,
+            max_concurrent_trials=int(ray.cluster_resources()["CPU"]),
+            reuse_actors=True,
+        ),
+        run_config=tune.RunConfig(name="bare", storage_path=str(folder), callbacks=[heard], verbose=0),
+    ).fit()
+    total = time.perf_counter() - start
+    ray.shutdown()
+    return _measured(trials, total, heard.marks) | {"workers": len(heard.pids)}
+
+
+def _measured(trials: int, seconds: float, marks: Sequence[tuple[int, float]]) -> dict[str, Any]:
+    """Rates, and the driver's milliseconds per result in windows of 50 trials by their ends."""
+    windows = {}
+    for end in (100, trials):
+        inside = [at for trial, at in marks if end - 50 <= trial <= end]
+        if len(inside) > 20:
+            windows[str(end)] = (inside[-1] - inside[0]) / (len(inside) - 1) * 1e3
+    return {
+        "seconds": seconds,
+        "trials_per_s": trials / seconds,
+        "results": len(marks),
+        "ms_by_trial": windows,
+    }
+
+
+def _one(side: str, trials: int, seed: int, results: Path) -> dict[str, Any]:
+    """A measurement in a process of its own."""
+    command = [sys.executable, __file__, "--one", side, "--trials", str(trials), "--seed", str(seed)]
+    with tempfile.TemporaryDirectory() as folder:
+        template = results / "mlflow.db"
+        if template.exists():
+            (Path(folder) / "mlflow.db").write_bytes(template.read_bytes())
+        done = subprocess.run([*command, "--folder", folder], capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise SystemExit(f"{' '.join(command)} failed:\n{done.stderr[-3000:]}")
+        if not template.exists() and (Path(folder) / "mlflow.db").exists():
+            template.write_bytes((Path(folder) / "mlflow.db").read_bytes())
+    measured: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return measured
+
+
+def rates(sizes: Sequence[int], repeats: int, results: Path) -> None:
+    """Part 1."""
+    _one("stop", 4, 0, results)  # makes the store, and warms the file cache
+    print(f"trials per second (median of {repeats}; in brackets results, worker processes used)", flush=True)
+    for trials in sizes:
+        found: dict[str, list[dict[str, Any]]] = {"stop": [], "bare": [], "promote": []}
+        for repeat in range(repeats):
+            for side in found:
+                found[side].append(_one(side, trials, repeat, results))
+        speed = {side: statistics.median(m["trials_per_s"] for m in ms) for side, ms in found.items()}
+        print(f"  {trials} trials", flush=True)
+        for side, label in (("stop", "ours, stop"), ("bare", "Ray's ASHA"), ("promote", "ours, promote")):
+            results_ = statistics.median(m["results"] for m in found[side])
+            workers = [m["workers"] for m in found[side]]
+            print(
+                f"    {label:14} {speed[side]:6.2f} /s  {speed[side] / speed['bare']:5.2f}x  "
+                f"({results_:.0f} results, {speed[side] / trials * results_:5.1f} results/s, workers {workers})"
+            )
+        verdict = "ok" if speed["stop"] >= SHARE * speed["bare"] else "TOO SLOW"
+        print(f"    ours / Ray's: {speed['stop'] / speed['bare']:.2f} (target {SHARE})  {verdict}", flush=True)
+
+
+def flatness(trials: int, results: Path) -> None:
+    """Part 2."""
+    print(f"driver ms of processor time per result, in one search of {trials} trials", flush=True)
+    for side, label in (("stop", "ours, stop"), ("bare", "Ray's ASHA")):
+        windows = _one(side, trials, 0, results)["ms_by_trial"]
+        early, late = windows["100"], windows[str(trials)]
+        verdict = "" if side == "bare" else "  ok" if late <= FLAT * early else "  NOT FLAT"
+        print(f"  {label:14} {early:6.2f} at 100, {late:6.2f} at {trials}: {late / early:.2f}x{verdict}", flush=True)
+
+
+def plan_seconds() -> None:
+    """Part 3."""
+    command = [sys.executable, "-m", "search.run", "configs/early_inference/demo.yaml", "--plan"]
+    took = []
+    for _ in range(3):
+        start = time.perf_counter()
+        subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+        took.append(time.perf_counter() - start)
+    median = statistics.median(took)
+    print(f"--plan: {median:.2f} s (target {PLAN_S:g})  {'ok' if median < PLAN_S else 'TOO SLOW'}", flush=True)
+
+
+def main() -> None:
+    """Print the tables, or measure once for a parent process."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--trials", type=int, nargs="+", default=[50, 500])
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--long", type=int, default=2000, help="trials of the search in part 2")
+    parser.add_argument("--quick", action="store_true", help="50 trials once, 400 in part 2")
+    parser.add_argument("--one", choices=["stop", "promote", "bare"], help=argparse.SUPPRESS)
+    parser.add_argument("--seed", type=int, default=0, help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    sys.path.insert(0, str(ROOT))
+    os.environ["PYTHONPATH"] = str(ROOT)  # workers import benchmarks.trivial
+    if options.one:
+        trials = options.trials[0]
+        one = bare if options.one == "bare" else None
+        measured = one(trials, options.seed, options.folder) if one else ours(
+            trials, options.one, options.seed, options.folder
+        )
+        print(json.dumps(measured))
+        return
+    sizes, repeats, long = ([50], 1, 400) if options.quick else (options.trials, options.repeats, options.long)
+    with tempfile.TemporaryDirectory() as results:
+        rates(sizes, repeats, Path(results))
+        flatness(long, Path(results))
+    plan_seconds()
+
+
+if __name__ == "__main__":
+    main()

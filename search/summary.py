@@ -1,0 +1,86 @@
+"""The end of a search in words and tables: on the screen, and as the note of its run in MLflow."""
+
+import shlex
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.markup import escape
+from rich.table import Table
+
+from search.commands import python
+from search.confirm import Candidate, Verdict
+from search.resolve import Search
+
+_ADVICE = {"switch": "switch to the new config", "keep": "keep your config", "unconfirmed": "not confirmed"}
+
+
+def said(verdict: Verdict) -> str:
+    """The verdict as one sentence."""
+    return f"{_ADVICE[verdict.decision]} – {verdict.why}"
+
+
+def tables(search: Search, verdict: Verdict) -> Iterator[Table]:
+    """The confirmed configs, best first; then what the winner changes in the baseline, if anything."""
+    objective = search.model.objective
+    seeds = len(verdict.winner.by_seed)
+    spent = f"{seeds} seed{'s' * (seeds != 1)}, {search.horizon} {search.model.unit}s each"
+    scores = Table(title=f"{objective.metric} in {objective.unit}, {spent}", title_justify="left")
+    scores.add_column("config")
+    for column in ("mean", "95% interval"):
+        scores.add_column(column, justify="right")
+    for candidate in verdict.ranking:
+        estimate = candidate.estimate
+        interval = "–" if estimate.low is None else f"{estimate.low:.4f} to {estimate.high:.4f}"
+        best = "bold" if candidate is verdict.winner else ""
+        scores.add_row(_name(candidate), f"{estimate.mean:.4f}", interval, style=best)
+    yield scores
+    if verdict.baseline is None or verdict.winner is verdict.baseline:
+        return
+    changes = Table("knob", "baseline", "best", title="what changes", title_justify="left")
+    before, after = verdict.baseline.values, verdict.winner.values
+    for knob in [knob.path for knob in search.space.knobs]:
+        if before.get(knob) != after.get(knob):
+            changes.add_row(escape(knob), _value(before, knob), _value(after, knob))
+    yield changes
+
+
+def pointers(folder: Path, look: str) -> Iterator[tuple[str, str]]:
+    """Where things are and what to type next, as (what, where). `look` shows the runs in MLflow."""
+    yield "best config", f"{folder / 'best.yaml'}   (your own file: {folder / 'native'})"
+    yield "train it", python("trainables.train", [str(folder / "best.yaml")])
+    yield "all trials", str(folder / "trials.csv")
+    words = shlex.split(look)
+    yield "look at them", python(words[0], words[1:]) if words[0] == "mlflow" else look
+
+
+def note(search: Search, verdict: Verdict | None) -> str:
+    """The verdict in Markdown, for the search's run."""
+    if verdict is None:
+        return f"**{search.name}**: no trial has a value."
+    lines = [f"**{search.name}**: {said(verdict)}", "", f"| config | {search.model.objective.metric} |", "|---|---|"]
+    lines += [f"| {_name(candidate)} | {candidate.estimate} |" for candidate in verdict.ranking]
+    return "\n".join(lines)
+
+
+def measures(verdict: Verdict | None) -> Mapping[str, float]:
+    """The verdict's numbers, as metrics of the search's run."""
+    if verdict is None:
+        return {}
+    found = {"confirmed_mean": verdict.winner.estimate.mean}
+    if verdict.baseline is not None:
+        found["baseline_mean"] = verdict.baseline.estimate.mean
+    if verdict.gain is not None:
+        found["gain"] = verdict.gain.mean
+    return found
+
+
+def _name(candidate: Candidate) -> str:
+    return "documented baseline" if candidate.baseline else f"trial {candidate.trial}"
+
+
+def _value(values: Mapping[str, Any], knob: str) -> str:
+    if knob not in values:
+        return "not active"
+    value = values[knob]
+    return f"{value:.4g}" if isinstance(value, float) else escape(str(value))

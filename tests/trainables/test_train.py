@@ -1,0 +1,135 @@
+import re
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from trainables import train
+from trainables.run import Diverged
+
+CONFIG = {"tcn_channels": [4], "tcn_kernel_size": 2, "mlp_hidden_dims": [4], "batch_size": 32, "device": "cpu"}
+FILE = {
+    "model": "early_inference",
+    "data": {"generate": {"samples": 40, "n_points": 8}},
+    "seed": 3,
+    "steps": 4,
+    "evaluate_every": 2,
+    "config": {**CONFIG, "epochs": 9, "mine": 1},
+}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _cache(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture
+def best(tmp_path):
+    def write(**changes):
+        path = tmp_path / "best.yaml"
+        path.write_text(yaml.safe_dump({**FILE, **changes}, sort_keys=False))
+        return str(path)
+
+    return write
+
+
+def objective(out):
+    return float(re.fullmatch(r"val_mae_prior_sd (\S+)", out.strip().splitlines()[-1])[1])
+
+
+def test_it_trains_shows_and_repeats_to_the_last_digit(best, capsys):
+    assert train.main([best()]) == 0
+    out = capsys.readouterr().out
+    assert "epoch 2/4  val_mae_prior_sd" in out
+    assert "epoch 4/4  val_mae_prior_sd" in out
+    assert "carried through: mine" in out
+    value = objective(out)
+    for recorded in (value, {"metric": "val_mae_prior_sd", "value": value}):
+        assert train.main([best(provenance={"search": "demo", "objective": recorded})]) == 0
+        out = capsys.readouterr().out
+        assert "provenance search: demo" in out
+        assert f"recorded {value!r}: equal to the last digit" in out
+        assert objective(out) == value
+
+
+def test_how_often_it_evaluates_changes_nothing(best, capsys):
+    values = set()
+    for every in (1, 3, None):
+        assert train.main([best(evaluate_every=every)]) == 0
+        values.add(objective(capsys.readouterr().out))
+    assert len(values) == 1
+
+
+def test_a_different_number_is_said(best, capsys):
+    assert train.main([best(provenance={"objective": 0.123})]) == 0
+    assert "recorded 0.123: DIFFERENT" in capsys.readouterr().out
+
+
+def test_the_command_line_overrides(best, capsys):
+    path = best(provenance={"objective": 0.123})
+    assert train.main([path, "--seed", "4", "--steps", "1"]) == 0
+    out = capsys.readouterr().out
+    assert "epoch 1/1" in out
+    assert "not compared with the recorded 0.123: seed, steps given" in out
+
+
+@pytest.mark.parametrize(
+    ("changes", "arguments", "said"),
+    [
+        ({"sed": 1}, [], "sed: unknown key; did you mean 'seed'?"),
+        ({"model": "early_inferense"}, [], "did you mean 'early_inference'?"),
+        ({"steps": 0}, [], "steps: input should be greater than or equal to 1, got 0"),
+        ({}, ["--steps", "0"], "steps: input should be greater than or equal to 1, got 0"),
+        ({"config": {"lr": -1}}, [], "config lr: input should be greater than 0, got -1"),
+        ({"data": {}}, [], "expected one of generate and data_dir"),
+        ({}, ["--data-dir", "/no/such"], "/no/such: no such folder"),
+    ],
+)
+def test_bad_input_is_one_screen(best, capsys, changes, arguments, said):
+    assert train.main([best(**changes), *arguments]) == 2
+    err = capsys.readouterr().err
+    assert said in err
+    assert "Traceback" not in err
+    assert len(err.splitlines()) < 10
+
+
+def test_a_missing_file_is_bad_input(capsys):
+    assert train.main(["/no/such.yaml"]) == 2
+    assert "/no/such.yaml: can't be read" in capsys.readouterr().err
+
+
+def test_divergence_is_code_3(best, capsys, monkeypatch):
+    def diverges(*_):
+        raise Diverged("training loss", 2, float("nan"))
+
+    monkeypatch.setattr(train, "train_one", diverges)
+    assert train.main([best()]) == 3
+    assert "diverged: training loss is nan at step 2; scored val_mae_prior_sd 0.866" in capsys.readouterr().out
+
+
+def test_interruption_is_code_130(best, capsys, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(train, "train_one", interrupted)
+    assert train.main([best()]) == 130
+    assert "interrupted" in capsys.readouterr().err
+
+
+def test_a_run_that_ends_itself_says_so(best, capsys):
+    config = {**CONFIG, "early_stopping_patience": 1, "lr": 0.9, "warmup_epochs": 0}
+    assert train.main([best(config=config, steps=60, evaluate_every=50)]) == 0
+    assert re.search(r"ended at epoch \d+: the validation loss has not fallen", capsys.readouterr().out)
+
+
+@pytest.mark.integration
+def test_the_command_itself(best, tmp_path):
+    command = [sys.executable, "-m", "trainables.train", best()]
+    first, second = (subprocess.run(command, capture_output=True, text=True, check=True).stdout for _ in range(2))
+    assert objective(first) == objective(second)
+    bad = subprocess.run([*command[:-1], str(tmp_path / "no.yaml")], capture_output=True, text=True, check=False)
+    assert bad.returncode == 2
+    assert "Traceback" not in bad.stderr
