@@ -11,8 +11,8 @@ import numpy as np
 
 from trainables.early_inference.generate import Generate, write
 from trainables.early_inference.kinetics import simulate
-from trainables.early_inference.limits import posterior_share
-from trainables.early_inference.measurement import TARGETS, Measurement, draw_conditions, draw_faults
+from trainables.early_inference.limits import mean_posterior_share
+from trainables.early_inference.measurement import Measurement, draw_conditions, draw_faults
 
 TRAJECTORIES, LENGTH_S, POINTS, PROCESSES, TARGET_S = 2000, 120.0, 400, 2, 30.0
 FULL = Measurement(offset_max_ph=0.05, drift_max_ph_per_s=5e-5, probe_lag_max_s=5.0)
@@ -46,11 +46,8 @@ def main() -> None:
     print("posterior sd / prior sd from the first 30 s, 100 readings, mean of 50 samples:")
     t = np.linspace(0.0, 30.0, 100)
     for name, measurement in (("noise only", Measurement()), ("with offset, drift and lag", FULL)):
-        shares = np.mean(
-            [posterior_share(draw_conditions(0, i), draw_faults(measurement, 0, i), measurement, t) for i in range(50)],
-            axis=0,
-        )
-        print(f"  {name:28} " + "  ".join(f"{p} {share:.3f}" for p, share in zip(TARGETS, shares, strict=True)))
+        shares = mean_posterior_share(measurement, t, seed=0)
+        print(f"  {name:28} " + "  ".join(f"{target} {share:.3f}" for target, share in shares.items()))
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ training step, and a bare loop would validate, too.
 import argparse
 import statistics
 import time
+from functools import partial
 
 import numpy as np
 import torch
@@ -32,9 +33,11 @@ def made_up(n: int, points: int) -> Curves:
     """Curves of the right shape; what they hold does not matter for the time."""
     rng = np.random.default_rng(0)
     names, targets = ("a", "b", "c", "d", "e"), ("E0_g_per_L", "k_d")
-    ranges = {name: (0.0, 1.0) for name in (*names, *targets)}
+    ranges = dict.fromkeys((*names, *targets), (0.0, 1.0))
     t = np.tile(np.linspace(0, 30, points), (n, 1))
-    return Curves(rng.normal(7, 0.1, (n, points)), t, rng.random((n, 5)), rng.random((n, 2)), names, targets, ranges, "-")
+    return Curves(
+        rng.normal(7, 0.1, (n, points)), t, rng.random((n, 5)), rng.random((n, 2)), names, targets, ranges, "-"
+    )
 
 
 class Bare:
@@ -46,6 +49,7 @@ class Bare:
         self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=1e-3, weight_decay=1e-5, fused=True)
 
     def epoch(self) -> None:
+        """One pass over the training curves."""
         self.network.train()
         order = torch.randperm(len(self.rows.target))
         for start in range(0, len(order), self.config.batch_size):
@@ -81,9 +85,9 @@ def main() -> None:
         run.train_epoch(now), bare.epoch()  # warm up
         ours, theirs, validation = [], [], []
         for turn in range(options.rounds):
-            first, second = (ours, theirs) if turn % 2 else (theirs, ours)
-            for times in (first, second):
-                times.append(timed((lambda: run.train_epoch(now)) if times is ours else bare.epoch) / steps)
+            work = [(ours, partial(run.train_epoch, now)), (theirs, bare.epoch)]
+            for times, epoch in reversed(work) if turn % 2 else work:
+                times.append(timed(epoch) / steps)
             validation.append(timed(run.evaluate))
         ratio = statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
         print(

@@ -49,8 +49,8 @@ def connected(address: str | None, resources: Resources) -> Iterator[Cluster]:
         )
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise BadInput.of(f"--address {where}", f"no Ray cluster answers there: {error}") from error
-    logging.getLogger("ray.tune").setLevel(logging.ERROR)
-    logging.getLogger("ray.train").setLevel(logging.ERROR)
+    for name in ("ray.tune", "ray.train", "ray.air"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # a failed trial is told in one line, its log has the rest
     try:
         yield _fit(resources)
     finally:

@@ -127,7 +127,7 @@ def judge(records: Records, objective: Objective) -> Verdict | None:
     measured = f"paired gain {gain} {objective.unit} over {gain.n} fresh seeds"
     if gain.low > 0:
         return Verdict("switch", f"{measured}: above zero", winner, baseline, gain, tuple(ranking))
-    return Verdict("keep", f"{measured}: zero lies within it", winner, baseline, gain, tuple(ranking))
+    return Verdict("keep", f"{measured}: not above zero", winner, baseline, gain, tuple(ranking))
 
 
 def _confirmed(records: Records, objective: Objective) -> list[Candidate]:

@@ -233,15 +233,28 @@ def run_stage(stage: Stage) -> None:
             stop=ear,
             callbacks=[ear],
             failure_config=FailureConfig(max_failures=stage.max_failures),
-            checkpoint_config=CheckpointConfig(num_to_keep=1),
+            checkpoint_config=_kept(stage.job),
             verbose=0,
         ),
     )
     tuner.fit()
-    if stage.halt.reason is not None and not stage.halt.resumable:
-        for trial in stage.ledger.records.trials.values():
-            if not trial.over and trial.proposed.kind == "search":
-                stage.ledger.emit(Ended(trial.number, "stopped", stage.halt.reason, time.time()))
+    if not stage.halt.resumable:
+        _end_the_rest(stage.ledger, stage.halt)
+
+
+def _end_the_rest(ledger: Ledger, halt: Halt) -> None:
+    """Trials that a spent budget cut off, or that waited since an earlier sitting and were not promoted in this one."""
+    for trial in list(ledger.records.trials.values()):
+        if not trial.over:
+            ledger.emit(Ended(trial.number, "stopped", halt.reason or f"not promoted from {trial.rung}", time.time()))
+
+
+def _kept(job: Job) -> CheckpointConfig:
+    """Ray's checkpoints are notes of some bytes unless trials exchange their state. Keeping just the newest would make
+    Ray write its whole state down at each one, and saving at a trial's end would hold its worker back: nobody resumes
+    it from there.
+    """
+    return CheckpointConfig(num_to_keep=1 if job.exchange else None, checkpoint_at_end=False)
 
 
 def _name(trial: Any) -> str:

@@ -47,6 +47,9 @@ class Folder:
 
 def check_name(path: Path, resume: bool) -> None:
     """Raise BadInput for a name that is taken, or with `resume` for one that isn't."""
+    for place in (path.parent, path):
+        if place.exists() and not place.is_dir():
+            raise BadInput.of(str(place), "is a file, where a folder is needed; choose another --results or --name")
     exists = (path / JOURNAL).exists()
     if exists and not resume:
         raise BadInput.of(str(path), "a search of this name exists: go on with --resume, or choose another --name")

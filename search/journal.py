@@ -82,7 +82,7 @@ def read(path: Path) -> tuple[list[Event], int]:
     good = 0
     lines = path.read_bytes().splitlines(keepends=True)
     for number, line in enumerate(lines, 1):
-        event = _parse(line)
+        event = parse_line(line)
         if event is None and number == len(lines):
             break
         if event is None:
@@ -104,7 +104,8 @@ def _line(event: Event) -> bytes:
     return b"%08x %s\n" % (zlib.crc32(body), body)
 
 
-def _parse(line: bytes) -> Event | None:
+def parse_line(line: bytes) -> Event | None:
+    """The event in a line of a journal; None for one that is damaged."""
     head, _, body = line.rstrip(b"\n").partition(b" ")
     if not line.endswith(b"\n") or head != b"%08x" % zlib.crc32(body):
         return None

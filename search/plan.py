@@ -54,8 +54,7 @@ def make_plan(search: Search) -> Plan:
         rungs = _rungs(search, stopping, settles)
     entering = _entering(search, rungs)
     ends = (*entering[1:], 0)
-    baseline = search.horizon - rungs[0]  # it is trained in full, and rarely among the best
-    trained = sum((here - on) * rung for here, on, rung in zip(entering, ends, rungs, strict=True)) + baseline
+    trained = sum((here - on) * rung for here, on, rung in zip(entering, ends, rungs, strict=True))
     total = search.total_steps
     runs = (min(search.settings.confirm.top, search.settings.budget.trials - 1) + 1) * search.settings.confirm.seeds
     return Plan(
@@ -106,12 +105,16 @@ def _rungs(search: Search, stopping: Asha, settles: Sequence[int]) -> tuple[int,
 
 
 def _entering(search: Search, rungs: Sequence[int]) -> tuple[int, ...]:
-    """Trials that reach each rung when each promotes its best 1/reduction; the baseline reaches all."""
+    """Trials that reach each rung when each promotes its best 1/reduction, and the baseline, rarely among them, goes
+    on through all.
+    """
     stopping = search.settings.early_stopping
     counts = [search.settings.budget.trials]
+    best = counts[0]
     for _ in rungs[1:]:
         assert isinstance(stopping, Asha)
-        counts.append(max(1, counts[-1] // stopping.reduction))
+        best //= stopping.reduction
+        counts.append(min(counts[0], best + 1))
     return tuple(counts)
 
 

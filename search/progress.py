@@ -153,19 +153,20 @@ class Panel:
         outlook = self._outlook
         table = Table(box=None, pad_edge=False, header_style="dim")
         for column in ("running", outlook.unit, outlook.objective.metric):
-            table.add_column(column)
+            table.add_column(Text(column))  # Text: nothing in a name is markup
         for trial in list(outlook.records.trials.values()):
             if trial.status == "running":
                 value = "–" if trial.objective is None else f"{trial.objective:.4f}"
-                table.add_row(name_of(trial), str(trial.step), value)
+                table.add_row(Text(name_of(trial)), str(trial.step), value)
         trained = outlook.trained
         left = outlook.left
-        return Group(
-            table,
-            Text(f"best {outlook.value(outlook.best)}   baseline {outlook.value(outlook.records.baseline)}"),
-            ProgressBar(total=max(outlook.planned, 1), completed=min(trained, outlook.planned), width=50),
+        share = Table.grid(padding=(0, 1))
+        share.add_row(
+            ProgressBar(total=max(outlook.planned, 1), completed=min(trained, outlook.planned), width=30),
             Text(f"{trained} of about {outlook.planned} {outlook.unit}s" + (f", {_span(left)} left" if left else "")),
         )
+        best, baseline = outlook.value(outlook.best), outlook.value(outlook.records.baseline)
+        return Group(table, Text(f"best {best}   baseline {baseline}"), share)
 
 
 def view(outlook: Outlook, console: Console) -> View:

@@ -121,8 +121,7 @@ class Records:
                 assert_never(event)
 
     def _clock(self, event: Event) -> None:
-        taken_up = isinstance(event, Phase) and event.name == "search"
-        if self.phase == "search" and self._last_at is not None and not taken_up:
+        if self.phase == "search" and self._last_at is not None and not isinstance(event, Phase):
             self.search_seconds += max(0.0, event.at - self._last_at)  # a clock set back adds nothing
         self._last_at = event.at
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -11,7 +12,7 @@ from typing import Any, TypeVar
 from search.config import Settings, read_settings, seconds, units
 from spaces import strict_yaml
 from spaces.paths import get, with_values
-from spaces.problems import BadInput, Problem
+from spaces.problems import BadInput, Problem, nearest
 from spaces.schema import Section
 from spaces.space import Space, parse_space
 from trainables.native import parse_native, plain, unknown_keys
@@ -19,6 +20,7 @@ from trainables.registry import model_named
 from trainables.run import Model
 
 T = TypeVar("T")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 @dataclass(frozen=True)
@@ -109,12 +111,16 @@ def resolve(path: Path, overrides: Sequence[str] = (), name: str | None = None) 
     native = _full(model, with_values(native, fixed), where)
     horizon, every, total, wall = _lengths(model, settings, native, where)
     native = with_values(native, {model.length_key: horizon})
+    space = space.in_steps(horizon)
     config = model.parse(native, where)
-    data = model.parse_data(settings.data, config, f"{where} data")
+    data = model.parse_data(settings.data, config, where)
     unknown = unknown_keys(config)
+    chosen = name or settings.name or f"{model.name}-{path.stem}"
+    if not _NAME.fullmatch(chosen):
+        raise BadInput.of("name", f"{chosen!r} can't name a folder; use letters, digits, '.', '_' and '-'")
     carried = (f"{base_name}: carried through unread: {', '.join(unknown)}",) if unknown else ()
     return Search(
-        name=name or settings.name or f"{model.name}-{path.stem}",
+        name=chosen,
         settings=settings,
         model=model,
         base=native,
@@ -156,11 +162,25 @@ def _space(
     revision = model_space(model).revised(settings.space, where, native)
     space = revision.space
     if settings.knobs is not None:
-        space = space.only(settings.knobs, f"{where} knobs")
+        space = space.only([path for path in settings.knobs if path not in revision.fixed], f"{where} knobs")
     space.check(native, model.unsearchable, where)
+    _check_read(model, space, native, where)
     if not space.knobs:
         raise BadInput.of(f"{where} space", "no knob is left to search")
     return space, revision.fixed
+
+
+def _check_read(model: Model[Any, Any], space: Space, native: Mapping[str, Any], where: str) -> None:
+    """Refuse knobs on keys of the user's file that are only carried through."""
+    config = model.parse(native, where)
+    unread, known = unknown_keys(config), type(config).model_fields
+    problems = [
+        Problem(f"{where} space.{knob.path}", f"{model.name} does not read this key{nearest(knob.path, known)}")
+        for knob in space.knobs
+        if any(f"{knob.path}.".startswith(f"{key}.") for key in unread)
+    ]
+    if problems:
+        raise BadInput(problems)
 
 
 def _lengths(

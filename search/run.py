@@ -13,6 +13,7 @@ from search.resolve import resolve
 from spaces.problems import BadInput
 
 DONE, BAD_INPUT, NO_TRIAL, INTERRUPTED = 0, 2, 3, 130
+SHOWN = 20  # problems with the input on one screen
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -22,8 +23,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return _run(options, console)
     except BadInput as error:
-        for problem in error.problems:
+        for problem in error.problems[:SHOWN]:
             print(f"error: {problem}", file=sys.stderr)  # noqa: T201
+        if len(error.problems) > SHOWN:
+            print(f"… and {len(error.problems) - SHOWN} more", file=sys.stderr)  # noqa: T201
         return BAD_INPUT
     except KeyboardInterrupt:
         print("\ninterrupted", file=sys.stderr)  # noqa: T201
@@ -54,11 +57,14 @@ def _run(options: argparse.Namespace, console: Console) -> int:
         _say(console, f"warning: {warning}")
     if options.plan:
         return DONE
-    # Ray, torch, Optuna and MLflow take seconds to import: only from here on, so that --plan and bad input are quick.
-    from search import session
+    from search import folder  # pandas takes a while to import; --plan has no use for it
 
     path = options.results / search.name
-    session.check_name(path, options.resume)
+    folder.check_name(path, options.resume)
+    # Ray, torch, Optuna and MLflow take seconds to import: only from here on, so that bad input is answered quickly.
+    from search import session
+
+    session.check_stopping(search)
     prepared = search.model.prepare(search.data, search.model.parse(search.base, "base"))
     _say(console, f"data: {prepared.summary}")
     again = _again(options)

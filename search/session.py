@@ -14,14 +14,15 @@ from search.cluster import Cluster, connected
 from search.confirm import judge
 from search.engine import Halt
 from search.events import Phase
-from search.folder import Folder, check_name, opened
+from search.folder import JOURNAL, Folder, opened
 from search.plan import Plan
 from search.progress import Outlook, view
 from search.resolve import Search
-from search.stages import Sitting, peer_options, run_confirmation, run_search
+from search.sender import Sender
+from search.stages import Sitting, check_stopping, run_confirmation, run_search
 from trainables.run import Prepared
 
-__all__ = ["check_name", "run"]
+__all__ = ["check_stopping", "run"]
 
 TRACKING_SECONDS = 30.0  # how long the end of a search waits for the tracker
 DONE, NO_TRIAL, INTERRUPTED = 0, 3, 130
@@ -34,7 +35,6 @@ def run(
 
     `again` is the command that goes on after an interruption. Raises BadInput before anything is written.
     """
-    peer_options(search)
     with connected(address, search.settings.resources) as cluster, opened(path, search, plan, prepared) as folder:
         halt = Halt()
         tracker = _tracker(search, prepared, folder, cluster, plan, console)
@@ -84,7 +84,7 @@ def _signals(halt: Halt, console: Console) -> Iterator[None]:
 
 def _tracker(
     search: Search, prepared: Prepared, folder: Folder, cluster: Cluster, plan: Plan, console: Console
-) -> tracking.Tracker:
+) -> Sender:
     settings = search.settings
     uri = tracking.resolve_uri(settings.tracking.uri, folder.path.parent)
     model, commit = search.model.name, export.git_commit() or "unknown"
@@ -109,7 +109,7 @@ def _tracker(
     def warn(text: str) -> None:
         console.print(f"warning: {text}", highlight=False, markup=False, soft_wrap=True)
 
-    tracker = tracking.track(info, folder.replay, len(folder.history), warn)
+    tracker = Sender(info, folder.path / JOURNAL, len(folder.history), warn)
     trouble = tracker.start()
     if trouble:
         warn(trouble)
@@ -120,7 +120,7 @@ def _hand_over(
     search: Search,
     prepared: Prepared,
     folder: Folder,
-    tracker: tracking.Tracker,
+    tracker: Sender,
     halt: Halt,
     again: str,
     console: Console,

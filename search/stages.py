@@ -205,15 +205,26 @@ def _stopping(sitting: Sitting, exhausted: Callable[[], bool]) -> tuple[Gate, Tr
         replay(bracket, _history(sitting.folder, rule))
         scheduler = RungScheduler(bracket, workers, exhausted, _Decisions(sitting))
         return scheduler, scheduler, False
-    changeable = {k.path: k.domain for k in search.space.knobs if k.path in search.model.changeable}
-    peer = peers.make_peer(
-        peer_options(search), objective.mode, search.horizon, changeable, search.settings.sampler.seed
-    )
+    peer = _peer(search)
     unfinished = [trial.number for trial in sitting.folder.records.of_kind("search") if not trial.over]
     return Slots(UNBOUNDED if peer.eager else workers, exhausted, unfinished), peer.scheduler, peer.eager
 
 
-def peer_options(search: Search) -> peers.PeerOptions:
+def check_stopping(search: Search) -> None:
+    """Raise BadInput for options that Ray's own scheduler can't work with."""
+    _peer(search)
+
+
+def _peer(search: Search) -> peers.Peer:
+    changeable = {k.path: k.domain for k in search.space.knobs if k.path in search.model.changeable}
+    mode, seed = search.model.objective.mode, search.settings.sampler.seed
+    try:
+        return peers.make_peer(_peer_options(search), mode, search.horizon, changeable, seed)
+    except ValueError as error:
+        raise BadInput.of("early_stopping", str(error)) from error
+
+
+def _peer_options(search: Search) -> peers.PeerOptions:
     """The options of Ray's own scheduler that the search asks for, lengths resolved. Raises BadInput."""
     stopping, unit, where = search.settings.early_stopping, search.model.unit, "early_stopping"
     match stopping:

@@ -61,7 +61,7 @@ class Tracker:
         reason = unreachable(self._info.uri)
         self._down = reason is not None
         self._thread.start()
-        return self._waiting_note(reason) if reason else None
+        return waiting_note(self._info, reason) if reason else None
 
     def handle(self, event: Event) -> None:
         """Take in an event that the journal holds. Some microseconds; never raises, never waits for the store."""
@@ -235,7 +235,7 @@ class Tracker:
 
     def _trouble(self, error: Exception) -> None:
         if not self._down:
-            self._say(self._waiting_note(_brief(error)))
+            self._say(waiting_note(self._info, _brief(error)))
         self._down = True
 
     def _recovered(self) -> None:
@@ -243,16 +243,17 @@ class Tracker:
             self._say("tracking: the store answers again; what waited is being sent")
         self._down = False
 
-    def _waiting_note(self, reason: str) -> str:
-        uri = mask(self._info.uri)
-        return (
-            f"tracking: {uri} can't be used now ({reason}). The search goes on; its events are kept in "
-            f"{self._info.folder} and sent when the store answers"
-        )
-
     def _say(self, line: str) -> None:
         with contextlib.suppress(Exception):  # a broken terminal must not end tracking
             self._warn(mask(line))
+
+
+def waiting_note(info: TrackingInfo, reason: str) -> str:
+    """For people, when the store can't be reached."""
+    return (
+        f"tracking: {mask(info.uri)} can't be used now ({reason}). The search goes on; its events are kept in "
+        f"{info.folder} and sent when the store answers"
+    )
 
 
 def _as_tags(info: TrackingInfo) -> dict[str, str]:

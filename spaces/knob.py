@@ -2,8 +2,8 @@
 
 import heapq
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, assert_never
+from dataclasses import dataclass, replace
+from typing import Any, Literal, assert_never
 
 from spaces.domain import Categorical, Domain, Float, Int
 from spaces.values import ABSENT, Absent, Value, freeze, same, thaw
@@ -34,8 +34,10 @@ class Knob:
     when: tuple[Condition, ...] = ()  # active while all of them hold; each names another knob or key, once
     why: str = ""  # the reason to search it, for people
     documented: Value | Absent = ABSENT  # what the model's own documents say, inside the domain or not
+    of: Literal["budget"] | None = None  # the domain is a share of a run's length, the config's key a number of steps
 
     def __post_init__(self) -> None:
+        assert self.of is None or isinstance(self.domain, Float), f"{self.path!r} is a share, of {self.domain}"
         names = [condition.knob for condition in self.when]
         assert len({self.path, *names}) == 1 + len(names), f"conditions of {self.path!r} on {names}"
 
@@ -43,6 +45,8 @@ class Knob:
 def knob_as_dict(knob: Knob) -> dict[str, Any]:
     """The knob's YAML form, made of JSON-able values; parsing it gives an equal knob."""
     raw = _domain_as_dict(knob.domain)
+    if knob.of is not None:
+        raw["of"] = knob.of
     if knob.when:
         # A list means "one of these", so a single value that is itself a list needs the list around it.
         raw["when"] = {
@@ -54,6 +58,23 @@ def knob_as_dict(knob: Knob) -> dict[str, Any]:
     if not isinstance(knob.documented, Absent):
         raw["documented"] = thaw(knob.documented)
     return raw
+
+
+def in_steps(knob: Knob, horizon: int) -> Knob:
+    """The knob over a run of `horizon` steps: a share of the budget becomes its whole number of steps.
+
+    A share of 0 is 0 steps, any other at least 1. The documented value is a share, too.
+    """
+    if knob.of is None:
+        return knob
+    assert isinstance(knob.domain, Float)
+    domain = Int(_steps(knob.domain.low, horizon), _steps(knob.domain.high, horizon), knob.domain.log)
+    documented = _steps(knob.documented, horizon) if isinstance(knob.documented, float) else ABSENT
+    return replace(knob, domain=domain, documented=documented, of=None)
+
+
+def _steps(share: float, horizon: int) -> int:
+    return max(1, round(share * horizon)) if share else 0
 
 
 def _domain_as_dict(domain: Domain) -> dict[str, Any]:

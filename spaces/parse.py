@@ -3,11 +3,12 @@
 lr: {float: [1e-4, 1e-2], log: true, why: "…", documented: 1e-3}
 batch_size: {choice: [64, 128, 256]}
 warmup_epochs: {int: [0, 10], step: 5, when: {scheduler: [cosine, plateau]}}
+warmup_steps: {float: [0, 0.1], of: budget, documented: 0.02}  # shares of a run's length; the config holds steps
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, assert_never
+from dataclasses import dataclass, replace
+from typing import Any, Literal, assert_never
 
 from spaces.domain import Categorical, Domain, Float, Int, describe, typed
 from spaces.faults import DomainError, value_faults
@@ -16,7 +17,7 @@ from spaces.problems import Problem, nearest
 from spaces.values import ABSENT, Absent, Value, freeze, show
 
 KINDS = ("float", "int", "choice")
-KEYS = (*KINDS, "log", "step", "when", "why", "documented")
+KEYS = (*KINDS, "log", "step", "of", "when", "why", "documented")
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,10 @@ def parse_knob(path: Any, raw: Any, was: Knob | None, place: Place) -> Knob | No
         why = ""
     if domain is None:
         return None
-    return Knob(path, domain, when, why, _documented(raw, domain, was, place.at("documented")))
+    of = _of(raw, domain, was, place)
+    if was is not None and of != was.of:  # in another unit than the documented value
+        was = replace(was, documented=ABSENT)
+    return Knob(path, domain, when, why, _documented(raw, domain, was, place.at("documented")), of)
 
 
 def is_path(path: Any) -> bool:
@@ -118,6 +122,27 @@ def _adjusted(was: Domain, raw: Mapping[Any, Any], place: Place) -> Domain | Non
             return _built("float" if isinstance(was, Float) else "int", (was.low, was.high), log, step, place)
         case _:
             assert_never(was)
+
+
+def _of(raw: Mapping[Any, Any], domain: Domain, was: Knob | None, place: Place) -> Literal["budget"] | None:
+    """What the domain is a share of. A float that revises a share stays one; `of: null` ends that."""
+    if not isinstance(domain, Float):
+        if raw.get("of") is not None:
+            place.at("of").say("a share of the budget is a float, such as float: [0.02, 0.3]; drop of, or use float")
+        return None
+    of = raw.get("of", was.of if was else None)
+    if of is None:
+        return None
+    if of != "budget":
+        place.at("of").say(f"expected budget, the length of a run, got {show(of)}")
+        return None
+    if domain.low < 0:
+        place.at("float[0]").say(f"a share of the budget is 0 or more, got {show(domain.low)}")
+        return None
+    if domain.step is not None:
+        place.at("step").say(f"a share of the budget has no step, got {show(domain.step)}; drop it")
+        return None
+    return "budget"
 
 
 def _no_scale(raw: Mapping[Any, Any], place: Place) -> None:

@@ -1,7 +1,7 @@
 """Typed sections of a config file: frozen pydantic models whose errors name path, value, bound and nearest key."""
 
-from collections.abc import Mapping
-from typing import Annotated, Any, TypeVar
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
@@ -38,36 +38,60 @@ def parse(schema: type[S], value: Any, where: str, prefix: str = "") -> S:
     try:
         return schema.model_validate(dict(value))
     except ValidationError as error:
-        raise BadInput(_problem(schema, item, where, prefix) for item in error.errors()) from error
+        raise BadInput(_problems(schema, error.errors(), where, prefix)) from error
 
 
 def _at(where: str, path: str) -> str:
     return " ".join(part for part in (where, path) if part)
 
 
-def _problem(schema: type[BaseModel], item: ErrorDetails, where: str, prefix: str) -> Problem:
-    keys = [prefix, *map(str, item["loc"])] if prefix else list(map(str, item["loc"]))
-    at = _at(where, ".".join(keys))
+def _problems(schema: type[BaseModel], items: list[ErrorDetails], where: str, prefix: str) -> Iterator[Problem]:
+    """One problem per place: a value that fits none of several types has an error for each of them."""
+    by_place: dict[str, list[tuple[ErrorDetails, list[str]]]] = {}
+    for item in items:
+        keys, known = _walk(schema, item["loc"])
+        place = ".".join([prefix, *keys] if prefix else keys)
+        by_place.setdefault(place, []).append((item, known))
+    for place, found in by_place.items():
+        whats = [_what(item, known) for item, known in found]
+        what = " or ".join([whats[0], *(other.removeprefix("input should be ") for other in whats[1:])])
+        last = found[-1][0]
+        named = last["type"] in {"extra_forbidden", "missing", "value_error"}
+        yield Problem(_at(where, place), what if named else f"{what}, got {last['input']!r}")
+
+
+def _what(item: ErrorDetails, known: list[str]) -> str:
     match item["type"]:
         case "extra_forbidden":
-            known = _keys_at(schema, [str(k) for k in item["loc"][:-1]])
-            return Problem(at, f"unknown key{nearest(str(item['loc'][-1]), known)}")
+            return f"unknown key{nearest(str(item['loc'][-1]), known)}"
         case "missing":
-            return Problem(at, "missing; this key is required")
+            return "missing; this key is required"
         case "value_error":
-            return Problem(at, str(item["ctx"]["error"]))
+            return str(item["ctx"]["error"])
         case _:
-            message = item["msg"][0].lower() + item["msg"][1:]
-            return Problem(at, f"{message}, got {item['input']!r}")
+            return item["msg"][0].lower() + item["msg"][1:]
 
 
-def _keys_at(schema: type[BaseModel], path: list[str]) -> list[str]:
-    """The field names of the section at `path` inside `schema` (empty where it is no section)."""
+def _walk(schema: type[BaseModel], loc: tuple[int | str, ...]) -> tuple[list[str], list[str]]:
+    """The keys of a place as the user wrote them, and the keys that the section around the last one has.
+
+    pydantic puts the type that it tried into the place, too: the tag of a union of sections, `int` or `str` of others.
+    """
+    keys: list[str] = []
+    known: list[str] = []
     section: type[BaseModel] | None = schema
-    for key in path:
-        field = section.model_fields.get(key) if section else None
-        if field is None:
-            continue  # the tag of a union or a list's index stands in the path, too
-        candidates = [field.annotation, *getattr(field.annotation, "__args__", ())]
-        section = next((c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)), None)
-    return list(section.model_fields) if section else []
+    union: list[type[BaseModel]] = []
+    for part in loc:
+        if union and section is None:
+            tagged = (each for each in union if "kind" in each.model_fields)
+            section = next((s for s in tagged if part in get_args(s.model_fields["kind"].annotation)), None)
+        elif section is None:
+            keys += [str(part)] if isinstance(part, int) else []
+        else:
+            keys.append(str(part))
+            known = list(section.model_fields)
+            field = section.model_fields.get(str(part))
+            inner = [field.annotation, *get_args(field.annotation)] if field else []
+            union = [each for each in inner if isinstance(each, type) and issubclass(each, BaseModel)]
+            section = union[0] if len(union) == 1 else None
+    return keys, known

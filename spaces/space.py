@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from spaces.domain import contains, describe, sample, typed
-from spaces.knob import Condition, Knob, in_order, knob_as_dict
+from spaces.knob import Condition, Knob, in_order, in_steps, knob_as_dict
 from spaces.parse import Place, parse_knobs
 from spaces.paths import get
 from spaces.problems import BadInput, nearest
@@ -69,11 +69,19 @@ class Space:
         _raise(place)
         return Space(tuple(knob for knob in self.knobs if knob.path in kept))
 
+    def in_steps(self, horizon: int) -> "Space":
+        """The space for runs of `horizon` steps: shares of the budget (`of: budget`) as whole numbers of steps.
+
+        All that searches, keeps or exports values works on this one, so that a value is always what the config holds.
+        """
+        return Space(tuple(in_steps(knob, horizon) for knob in self.knobs))
+
     def check(self, base: Native, unsearchable: Mapping[str, str], where: str, prefix: str = "space") -> None:
         """Raise BadInput, with every problem, unless each knob can be searched from `base`.
 
         Refused: a knob that is no value of `base`; one that is, or lies in, a key of `unsearchable` (key -> reason);
-        a condition on a key that neither has, or on values that its knob's domain can't take.
+        a condition on a key that neither has, on a share of the budget, or on values that its knob's domain can't take;
+        a share of the budget where the config holds no whole number.
         """
         place = Place(where, prefix, [])
         known = self.by_path
@@ -81,6 +89,8 @@ class Space:
             here = place.at(knob.path)
             if not is_value(base, knob.path):
                 say_unknown(knob.path, base, {}, here)
+            elif knob.of and type(get(base, knob.path)) is not int:
+                here.at("of").say(f"the config holds {show(get(base, knob.path))}, no whole number of steps; drop of")
             for key, reason in unsearchable.items():
                 if knob.path == key or knob.path.startswith(f"{key}."):
                     here.say(f"can't be searched: {reason}; take it out of the space")
@@ -178,6 +188,9 @@ def _raise(place: Place) -> None:
 
 
 def _check_condition(condition: Condition, knob: Knob, place: Place) -> None:
+    if knob.of:
+        place.say(f"{knob.path!r} is a share of the {knob.of}, which no condition can name; drop the condition")
+        return
     for value in condition.allowed:
         try:
             taken = contains(knob.domain, typed(knob.domain, value))

@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-
 KEPT = 2
 """Newest checkpoints kept per trial: the second is there for the case that the first can't be read."""
 
 
 def write(folder: Path, step: int, state: Mapping[str, Any]) -> Path:
     """Write `state` as the checkpoint at `step` and drop those beyond the newest `KEPT`. Raises OSError."""
+    import torch  # here and below: the driver, which only removes checkpoints, starts without it
+
     buffer = io.BytesIO()
     torch.save(dict(state), buffer)
     data = buffer.getvalue()
@@ -58,6 +58,8 @@ def _read(path: Path, device: str) -> dict[str, Any] | None:
         return None
     if hashlib.sha256(data[32:]).digest() != data[:32]:
         return None
+    import torch
+
     # weights_only: tensors and plain containers, no code. The digest says it is ours; this says it is harmless.
     state: dict[str, Any] = torch.load(io.BytesIO(data[32:]), map_location=device, weights_only=True)
     return state

@@ -110,7 +110,7 @@ class Model(Protocol[C, D]):
         """The typed config; documented defaults fill what `native` omits. Raises BadInput."""
 
     def parse_data(self, data: Native, config: C, where: str) -> D:
-        """The typed `data:` section of a search. Raises BadInput."""
+        """The typed `data:` section of the file `where`. Raises BadInput."""
 
     def prepare(self, data: D, config: C) -> Prepared:
         """Check the user's files, or generate (once: cached by content hash). Raises BadInput."""

@@ -5,9 +5,11 @@ same objective comes out, to the last digit, on the same machine type and packag
 """
 
 import argparse
+import logging
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -99,7 +101,7 @@ def _train(options: argparse.Namespace) -> int:
     model = model_named(training.model, f"{where} model")
     native = with_values(training.config, {model.length_key: training.steps})
     config = model.parse(native, f"{where} config")
-    data = model.parse_data(training.data, config, f"{where} data")
+    data = model.parse_data(training.data, config, where)
     if unknown := unknown_keys(config):
         _say(f"warning: keys that the trainer doesn't read, carried through: {', '.join(unknown)}")
     for key, value in training.provenance.items():
@@ -110,17 +112,30 @@ def _train(options: argparse.Namespace) -> int:
     import torch  # lazy: a wrong file is reported before torch has loaded, which takes seconds
 
     torch.set_num_threads(training.threads)
-    run = model.build(config, prepared, training.seed)
     every = training.evaluate_every or max(1, training.steps // EVALUATIONS)
-    try:
-        done = train_one(run, training.steps, every, _progress(model, training.steps))
-    except Diverged as error:
-        _say(f"diverged: {error}; scored {model.objective.metric} {model.objective.worst!r}")
-        return DIVERGED
-    finally:
-        run.close()
+    with _heard(model):
+        run = model.build(config, prepared, training.seed)
+        try:
+            done = train_one(run, training.steps, every, _progress(model, training.steps))
+        except Diverged as error:
+            _say(f"diverged: {error}; scored {model.objective.metric} {model.objective.worst!r}")
+            return DIVERGED
+        finally:
+            run.close()
     _finish(model, done, training.provenance.get("objective"), sorted(given))
     return DONE
+
+
+@contextmanager
+def _heard(model: Model[Any, Any]) -> Iterator[None]:
+    """Show what the model itself has to say while it trains, such as its schedule."""
+    log, handler = logging.getLogger(f"trainables.{model.name}"), logging.StreamHandler(sys.stdout)
+    log.setLevel(logging.INFO)
+    log.addHandler(handler)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
 
 
 def _finish(model: Model[Any, Any], done: Trained, recorded: Any, given: Sequence[str]) -> None:

@@ -3,6 +3,8 @@
 import json
 import logging
 import math
+import os
+import sys
 import time
 import traceback
 from collections.abc import Mapping
@@ -11,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-import torch
 from ray import tune
 
 from spaces.paths import with_values
@@ -39,6 +40,9 @@ class Job:
     """The search's folder: `trials/t0007/` in it holds a trial's log and checkpoints."""
     threads: int = 1
     """torch threads per trial: another count gives other sums, hence other results."""
+    spare: float = 1.0
+    """Seconds of training that may be repeated after a crash: an evaluation writes a checkpoint once more than this has
+    passed since the last one (0: at each one). A trial that pauses always writes one."""
     exchange: bool = False
     """Whether trials take over each other's state (population based training), so that Ray must carry it."""
 
@@ -62,7 +66,7 @@ class Bridge(tune.Trainable):  # type: ignore[misc]  # Ray's class is untyped fo
 
     def setup(self, config: dict[str, Any], job: Job) -> None:
         """Called once in a fresh worker."""
-        torch.set_num_threads(job.threads)
+        _limit_threads(job.threads)
         self._job = job
         self._run: Run | None = None
         self._begin(config)
@@ -76,15 +80,16 @@ class Bridge(tune.Trainable):  # type: ignore[misc]  # Ray's class is untyped fo
     def _begin(self, config: Mapping[str, Any]) -> None:
         self._number = int(config["trial"])
         self._folder = trial_folder(self._job.folder, self._number)
-        self._log = _open_log(self._folder)
+        self._log = _open_log(self._folder, self._job.model)
         self._pending: dict[str, Any] | None = None
         self._last: dict[str, Any] | None = None
+        self._unsaved = 0.0  # seconds of training that no checkpoint holds
         model = model_named(self._job.model)
         self._objective = model.objective
         try:
             native = with_values(self._job.base, config["values"])
             self._config = model.parse(native, f"trial {self._number}")
-            prepared = model.prepare(model.parse_data(self._job.data, self._config, "data"), self._config)
+            prepared = model.prepare(model.parse_data(self._job.data, self._config, ""), self._config)
             self._run = model.build(self._config, prepared, int(config["seed"]))
             self._log.info("seed %s, %s", config["seed"], config["values"])
             self._continue()
@@ -131,14 +136,24 @@ class Bridge(tune.Trainable):  # type: ignore[misc]  # Ray's class is untyped fo
         report["done"] = until >= self._job.horizon or ENDED in report
         self._last = report
         report[SECONDS] = time.perf_counter() - started
-        checkpoints.write(self._folder / "checkpoints", until, {"run": self._run.state(), _REPORT: report})
-        report[SECONDS] = time.perf_counter() - started
+        self._unsaved += report[SECONDS]
+        if self._unsaved >= self._job.spare:
+            self._save()
+            report[SECONDS] = time.perf_counter() - started
         self._log.info("step %d: %s %.6g", until, self._objective.metric, report[OBJECTIVE])
         return dict(report)
 
-    def save_checkpoint(self, checkpoint_dir: str) -> None:
-        """Ray pauses the trial. Its evaluation has written a checkpoint already; Ray keeps a note of which one."""
+    def _save(self) -> None:
+        """Write the last evaluation's checkpoint."""
         assert self._run is not None
+        checkpoints.write(self._folder / "checkpoints", self._run.step, {"run": self._run.state(), _REPORT: self._last})
+        self._unsaved = 0.0
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        """Ray pauses the trial. The checkpoint is ours; Ray keeps a note of which one."""
+        assert self._run is not None
+        if self._unsaved:
+            self._save()
         note = {"trial": self._number, "step": self._run.step}
         Path(checkpoint_dir, _NOTE).write_text(json.dumps(note), encoding="utf-8")
         if self._job.exchange:
@@ -173,6 +188,7 @@ class Bridge(tune.Trainable):  # type: ignore[misc]  # Ray's class is untyped fo
         for handler in list(self._log.handlers):
             handler.close()
             self._log.removeHandler(handler)
+            _log_of(self._job.model).removeHandler(handler)
 
 
 def _report(run: Run, trained: Mapping[str, float], metric: str) -> dict[str, Any]:
@@ -182,19 +198,35 @@ def _report(run: Run, trained: Mapping[str, float], metric: str) -> dict[str, An
         if not math.isfinite(value):
             raise Diverged(name, run.step, value)
     report: dict[str, Any] = {STEP: run.step, OBJECTIVE: metrics[metric], METRICS: metrics}
-    if torch.cuda.is_available():
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
         report[GPU] = torch.cuda.get_device_name()
     if run.ended is not None:
         report[ENDED] = run.ended
     return report
 
 
-def _open_log(folder: Path) -> logging.Logger:
+def _limit_threads(threads: int) -> None:
+    """Hold torch to `threads`, whether the model has imported it already or will. Not imported here: it takes seconds
+    and 200 MB, and the driver, which needs this module for `Bridge` alone, never trains."""
+    os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(threads)
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.set_num_threads(threads)
+
+
+def _log_of(model: str) -> logging.Logger:
+    """What a model itself has to say while it trains: `trainables.<model>`."""
+    return logging.getLogger(f"trainables.{model}")
+
+
+def _open_log(folder: Path, model: str) -> logging.Logger:
     folder.mkdir(parents=True, exist_ok=True)
     log = logging.getLogger(f"trainables.trial.{folder}")
     log.propagate = False
-    log.setLevel(logging.INFO)
     handler = logging.FileHandler(folder / "log.txt", encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    log.addHandler(handler)
+    for each in (log, _log_of(model)):
+        each.setLevel(logging.INFO)
+        each.addHandler(handler)
     return log

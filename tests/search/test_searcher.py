@@ -22,6 +22,7 @@ from optuna.trial import FrozenTrial, TrialState
 from search.events import FINAL, Status
 from search.samplers import BEST, WINDOW, draw_seed, rank, window
 from search.searcher import Kind, PastTrial, Proposer, Sampling, Scoring
+from search.study import Appended
 from spaces.domain import Categorical, Domain, Float, Int, contains, grid
 from spaces.knob import Condition, Knob
 from spaces.space import Space
@@ -532,7 +533,7 @@ def test_a_file_that_cannot_be_written_does_not_stop_the_search_and_heals(
     search = proposer(tmp_path)
     search.propose(0)
     with monkeypatch.context() as patched:
-        patched.setattr(JournalFileBackend, "append_logs", full)
+        patched.setattr(Appended, "append_logs", full)
         search.report(0, 1, 0.5)
         assert search.propose(1) is not None
     assert "No space left" in (search.file_error or "")

@@ -139,6 +139,11 @@ def test_the_logit_at_the_very_ends_is_finite():
     np.testing.assert_allclose(np.abs(space.to_logit(ends)), math.log((1 - EDGE) / EDGE), rtol=1e-6)
 
 
+def test_ranges_below_zero_are_plain():
+    space = TargetSpace.fit(("pH_offset",), {"pH_offset": (-0.05, 0.0)}, np.linspace(-0.05, 0, 9)[:, None])
+    np.testing.assert_allclose(space.to_physical(np.zeros((1, 1))), -0.025)
+
+
 def test_a_rate_from_zero_is_not_put_in_log_space():
     space = TargetSpace.fit(("k_d",), {"k_d": (0.0, 5e-3)}, np.linspace(0, 5e-3, 50)[:, None])
     assert not space.log.any()

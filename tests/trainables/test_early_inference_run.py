@@ -1,12 +1,14 @@
 import io
 import math
 
+import numpy as np
 import pytest
 import torch
 from synthetic_curves import curves
 
 from spaces.problems import BadInput
 from trainables.early_inference.config import Config
+from trainables.early_inference.data import Curves
 from trainables.early_inference.run import EarlyInferenceRun
 from trainables.early_inference.schedule import knobs
 from trainables.run import Diverged
@@ -187,6 +189,21 @@ def test_it_learns_the_easy_parameter():
     metrics = one.evaluate()
     assert metrics["val_mae_prior_sd.E0_g_per_L"] < 0.25
     assert metrics["val_mae_prior_sd.k_d"] < 1.0
+
+
+def test_names_and_counts_come_from_the_data():
+    rng = np.random.default_rng(0)
+    known = (*[f"known {i}" for i in range(5)], "powder_activity_frac")
+    targets = ("activity_scale", "k_d", "tau_probe", "pH_offset")
+    bounds = [(0.5, 1.5), (0.0, 5e-3), (0.0, 5.0), (-0.05, 0.05)]
+    ranges = {**dict.fromkeys(known, (0.0, 1.0)), **dict(zip(targets, bounds, strict=True))}
+    t = np.cumsum(rng.uniform(0.1, 2.0, (30, 9)), axis=1)  # (n, L), uneven
+    low, high = np.array(bounds).T
+    target = low + (high - low) * rng.random((30, 4))
+    data = Curves(rng.normal(7, 1, t.shape), t, rng.random((30, 6)), target, known, targets, ranges, "made up")
+    one = run(data=data)
+    one.train(2)
+    assert {f"val_mae_prior_sd.{name}" for name in targets} <= one.evaluate().keys()
 
 
 # The objective depends on no knob.

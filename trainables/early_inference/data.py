@@ -73,6 +73,10 @@ def prepare_data(data: Data, prefix_length: float) -> Prepared:
     n, points = curves.ph.shape
     known, targets = ", ".join(curves.known_names), ", ".join(curves.target_names)
     summary = f"{n} curves of {prefix_length:g} s, {points} readings each; known {known}; to infer {targets}"
+    shares = read_metadata(folder / METADATA_FILE).posterior_share.get(float(prefix_length), {})
+    if shares:
+        least = ", ".join(f"{name} {share:.2g}" for name, share in shares.items())
+        summary += f"; at best known to (posterior sd / prior sd): {least}"
     return Prepared(folder, curves.digest, summary)
 
 

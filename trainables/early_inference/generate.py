@@ -17,6 +17,7 @@ from pydantic import Field, model_validator
 from spaces.schema import Flag, Real, Section, Whole
 from trainables.cache import cached, content_key
 from trainables.early_inference.kinetics import Floats, simulate
+from trainables.early_inference.limits import mean_posterior_share
 from trainables.early_inference.measurement import (
     FIXED,
     KNOWN_INPUTS,
@@ -28,7 +29,7 @@ from trainables.early_inference.measurement import (
     reading,
 )
 
-VERSION = 1  # raise it whenever the same spec gives other numbers: it is part of the cache's key
+VERSION = 2  # raise it whenever the same spec gives other numbers: it is part of the cache's key
 DATA_FILE, METADATA_FILE = "training_data.npz", "metadata.json"
 CHUNK = 250  # samples handed to a worker process at a time, about 0.3 s
 MAX_POINTS = 60_000_000  # samples × points of one prefix: 1 GB in the file
@@ -130,6 +131,11 @@ def _metadata(spec: Generate, lengths: tuple[float, ...]) -> dict[str, Any]:
         "measurement_model": spec.measurement.model_dump(mode="json"),
         "known_input_names": list(KNOWN_INPUTS),
         "generator_version": VERSION,
+        "posterior_share": {
+            str(length): mean_posterior_share(spec.measurement, spec.times(length), spec.seed) for length in lengths
+        }
+        if spec.measurement.noise_sd_ph > 0
+        else {},
     }
 
 

@@ -29,6 +29,9 @@ class Metadata:
     """None where the file doesn't say."""
     n_points: Mapping[float, int]
     """Prefix length in s → readings, as far as the file says."""
+    posterior_share: Mapping[float, Mapping[str, float]]
+    """Prefix length in s → target → the least posterior sd over the prior's sd that its curves allow; of simulated data
+    only."""
 
 
 def read_metadata(path: Path) -> Metadata:
@@ -52,7 +55,17 @@ def read_metadata(path: Path) -> Metadata:
         problems.append(Problem(f"{where} n_samples", f"expected a whole number, got {n_samples!r}"))
     if problems:
         raise BadInput(problems)
-    return Metadata(known, targets, ranges, n_samples, _points(content))
+    return Metadata(known, targets, ranges, n_samples, _points(content), _shares(content))
+
+
+def _shares(content: Mapping[str, Any]) -> dict[float, dict[str, float]]:
+    """Only for people to read, so whatever is not of the generator's form is left out."""
+    by_length = content.get("posterior_share")
+    found: dict[float, dict[str, float]] = {}
+    for length, shares in by_length.items() if isinstance(by_length, dict) else ():
+        if re.fullmatch(r"[0-9.]+", length) and isinstance(shares, dict):
+            found[float(length)] = {str(k): float(v) for k, v in shares.items() if isinstance(v, int | float)}
+    return found
 
 
 def length_in(key: str) -> float | None:

@@ -5,8 +5,7 @@ No knob enters here. The spaces are fixed by the training curves, and prediction
 
 import math
 import re
-from collections.abc import Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Sequence
 
 import numpy as np
 from scipy.special import ndtri
@@ -20,12 +19,6 @@ WORST = math.sqrt(3) / 2
 OBJECTIVE = Objective(metric="val_mae_prior_sd", mode="min", worst=WORST, unit="prior sd")
 
 LEVELS = (50, 90)  # % of the central intervals whose coverage is reported
-
-POSTERIOR_SD_AT_30_S: Mapping[str, tuple[float, float]] = MappingProxyType(
-    {"E0_g_per_L": (0.03, 0.03), "k_d": (0.8, 0.98)}
-)
-"""What the physics of a 30 s prefix allows: the posterior's sd over the prior's, lowest and highest (models.md, section
-5). No network gets `val_rmse_prior_sd.<parameter>` below it; for a Gaussian posterior the MAE's limit is .798 of it."""
 
 MIN_LOG_VARIANCE, MAX_LOG_VARIANCE = -20.0, 20.0  # keeps the metrics finite; wider than the loss's own clamp
 

@@ -73,7 +73,10 @@ class TargetSpace:
                     f"param_ranges.{name}", f"[{a:g}, {b:g}] has no width; nothing is to be inferred there"
                 )
         log = np.array([name in LOG_PARAMETERS for name in names]) & (low > 0)
-        low, high = np.where(log, np.log(np.where(log, low, 1.0)), low), np.where(log, np.log(high), high)
+        low, high = (
+            np.where(log, np.log(np.where(log, low, 1.0)), low),
+            np.where(log, np.log(np.where(log, high, 1.0)), high),
+        )
         zero = np.zeros(len(names))
         u = cls(low, high, log, zero, zero + 1).to_logit(training_targets)  # (n, p)
         sd = u.std(axis=0)

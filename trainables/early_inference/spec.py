@@ -58,7 +58,7 @@ class EarlyInferenceModel:
 
     def parse_data(self, data: Native, config: Config, where: str) -> Data:  # noqa: ARG002 - other models need it
         """The typed `data:` section. Raises BadInput."""
-        return parse(Data, data, where)
+        return parse(Data, data, where, "data")
 
     def prepare(self, data: Data, config: Config) -> Prepared:
         """Check the user's files, or generate. Raises BadInput."""

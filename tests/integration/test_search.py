@@ -1,0 +1,253 @@
+"""Whole searches as a user runs them: real Ray, real MLflow, real Optuna storage, in processes of their own."""
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import optuna
+import pandas as pd
+import psutil
+import pytest
+from mlflow.tracking import MlflowClient
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+
+from search.events import Reported
+from search.journal import read
+from spaces import strict_yaml
+from tests.integration.conftest import make_project, run, start
+
+pytestmark = pytest.mark.integration
+
+Environment = dict[str, str]
+COMPARED = ["number", "kind", "origin", "status", "objective", "steps", "seed", "lr", "batch_size", "warmup_epochs"]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory, environment: Environment) -> tuple[Path, str]:
+    """The folder in which a whole search has run, and what it printed."""
+    folder = make_project(tmp_path_factory.mktemp("finished"))
+    code, output = run("search.run", ["search.yaml", "--name", "s"], folder, environment)
+    assert code == 0, output
+    return folder, output
+
+
+def trials_of(folder: Path, name: str = "s") -> pd.DataFrame:
+    return pd.read_csv(folder / "results" / name / "trials.csv")
+
+
+def test_a_search_ends_with_its_table_and_its_files(finished: tuple[Path, str]) -> None:
+    folder, output = finished
+    for text in ("documented baseline", "verdict: ", "results/s/best.yaml", "mlflow ui", "trainables.train"):
+        assert text in output
+    assert "Traceback" not in output and "Warning" not in output
+    for name in ("search.yaml", "plan.json", "journal.jsonl", "study.journal", "trials.csv", "history.parquet"):
+        assert (folder / "results" / "s" / name).stat().st_size > 0
+    trials = trials_of(folder)
+    searched = trials[trials.kind == "search"]
+    assert len(searched) == 9
+    assert searched.origin.iloc[0] == "baseline" and searched.status.iloc[0] == "completed"
+    assert set(searched.status) <= {"completed", "stopped"}
+    assert (trials[trials.kind == "confirm"].steps == 9).all() and (trials.kind == "confirm").sum() == 4
+
+
+def test_early_stopping_followed_the_rungs(finished: tuple[Path, str]) -> None:
+    trials = trials_of(finished[0])
+    others = trials[(trials.kind == "search") & (trials.origin != "baseline")]
+    assert set(others.steps) <= {1, 3, 9}
+    assert (others.steps == 1).sum() >= 5
+    assert (others.steps == 9).sum() >= 1
+
+
+def test_the_best_config_trains_to_the_same_number(finished: tuple[Path, str], environment: Environment) -> None:
+    folder = finished[0]
+    best = strict_yaml.load(folder / "results/s/best.yaml")
+    recorded = best["provenance"]["objective"]["value"]
+    code, output = run("trainables.train", ["results/s/best.yaml"], folder, environment)
+    assert code == 0, output
+    assert output.splitlines()[-1] == f"val_mae_prior_sd {recorded!r}"
+    runs = trials_of(folder)
+    confirmed = runs[(runs.kind == "confirm") & (runs.origin == f"trial {best['provenance']['trial']}")]
+    assert recorded in set(confirmed.objective)
+
+
+def test_the_native_file_is_the_users_own_with_only_the_searched_keys_changed(finished: tuple[Path, str]) -> None:
+    folder = finished[0]
+    best = strict_yaml.load(folder / "results/s/best.yaml")["config"]
+    before, after = ((folder / path).read_text() for path in ("base.yaml", "results/s/native/base.yaml"))
+    assert "# a network of a few hundred weights" in after and "tcn_channels: [4]  # small" in after
+    searched = {"lr", "batch_size", "weight_decay", "warmup_epochs"}
+    old, new = strict_yaml.loads(before, "before"), strict_yaml.loads(after, "after")
+    assert {key for key in new if old.get(key) != new[key]} <= searched
+    assert {key: new[key] for key in searched & set(new)} == {key: best[key] for key in searched & set(new)}
+    assert (folder / "results/s/native/config.py").read_text().startswith("CONFIG = {")
+
+
+def test_mlflow_holds_one_parent_and_a_child_per_trial_with_true_statuses(finished: tuple[Path, str]) -> None:
+    folder = finished[0]
+    client = MlflowClient(f"sqlite:///{folder}/results/mlflow.db")
+    experiment = client.get_experiment_by_name("early_inference")
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id], max_results=1000)
+    parents = [r for r in runs if "mlflow.parentRunId" not in r.data.tags]
+    children = [r for r in runs if r.data.tags.get("mlflow.parentRunId") == parents[0].info.run_id]
+    trials = trials_of(folder).set_index("number")
+    assert len(parents) == 1 and parents[0].info.status == "FINISHED"
+    assert sorted(int(r.data.tags["trial"]) for r in children) == list(trials.index)
+    status = {"completed": "FINISHED", "stopped": "KILLED", "diverged": "FAILED", "failed": "FAILED"}
+    for child in children:
+        row = trials.loc[int(child.data.tags["trial"])]
+        assert child.info.status == status[row.status]
+        assert float(child.data.params["lr"]) == row.lr
+        curve = client.get_metric_history(child.info.run_id, "objective")
+        assert [m.step for m in curve] == list(range(1, row.steps + 1))
+        assert curve[-1].value == row.objective
+    assert "**s**" in parents[0].data.tags["mlflow.note.content"]
+
+
+def test_optuna_opens_the_study(finished: tuple[Path, str]) -> None:
+    folder = finished[0]
+    storage = JournalStorage(JournalFileBackend(str(folder / "results/s/study.journal")))
+    study = optuna.load_study(study_name="s", storage=storage)
+    states = [trial.state.name for trial in study.trials]
+    searched = trials_of(folder).query("kind == 'search'")
+    assert len(states) == 9
+    assert states.count("COMPLETE") == (searched.status == "completed").sum()
+    assert states.count("PRUNED") == (searched.status == "stopped").sum()
+    assert all(trial.intermediate_values for trial in study.trials)
+
+
+def test_an_existing_name_is_refused_and_a_finished_search_is_shown_again(
+    finished: tuple[Path, str], environment: Environment
+) -> None:
+    folder = finished[0]
+    before = (folder / "results/s/trials.csv").read_text()
+    code, output = run("search.run", ["search.yaml", "--name", "s"], folder, environment)
+    assert code == 2 and "--resume" in output and "Traceback" not in output
+    code, output = run("search.run", ["search.yaml", "--name", "s", "--resume"], folder, environment)
+    assert code == 0 and "verdict: " in output
+    assert (folder / "results/s/trials.csv").read_text() == before
+
+
+def wait_for_reports(journal: Path, count: int, process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None:
+        if journal.exists() and sum(isinstance(event, Reported) for event in read(journal)[0]) >= count:
+            return
+        time.sleep(0.05)
+    ended = process.communicate()[0] if process.poll() is not None else "still running"
+    pytest.fail(f"no {count} reports: {ended}")
+
+
+def kill_tree(process: subprocess.Popen[str]) -> None:
+    """kill -9 of the driver; Ray's own processes then end by themselves, here at once."""
+    children = psutil.Process(process.pid).children(recursive=True)
+    process.kill()
+    for child in children:
+        child.kill()
+    process.wait()
+
+
+@pytest.mark.parametrize("reports", [4, 17])
+def test_a_killed_search_goes_on_to_the_same_result(reports: int, tmp_path: Path, environment: Environment) -> None:
+    """With one worker, so that the order of results is the same."""
+    folder = make_project(tmp_path)
+    words = ["search.yaml", "--set", "resources.cpu=2", "--set", "confirm.seeds=1"]
+    code, output = run("search.run", [*words, "--name", "whole"], folder, environment)
+    assert code == 0, output
+    with start("search.run", [*words, "--name", "cut"], folder, environment) as process:
+        wait_for_reports(folder / "results/cut/journal.jsonl", reports, process)
+        kill_tree(process)
+    code, output = run("search.run", [*words, "--name", "cut", "--resume"], folder, environment)
+    assert code == 0, output
+    pd.testing.assert_frame_equal(trials_of(folder, "whole")[COMPARED], trials_of(folder, "cut")[COMPARED])
+    steps = [(e.trial, e.step) for e in read(folder / "results/cut/journal.jsonl")[0] if isinstance(e, Reported)]
+    assert len(steps) == len(set(steps))
+    client = MlflowClient(f"sqlite:///{folder}/results/mlflow.db")
+    experiment = client.get_experiment_by_name("early_inference")
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id], filter_string="tags.search = 'cut'", max_results=1000)
+    everyone = client.search_runs([experiment.experiment_id], max_results=1000)
+    assert len(runs) == 1
+    mine = [r for r in everyone if r.data.tags.get("mlflow.parentRunId") == runs[0].info.run_id]
+    assert len(mine) == len(trials_of(folder, "cut"))
+    assert not [r for r in everyone if r.info.status == "RUNNING"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_search_says_how_to_go_on(
+    number: signal.Signals, project: Path, environment: Environment
+) -> None:
+    with start("search.run", ["search.yaml", "--name", "s"], project, environment) as process:
+        wait_for_reports(project / "results/s/journal.jsonl", 3, process)
+        os.kill(process.pid, number)
+        output = process.communicate(timeout=60)[0]
+    assert process.returncode == 130, output
+    assert "search.run search.yaml --name s --resume" in output and "Traceback" not in output
+    assert (project / "results/s/trials.csv").exists()
+    code, output = run("search.run", ["search.yaml", "--name", "s", "--resume"], project, environment)
+    assert code == 0, output
+    assert (trials_of(project).kind == "search").sum() == 9
+
+
+def test_an_unreachable_tracking_server_delays_tracking_only(project: Path, environment: Environment) -> None:
+    words = ["search.yaml", "--name", "s", "--set", "budget.trials=2"]
+    code, output = run("search.run", words, project, {**environment, "MLFLOW_TRACKING_URI": "http://127.0.0.1:9"})
+    assert code == 0, output
+    assert "warning: " in output and "127.0.0.1:9" in output and "Traceback" not in output
+    assert "--resume sends them" in output
+    code, output = run("search.run", [*words, "--resume"], project, environment)
+    assert code == 0 and "warning" not in output
+    client = MlflowClient(f"sqlite:///{project}/results/mlflow.db")
+    experiment = client.get_experiment_by_name("early_inference")
+    assert experiment is not None
+    assert len(client.search_runs([experiment.experiment_id])) == 1 + len(trials_of(project))
+
+
+@pytest.mark.parametrize(
+    "stopping",
+    [
+        "{kind: none}",
+        "{kind: asha, mode: stop, first_rung: 1}",
+        "{kind: hyperband}",
+        "{kind: median, grace: 3}",
+        "{kind: pbt, perturb_every: 3}",
+    ],
+)
+def test_each_kind_of_early_stopping_runs_to_its_end(stopping: str, project: Path, environment: Environment) -> None:
+    words = ["search.yaml", "--set", f"early_stopping={stopping}", "--set", "budget.trials=4"]
+    code, output = run("search.run", [*words, "--set", "sampler.kind=random"], project, environment)
+    assert code == 0, output
+    trials = trials_of(project, "early_inference-search")
+    assert (trials.kind == "search").sum() == 4
+    assert set(trials.status) <= {"completed", "stopped"}
+
+
+def test_a_grid_ends_when_it_is_through(project: Path, environment: Environment) -> None:
+    words = ["search.yaml", "--set", "sampler={kind: grid, points: 2}", "--set", "knobs=[batch_size, warmup_epochs]"]
+    code, output = run("search.run", words, project, environment)
+    assert code == 0, output
+    searched = trials_of(project, "early_inference-search").query("kind == 'search'")
+    assert len(searched) == len(searched.drop_duplicates(["batch_size", "warmup_epochs"])) == 4
+
+
+def test_a_spent_budget_ends_the_search_with_its_export(project: Path, environment: Environment) -> None:
+    words = ["search.yaml", "--name", "s", "--set", "budget.total_steps=10 epochs"]
+    code, output = run("search.run", words, project, environment)
+    assert code == 0, output
+    searched = trials_of(project).query("kind == 'search'")
+    assert 10 <= searched.steps.sum() <= 14
+    assert searched.reason.str.contains("budget.total_steps 10 is spent").any()
+    assert (project / "results/s/best.yaml").exists()
+
+
+def test_a_search_in_which_every_trial_fails_ends_with_3(project: Path, environment: Environment) -> None:
+    (project / "base.yaml").write_text((project / "base.yaml").read_text() + "device: cuda\n")
+    words = ["search.yaml", "--name", "s", "--set", "budget.trials=2", "--set", "max_failures=0"]
+    code, output = run("search.run", words, project, environment)
+    assert code == 3, output
+    assert "no trial succeeded" in output and "cuda" in output.lower() and "Traceback" not in output
+    assert "Traceback" in (project / "results/s/trials/t0000/log.txt").read_text()
+    assert set(trials_of(project).status) == {"failed"}

@@ -1,0 +1,155 @@
+"""The bridge to Ray, without a cluster: what a worker does with its trials."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from trainables import checkpoints
+from trainables.run import DIVERGED, METRICS, OBJECTIVE, STEP
+from trainables.tune import Bridge, Job, trial_folder
+
+BASE = {
+    "prefix_length": 30,
+    "epochs": 4,
+    "tcn_channels": [4],
+    "tcn_kernel_size": 3,
+    "mlp_hidden_dims": [4],
+    "batch_size": 16,
+    "warmup_epochs": 1,
+}
+
+
+def job(folder: Path, spare: float = 0.0, exchange: bool = False) -> Job:
+    data = {"generate": {"samples": 40, "n_points": 10}}
+    return Job("early_inference", BASE, data, 1, 4, str(folder), spare=spare, exchange=exchange)
+
+
+def worker(config: dict[str, Any], its_job: Job) -> Bridge:
+    bridge = Bridge.__new__(Bridge)  # Ray's own constructor wants a cluster
+    bridge.setup(config, its_job)
+    return bridge
+
+
+def config(number: int = 0, seed: int = 0, **values: Any) -> dict[str, Any]:
+    return {"trial": number, "values": values, "seed": seed}
+
+
+def numbers(report: dict[str, Any]) -> dict[str, Any]:
+    """What has to be equal: everything but the seconds."""
+    return {STEP: report[STEP], OBJECTIVE: report[OBJECTIVE], METRICS: report[METRICS]}
+
+
+@pytest.fixture
+def whole(tmp_path: Path) -> list[dict[str, Any]]:
+    """An undisturbed trial's reports."""
+    bridge = worker(config(lr=0.01), job(tmp_path / "whole"))
+    return [numbers(bridge.step()) for _ in range(4)]
+
+
+def test_a_trial_reports_each_evaluation_and_ends_at_the_horizon(tmp_path: Path) -> None:
+    bridge = worker(config(lr=0.01), job(tmp_path))
+    reports = [bridge.step() for _ in range(4)]
+    assert [report[STEP] for report in reports] == [1, 2, 3, 4]
+    assert [report["done"] for report in reports] == [False, False, False, True]
+    assert all(report[METRICS]["val_mae_prior_sd"] == report[OBJECTIVE] for report in reports)
+    log = (trial_folder(tmp_path, 0) / "log.txt").read_text()
+    assert "seed 0, {'lr': 0.01}" in log and log.count("val_mae_prior_sd") == 4
+
+
+@pytest.mark.parametrize("after", [1, 2, 3])
+def test_a_killed_worker_loses_nothing_that_was_saved(after: int, whole: list[dict[str, Any]], tmp_path: Path) -> None:
+    killed = worker(config(lr=0.01), job(tmp_path))
+    for _ in range(after):
+        killed.step()
+    fresh = worker(config(lr=0.01), job(tmp_path))
+    repeated = fresh.step()
+    assert numbers(repeated) == whole[after - 1]  # it may not have arrived; the driver drops one that it knows
+    assert [numbers(fresh.step()) for _ in range(after, 4)] == whole[after:]
+
+
+def test_a_resumed_trial_does_not_repeat_the_report_it_paused_at(whole: list[dict[str, Any]], tmp_path: Path) -> None:
+    paused = worker(config(lr=0.01), job(tmp_path))
+    paused.step()
+    paused.step()
+    (tmp_path / "note").mkdir()
+    paused.save_checkpoint(str(tmp_path / "note"))
+    resumed = worker(config(lr=0.01), job(tmp_path))
+    resumed.load_checkpoint(str(tmp_path / "note"))
+    assert numbers(resumed.step()) == whole[2]
+
+
+def test_quick_evaluations_share_a_checkpoint_but_a_pause_always_writes_one(tmp_path: Path) -> None:
+    bridge = worker(config(lr=0.01), job(tmp_path, spare=3600.0))
+    bridge.step()
+    folder = trial_folder(tmp_path, 0) / "checkpoints"
+    assert checkpoints.newest(folder, "cpu") is None
+    (tmp_path / "note").mkdir()
+    bridge.save_checkpoint(str(tmp_path / "note"))
+    found = checkpoints.newest(folder, "cpu")
+    assert found is not None and found[0] == 1
+
+
+def test_a_worker_takes_up_another_trial_as_if_it_were_new(whole: list[dict[str, Any]], tmp_path: Path) -> None:
+    bridge = worker(config(7, seed=3, batch_size=8), job(tmp_path))
+    bridge.step()
+    assert bridge.reset_config(config(lr=0.01)) is True
+    assert [numbers(bridge.step()) for _ in range(4)] == whole
+    assert (trial_folder(tmp_path, 7) / "log.txt").read_text().count("step 1:") == 1
+
+
+def test_states_are_exchanged_for_population_based_training(whole: list[dict[str, Any]], tmp_path: Path) -> None:
+    donor = worker(config(0, lr=0.01), job(tmp_path, exchange=True))
+    donor.step()
+    donor.step()
+    (tmp_path / "note").mkdir()
+    donor.save_checkpoint(str(tmp_path / "note"))
+    taker = worker(config(1, seed=0, lr=0.01), job(tmp_path, exchange=True))
+    taker.step()
+    taker.load_checkpoint(str(tmp_path / "note"))
+    assert numbers(taker.step()) == whole[2]
+
+
+def test_a_diverging_trial_scores_the_worst_value_and_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bridge = worker(config(lr=0.01), job(tmp_path))
+    bridge.step()
+    assert bridge._run is not None
+    monkeypatch.setattr(type(bridge._run), "evaluate", lambda _: {"val_mae_prior_sd": float("nan")})
+    report = bridge.step()
+    assert report["done"] and report[STEP] == 2
+    assert report[OBJECTIVE] == pytest.approx(0.866, abs=1e-3) and report[METRICS] == {}
+    assert "val_mae_prior_sd" in report[DIVERGED] and "step 2" in report[DIVERGED]
+
+
+def test_a_failure_is_written_to_the_trials_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bridge = worker(config(lr=0.01), job(tmp_path))
+
+    def broken(self: Any, until: int) -> None:
+        raise RuntimeError("the cable is loose")
+
+    monkeypatch.setattr(type(bridge._run), "train", broken)
+    with pytest.raises(RuntimeError):
+        bridge.step()
+    log = (trial_folder(tmp_path, 0) / "log.txt").read_text()
+    assert "failed after step 0" in log and "the cable is loose" in log
+
+
+def test_cleaning_up_ends_every_process_the_trial_has_started(tmp_path: Path) -> None:
+    script = f"""
+import subprocess, sys
+from tests.trainables.test_bridge import config, job, worker
+from pathlib import Path
+bridge = worker(config(lr=0.01), job(Path({str(tmp_path)!r})))
+nested = "import subprocess, time; subprocess.Popen(['sleep', '60']); time.sleep(60)"
+child = subprocess.Popen([sys.executable, "-c", nested])
+import psutil, time
+while not psutil.Process(child.pid).children(): time.sleep(0.01)
+grandchild = psutil.Process(child.pid).children()[0]
+bridge.cleanup()
+gone, alive = psutil.wait_procs([grandchild], timeout=5)
+print("left:", [p for p in alive if p.status() != psutil.STATUS_ZOMBIE], child.wait(5))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.startswith("left: [] -9"), done.stdout + done.stderr
