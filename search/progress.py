@@ -158,6 +158,8 @@ class Panel:
             if trial.status == "running":
                 value = "–" if trial.objective is None else f"{trial.objective:.4f}"
                 table.add_row(Text(name_of(trial)), str(trial.step), value)
+        if not table.rows:
+            table.add_row("starting workers …")
         trained = outlook.trained
         left = outlook.left
         share = Table.grid(padding=(0, 1))

@@ -77,6 +77,8 @@ class Records:
 
     def __init__(self, history: Iterable[Event] = ()) -> None:
         self.trials: dict[int, Trial] = {}
+        self.proposed = {"search": 0, "confirm": 0}
+        """Trials of each kind."""
         self.phase: Literal["search", "confirm", "done"] = "search"
         self.search_steps = 0
         """Units trained by the search's own trials (confirmation not counted)."""
@@ -93,6 +95,7 @@ class Records:
             case Proposed():
                 assert event.trial not in self.trials, f"trial {event.trial} is proposed twice"
                 self.trials[event.trial] = Trial(event)
+                self.proposed[event.kind] += 1
             case Started():
                 trial = self.trials[event.trial]
                 trial.status = "running"

@@ -19,7 +19,7 @@ from optuna.trial import FrozenTrial, TrialState
 from search.codec import code, text_of
 from search.events import FINAL, Status
 from search.grid import combinations
-from search.samplers import draw_seed, make_sampler, window
+from search.samplers import ENDED, draw_seed, make_sampler, window
 from search.study import StudyFile, View, view_study
 from spaces.space import Space
 from spaces.values import thaw
@@ -181,11 +181,13 @@ class Proposer:
 
     def _drawn(self, number: int, kind: Literal["tpe", "random"]) -> dict[str, Any]:
         # Random draws need no past; skipping it keeps them as cheap in a long search as in a short one.
-        past = [] if kind == "random" else window([_as_seen(trial) for trial in self._told.values()], self._direction)
+        known = [] if kind == "random" else [_as_seen(trial) for trial in self._told.values()]
+        past = window(known, self._direction)
+        finished = sum(trial.state in ENDED for trial in known)
         values: dict[str, Any] = {}
         for attempt in range(1 + REDRAWS):
             view = View(self._name, self._direction, past, number=len(self._told))
-            sampler = make_sampler(kind, draw_seed(self._sampling.seed, number, attempt))
+            sampler = make_sampler(kind, draw_seed(self._sampling.seed, number, attempt), finished)
             trial = view_study(view, self._name, sampler).ask()
             values = {}
             for knob in self._space.knobs:

@@ -19,7 +19,7 @@ from typing import Any
 
 from search.events import Event
 from search.journal import parse_line, read
-from search.store_uri import unreachable
+from search.store_uri import mask, unreachable
 from search.tracked import Pace, Summary, TrackingInfo, Verdict, Warn
 from search.tracker import PACE, waiting_note
 from search.tracking import track
@@ -75,7 +75,8 @@ class Sender:
         self._child.wait()
         if self._summary is None:
             note = (
-                f"tracking: the process that sends to {self._info.uri} gave no answer; --resume sends what is missing"
+                f"tracking: the process that sends to {mask(self._info.uri)} gave no answer; "
+                "--resume sends what is missing"
             )
             self._summary = Summary(0, self._known, closed=False, runs=0, parent=None, message=note)
         return self._summary

@@ -153,13 +153,13 @@ class _Source:
     def exhausted(self) -> bool:
         """Whether no new trial will come."""
         asked = self._sitting.search.settings.budget.trials
-        return self._dry or len(self._sitting.folder.records.of_kind("search")) >= asked
+        return self._dry or self._sitting.folder.records.proposed["search"] >= asked
 
     def propose(self) -> int | None:
         """A new trial's number, once its proposal is in the journal."""
         if self.exhausted():
             return None
-        number = max(self._sitting.folder.records.trials, default=-1) + 1
+        number = next(reversed(self._sitting.folder.records.trials), -1) + 1  # they are proposed in order
         values = self._proposer.propose(number)
         if values is None:
             self._dry = True

@@ -365,9 +365,9 @@ def test_the_window_keeps_the_best_the_newest_and_the_running() -> None:
     assert numbers == sorted(numbers)
     assert len(kept) == WINDOW + 1
     assert {t.number for t in sorted(trials[:900], key=lambda t: -(t.value or 0))[:BEST]} <= set(numbers)
-    assert set(range(450, 900)) | {901} <= set(numbers)
+    assert set(range(900 - WINDOW + BEST, 900)) | {901} <= set(numbers)
     assert 900 not in numbers
-    assert [t.number for t in window(trials[:300], StudyDirection.MAXIMIZE)] == list(range(300))
+    assert [t.number for t in window(trials[:WINDOW], StudyDirection.MAXIMIZE)] == list(range(WINDOW))
 
 
 def test_tpe_learns_what_random_does_not(tmp_path: Path) -> None:
@@ -527,7 +527,7 @@ def test_a_killed_writers_lock_and_torn_line_do_not_matter(tmp_path: Path) -> No
 def test_a_file_that_cannot_be_written_does_not_stop_the_search_and_heals(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(self: JournalFileBackend, logs: list[dict[str, Any]]) -> None:
+    def full(self: Appended, logs: list[dict[str, Any]]) -> None:
         raise OSError(28, "No space left on device")
 
     search = proposer(tmp_path)
