@@ -34,19 +34,18 @@ SHARE = 0.9  # ours over Ray's, trials per second
 FLAT = 1.5
 PLAN_S = 3.0
 SETTINGS = """
-model: benchmarks.trivial
+model: trivial
 data: {{}}
+space:
+  alpha: {{float: [0.0, 1.0]}}
+  beta: {{float: [0.0, 1.0]}}
+  rate: {{float: [0.001, 1.0], log: true}}
 budget: {{trials: {trials}, steps: {steps}, evaluate_every: 1}}
 early_stopping: {stopping}
 sampler: {{kind: tpe, seed: {seed}}}
 confirm: {{top: 1, seeds: 0}}
 tracking: {{uri: null, experiment: overhead}}
 name: overhead
-"""
-SPACE = """
-alpha: {float: [0.0, 1.0], documented: 0.5, why: benchmark}
-beta: {float: [0.0, 1.0], documented: 0.5, why: benchmark}
-rate: {float: [0.001, 1.0], log: true, documented: 0.01, why: benchmark}
 """
 
 
@@ -96,16 +95,13 @@ def ours(trials: int, mode: str, seed: int, folder: Path) -> dict[str, Any]:
 
 
 def _search(trials: int, mode: str, seed: int, folder: Path) -> Any:
-    """The resolved search. The space stands here: the trivial model has no place in `spaces/`."""
+    """The resolved search."""
     from search import resolve
-    from spaces import strict_yaml
-    from spaces.space import parse_space
 
     asha = f"{{kind: asha, mode: {mode}, first_rung: {FIRST}, reduction: {REDUCTION}}}"
     stopping, steps = ("{kind: none}", FLAT_STEPS) if mode == "none" else (asha, STEPS)
     text = SETTINGS.format(trials=trials, stopping=stopping, seed=seed, steps=steps)
     (folder / "search.yaml").write_text(text)
-    resolve.model_space = lambda model: parse_space(strict_yaml.loads(SPACE, "space"), "space", prefix="")
     return resolve.resolve(folder / "search.yaml")
 
 
@@ -272,7 +268,8 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     sys.path.insert(0, str(ROOT))
-    os.environ["PYTHONPATH"] = str(ROOT)  # workers import benchmarks.trivial
+    os.environ["PYTHONPATH"] = str(ROOT)  # for us and for the workers, as is the next line
+    os.environ["SCHEDULE_SEARCH_MODELS"] = "trivial=benchmarks.trivial"
     if options.one:
         trials = options.trials[0]
         one = bare if options.one == "bare" else None

@@ -71,7 +71,7 @@ class TrivialRun:
 class TrivialModel:
     """Fulfils `trainables.run.Model`; known by its module, so that workers find it without being registered."""
 
-    name: str = "benchmarks.trivial"
+    name: str = "trivial"
     unit: Literal["epoch", "step"] = "step"
     objective: Objective = Objective("loss", "min", 10.0, "nothing")
     length_key: str = "steps"

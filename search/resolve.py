@@ -150,8 +150,10 @@ def _full(model: Model[Any, Any], native: Mapping[str, Any], where: str) -> dict
 
 
 def model_space(model: Model[Any, Any]) -> Space:
-    """The space that comes with a model."""
+    """The space that comes with a model; an empty one for a model from outside, whose knobs the search YAML adds."""
     file = files("spaces") / f"{model.name}.yaml"
+    if not file.is_file():
+        return Space(())
     where = f"spaces/{model.name}.yaml"
     return parse_space(strict_yaml.loads(file.read_text(encoding="utf-8"), where), where, prefix="")
 

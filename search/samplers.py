@@ -1,10 +1,9 @@
 """Optuna's samplers as pure functions of a seed and a past: one sampler per proposal, one bounded past for each."""
 
 import hashlib
-import heapq
 import math
 import warnings
-from collections.abc import Sequence
+from bisect import bisect_left, insort
 from typing import Literal, assert_never
 
 from optuna.exceptions import ExperimentalWarning
@@ -13,7 +12,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
-BEST, WINDOW = 25, 150
+BEST, WINDOW = 25, 100
 """TPE's group of good trials never holds more than 25, and the others lose weight with age: the best 25 and the newest
 others carry nearly all that it uses, if the size of the good group goes by all trials. Without a window a proposal
 takes 40 ms at 2,000 trials, and grows on."""
@@ -57,23 +56,55 @@ def draw_seed(seed: int, number: int, attempt: int) -> int:
     return int.from_bytes(digest[:4], "big")
 
 
-def window(trials: Sequence[FrozenTrial], direction: StudyDirection) -> list[FrozenTrial]:
-    """All running trials, the best 25 finished ones and the newest others, `WINDOW` finished in all; by number.
-
-    Failed trials are left out: samplers ignore them.
-    """
-    finished = [trial for trial in trials if trial.state in ENDED]
-    if len(finished) <= WINDOW:
-        return [trial for trial in trials if trial.state != TrialState.FAIL]
-    kept = {trial.number for trial in heapq.nsmallest(BEST, finished, key=lambda trial: rank(trial, direction))}
-    for trial in reversed(finished):
-        if len(kept) == WINDOW:
-            break
-        kept.add(trial.number)
-    return [trial for trial in trials if trial.number in kept or trial.state == TrialState.RUNNING]
+Rank = tuple[int, float, float]
 
 
-def rank(trial: FrozenTrial, direction: StudyDirection) -> tuple[int, float, float]:
+class Standing:
+    """A search's trials as samplers see them, by number and by rank, kept up to date one trial at a time: so that a
+    proposal costs as much in a long search as in a short one."""
+
+    def __init__(self, direction: StudyDirection) -> None:
+        self._direction = direction
+        self._trials: list[FrozenTrial] = []  # by number, from 0 without gaps
+        self._running: set[int] = set()
+        self._ranks: dict[int, Rank] = {}
+        self._ranked: list[tuple[Rank, int]] = []  # ascending: best first
+
+    def put(self, trial: FrozenTrial) -> None:
+        """Take in a new trial or the present state of one that is known."""
+        number = trial.number
+        if number == len(self._trials):
+            self._trials.append(trial)
+        self._trials[number] = trial
+        if (before := self._ranks.pop(number, None)) is not None:
+            del self._ranked[bisect_left(self._ranked, (before, number))]
+        self._running.discard(number)
+        if trial.state == TrialState.RUNNING:
+            self._running.add(number)
+        elif trial.state in ENDED:
+            self._ranks[number] = rank(trial, self._direction)
+            insort(self._ranked, (self._ranks[number], number))
+
+    @property
+    def finished(self) -> int:
+        """How many have ended with a result."""
+        return len(self._ranked)
+
+    def window(self) -> list[FrozenTrial]:
+        """All running trials, the best 25 finished ones and the newest others, `WINDOW` finished in all; by number.
+
+        Failed trials are left out: samplers ignore them.
+        """
+        kept = {number for _, number in self._ranked[:BEST]}
+        for number in reversed(range(len(self._trials))):
+            if len(kept) >= min(WINDOW, self.finished):
+                break
+            if number in self._ranks:
+                kept.add(number)
+        return [self._trials[number] for number in sorted(kept | self._running)]
+
+
+def rank(trial: FrozenTrial, direction: StudyDirection) -> Rank:
     """The order in which TPE ranks finished trials, best first: completed by value, pruned by step reached and then
     value, and those that violate a constraint."""
     sign = 1.0 if direction == StudyDirection.MINIMIZE else -1.0

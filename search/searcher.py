@@ -19,7 +19,7 @@ from optuna.trial import FrozenTrial, TrialState
 from search.codec import code, text_of
 from search.events import FINAL, Status
 from search.grid import combinations
-from search.samplers import ENDED, draw_seed, make_sampler, window
+from search.samplers import Standing, draw_seed, make_sampler
 from search.study import StudyFile, View, view_study
 from spaces.space import Space
 from spaces.values import thaw
@@ -98,6 +98,7 @@ class Proposer:
         self._direction = StudyDirection.MINIMIZE if scoring.mode == "min" else StudyDirection.MAXIMIZE
         self._codes = {knob.path: code(knob.path, knob.domain) for knob in space.knobs}
         self._origins: dict[int, str] = {}
+        self._standing = Standing(self._direction)
         self._told: dict[int, FrozenTrial] = {}  # by our number; their own numbers count from 0 without gaps
         self._outside: dict[int, tuple[str, ...]] = {}
         self._seen: set[str] = set()
@@ -181,13 +182,11 @@ class Proposer:
 
     def _drawn(self, number: int, kind: Literal["tpe", "random"]) -> dict[str, Any]:
         # Random draws need no past; skipping it keeps them as cheap in a long search as in a short one.
-        known = [] if kind == "random" else [_as_seen(trial) for trial in self._told.values()]
-        past = window(known, self._direction)
-        finished = sum(trial.state in ENDED for trial in known)
+        past = [] if kind == "random" else self._standing.window()
         values: dict[str, Any] = {}
         for attempt in range(1 + REDRAWS):
             view = View(self._name, self._direction, past, number=len(self._told))
-            sampler = make_sampler(kind, draw_seed(self._sampling.seed, number, attempt), finished)
+            sampler = make_sampler(kind, draw_seed(self._sampling.seed, number, attempt), self._standing.finished)
             trial = view_study(view, self._name, sampler).ask()
             values = {}
             for knob in self._space.knobs:
@@ -207,6 +206,7 @@ class Proposer:
             self._end(trial, past.status, past.value, past.reason, ended)
         else:
             trial.user_attrs["status"] = past.status
+            self._standing.put(_as_seen(trial))
 
     def _add(self, past: PastTrial) -> FrozenTrial | None:
         """Enter a running trial; None where its values lie outside the space."""
@@ -241,6 +241,7 @@ class Proposer:
             intermediate_values={},
         )
         self._told[past.number] = trial
+        self._standing.put(trial)
         return trial
 
     def _end(self, trial: FrozenTrial, status: Status, value: float | None, reason: str, ended: datetime) -> None:
@@ -259,11 +260,13 @@ class Proposer:
                 trial.set_constraint("diverged", 1.0)
             case _:
                 trial.state = TrialState.FAIL
+        self._standing.put(trial)
 
     def _mark(self, number: int, status: Status) -> None:
         trial = self._running(number)
         if trial is not None:
             trial.user_attrs["status"] = status
+            self._standing.put(_as_seen(trial))
             self._file.note(trial, "status")
 
     def _running(self, number: int) -> FrozenTrial | None:

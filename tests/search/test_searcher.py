@@ -20,7 +20,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from search.events import FINAL, Status
-from search.samplers import BEST, WINDOW, draw_seed, rank, window
+from search.samplers import BEST, WINDOW, Standing, draw_seed, rank
 from search.searcher import Kind, PastTrial, Proposer, Sampling, Scoring
 from search.study import Appended
 from spaces.domain import Categorical, Domain, Float, Int, contains, grid
@@ -358,16 +358,23 @@ def test_the_window_keeps_the_best_the_newest_and_the_running() -> None:
         made.number = number
         return made
 
+    def standing(trials: Sequence[FrozenTrial]) -> Standing:
+        found = Standing(StudyDirection.MAXIMIZE)
+        for each in trials:
+            found.put(trial(each.number, TrialState.RUNNING, None))
+            found.put(each)
+        return found
+
     trials = [trial(n, TrialState.COMPLETE, float((n * 7919) % 2003)) for n in range(900)]
     trials += [trial(900, TrialState.FAIL, None), trial(901, TrialState.RUNNING, None)]
-    kept = window(trials, StudyDirection.MAXIMIZE)
+    kept = standing(trials).window()
     numbers = [t.number for t in kept]
     assert numbers == sorted(numbers)
     assert len(kept) == WINDOW + 1
     assert {t.number for t in sorted(trials[:900], key=lambda t: -(t.value or 0))[:BEST]} <= set(numbers)
     assert set(range(900 - WINDOW + BEST, 900)) | {901} <= set(numbers)
     assert 900 not in numbers
-    assert [t.number for t in window(trials[:WINDOW], StudyDirection.MAXIMIZE)] == list(range(WINDOW))
+    assert [t.number for t in standing(trials[:WINDOW]).window()] == list(range(WINDOW))
 
 
 def test_tpe_learns_what_random_does_not(tmp_path: Path) -> None:
