@@ -75,7 +75,9 @@ class Tracker:
         return max(0, self._feed.total - self._runs.acknowledged)
 
     def finish(self, verdict: Verdict, timeout: float) -> Summary:
-        """Send what waits, then the verdict; returns after `timeout` seconds at the latest."""
+        """Send what waits, then the verdict; returns after `timeout` seconds, sooner if the store is away."""
+        if self._down:
+            timeout = min(timeout, self._pace.farewell)
         self._verdict = verdict
         self._finishing.set()
         self._wake.set()

@@ -1,19 +1,28 @@
 """The models by name. A model's module is imported when it is asked for, so that start-up stays fast."""
 
 import importlib
+import os
 from typing import Any
 
 from spaces.problems import BadInput, nearest
 from trainables.run import Model
 
-MODELS = {"early_inference": "trainables.early_inference.spec"}
-"""Model name → module whose `MODEL` fulfils `trainables.run.Model`."""
+_BUILT_IN = {"early_inference": "trainables.early_inference.spec", "diphone_rnn": "trainables.diphone_rnn.spec"}
+
+VARIABLE = "SCHEDULE_SEARCH_MODELS"
+"""Environment variable that adds models from outside this package: `name=module,name=module`. Workers need it, too."""
+
+
+def models() -> dict[str, str]:
+    """Model name → module whose `MODEL` fulfils `trainables.run.Model`."""
+    added = (entry.partition("=") for entry in os.environ.get(VARIABLE, "").split(",") if entry)
+    return {**_BUILT_IN, **{name.strip(): module.strip() for name, _, module in added}}
 
 
 def model_named(name: str, where: str = "model") -> Model[Any, Any]:
-    """The model called `name`; a name with a dot is the module of a model of one's own, which workers must be able to
-    import, too. Raises BadInput naming the nearest one."""
-    if name not in MODELS and "." not in name:
-        raise BadInput.of(where, f"no model is called {name!r}{nearest(name, MODELS)}")
-    model: Model[Any, Any] = importlib.import_module(MODELS.get(name, name)).MODEL
+    """The model called `name`. Raises BadInput naming the nearest one."""
+    known = models()
+    if name not in known:
+        raise BadInput.of(where, f"no model is called {name!r}{nearest(name, known)}")
+    model: Model[Any, Any] = importlib.import_module(known[name]).MODEL
     return model

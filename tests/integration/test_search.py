@@ -150,7 +150,7 @@ def kill_tree(process: subprocess.Popen[str]) -> None:
     process.wait()
 
 
-@pytest.mark.parametrize("reports", [4, 17])
+@pytest.mark.parametrize("reports", [pytest.param(4, marks=pytest.mark.slow), 17])
 def test_a_killed_search_goes_on_to_the_same_result(reports: int, tmp_path: Path, environment: Environment) -> None:
     """With one worker, so that the order of results is the same."""
     folder = make_project(tmp_path)
@@ -176,7 +176,7 @@ def test_a_killed_search_goes_on_to_the_same_result(reports: int, tmp_path: Path
     assert not [r for r in everyone if r.info.status == "RUNNING"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_an_interrupted_search_says_how_to_go_on(
     number: signal.Signals, project: Path, environment: Environment
 ) -> None:
@@ -209,10 +209,10 @@ def test_an_unreachable_tracking_server_delays_tracking_only(project: Path, envi
 @pytest.mark.parametrize(
     "stopping",
     [
-        "{kind: none}",
+        pytest.param("{kind: none}", marks=pytest.mark.slow),
         "{kind: asha, mode: stop, first_rung: 1}",
         "{kind: hyperband}",
-        "{kind: median, grace: 3}",
+        pytest.param("{kind: median, grace: 3}", marks=pytest.mark.slow),
         "{kind: pbt, perturb_every: 3}",
     ],
 )

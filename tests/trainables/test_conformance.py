@@ -1,4 +1,7 @@
-"""What every registered model must fulfil. A new model adds its `Case` and passes all of it."""
+"""What every registered model must fulfil. A new model adds its `Case` and passes all of it.
+
+A run's state keeps the weights under `network`: the tests compare them there, and put NaN into them.
+"""
 
 import io
 import json
@@ -6,7 +9,7 @@ import math
 import re
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,11 +19,11 @@ import pytest
 import torch
 
 from spaces import strict_yaml
-from spaces.paths import get, with_values
+from spaces.paths import get, leaves, with_values
 from spaces.space import parse_space
 from spaces.values import ABSENT, freeze, thaw
 from trainables.native import parse_native, plain
-from trainables.registry import MODELS, model_named
+from trainables.registry import model_named, models
 from trainables.run import Diverged
 
 SPACES = Path(__file__).parents[2] / "spaces"
@@ -35,9 +38,11 @@ class Case:
     steps: int  # a training long enough for every knob to have acted under its context
     live: Mapping[str, tuple[Any, Any]]  # knob → two values that must train differently
     contexts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # knob → what must hold for it to act
-    shapes: frozenset[str] = frozenset()  # knobs that change the network's weights
+    shapes: frozenset[str] = frozenset()  # knobs of the network itself: its weights, or the fixed filter in front
+    files: frozenset[str] = frozenset({"config.yaml", "config.py"})  # native files where the user gave none
 
 
+DIPHONE_CHANGES = "dataset.data_transforms"
 PLATEAUS = {"lr": 0.05, "warmup_epochs": 0, "scheduler_patience": 0}  # a rate that soon brings no gain
 
 CASES = {
@@ -82,7 +87,75 @@ CASES = {
         shapes=frozenset(
             {"tcn_channels", "tcn_kernel_size", "mlp_hidden_dims", "use_uncertainty", "use_weighted_pooling"}
         ),
-    )
+    ),
+    "diphone_rnn": Case(
+        base={
+            "model": {
+                "n_input_features": 4,
+                "n_units": 8,
+                "n_layers": 2,
+                "rnn_dropout": 0.2,
+                "input_network": {"input_layer_sizes": [4]},
+            },
+            "num_training_batches": 8,
+            "lr_warmup_steps": 2,
+            "lr_decay_steps": 7,
+            "lr_warmup_steps_day": 1,
+            "lr_decay_steps_day": 6,
+            "alpha_schedule_step_interval": 2,
+            "dataset": {"neural_dim": 4, "batch_size": 4, "days_per_batch": 2},
+        },
+        data={"generate": {"sentences": 28, "sessions": 2, "words_per_minute": 110}},
+        steps=8,
+        live={
+            "use_alpha_schedule": (True, False),
+            "alpha_schedule_start": (0.0, 0.1),
+            "alpha_schedule_end": (0.2, 0.3),
+            "alpha_schedule_step_size": (0.1, 0.2),
+            "alpha_schedule_step_interval": (2, 3),
+            "composite_loss_alpha": (0.5, 0.6),
+            "lr_max": (1e-3, 1e-2),
+            "lr_min": (1e-6, 1e-3),
+            "lr_warmup_steps": (1, 2),
+            "lr_decay_steps": (6, 8),
+            "lr_max_day": (1e-3, 1e-2),
+            "lr_min_day": (1e-6, 1e-3),
+            "lr_warmup_steps_day": (0, 1),
+            "lr_decay_steps_day": (5, 8),
+            "grad_norm_clip_value": (0.3, 30.0),
+            "weight_decay": (1e-6, 1e-1),
+            "weight_decay_day": (0.0, 1e-2),
+            "dataset.batch_size": (4, 6),
+            "dataset.days_per_batch": (1, 2),
+            "model.rnn_dropout": (0.0, 0.2),
+            "model.input_network.input_layer_dropout": (0.0, 0.3),
+            f"{DIPHONE_CHANGES}.white_noise_std": (0.0, 1.0),
+            f"{DIPHONE_CHANGES}.constant_offset_std": (0.0, 0.2),
+            f"{DIPHONE_CHANGES}.random_walk_std": (0.0, 0.1),
+            f"{DIPHONE_CHANGES}.static_gain_std": (0.0, 0.1),
+            f"{DIPHONE_CHANGES}.random_cut": (0, 6),
+            f"{DIPHONE_CHANGES}.smooth_data": (True, False),
+            f"{DIPHONE_CHANGES}.smooth_kernel_std": (1.0, 2.0),
+            "model.patch_size": (12, 14),
+            "model.patch_stride": (3, 4),
+            "model.n_units": (8, 9),
+            "model.n_layers": (1, 2),
+            "model.bidirectional": (True, False),
+        },
+        contexts={"composite_loss_alpha": {"use_alpha_schedule": False}},
+        shapes=frozenset(
+            {
+                "model.patch_size",
+                "model.patch_stride",
+                "model.n_units",
+                "model.n_layers",
+                "model.bidirectional",
+                f"{DIPHONE_CHANGES}.smooth_data",
+                f"{DIPHONE_CHANGES}.smooth_kernel_std",
+            }
+        ),
+        files=frozenset({"rnn_args_diphone_sagemaker.yaml"}),
+    ),
 }
 
 
@@ -98,7 +171,7 @@ def _cache(tmp_path_factory):
         yield
 
 
-@pytest.fixture(params=MODELS)
+@pytest.fixture(params=models())
 def model(request):
     assert request.param in CASES, f"add a Case for {request.param}"
     return model_named(request.param)
@@ -114,13 +187,14 @@ def knobs_of(name):
     return [knob.path for knob in parse_space(strict_yaml.load(file), str(file)).knobs]
 
 
-each_knob = pytest.mark.parametrize(("name", "knob"), [(name, knob) for name in MODELS for knob in knobs_of(name)])
+each_knob = pytest.mark.parametrize(("name", "knob"), [(name, knob) for name in models() for knob in knobs_of(name)])
 
 
 @pytest.fixture
 def space(model):
     file = SPACES / f"{model.name}.yaml"
-    return parse_space(strict_yaml.load(file), str(file))
+    space = parse_space(strict_yaml.load(file), str(file))
+    return space.in_steps(get(plain(model.parse({}, "documented")), model.length_key))
 
 
 def build(model, case, seed=0, **values):
@@ -138,14 +212,14 @@ def loaded(data):
     return torch.load(io.BytesIO(data), weights_only=True)
 
 
-def leaves(node, path=""):
+def parts(node, path=""):
     match node:
         case dict():
             for key, value in node.items():
-                yield from leaves(value, f"{path}.{key}")
+                yield from parts(value, f"{path}.{key}")
         case list() | tuple():
             for index, value in enumerate(node):
-                yield from leaves(value, f"{path}.{index}")
+                yield from parts(value, f"{path}.{index}")
         case torch.Tensor():
             yield path, (node.dtype, tuple(node.shape), node.numpy().tobytes())
         case _:
@@ -153,7 +227,7 @@ def leaves(node, path=""):
 
 
 def fingerprint(run):
-    return dict(leaves(loaded(stored(run))))
+    return dict(parts(loaded(stored(run))))
 
 
 # The space fits the config.
@@ -163,14 +237,14 @@ def test_space_fits_the_config(model, space):
     base = plain(model.parse({}, "documented"))
     space.check(base, model.unsearchable, "space")
     assert all(knob.why for knob in space.knobs)
-    assert set(model.unsearchable) <= set(base)
+    assert set(model.unsearchable) <= set(leaves(base))
     assert model.length_key in model.unsearchable
     assert model.changeable <= {knob.path for knob in space.knobs}
 
 
 def test_every_key_is_searchable_or_says_why_not(model, space):
     searched = {knob.path for knob in space.knobs}
-    assert set(plain(model.parse({}, "documented"))) == searched | set(model.unsearchable)
+    assert set(leaves(plain(model.parse({}, "documented")))) == searched | set(model.unsearchable)
 
 
 def test_documented_values_are_the_defaults_and_lie_in_the_space(model, space):
@@ -181,28 +255,39 @@ def test_documented_values_are_the_defaults_and_lie_in_the_space(model, space):
     assert space.outside(space.baseline(base), base) == []
 
 
-def test_sampled_configs_parse_and_come_back_through_native_files(model, space):
+def test_sampled_configs_parse_and_come_back_through_native_files(model, case, space):
     base = plain(model.parse({}, "documented"))
     rng = np.random.default_rng(0)
     for _ in range(30):
         values = {path: thaw(value) for path, value in space.sample(rng, base).items()}
         config = model.parse(with_values(base, values), "sampled")
         files = model.write_native(None, "config.yaml", values, config)
-        assert set(files) == {"config.yaml", "config.py"}
+        assert set(files) == case.files
         source = json.dumps(base, indent=2) + "\n"
         files = {**files, **model.write_native(source, "mine.json", values, config)}
         for name, text in files.items():
             assert model.parse(parse_native(text, name, name), name) == config
 
 
+def commented(section: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, str]]:
+    """YAML lines with the path of the key that each is about."""
+    for key, value in section.items():
+        here, indent = f"{path}{key}", "  " * path.count(".")
+        nested = isinstance(value, dict)
+        yield here, f"{indent}{key}: {'' if nested else json.dumps(value)}  # about {here}\n"
+        if nested:
+            yield from commented(value, f"{here}.")
+
+
 def test_the_users_file_gets_only_the_changes(model, space):
     base = plain(model.parse({}, "documented"))
-    source = "".join(f"{key}: {json.dumps(value)}  # about {key}\n" for key, value in base.items())
+    lines = list(commented(base))
+    source = "".join(line for _, line in lines)
     values = {path: thaw(value) for path, value in space.sample(np.random.default_rng(1), base).items()}
     written = model.write_native(source, "mine.yaml", values, model.parse(with_values(base, values), "c"))["mine.yaml"]
-    changed = [key for key, a, b in zip(base, source.splitlines(), written.splitlines(), strict=True) if a != b]
-    assert set(changed) <= set(values)
-    assert all(f"# about {key}" in written for key in base)
+    changed = {key for (key, a), b in zip(lines, written.splitlines(keepends=True), strict=True) if a != b}
+    assert changed <= set(values)
+    assert all(f"# about {key}\n" in written for key, _ in lines)
 
 
 # Schedules.

@@ -1,0 +1,165 @@
+"""A training step of diphone_rnn against the same network in a bare torch loop, and the marginalisation's share of it.
+
+    .venv/bin/python benchmarks/diphone_step.py
+
+Both train on the same made-up batches in one process, a step each in turn; shown are medians over the rounds and the
+median of the ratios. The bare loop adds the same noise, cuts, smooths and mixes both losses, marginalising with torch's
+own logsumexp. The bars are 1.1× and a share of 5%. The share is what the step takes with the marginal probabilities
+computed and differentiated, less the same without: log-softmax over diphones alone.
+"""
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from trainables.diphone_rnn.augment import smoothing_taps
+from trainables.diphone_rnn.batches import Batch, Sampling, collate
+from trainables.diphone_rnn.config import Config, Dataset, InputNetwork, Network
+from trainables.diphone_rnn.data import Corpus
+from trainables.diphone_rnn.losses import log_probs
+from trainables.diphone_rnn.model import DiphoneRnn
+from trainables.diphone_rnn.phonemes import diphones_of
+from trainables.diphone_rnn.run import DiphoneRun
+from trainables.diphone_rnn.schedule import knobs
+from trainables.diphone_rnn.trials import Trial
+
+STEP = 100  # of the schedule: after the warmup, and with α between its ends
+
+
+def sized(channels: int, units: int, layers: int, batch: int) -> Config:
+    """A config of this size; a fixed α keeps both losses in it."""
+    shape = Network(
+        n_input_features=channels,
+        n_units=units,
+        n_layers=layers,
+        rnn_dropout=0.2 if layers > 1 else 0.0,
+        input_network=InputNetwork(input_layer_sizes=(channels,)),
+    )
+    return Config(model=shape, dataset=Dataset(neural_dim=channels, batch_size=batch), use_alpha_schedule=False)
+
+
+SIZES = {"demo": (32, 64, 2, 16), "larger": (128, 256, 3, 16)}
+
+
+def made_up(channels: int, bins: int) -> Corpus:
+    """Days of the right shape; what they hold does not matter for the time."""
+    rng = np.random.default_rng(0)
+
+    def trial(day: int, number: int) -> Trial:
+        phonemes = rng.integers(1, 41, bins // 14)
+        features = rng.normal(size=(bins, channels)).astype(np.float32)
+        group = f"trial_{number:04d}"
+        return Trial(day, Path(), group, bins, channels, phonemes, diphones_of(phonemes), "", 1, number, features)
+
+    trials = tuple(trial(day, number) for day in range(4) for number in range(8))
+    days = tuple(f"day {day}" for day in range(4))
+    return Corpus(Path(), days, channels, train=trials, validation=trials[:2], dropped=(), unaligned=(), left_out=())
+
+
+class Bare:
+    """What one would write in a notebook: no schedule, no seeds, no checks."""
+
+    def __init__(self, config: Config) -> None:
+        self.network = DiphoneRnn(config, 4)
+        self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=1e-3, weight_decay=5e-4, fused=True)
+        taps = smoothing_taps(config.dataset.data_transforms)
+        assert taps is not None
+        self.kernel = taps.expand(config.model.n_input_features, 1, -1)
+
+    def step(self, batch: Batch) -> None:
+        """One optimiser step."""
+        self.network.train()
+        x, targets = batch.features, batch.targets
+        x = x + torch.randn_like(x) + 0.2 * torch.randn(x.shape[0], 1, x.shape[2])
+        x = x[:, int(torch.randint(4, ())) :]
+        x = functional.conv1d(x.transpose(1, 2), self.kernel, padding="same", groups=x.shape[2]).transpose(1, 2)
+        frames = torch.full((len(x),), (x.shape[1] - 14) // 4 + 1)
+        diphone = self.network(x, batch.day, frames).log_softmax(-1)
+        phoneme = diphone.view(*diphone.shape[:-1], 41, 41).logsumexp(-2)
+        ctc = partial(functional.ctc_loss, reduction="none")
+        mixed = 0.6 * ctc(phoneme.transpose(0, 1), targets.phonemes, frames, targets.phoneme_counts).mean()
+        mixed = mixed + 0.4 * ctc(diphone.transpose(0, 1), targets.diphones, frames, targets.diphone_counts).mean()
+        self.optimizer.zero_grad()
+        mixed.backward()
+        nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
+        self.optimizer.step()
+        mixed.item()  # a bare loop prints its loss
+
+
+def timed(work: Callable[[], object]) -> float:
+    """Seconds that `work()` takes."""
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def ours(run: DiphoneRun, sampling: Sampling, config: Config) -> None:
+    """One of our steps, as `train` takes it."""
+    parts = run.train_batch(collate(sampling.trials(STEP), config.model), knobs(config, STEP))
+    torch.stack(list(parts.values())).tolist()
+
+
+def bare(loop: Bare, sampling: Sampling, config: Config) -> None:
+    """One step of the bare loop; it has to put its batch together, too."""
+    loop.step(collate(sampling.trials(STEP), config.model))
+
+
+def both(logits: Tensor, gradients: tuple[Tensor, Tensor]) -> None:
+    """Both alphabets, forwards and backwards."""
+    found = log_probs(logits)
+    assert found.diphone is not None
+    torch.autograd.backward([found.phoneme, found.diphone], list(gradients))
+    logits.grad = None
+
+
+def diphones(logits: Tensor, gradient: Tensor) -> None:
+    """Diphones alone."""
+    logits.log_softmax(-1).backward(gradient)
+    logits.grad = None
+
+
+def main() -> None:
+    """Measure and print two lines per size."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--bins", type=int, default=300, help="of each trial, 20 ms each")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    print(f"torch {torch.__version__}, 1 thread, trials of {options.bins} bins, {options.rounds} rounds")
+    for name, (channels, units, layers, batch) in SIZES.items():
+        config, corpus = sized(channels, units, layers, batch), made_up(channels, options.bins)
+        run, loop, sampling = DiphoneRun(config, corpus, 0), Bare(config), Sampling(config, corpus, 0)
+        logits = torch.randn(batch, (options.bins - 14) // 4 + 1, 1681, requires_grad=True)
+        gradients = torch.randn(*logits.shape[:2], 41), torch.randn_like(logits)
+        work = {
+            "ours": partial(ours, run, sampling, config),
+            "bare": partial(bare, loop, sampling, config),
+            "both": partial(both, logits, gradients),
+            "diphones": partial(diphones, logits, gradients[1]),
+        }
+        times: dict[str, list[float]] = {key: [] for key in work}
+        for turn in range(options.rounds + 1):
+            for key in reversed(work) if turn % 2 else work:
+                spent = timed(work[key])
+                if turn:  # the first warms up
+                    times[key].append(1e3 * spent)
+        ratio = statistics.median(a / b for a, b in zip(times["ours"], times["bare"], strict=True))
+        median = {key: statistics.median(spent) for key, spent in times.items()}
+        extra = statistics.median(a - b for a, b in zip(times["both"], times["diphones"], strict=True))
+        print(
+            f"{name:8} {channels} channels, {layers} × {units} units, batch {batch}: ours {median['ours']:.1f} ms/step,"
+            f" bare {median['bare']:.1f} ms/step, ratio {ratio:.3f}x\n"
+            f"{'':8} marginalisation {extra:.1f} ms, {extra / median['ours']:.1%} of the step"
+        )
+
+
+if __name__ == "__main__":
+    main()

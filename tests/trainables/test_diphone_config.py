@@ -1,0 +1,184 @@
+import logging
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spaces.problems import BadInput
+from trainables.diphone_rnn.config import Config, init_path
+from trainables.diphone_rnn.schedule import alpha_table, describe, knobs, settles
+from trainables.native import plain, unknown_keys
+from trainables.registry import model_named
+
+MODEL = model_named("diphone_rnn")
+
+DOCUMENTED = {
+    "num_training_batches": 150_000,
+    "lr_max": 0.005,
+    "lr_min": 0.0005,
+    "lr_decay_steps": 150_000,
+    "lr_warmup_steps": 1000,
+    "lr_max_day": 0.005,
+    "lr_min_day": 0.0005,
+    "lr_decay_steps_day": 150_000,
+    "lr_warmup_steps_day": 1000,
+    "beta0": 0.9,
+    "beta1": 0.999,
+    "epsilon": 1e-8,
+    "weight_decay": 5e-4,
+    "weight_decay_day": 0,
+    "seed": 10,
+    "grad_norm_clip_value": 5,
+    "composite_loss_alpha": 0.6,
+    "alpha_schedule_start": 0.0,
+    "alpha_schedule_end": 0.6,
+    "alpha_schedule_step_size": 0.1,
+    "alpha_schedule_step_interval": 3000,
+    "batches_per_train_log": 200,
+    "batches_per_val_step": 1500,
+    "batches_per_save": 0,
+    "early_stopping_val_steps": 20,
+}
+DOCUMENTED_NETWORK = {"n_input_features": 512, "n_units": 1024, "rnn_dropout": 0.5, "n_layers": 5}
+TABLE = [(0, 0.0), (3000, 0.1), (6000, 0.2), (9000, 0.3), (12_000, 0.4), (15_000, 0.5), (18_000, 0.6)]
+
+
+def test_documented_values_fill_what_is_omitted():
+    whole = plain(MODEL.parse({}, "c"))
+    assert {key: whole[key] for key in DOCUMENTED} == DOCUMENTED
+    assert {key: whole["model"][key] for key in DOCUMENTED_NETWORK} == DOCUMENTED_NETWORK
+    assert (whole["model"]["patch_size"], whole["model"]["patch_stride"]) == (14, 4)
+    assert whole["model"]["input_network"]["input_layer_dropout"] == 0.3
+    assert (whole["dataset"]["batch_size"], whole["dataset"]["n_classes"]) == (32, 1681)
+    assert whole["dataset"]["data_transforms"]["smooth_kernel_size"] == 100
+
+
+def test_unknown_keys_are_carried_and_listed_at_every_depth():
+    native = {
+        "wandb": "x",
+        "model": {"mine": 1, "input_network": {"own": [2]}},
+        "dataset": {"data_transforms": {"a": 3}},
+    }
+    config = MODEL.parse(native, "c")
+    assert unknown_keys(config) == ("dataset.data_transforms.a", "model.input_network.own", "model.mine", "wandb")
+    assert plain(config)["model"]["input_network"]["own"] == [2]
+
+
+@pytest.mark.parametrize(
+    ("native", "said"),
+    [
+        ({"composite_loss_alpha": 1.1}, "c composite_loss_alpha: input should be less than or equal to 1, got 1.1"),
+        ({"alpha_schedule_start": -0.1}, "c alpha_schedule_start: input should be greater than or equal to 0"),
+        ({"alpha_schedule_end": 2}, "c alpha_schedule_end: input should be less than or equal to 1, got 2"),
+        ({"alpha_schedule_step_interval": 0}, "c alpha_schedule_step_interval: input should be greater than or equal"),
+        ({"alpha_schedule_step_interval": -5}, "c alpha_schedule_step_interval"),
+        ({"alpha_schedule_step_size": 0}, "c alpha_schedule_step_size: input should be greater than 0, got 0"),
+        ({"alpha_schedule_start": 0.7}, "alpha_schedule_start 0.7 is above alpha_schedule_end 0.6, while"),
+        ({"lr_min": 0.01}, "lr_min 0.01 is above lr_max 0.005"),
+        ({"lr_min_day": 0.01}, "lr_min_day 0.01 is above lr_max_day 0.005"),
+        ({"lr_warmup_steps": 150_000}, "lr_warmup_steps 150000 must lie below lr_decay_steps 150000"),
+        ({"lr_warmup_steps_day": 200_000}, "lr_warmup_steps_day 200000 must lie below lr_decay_steps_day"),
+        ({"lr_scheduler_type": "linear"}, "c lr_scheduler_type: input should be 'cosine'"),
+        ({"dataset": {"n_classes": 40}}, "c dataset.n_classes: input should be 41 or 1681, got 40"),
+        ({"dataset": {"n_classes": 41}}, "use_composite_loss needs dataset.n_classes 1681, got 41"),
+        ({"dataset": {"neural_dim": 256}}, "model.n_input_features 512 and dataset.neural_dim 256"),
+        ({"model": {"input_network": {"input_layer_sizes": [64]}}}, "input_layer_sizes [64] must be [512]"),
+        ({"model": {"rnn_dropout": 1}}, "c model.rnn_dropout: input should be less than 1, got 1"),
+        ({"dataset": {"data_transforms": {"random_walk_axis": 0}}}, "c dataset.data_transforms.random_walk_axis"),
+        ({"dataset": {"data_transforms": {"white_noise_std": -1}}}, "c dataset.data_transforms.white_noise_std"),
+        ({"dataset": {"sessions": ["a"], "dataset_probability_val": [1, 0]}}, "has 2 entries, sessions is 1 names"),
+        ({"dataset": {"sessions": ["a"], "dataset_probability_val": [0]}}, "so nothing is validated"),
+        ({"dataset": {"feature_subset": [1]}}, "feature_subset is not supported"),
+        ({"dataset": {"must_include_days": [0, 1], "days_per_batch": 1}}, "must_include_days names 2 days"),
+        ({"init_from_checkpoint": True}, "init_from_checkpoint needs init_checkpoint_path"),
+    ],
+)
+def test_bad_values_name_key_value_and_bound(native, said):
+    with pytest.raises(BadInput) as error:
+        MODEL.parse(native, "c")
+    assert said in str(error.value)
+
+
+def test_a_path_of_none_is_none():
+    assert init_path(Config(init_checkpoint_path="None")) is None
+    assert init_path(Config(init_from_checkpoint=True, init_checkpoint_path="a.pt")) == "a.pt"
+    assert init_path(Config(init_checkpoint_path="a.pt")) is None
+
+
+def test_the_users_file_is_accepted_and_keeps_its_comments():
+    source = (
+        "model:\n  n_units: 768 # per layer\n  patch_size: 14\ngpu_number: '1'\ninit_checkpoint_path: None\n"
+        "lr_max: 0.005  # peak\ndataset:\n  # the noise\n  data_transforms: {white_noise_std: 1.0}\n"
+    )
+    changes = {"lr_max": 0.003, "dataset.data_transforms.white_noise_std": 0.5, "model.n_layers": 3}
+    written = MODEL.write_native(source, "mine.yaml", changes, Config())
+    assert set(written) == {"mine.yaml"}
+    text = written["mine.yaml"]
+    assert "lr_max: 0.003  # peak" in text and "n_units: 768 # per layer" in text and "  # the noise" in text
+    assert "white_noise_std: 0.5" in text and "n_layers: 3" in text and "gpu_number: '1'" in text
+
+
+# The alpha schedule.
+
+
+def test_the_documented_table_at_every_boundary():
+    config = Config()
+    for start, alpha in TABLE:
+        assert knobs(config, start)["alpha"] == alpha
+        assert knobs(config, start + 2999)["alpha"] == alpha
+    assert knobs(config, 149_999)["alpha"] == 0.6
+    assert settles(config) == 18_000
+    ends = [start - 1 for start, _ in TABLE[1:]]
+    assert alpha_table(config) == [(s, e, a) for (s, a), e in zip(TABLE, [*ends, None], strict=True)]
+
+
+@pytest.mark.parametrize(
+    ("change", "at", "alpha", "settled"),
+    [
+        ({"alpha_schedule_step_interval": 5000}, 5000, 0.1, 30_000),
+        ({"alpha_schedule_end": 0.7}, 21_000, 0.7, 21_000),
+        ({"alpha_schedule_step_size": 0.15}, 6000, 0.3, 12_000),
+        ({"alpha_schedule_start": 0.6}, 0, 0.6, 1000),
+        ({"use_alpha_schedule": False}, 0, 0.6, 1000),
+        ({"use_alpha_schedule": False, "composite_loss_alpha": 0.25}, 9, 0.25, 1000),
+        ({"use_composite_loss": False}, 99_999, 0.0, 1000),
+        ({"use_composite_loss": False, "dataset": {"n_classes": 41}}, 0, 1.0, 1000),
+    ],
+)
+def test_variants(change, at, alpha, settled):
+    config = MODEL.parse(change, "c")
+    assert knobs(config, at)["alpha"] == alpha
+    assert settles(config) == settled
+
+
+@given(st.integers(0, 200_000))
+def test_alpha_is_the_documented_formula(step):
+    config = Config()
+    assert knobs(config, step)["alpha"] == pytest.approx(min(0.6, 0.0 + (step // 3000) * 0.1), abs=1e-12)
+    table = {first: alpha for first, _, alpha in alpha_table(config)}
+    assert knobs(config, step)["alpha"] == table[max(first for first in table if first <= step)]
+
+
+def test_the_table_in_words():
+    said = describe(Config())
+    for line in ("0–2999 → 0\n", "3000–5999 → 0.1\n", "15000–17999 → 0.5\n", "18000+ → 0.6\n"):
+        assert line in said
+    assert "lr: 0 → 0.005 over 1000 batches, then a cosine to 0.0005 at batch 150000" in said
+    assert "0+ → 0.6" in describe(Config(use_alpha_schedule=False))
+
+
+def test_rates_warm_up_and_decay_apart():
+    config = Config(lr_warmup_steps_day=500, lr_max_day=0.01, lr_min_day=0.001, lr_decay_steps_day=10_500)
+    assert [knobs(config, step)["lr"] for step in (0, 500, 1000, 150_000, 190_000)] == pytest.approx(
+        [0, 0.0025, 0.005, 0.0005, 0.0005]
+    )
+    assert [knobs(config, step)["lr_day"] for step in (0, 250, 500, 5500, 10_500)] == pytest.approx(
+        [0, 0.005, 0.01, 0.0055, 0.001]
+    )
+    assert settles(config) == 18_000
+
+
+def test_nobody_logs_for_planning(caplog):
+    with caplog.at_level(logging.INFO):
+        settles(Config())
+    assert not caplog.records

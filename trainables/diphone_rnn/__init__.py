@@ -1,0 +1,1 @@
+"""Phonemes from neural activity of attempted speech, with a diphone loss that a schedule mixes in."""

@@ -1,0 +1,225 @@
+"""One training of diphone_rnn, batch by batch; it fulfils `trainables.run.Run`.
+
+A batch: take the knob values of its step, draw the trials and their noise that belong to (seed, step), and take one
+optimiser step. With the run's own early stopping, the training itself validates every `batches_per_val_step`, so that
+its end does not depend on how often anyone calls `evaluate`.
+"""
+
+import logging
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from trainables.diphone_rnn.augment import augment, smooth, smoothing_taps
+from trainables.diphone_rnn.batches import Ahead, Batch, Sampling, collate
+from trainables.diphone_rnn.config import Config, init_path
+from trainables.diphone_rnn.data import Corpus, read
+from trainables.diphone_rnn.interval import Interval
+from trainables.diphone_rnn.losses import composite_loss
+from trainables.diphone_rnn.metrics import OBJECTIVE
+from trainables.diphone_rnn.model import DiphoneRnn, groups, load_checkpoint
+from trainables.diphone_rnn.schedule import describe, knobs
+from trainables.diphone_rnn.validation import Validation
+from trainables.run import Diverged, Prepared
+from trainables.schedules import due
+from trainables.seeding import derive
+
+LOG = logging.getLogger("trainables.diphone_rnn")
+UNREAD = 50  # batches after which a GPU's losses are read at the latest: each reading waits for it
+
+
+@dataclass(frozen=True)
+class Patience:
+    """The run's own early stopping: validations since the lowest PER."""
+
+    best: float = math.inf
+    since: int = 0
+
+    def step(self, per: float) -> "Patience":
+        """After a validation with this PER."""
+        return Patience(per, 0) if per < self.best else Patience(self.best, self.since + 1)
+
+
+class DiphoneRun:
+    """A training in progress; the weights at step 0 and every draw follow from (config, corpus, seed)."""
+
+    def __init__(self, config: Config, corpus: Corpus, seed: int) -> None:
+        self._config, self._corpus, self._seed, self._step = config, corpus, seed, 0
+        gpu = torch.cuda.is_available()
+        self._device = torch.device("cuda" if gpu else "cpu")
+        self._amp = gpu and config.use_amp and torch.cuda.is_bf16_supported()
+        self._taps = smoothing_taps(config.dataset.data_transforms)
+        self._taps = None if self._taps is None else self._taps.to(self._device)
+
+        torch.manual_seed(derive(seed, "weights"))  # on the CPU, so that every device starts from the same weights
+        self.network = DiphoneRnn(config, len(corpus.sessions))
+        if (start := init_path(config)) is not None:
+            load_checkpoint(self.network, Path(start).expanduser())
+        self.network.to(self._device)
+        self._weights = [weights for weights in self.network.parameters() if weights.requires_grad]
+        # Decoupled weight decay (Loshchilov & Hutter 2019). Rates and decays are set anew for every batch.
+        self._optimizer = torch.optim.AdamW(
+            groups(self.network, config),
+            lr=config.lr_max,
+            betas=(config.beta0, config.beta1),
+            eps=config.epsilon,
+            fused=True,
+        )
+        sampling = Sampling(config, corpus, seed)
+
+        def make(step: int) -> Batch:
+            batch = collate(sampling.trials(step), config.model)
+            return batch.pin() if gpu else batch
+
+        self._ahead = Ahead(make, config.dataset.num_dataloader_workers if gpu else 0)
+        self._validation = Validation(config, corpus, self._taps, self._device)
+        self._patience = Patience()
+        self._metrics: dict[str, float] | None = None  # of the current weights
+        LOG.info("%s", describe(config))
+
+    @property
+    def step(self) -> int:
+        """Batches trained."""
+        return self._step
+
+    @property
+    def ended(self) -> str | None:
+        """Why the run stopped before its budget, if it did."""
+        config = self._config
+        if not config.early_stopping or self._patience.since < config.early_stopping_val_steps:
+            return None
+        every = config.batches_per_val_step
+        return (
+            f"the PER has not fallen below {self._patience.best:.6g} in {config.early_stopping_val_steps} validations, "
+            f"one every {every} batches"
+        )
+
+    def train(self, until: int) -> dict[str, float]:
+        """Train to batch `until`, or to where the patience ends. Raises Diverged."""
+        interval, now = Interval(), {}
+        config, most = self._config, UNREAD if self._device.type == "cuda" else 1
+        while self._step < until and self.ended is None:
+            now = knobs(config, self._step)
+            parts = self.train_batch(self._ahead.batch(self._step, until), now)
+            self._step += 1
+            interval.unread.append((self._step, parts))
+            if len(interval.unread) >= most:
+                interval.read()
+            if due(self._step, config.batches_per_train_log):
+                interval.read()
+                said = {**{key: values[-1] for key, values in interval.values.items()}, **now}
+                LOG.info("batch %d: %s", self._step, ", ".join(f"{key} {value:.6g}" for key, value in said.items()))
+            if config.early_stopping and due(self._step, config.batches_per_val_step):
+                interval.read()
+                self._patience = self._patience.step(self.evaluate()[OBJECTIVE.metric])
+        interval.read()
+        return {**interval.means(), **now}
+
+    def train_batch(self, batch: Batch, now: Mapping[str, float]) -> dict[str, Tensor]:
+        """One optimiser step with the knob values `now`: the losses and the norm of the gradient, on the device."""
+        self._metrics = None
+        self.network.train()
+        for group in self._optimizer.param_groups:
+            day = group["name"] == "day"
+            group["lr"] = now["lr_day" if day else "lr"]
+            if group["name"] != "bias":
+                group["weight_decay"] = now["weight_decay_day" if day else "weight_decay"]
+        torch.manual_seed(derive(self._seed, "dropout", self._step))
+        batch = self._prepared(batch.to(self._device), now)
+        losses = composite_loss(self._logits(batch), batch.targets, now["alpha"])
+        self._optimizer.zero_grad(set_to_none=True)
+        losses.total.backward()  # type: ignore[no-untyped-call]
+        norm = nn.utils.clip_grad_norm_(self._weights, now["grad_norm_clip_value"] or math.inf)
+        self._optimizer.step()
+        parts = {"train_loss": losses.total, "train_loss_phoneme": losses.phoneme, "train_loss_diphone": losses.diphone}
+        return {**{key: loss.detach() for key, loss in parts.items() if loss is not None}, "gradient_norm": norm}
+
+    def _prepared(self, batch: Batch, now: Mapping[str, float]) -> Batch:
+        """The batch with its noise, cut and smoothed."""
+        change, seed = self._config.dataset.data_transforms, self._seed
+        noise = derive(seed, "noise", self._step)
+        features = augment(batch.features, batch.bins, now, change.random_walk_axis, noise)
+        cut = int(np.random.default_rng(derive(seed, "cut", self._step)).integers(int(now["random_cut"]) + 1))
+        batch = replace(batch, features=features).without_start(cut, self._config.model)
+        return replace(batch, features=smooth(batch.features, self._taps))
+
+    def _logits(self, batch: Batch) -> Tensor:
+        with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self._amp):
+            logits: Tensor = self.network(batch.features, batch.day, batch.targets.frames)
+        return logits
+
+    def evaluate(self) -> dict[str, float]:
+        """Validation metrics of the current weights, over every trial once. Raises Diverged."""
+        if self._metrics is None:
+            self.network.eval()
+            with torch.no_grad():
+                found = self._validation.metrics(self._logits)
+            for key, value in found.items():
+                if not math.isfinite(value):
+                    raise Diverged(key, self._step, value)
+            self._metrics = found
+        return dict(self._metrics)
+
+    def state(self) -> dict[str, Any]:
+        """A snapshot: later training leaves it alone."""
+        return {
+            "step": self._step,
+            "network": _copied(self.network.state_dict()),
+            "optimizer": _copied(self._optimizer.state_dict()),
+            "patience": asdict(self._patience),
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from `state`. All knobs come from this run's own config at the next batch."""
+        self._step = int(state["step"])
+        self.network.load_state_dict(state["network"])
+        self._optimizer.load_state_dict(_copied(state["optimizer"]))
+        self._patience, self._metrics = Patience(**state["patience"]), None
+        now = knobs(self._config, self._step)
+        LOG.info("goes on at batch %d: alpha %g, lr %.6g", self._step, now["alpha"], now["lr"])
+
+    def close(self) -> None:
+        """End the threads that read ahead."""
+        self._ahead.close()
+
+
+def build(config: Config, prepared: Prepared, seed: int) -> DiphoneRun:
+    """A run at step 0 on prepared data, on this machine's GPU if it has one. Raises BadInput."""
+    return DiphoneRun(config, corpus_of(config, prepared.path, prepared.digest), seed)
+
+
+def corpus_of(config: Config, path: Path, digest: str) -> Corpus:
+    """The trials that `config` trains on."""
+    model, dataset = config.model, config.dataset
+    shape = (model.n_input_features, model.patch_size, model.patch_stride, dataset.data_transforms.random_cut)
+    bad = dataset.bad_trials_dict
+    if bad is not None:
+        return read(path, dataset.sessions, *shape, bad)
+    return _corpus(path, dataset.sessions, shape, digest)
+
+
+@lru_cache(maxsize=2)
+def _corpus(path: Path, sessions: tuple[str, ...] | None, shape: tuple[int, int, int, int], digest: str) -> Corpus:
+    """A worker trains one trial after another on the same data: it is read once."""
+    assert digest, "the digest is there so that changed data is read again"
+    return read(path, sessions, *shape)
+
+
+def _copied(value: Any) -> Any:
+    """The same containers with tensors copied to the CPU."""
+    match value:
+        case Tensor():
+            return value.detach().to("cpu", copy=True)
+        case Mapping():
+            return {key: _copied(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_copied(item) for item in value]
+        case _:
+            return value

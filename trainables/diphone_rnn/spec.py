@@ -1,0 +1,158 @@
+"""diphone_rnn as one of the models: what the search and the trainer ask of it. Torch stays out until `build`."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Literal
+
+from spaces.schema import parse
+from trainables.diphone_rnn import schedule
+from trainables.diphone_rnn.config import Config
+from trainables.diphone_rnn.data import Data, prepare_data
+from trainables.diphone_rnn.metrics import OBJECTIVE
+from trainables.native import as_yaml, plain, rewrite
+from trainables.run import Model, Native, Objective, Prepared, Run
+
+NATIVE_FILE = "rnn_args_diphone_sagemaker.yaml"
+
+_PLACE = "it says where things lie or run, not how to train"
+_KEPT = "it says what the user's own script writes or shows; the search keeps its own records"
+_JUDGED = "it decides which trials or classes a run is judged on, so scores would not be comparable"
+_DATA = "it describes the data, not the training"
+_FROZEN = "it switches a part of the training off"
+_START = "it decides what a run starts from, which the search keeps equal for all"
+_CONSTANT = "it is a constant of the documented optimiser, and acts together with the rates, which are searched"
+
+
+def _with(section: str, reasons: Mapping[str, str]) -> dict[str, str]:
+    return {f"{section}.{key}": reason for key, reason in reasons.items()}
+
+
+UNSEARCHABLE = MappingProxyType(
+    {
+        **dict.fromkeys(("gpu_number", "mode", "output_dir", "checkpoint_dir"), _PLACE),
+        "use_amp": "it says how a GPU computes, which changes the rounding of the evaluation, too",
+        "init_from_checkpoint": _START,
+        "init_checkpoint_path": _START,
+        **dict.fromkeys(
+            (
+                "save_best_checkpoint",
+                "save_all_val_steps",
+                "save_final_model",
+                "save_val_metrics",
+                "save_val_logits",
+                "save_val_data",
+                "batches_per_train_log",
+                "batches_per_save",
+                "log_individual_day_val_PER",
+                "log_val_skip_logs",
+            ),
+            _KEPT,
+        ),
+        **dict.fromkeys(
+            ("early_stopping", "early_stopping_val_steps", "batches_per_val_step"),
+            "it only ends a run sooner; the search's own early stopping does that",
+        ),
+        "num_training_batches": "it is the run's length, which the search sets from its budget",
+        "lr_scheduler_type": "cosine is the one that is documented",
+        **dict.fromkeys(("beta0", "beta1", "epsilon"), _CONSTANT),
+        "seed": "each run has its own, from the search",
+        "use_composite_loss": "off is the same as α = 0: search composite_loss_alpha, with use_alpha_schedule: false",
+        **_with(
+            "model",
+            {
+                "n_input_features": _DATA,
+                "rnn_trainable": _FROZEN,
+                "input_network.n_input_layers": "one layer per day is the one that is documented",
+                "input_network.input_layer_sizes": _DATA,
+                "input_network.input_trainable": _FROZEN,
+            },
+        ),
+        **_with(
+            "dataset",
+            {
+                "data_transforms.random_walk_axis": "it says what a random walk is; random_walk_std is its strength",
+                "data_transforms.smooth_kernel_size": "it only cuts the Gaussian off; smooth_kernel_std is its width",
+                **dict.fromkeys(("neural_dim", "max_seq_elements", "feature_subset"), _DATA),
+                "n_classes": _JUDGED,
+                **dict.fromkeys(("seed", "loader_shuffle", "test_percentage"), "only the user's own script reads it"),
+                **dict.fromkeys(("num_dataloader_workers", "dataset_dir"), _PLACE),
+                **dict.fromkeys(("bad_trials_dict", "sessions", "dataset_probability_val"), _JUDGED),
+                "must_include_days": "it names days of the user's own data",
+            },
+        ),
+    }
+)
+
+
+class DiphoneRnnModel:
+    """Phonemes from neural activity of attempted speech (models.md, section 1); its unit is the step, a batch."""
+
+    name: str = "diphone_rnn"
+    unit: Literal["epoch", "step"] = "step"
+    objective: Objective = OBJECTIVE
+    length_key: str = "num_training_batches"
+    unsearchable: Mapping[str, str] = UNSEARCHABLE
+    # Read anew for every batch; dropout belongs to the network that a restored run is built with.
+    changeable: frozenset[str] = frozenset(
+        {
+            "lr_max",
+            "lr_max_day",
+            "weight_decay",
+            "weight_decay_day",
+            "grad_norm_clip_value",
+            "composite_loss_alpha",
+            "model.rnn_dropout",
+            "model.input_network.input_layer_dropout",
+            "dataset.data_transforms.white_noise_std",
+            "dataset.data_transforms.constant_offset_std",
+            "dataset.data_transforms.random_walk_std",
+            "dataset.data_transforms.static_gain_std",
+            "dataset.days_per_batch",
+        }
+    )
+
+    def parse(self, native: Native, where: str) -> Config:
+        """The typed config; documented defaults fill what `native` omits. Raises BadInput."""
+        return parse(Config, native, where)
+
+    def parse_data(self, data: Native, config: Config, where: str) -> Data:  # noqa: ARG002 - other models need it
+        """The typed `data:` section. Raises BadInput."""
+        return parse(Data, data, where, "data")
+
+    def prepare(self, data: Data, config: Config) -> Prepared:
+        """Check the user's files, or generate. Raises BadInput."""
+        model, dataset = config.model, config.dataset
+        return prepare_data(
+            data,
+            model.n_input_features,
+            model.patch_size,
+            model.patch_stride,
+            dataset.sessions,
+            dataset.data_transforms.random_cut,
+            dataset.bad_trials_dict,
+        )
+
+    def knobs(self, config: Config, step: int) -> Mapping[str, float]:
+        """Values in force while training batch `step` (0-based)."""
+        return schedule.knobs(config, step)
+
+    def settles(self, config: Config) -> int:
+        """The batch by which both warmups are over and α has reached its end."""
+        return schedule.settles(config)
+
+    def build(self, config: Config, prepared: Prepared, seed: int) -> Run:
+        """A run at step 0, on this machine's GPU if it has one."""
+        from trainables.diphone_rnn import run  # lazy: torch takes seconds to import, and planning needs none
+
+        return run.build(config, prepared, seed)
+
+    def write_native(self, source: str | None, name: str, changes: Native, config: Config) -> Mapping[str, str]:
+        """The user's own file with `changes` in it; without one, the whole config under the documented name."""
+        if source is None:
+            return {NATIVE_FILE: as_yaml(plain(config))}
+        file = Path(name).name
+        return {file: rewrite(source, file, changes)}
+
+
+MODEL: Model[Config, Data] = DiphoneRnnModel()
