@@ -13,7 +13,7 @@ from trainables.registry import model_named
 ROOT = Path(__file__).parents[1]
 FILES = sorted(path for suffix in ("*.yaml", "*.yml") for path in (ROOT / "configs").rglob(suffix))
 CONTENTS = {path: strict_yaml.load(path) for path in FILES}
-SEARCHES = [path for path, content in CONTENTS.items() if isinstance(content, dict) and "model" in content]
+SEARCHES = [path for path, content in CONTENTS.items() if isinstance(content, dict) and "budget" in content]
 
 
 def named(path: Path) -> str:
