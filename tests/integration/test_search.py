@@ -210,8 +210,8 @@ def test_an_unreachable_tracking_server_delays_tracking_only(project: Path, envi
     "stopping",
     [
         pytest.param("{kind: none}", marks=pytest.mark.slow),
-        "{kind: asha, mode: stop, first_rung: 1}",
-        "{kind: hyperband}",
+        pytest.param("{kind: asha, mode: stop, first_rung: 1}", marks=pytest.mark.slow),
+        pytest.param("{kind: hyperband}", marks=pytest.mark.slow),
         pytest.param("{kind: median, grace: 3}", marks=pytest.mark.slow),
         "{kind: pbt, perturb_every: 3}",
     ],
@@ -225,6 +225,7 @@ def test_each_kind_of_early_stopping_runs_to_its_end(stopping: str, project: Pat
     assert set(trials.status) <= {"completed", "stopped"}
 
 
+@pytest.mark.slow
 def test_a_grid_ends_when_it_is_through(project: Path, environment: Environment) -> None:
     words = ["search.yaml", "--set", "sampler={kind: grid, points: 2}", "--set", "knobs=[batch_size, warmup_epochs]"]
     code, output = run("search.run", words, project, environment)

@@ -91,7 +91,7 @@ def test_what_is_no_english_is_refused():
 
 def test_without_the_package(monkeypatch):
     monkeypatch.setitem(sys.modules, "espeakng_loader", None)
-    with pytest.raises(BadInput, match=r"espeakng-loader; install it: pip install 'schedule-search\[diphone_rnn\]'"):
+    with pytest.raises(BadInput, match=r"espeakng-loader; install it: pip install 'schedule-search\[diphone\]'"):
         espeak._library.__wrapped__()
 
 

@@ -173,7 +173,7 @@ def _library() -> _Library:
     try:
         loader = importlib.import_module("espeakng_loader")  # lazy: only generated data needs it
     except ImportError as error:
-        remedy = "install it: pip install 'schedule-search[diphone_rnn]'"
+        remedy = "install it: pip install 'schedule-search[diphone]'"
         raise BadInput.of(
             "data.generate", f"sentences are pronounced by the package espeakng-loader; {remedy}"
         ) from error
