@@ -6,6 +6,7 @@ pipe to the child carries what it is to do: first the search, at the end the ver
 has died, and the child ends: the next sitting goes on where it was. Lines of JSON come back: warnings, and the summary.
 """
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -73,6 +74,11 @@ class Sender:
         self._ears.join(timeout + GRACE)
         self._child.kill()
         self._child.wait()
+        self._ears.join()  # it ends with the child
+        for pipe in (self._child.stdin, self._child.stdout):
+            assert pipe is not None
+            with contextlib.suppress(OSError):  # what was left in it has no reader
+                pipe.close()
         if self._summary is None:
             note = (
                 f"tracking: the process that sends to {mask(self._info.uri)} gave no answer; "

@@ -1,0 +1,68 @@
+"""The tracker's own process: what happens when it, or the store behind it, is lost."""
+
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from mlflow.tracking import MlflowClient
+
+from search.events import Ended, Event, Proposed, Reported
+from search.journal import Journal, read
+from search.sender import Sender
+from search.tracking import Pace, TrackingInfo, Verdict
+
+pytestmark = pytest.mark.integration
+
+EVENTS: list[Event] = [
+    Proposed(0, {"lr": 0.1}, 0, "search", "baseline", 1.0),
+    Reported(0, 1, {"objective": 0.5}, 0.1, 2.0),
+    Ended(0, "completed", "", 3.0),
+]
+
+
+def sender(folder: Path, said: list[str]) -> Sender:
+    journal = folder / "journal.jsonl"
+    info = TrackingInfo(uri=f"sqlite:///{folder}/mlflow.db", experiment="e", search="s", folder=folder)
+    first = len(read(journal)[0]) if journal.exists() else 0
+    return Sender(info, journal, first, said.append, Pace(gather=0.05))
+
+
+def test_what_a_killed_sender_leaves_unsent_is_sent_in_the_next_sitting(tmp_path: Path) -> None:
+    said: list[str] = []
+    with Journal(tmp_path / "journal.jsonl") as journal:
+        first = sender(tmp_path, said)
+        assert first.start() is None
+        assert first._child is not None
+        psutil.Process(first._child.pid).kill()
+        for event in EVENTS:
+            journal.append(event)
+            first.handle(event)
+        summary = first.finish(Verdict("interrupted"), timeout=1.0)
+    assert not summary.closed and "--resume" in summary.message
+    second = sender(tmp_path, said)
+    second.start()
+    summary = second.finish(Verdict("done", note="**good**"), timeout=60.0)
+    assert summary.closed and summary.sent == len(EVENTS) and summary.message == ""
+    client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+    experiment = client.get_experiment_by_name("e")
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id])
+    assert sorted(run.info.status for run in runs) == ["FINISHED", "FINISHED"]
+    assert said == []
+
+
+def test_the_sender_ends_with_its_driver(tmp_path: Path) -> None:
+    (tmp_path / "journal.jsonl").touch()
+    lone = sender(tmp_path, [])
+    lone.start()
+    assert lone._child is not None and lone._child.stdin is not None
+    child = psutil.Process(lone._child.pid)
+    lone._child.stdin.close()  # as when the driver is killed
+    deadline = time.monotonic() + 30
+    while lone._child.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
+    lone._ears.join()
+    assert lone._child.stdout is not None
+    lone._child.stdout.close()
