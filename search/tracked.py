@@ -63,7 +63,7 @@ class Pace:
     gather: float = 1.0  # for more events, once there is one
     retry: float = 0.5  # after a first failure; doubles up to `retry_most`
     retry_most: float = 30.0
-    farewell: float = 5.0  # at the end of the search, for a store that is away just then
+    farewell: float = 10.0  # at the end of the search, for a store that is away just then
 
 
 @dataclass(frozen=True)

@@ -76,19 +76,20 @@ class Tracker:
 
     def finish(self, verdict: Verdict, timeout: float) -> Summary:
         """Send what waits, then the verdict; returns after `timeout` seconds, sooner if the store is away."""
-        if self._down:
-            timeout = min(timeout, self._pace.farewell)
         self._verdict = verdict
         self._finishing.set()
         self._wake.set()
         if self._thread.is_alive():
-            self._thread.join(timeout)
+            patience = min(timeout, self._pace.farewell)
+            self._thread.join(patience)
+            if not self._down:
+                self._thread.join(timeout - patience)
         self._quit.set()
         message = ""
         if not self._closed:
             message = (
-                f"tracking: {self.waiting} events and the verdict could not be sent to {mask(self._info.uri)} in "
-                f"{timeout:g} s; they are kept in {self._info.folder}: the same command with --resume sends them"
+                f"tracking: {self.waiting} events and the verdict could not be sent to {mask(self._info.uri)} by "
+                f"now; they are kept in {self._info.folder}: the same command with --resume sends them"
             )
         ids = self._runs.ids
         return Summary(self._runs.acknowledged, self.waiting, self._closed, len(ids), ids.get(PARENT), message)

@@ -165,10 +165,11 @@ def test_a_locked_file_is_an_outage(database: Path, tmp_path: Path) -> None:
     journal.emit(*life(1, "stopped"))
     began = time.monotonic()
     summary = tracker.finish(Verdict("done"), 1.0)
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 30  # not the minutes that a database waits for a lock by itself
     assert (summary.closed, summary.waiting) == (False, 6)
     lock.execute("ROLLBACK")
     lock.close()
+    tracker._thread.join(60)  # a process would be gone by now, with what it had asked for
     summary = journal.open().finish(Verdict("done"), 60)
     check_complete(database, summary.parent, ["FINISHED", "KILLED"])
 
@@ -269,7 +270,7 @@ def test_a_server_that_comes_late_goes_and_comes_back(server: Server, tmp_path: 
     journal.emit(*life(40, "failed"))
     began = time.monotonic()
     left = tracker.finish(Verdict("done"), 1.0)
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 30  # not the minutes that a database waits for a lock by itself
     assert (left.closed, left.waiting) == (False, 6)
     assert "--resume" in left.message
     server.start()
