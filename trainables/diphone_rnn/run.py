@@ -8,7 +8,7 @@ its end does not depend on how often anyone calls `evaluate`.
 import logging
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -27,24 +27,13 @@ from trainables.diphone_rnn.metrics import OBJECTIVE
 from trainables.diphone_rnn.model import DiphoneRnn, groups, load_checkpoint
 from trainables.diphone_rnn.schedule import describe, knobs
 from trainables.diphone_rnn.validation import Validation
+from trainables.patience import Patience
 from trainables.run import Diverged, Prepared
 from trainables.schedules import due
 from trainables.seeding import derive
 
 LOG = logging.getLogger("trainables.diphone_rnn")
 UNREAD = 50  # batches after which a GPU's losses are read at the latest: each reading waits for it
-
-
-@dataclass(frozen=True)
-class Patience:
-    """The run's own early stopping: validations since the lowest PER."""
-
-    best: float = math.inf
-    since: int = 0
-
-    def step(self, per: float) -> "Patience":
-        """After a validation with this PER."""
-        return Patience(per, 0) if per < self.best else Patience(self.best, self.since + 1)
 
 
 class DiphoneRun:

@@ -26,6 +26,7 @@ from trainables.early_inference.losses import clamp_log_variance, training_loss
 from trainables.early_inference.model import EarlyInference
 from trainables.early_inference.scaling import Array, TargetSpace, channels, known_inputs
 from trainables.early_inference.schedule import knobs
+from trainables.patience import Patience
 from trainables.run import Diverged, Prepared
 from trainables.schedules import PlateauState, ReduceOnPlateau
 from trainables.seeding import derive, permutation
@@ -47,18 +48,6 @@ class Rows:
     def at(self, index: Tensor | slice) -> "Rows":
         """The rows at `index`."""
         return Rows(self.channels[index], self.known[index], self.target[index])
-
-
-@dataclass(frozen=True)
-class Patience:
-    """The run's own early stopping: epochs since the lowest validation loss."""
-
-    best: float = math.inf
-    since: int = 0
-
-    def step(self, loss: float) -> "Patience":
-        """After an epoch whose validation loss was `loss`."""
-        return Patience(loss, 0) if loss < self.best else Patience(self.best, self.since + 1)
 
 
 class EarlyInferenceRun:
