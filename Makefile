@@ -8,7 +8,7 @@ INSTALLED := .venv/installed
 .PHONY: demo test test-all check format clean
 
 demo: $(INSTALLED)
-	$(BIN)/python -m search.run configs/early_inference/demo.yaml --name demo $(if $(wildcard results/demo),--resume)
+	$(BIN)/python -m search.run configs/early_inference/demo.yaml --name demo
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest -m "not slow"
@@ -29,7 +29,7 @@ format: $(INSTALLED)
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(f"Python >= 3.11 is needed, this is {sys.version.split()[0]}; set PYTHON=") if sys.version_info < (3, 11) else None'
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[dev,diphone]"
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[dev,diphone,whisper]"
 	touch $@
 
 clean:

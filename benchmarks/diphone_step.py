@@ -6,6 +6,10 @@ Both train on the same made-up batches in one process, a step each in turn; show
 median of the ratios. The bare loop adds the same noise, cuts, smooths and mixes both losses, marginalising with torch's
 own logsumexp. The bars are 1.1× and a share of 5%. The share is what the step takes with the marginal probabilities
 computed and differentiated, less the same without: log-softmax over diphones alone.
+
+With a GPU (else `CUDA_VISIBLE_DEVICES= ` gives the above), the documented size is trained instead, from files in the
+native layout: batches per second under bfloat16 autocast and in float32, and the share of the time that the GPU waits
+for data, which is what the same steps take less without files (bar: 5%).
 """
 
 import argparse
@@ -14,20 +18,24 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+import h5py
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from trainables.diphone_rnn.augment import smoothing_taps
-from trainables.diphone_rnn.batches import Batch, Sampling, collate
+from trainables.diphone_rnn.batches import Ahead, Batch, Sampling, collate
 from trainables.diphone_rnn.config import Config, Dataset, InputNetwork, Network
-from trainables.diphone_rnn.data import Corpus
+from trainables.diphone_rnn.data import Corpus, aligned
+from trainables.diphone_rnn.generate import TRAIN_FILE, VAL_FILE
 from trainables.diphone_rnn.losses import log_probs
 from trainables.diphone_rnn.model import DiphoneRnn
 from trainables.diphone_rnn.phonemes import diphones_of
-from trainables.diphone_rnn.run import DiphoneRun
+from trainables.diphone_rnn.recordings import Wanted, recordings
+from trainables.diphone_rnn.run import DiphoneRun, autocasts
 from trainables.diphone_rnn.schedule import knobs
 from trainables.diphone_rnn.trials import Trial
 
@@ -61,7 +69,7 @@ def made_up(channels: int, bins: int) -> Corpus:
 
     trials = tuple(trial(day, number) for day in range(4) for number in range(8))
     days = tuple(f"day {day}" for day in range(4))
-    return Corpus(Path(), days, channels, train=trials, validation=trials[:2], dropped=(), unaligned=(), left_out=())
+    return Corpus(days, channels, train=trials, validation=trials[:2])
 
 
 class Bare:
@@ -126,12 +134,8 @@ def diphones(logits: Tensor, gradient: Tensor) -> None:
     logits.grad = None
 
 
-def main() -> None:
-    """Measure and print two lines per size."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--bins", type=int, default=300, help="of each trial, 20 ms each")
-    options = parser.parse_args()
+def on_cpu(options: argparse.Namespace) -> None:
+    """Ours against bare, and the share of the marginalisation: two lines per size."""
     torch.set_num_threads(1)
     print(f"torch {torch.__version__}, 1 thread, trials of {options.bins} bins, {options.rounds} rounds")
     for name, (channels, units, layers, batch) in SIZES.items():
@@ -159,6 +163,108 @@ def main() -> None:
             f" bare {median['bare']:.1f} ms/step, ratio {ratio:.3f}x\n"
             f"{'':8} marginalisation {extra:.1f} ms, {extra / median['ours']:.1%} of the step"
         )
+
+
+def recorded(folder: Path, config: Config, days: int, trials: int) -> Corpus:
+    """Days in the native layout under `folder`, trials of 8 to 18 s as in the T15 data, left in their files."""
+    rng = np.random.default_rng(0)
+    for day in range(days):
+        (folder / f"t15.{day:02}").mkdir()
+        for name, count in ((TRAIN_FILE, trials), (VAL_FILE, 1)):
+            with h5py.File(folder / f"t15.{day:02}" / name, "w") as file:
+                for number in range(count):
+                    bins = int(rng.integers(400, 900))
+                    group = file.create_group(f"trial_{number:04d}")
+                    group["input_features"] = rng.standard_normal((bins, config.model.n_input_features), np.float32)
+                    group["seq_class_ids"] = rng.integers(1, 41, bins // 14)
+                    lengths = {"n_time_steps": bins, "seq_len": bins // 14, "block_num": 1, "trial_num": number}
+                    group.attrs.update({**lengths, "session": f"t15.{day:02}", "sentence_label": ""})
+    return aligned(recordings(folder, Wanted.by(config)), config)
+
+
+class Held:
+    """Batches that are read already: what is left of a step's time is not the data's."""
+
+    def __init__(self, batches: list[Batch]) -> None:
+        self._batches = batches
+
+    def batch(self, step: int, until: int) -> Batch:
+        """One of them."""
+        return self._batches[step % len(self._batches)]
+
+
+class Watched:
+    """A reader whose caller's waits are added up."""
+
+    def __init__(self, ahead: Ahead) -> None:
+        self._ahead, self.seconds = ahead, 0.0
+
+    def batch(self, step: int, until: int) -> Batch:
+        """The reader's."""
+        started = time.perf_counter()
+        batch = self._ahead.batch(step, until)
+        self.seconds += time.perf_counter() - started
+        return batch
+
+
+def trained(run: DiphoneRun, reader: Held | Watched, batches: int) -> float:
+    """Seconds that `batches` batches take; as many as a few before them are not counted."""
+    run._ahead = reader  # type: ignore[assignment]
+    run.train(run.step + 5)
+    if isinstance(reader, Watched):
+        reader.seconds = 0.0
+
+    def work() -> None:
+        run.train(run.step + batches)
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+
+    return timed(work)
+
+
+def throughput(config: Config, corpus: Corpus, batches: int) -> str:
+    """Batches per second from files, and the two measures of what the data costs."""
+    run = DiphoneRun(config, corpus, 0)
+    ahead = run._ahead
+    held = Held([ahead.batch(step, 8) for step in range(8)])
+    watched = Watched(ahead)
+    spent, without = trained(run, watched, batches), trained(run, held, batches)
+    run._ahead = ahead
+    run.close()
+    return (
+        f"{batches / spent:6.2f} batches/s from files, {batches / without:6.2f} from memory: waits for data "
+        f"{max(0.0, 1 - without / spent):.1%} of the time (the loop stood still for {watched.seconds / spent:.1%})"
+    )
+
+
+def on_gpu(config: Config, batches: int, days: int = 8, trials: int = 60) -> None:
+    """The documented size, bfloat16 and float32: a line each."""
+    name = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
+    shape, threads = config.model, config.dataset.num_dataloader_workers
+    print(
+        f"torch {torch.__version__}, {name}: {shape.n_input_features} channels, {shape.n_layers} × {shape.n_units} "
+        f"units, batch {config.dataset.batch_size}, {threads} threads, TF32 {torch.backends.cudnn.allow_tf32}"
+    )
+    with TemporaryDirectory() as folder:
+        corpus = recorded(Path(folder), config, days, trials)
+        for amp in (True, False):
+            chosen = config.model_copy(update={"use_amp": amp})
+            kind = "autocast" if autocasts(chosen) else "float32"
+            print(f"{kind:9}{throughput(chosen, corpus, batches)}", flush=True)
+
+
+def main() -> None:
+    """Measure on the GPU that there is, else on the CPU."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=15, help="on a CPU")
+    parser.add_argument("--bins", type=int, default=300, help="of each trial, 20 ms each, on a CPU")
+    parser.add_argument("--batches", type=int, default=200, help="on a GPU")
+    options = parser.parse_args()
+    if torch.cuda.is_available():
+        torch.set_num_threads(1)  # as a trial of a search has
+        on_gpu(Config(use_alpha_schedule=False), options.batches)
+    else:
+        on_cpu(options)
 
 
 if __name__ == "__main__":

@@ -29,9 +29,10 @@ from trainables.diphone_rnn.generate import Generate, write
 from trainables.diphone_rnn.run import DiphoneRun
 
 CHANNELS, PATCH, STRIDE, CUT = 32, 14, 4, 3
+ALONE = "α = 1"  # phonemes alone, in the network that the others have
 LOSSES: dict[str, dict[str, Any]] = {
     "41 classes": {"use_composite_loss": False, "dataset.n_classes": 41},
-    "α = 1": {"use_alpha_schedule": False, "composite_loss_alpha": 1.0},
+    ALONE: {"use_alpha_schedule": False, "composite_loss_alpha": 1.0},
     "α = 0": {"use_alpha_schedule": False, "composite_loss_alpha": 0.0},
     "ramp 0 → .6": {},
 }
@@ -99,21 +100,29 @@ def main() -> None:
     spec = {"channels": CHANNELS, **dict(_pair(text) for text in options.generate)}
     with TemporaryDirectory() as name:
         write(parse(Generate, spec, "--generate"), Path(name))
-        corpus = read(Path(name), None, CHANNELS, PATCH, STRIDE, CUT)
+        corpus = read(Path(name), config_of(options.losses[0], options))
         print(
             f"{len(corpus.train)} training and {len(corpus.validation)} validation trials, {len(corpus.dropped)} left"
             f" out; {options.layers} × {options.units} units, {options.steps} steps of {options.batch}, lr {options.lr}"
         )
+        found: dict[str, tuple[float, ...]] = {}
         for loss in options.losses:
-            reading = "val_per_marginalised" if loss == "α = 1" else "val_per"
+            reading = "val_per_marginalised" if loss == ALONE else "val_per"
             runs = [measured(config_of(loss, options), corpus, seed, reading) for seed in range(options.seeds)]
             pers, losses, seconds = zip(*runs, strict=True)
+            found[loss] = pers
             each = " ".join(f"{per:.3f}" for per in pers)
             print(
                 f"{loss:12} PER {statistics.mean(pers):.3f} ({each}), training loss {statistics.mean(losses):.1f},"
                 f" {statistics.mean(seconds):.0f} s a training",
                 flush=True,
             )
+
+        for loss, pers in found.items():
+            if loss != ALONE and ALONE in found:
+                gains = [alone - per for alone, per in zip(found[ALONE], pers, strict=True)]
+                each = " ".join(f"{gain:+.3f}" for gain in gains)
+                print(f"{loss:12} less PER than {ALONE}: {statistics.mean(gains):+.3f} ({each})")
 
 
 def _pair(text: str) -> tuple[str, float]:

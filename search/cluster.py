@@ -17,6 +17,7 @@ _QUIET = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # no CSV, JSON and TensorBoard files beside our own tables
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # the search has its own
     "TUNE_WARN_THRESHOLD_S": "30",
+    "TUNE_FORCE_TRIAL_CLEANUP_S": "5",  # how long the end waits for a trial in the middle of its training
     "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",  # the journal is what a search is taken up from, not Ray's snapshot
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }

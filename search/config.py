@@ -1,10 +1,11 @@
 """The search YAML's schema: what a user writes, typed, frozen and checked together."""
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from spaces import strict_yaml
 from spaces.problems import BadInput, Problem
@@ -91,6 +92,10 @@ class Resources(Section):
     cpu: Annotated[Real, Field(gt=0)] = 1
     gpu: Literal["auto"] | Annotated[Real, Field(ge=0)] = "auto"
     """`auto`: one GPU where the cluster has any, else none. A fraction is bookkeeping: memory is not divided."""
+    memory: Text | None = None
+    """Main memory that a trial may hold, as in `8 GiB`: above it the trial is failed. null: what the machine has."""
+    disk: Text | None = None
+    """What checkpoints may take in all, as in `50 GB`. null: half of the space that is free when a sitting begins."""
 
 
 class Confirm(Section):
@@ -108,6 +113,26 @@ class Tracking(Section):
     """null: MLFLOW_TRACKING_URI if set, else `mlflow.db` beside the search's folder."""
     experiment: Text | None = None
     """null: the model's name."""
+
+
+class WarmStart(Section):
+    """Earlier trials to begin with: of one search, or of all searches in an MLflow experiment."""
+
+    search: Text | None = None
+    """A search's name, beside this one; with a slash: its folder, relative to the YAML."""
+    experiment: Text | None = None
+    uri: Text | None = None
+    """Of the experiment. null: where this search is tracked."""
+    first: Annotated[Whole, Field(ge=0)] = 3
+    """So many of their best configs are run right after the baseline."""
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if (self.search is None) == (self.experiment is None):
+            raise ValueError(f"expected one of search and experiment, got {'both' if self.search else 'neither'}")
+        if self.search is not None and self.uri is not None:
+            raise ValueError("uri belongs to experiment; drop it, or name an experiment instead of a search")
+        return self
 
 
 class Settings(Section):
@@ -129,6 +154,12 @@ class Settings(Section):
     tracking: Tracking = Tracking()
     max_failures: Annotated[Whole, Field(ge=0)] = 2
     """A trial that raises is started again from its checkpoint so many times."""
+    stop_after_failures: Annotated[Real, Field(ge=0, lt=1)] | None = 0.5
+    """The search stops early when more than this share of its trials, and at least three, fail the same way."""
+    trial_timeout: Wait | None = None
+    """A trial whose next evaluation takes longer has hung: its worker is killed, the trial started again."""
+    warm_start: WarmStart | None = None
+    """What the sampler knows from the start; read once, when the search begins."""
     name: Text | None = None
     """The search's folder under `results/`; null: `<model>-<file's name>`."""
 
@@ -172,6 +203,18 @@ def _set(out: dict[str, Any], key: str, value: Any) -> None:
             raise BadInput([Problem(f"--set {key}", f"{name} is {inner!r}, which has no keys below it")])
         section = inner
     section[last] = value
+
+
+_BYTES = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
+
+
+def size(text: str, where: str) -> int:
+    """A size in bytes. Raises BadInput for text that is no number with a unit."""
+    match = re.fullmatch(r"\s*([0-9.]+)\s*([KMGT]i?B)\s*", text)
+    value = _number(match[1]) if match else None
+    if match is None or value is None or value <= 0:
+        raise BadInput.of(where, f"expected a size above zero such as '8 GiB' or '500 MB', got {text!r}")
+    return int(value * _BYTES[match[2]])
 
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}

@@ -8,22 +8,24 @@ is taken up again from its journal, and each trial finds its own checkpoint.
 import os
 import shutil
 import socket
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from ray import tune
 from ray.tune import Callback, CheckpointConfig, FailureConfig, RunConfig, Stopper, TuneConfig, Tuner
 from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
+from search.clock import now
 from search.cluster import Cluster
 from search.events import Changed, Ended, Reported, Retried, Started
+from search.failures import failure_of
 from search.ledger import Ledger
+from trainables.guard import end_all
 from trainables.run import DIVERGED, ENDED, GPU, METRICS, OBJECTIVE, SECONDS, STEP
-from trainables.tune import Bridge, Job, discard_checkpoints
+from trainables.tune import Bridge, Job
 
 
 class Gate(Protocol):
@@ -37,6 +39,9 @@ class Gate(Protocol):
 
     def finished(self) -> bool:
         """Whether nothing runs, waits or will come."""
+
+    def lost(self, trial: int, again: bool) -> None:
+        """A running trial failed; `again`: it is to run once more, from its checkpoint."""
 
 
 @dataclass
@@ -63,26 +68,37 @@ class Slots:
         """Whether nothing runs and nothing will come."""
         return not self.busy and not self.unfinished and self.exhausted()
 
+    def lost(self, trial: int, again: bool) -> None:
+        """A failed trial comes next if it is to run again; else it is simply gone."""
+        if again:
+            self.unfinished.insert(0, trial)
+
 
 @dataclass
 class Halt:
-    """Why the search should end now, if it should: set by a signal or a spent budget."""
+    """Why the search should end now, if it should."""
 
     reason: str | None = None
-    resumable: bool = False
-    """True: trials keep their state and go on in the next sitting. False: the search is over."""
+    kind: Literal["budget", "signal", "failures"] = "budget"
+
+    @property
+    def resumable(self) -> bool:
+        """True: trials keep their state and go on in the next sitting. False: the search is over."""
+        return self.kind != "budget"
+
+    def call(self, reason: str, kind: Literal["budget", "signal", "failures"]) -> None:
+        """End the sitting at the next occasion."""
+        self.reason, self.kind = reason, kind
 
 
 class Feed(Searcher):  # type: ignore[misc]  # Ray is untyped: its classes are Any here
     """Gives Ray the trials that a gate lets through, and hears of their ends."""
 
-    def __init__(
-        self, ledger: Ledger, gate: Gate, propose: Callable[[], int | None], halt: Halt, horizon: int, folder: Path
-    ) -> None:
+    def __init__(self, ledger: Ledger, gate: Gate, propose: Callable[[], int | None], halt: Halt, horizon: int) -> None:
         """`propose` makes a new trial known to the ledger and returns its number; None when there is none to make."""
         super().__init__(metric=OBJECTIVE, mode="min")
         self._ledger, self._gate, self._propose, self._halt = ledger, gate, propose, halt
-        self._horizon, self._folder = horizon, folder
+        self._horizon = horizon
         self.numbers: dict[str, int] = {}
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
@@ -109,15 +125,13 @@ class Feed(Searcher):  # type: ignore[misc]  # Ray is untyped: its classes are A
         if error or trial.over:
             return
         if result is None:
-            self._ledger.emit(Ended(number, "stopped", f"not promoted from {trial.rung}", time.time()))
+            self._ledger.emit(Ended(number, "stopped", f"not promoted from {trial.rung}", now()))
         elif DIVERGED in result:
-            self._ledger.emit(Ended(number, "diverged", str(result[DIVERGED]), time.time()))
+            self._ledger.emit(Ended(number, "diverged", str(result[DIVERGED]), now()))
         elif ENDED in result or result[STEP] >= self._horizon:
-            self._ledger.emit(Ended(number, "completed", str(result.get(ENDED, "")), time.time()))
+            self._ledger.emit(Ended(number, "completed", str(result.get(ENDED, "")), now()))
         else:
-            self._ledger.emit(Ended(number, "stopped", f"among the worst at {result[STEP]}", time.time()))
-        if trial.status == "diverged" or (trial.status == "stopped" and not trial.rung):
-            discard_checkpoints(self._folder, number)
+            self._ledger.emit(Ended(number, "stopped", f"among the worst at {result[STEP]}", now()))
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Ray pickles its setup for a restore that we don't use; the journal holds what counts."""
@@ -133,9 +147,9 @@ class Feed(Searcher):  # type: ignore[misc]  # Ray is untyped: its classes are A
 class Ear(Stopper, Callback):  # type: ignore[misc]
     """Hears every result and failure; ends the experiment when it should end."""
 
-    def __init__(self, ledger: Ledger, numbers: Mapping[str, int], halt: Halt, spent: Callable[[], str | None]) -> None:
-        """`spent` says which budget is used up, if one is."""
-        self._ledger, self._numbers, self._halt, self._spent = ledger, numbers, halt, spent
+    def __init__(self, stage: "Stage", numbers: Mapping[str, int]) -> None:
+        self._stage, self._numbers = stage, numbers
+        self._ledger, self._halt = stage.ledger, stage.halt
         self._took_up: set[str] = set()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -145,24 +159,28 @@ class Ear(Stopper, Callback):  # type: ignore[misc]
     def __call__(self, trial_id: str, result: Mapping[str, Any]) -> bool:
         """Keep the report. Ray asks this first of all; the answer is always to let the scheduler decide."""
         trial = self._ledger.records.trials[self._numbers[trial_id]]
-        now = time.time()
+        at = now()
         if trial_id not in self._took_up:
             self._took_up.add(trial_id)
             host = str(result.get("hostname", socket.gethostname()))
-            began = now - float(result[SECONDS])
+            began = at - float(result[SECONDS])
             self._ledger.emit(Started(trial.number, host, int(result["pid"]), str(result.get(GPU, "")), began))
         if result[STEP] > trial.step:  # a retried trial repeats its last report, in case that it was lost
             metrics = {**result[METRICS], OBJECTIVE: float(result[OBJECTIVE])}
             outcome = "diverged" if DIVERGED in result else "ended" if ENDED in result else "running"
             self._ledger.emit(
-                Reported(trial.number, int(result[STEP]), metrics, float(result[SECONDS]), now, outcome)  # type: ignore[arg-type]
+                Reported(trial.number, int(result[STEP]), metrics, float(result[SECONDS]), at, outcome)  # type: ignore[arg-type]
             )
         return False
 
     def stop_all(self) -> bool:
         """Whether the experiment ends now, whatever still runs."""
-        if self._halt.reason is None:
-            self._halt.reason = self._spent()
+        if self._halt.reason is None and (spent := self._stage.spent()):
+            self._halt.call(spent, "budget")
+        if self._halt.reason is None and (cause := self._stage.trouble()):
+            self._halt.call(cause, "failures")
+        if self._halt.reason is not None and self._halt.resumable:
+            end_all(Path(self._stage.job.folder) / "trials")  # Ray would wait for each one's evaluation, up to 10 s
         return self._halt.reason is not None
 
     def on_trial_start(self, iteration: int, trials: Sequence[Any], trial: Any) -> None:  # noqa: ARG002
@@ -170,24 +188,27 @@ class Ear(Stopper, Callback):  # type: ignore[misc]
         self._took_up.discard(trial.trial_id)
         known = self._ledger.records.trials[trial.config["trial"]]
         if trial.config["values"] != known.values:
-            self._ledger.emit(Changed(known.number, trial.config["values"], time.time()))
-
-    def on_trial_recover(self, iteration: int, trials: Sequence[Any], trial: Any) -> None:  # noqa: ARG002
-        """The trial failed and will be tried again."""
-        self._ledger.emit(Retried(trial.config["trial"], _reason(trial), time.time()))
+            self._ledger.emit(Changed(known.number, trial.config["values"], now()))
 
     def on_trial_error(self, iteration: int, trials: Sequence[Any], trial: Any) -> None:  # noqa: ARG002
-        """The trial failed for good."""
-        self._ledger.emit(Ended(trial.config["trial"], "failed", _reason(trial), time.time()))
+        """The trial failed: Ray, which could only try it again blindly, gives it up; we may hand it in once more."""
+        number = int(trial.config["trial"])
+        known = self._ledger.records.trials[number]
+        if self._halt.reason is not None:
+            return  # it was stopped in the middle of things; it goes on in the next sitting
+        failure = failure_of(Path(self._stage.job.folder), number, _error_text(trial))
+        again = failure.free or (not failure.hopeless and known.failures < self._stage.max_failures)
+        if again:
+            self._ledger.emit(Retried(number, failure.reason, now(), failure.detail))
+        else:
+            self._ledger.emit(Ended(number, "failed", failure.reason, now(), failure.detail))
+        self._stage.gate.lost(number, again)
 
 
-def _reason(trial: Any) -> str:
-    """The last line of what Ray kept of a trial's error."""
-    text = ""
-    if trial.error_file:
-        text = Path(trial.error_file).read_text(encoding="utf-8", errors="replace")
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1][:500] if lines else "the worker died"
+def _error_text(trial: Any) -> str:
+    """What Ray kept of a trial's error."""
+    path = trial.error_file
+    return Path(path).read_text(encoding="utf-8", errors="replace") if path and Path(path).exists() else ""
 
 
 @dataclass(frozen=True)
@@ -201,6 +222,9 @@ class Stage:
     scheduler: TrialScheduler
     propose: Callable[[], int | None]
     spent: Callable[[], str | None]
+    """Says which budget is used up, if one is."""
+    trouble: Callable[[], str | None]
+    """Says why it makes no sense to go on, if it doesn't."""
     halt: Halt
     max_failures: int
     pending: int
@@ -211,8 +235,8 @@ def run_stage(stage: Stage) -> None:
     """Run until the gate is finished, a budget is spent or a halt is called. Events tell what happened."""
     folder = Path(stage.job.folder)
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(stage.pending)
-    feed = Feed(stage.ledger, stage.gate, stage.propose, stage.halt, stage.job.horizon, folder)
-    ear = Ear(stage.ledger, feed.numbers, stage.halt, stage.spent)
+    feed = Feed(stage.ledger, stage.gate, stage.propose, stage.halt, stage.job.horizon)
+    ear = Ear(stage, feed.numbers)
     shutil.rmtree(folder / "ray", ignore_errors=True)  # of an earlier sitting or stage; nothing in it is needed
     trainable = tune.with_resources(
         tune.with_parameters(Bridge, job=stage.job), {"cpu": stage.cluster.cpu, "gpu": stage.cluster.gpu}
@@ -232,7 +256,7 @@ def run_stage(stage: Stage) -> None:
             storage_path=str(folder.resolve()),
             stop=ear,
             callbacks=[ear],
-            failure_config=FailureConfig(max_failures=stage.max_failures),
+            failure_config=FailureConfig(max_failures=0),
             checkpoint_config=_kept(stage.job),
             verbose=0,
         ),
@@ -246,7 +270,7 @@ def _end_the_rest(ledger: Ledger, halt: Halt) -> None:
     """Trials that a spent budget cut off, or that waited since an earlier sitting and were not promoted in this one."""
     for trial in list(ledger.records.trials.values()):
         if not trial.over:
-            ledger.emit(Ended(trial.number, "stopped", halt.reason or f"not promoted from {trial.rung}", time.time()))
+            ledger.emit(Ended(trial.number, "stopped", halt.reason or f"not promoted from {trial.rung}", now()))
 
 
 def _kept(job: Job) -> CheckpointConfig:

@@ -1,6 +1,6 @@
 """What happens in a search, as facts in order: the journal keeps them, everything else is derived from them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -81,6 +81,7 @@ class Retried:
     trial: int
     reason: str
     at: float
+    detail: str = ""  # the traceback, cut to its end
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,7 @@ class Ended:
     status: Status  # one of FINAL
     reason: str
     at: float
+    detail: str = ""  # of a failure: the traceback, cut to its end
 
 
 @dataclass(frozen=True)
@@ -101,5 +103,29 @@ class Phase:
     at: float
 
 
-Event = Proposed | Started | Reported | Paused | Promoted | Changed | Retried | Ended | Phase
+@dataclass(frozen=True)
+class Observed:
+    """A trial of an earlier search, as a point of this one's space."""
+
+    name: str  # "tcn-2 trial 7"
+    values: Mapping[str, Any]  # active knobs of this search
+    status: Status  # one of FINAL, as it is to be understood here
+    reports: Sequence[tuple[int, float]]  # (step, objective), by step
+    reason: str
+
+
+@dataclass(frozen=True)
+class WarmStarted:
+    """All that the search takes over from earlier ones, in one record: with it before the first phase, neither a crash
+    nor a later change of the source makes a difference."""
+
+    source: str  # where it comes from, for people
+    observations: Sequence[Observed]  # the sampler learns from these
+    first: Sequence[Observed]  # their configs run right after the baseline, best first
+    left_out: int  # trials of the source that are no observations
+    why: str  # what was wrong with the first of them
+    at: float
+
+
+Event = WarmStarted | Proposed | Started | Reported | Paused | Promoted | Changed | Retried | Ended | Phase
 Listener = Callable[[Event], None]

@@ -3,7 +3,7 @@
 import json
 import os
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -17,6 +17,7 @@ from search.export import write_text
 from search.journal import Journal, read
 from search.ledger import Ledger
 from search.plan import Plan
+from search.reconcile import reconcile
 from search.records import Records
 from search.resolve import Search
 from spaces import strict_yaml
@@ -46,34 +47,43 @@ class Folder:
 
 
 def check_name(path: Path, resume: bool) -> None:
-    """Raise BadInput for a name that is taken, or with `resume` for one that isn't."""
+    """Raise BadInput where no search can be begun or gone on with, and with `resume` where none exists yet."""
     for place in (path.parent, path):
         if place.exists() and not place.is_dir():
             raise BadInput.of(str(place), "is a file, where a folder is needed; choose another --results or --name")
     exists = (path / JOURNAL).exists()
-    if exists and not resume:
-        raise BadInput.of(str(path), "a search of this name exists: go on with --resume, or choose another --name")
     if resume and not exists:
         raise BadInput.of(str(path), "there is no search to resume; leave --resume out to start it")
-    if path.exists() and not exists and any(path.iterdir()):
+    if path.exists() and not exists and any(not file.name.startswith(".") for file in path.iterdir()):
         raise BadInput.of(str(path), "the folder holds something else than a search; choose another --name")
 
 
 @contextmanager
-def opened(path: Path, search: Search, plan: Plan, prepared: Prepared) -> Iterator[Folder]:
-    """Own the folder until the end of the block. Raises BadInput where another process owns it, where what the search
-    is has changed since it began, or where the journal is damaged.
+def opened(path: Path, search: Search, plan: Plan, prepared: Prepared, say: Callable[[str], None]) -> Iterator[Folder]:
+    """Own the folder until the end of the block; `say` tells people what needs them meanwhile.
+
+    Raises BadInput where another process owns it, where what the search is has changed since it began, or where the
+    journal is damaged or doesn't go with what lies beside it.
     """
-    path.mkdir(parents=True, exist_ok=True)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        write_text(path / ".writable", "")
+        (path / ".writable").unlink()
+    except OSError as error:
+        raise BadInput.of(
+            str(path), f"nothing can be written here ({error.strerror}); choose another --results"
+        ) from error
     with _owned(path):
         journal = path / JOURNAL
         history, intact = read(journal) if journal.exists() else ([], 0)
         identity = {**search.identity(), "data_digest": prepared.digest}
         if history:
             _check_same(path / "search.yaml", identity)
-        write_text(path / "search.yaml", search.to_yaml(prepared.digest))
-        write_text(path / "plan.json", json.dumps(plan.as_dict(), indent=2) + "\n")
-        with Journal(journal, intact) as file:
+            for line in reconcile(path, Records(history), search.every):
+                say(line)
+        with Journal(journal, intact, say) as file:  # first: by it a search that was killed right here is known again
+            write_text(path / "search.yaml", search.to_yaml(prepared.digest))
+            write_text(path / "plan.json", json.dumps(plan.as_dict(), indent=2) + "\n")
             yield Folder(path, tuple(history), Ledger(file, Records(history)))
 
 
@@ -94,7 +104,8 @@ def _check_same(path: Path, identity: Mapping[str, Any]) -> None:
     now = json.loads(json.dumps(identity))
     changed = list(_differences({key: before.get(key) for key in now}, now, ""))
     if changed:
-        what = "this is not the search that the folder holds; use another --name, or undo what changed: "
+        what = "this is not the search that the folder holds; take its results along with --fork NAME, begin anew with "
+        what += "another --name, or undo what changed: "
         raise BadInput.of(str(path), what + "; ".join(changed[:8]) + ("; …" if len(changed) > 8 else ""))
 
 

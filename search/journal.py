@@ -10,7 +10,7 @@ import json
 import os
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -18,12 +18,14 @@ from typing import Any, Self
 from search import events
 from search.events import Event
 from spaces.problems import BadInput
+from trainables.storage import when_there_is_room
 
 FSYNC_SECONDS = 1.0
 
 _KINDS: dict[str, type[Any]] = {
     kind.__name__: kind
     for kind in (
+        events.WarmStarted,
         events.Proposed,
         events.Started,
         events.Reported,
@@ -37,26 +39,40 @@ _KINDS: dict[str, type[Any]] = {
 }
 
 
+def _silent(text: str) -> None: ...
+
+
 class Journal:
     """Opened for appending by the one process that owns the search."""
 
-    def __init__(self, path: Path, keep: int | None = None) -> None:
-        """Append to `path`; cut it to its first `keep` bytes before (what `read` found intact)."""
+    def __init__(self, path: Path, keep: int | None = None, say: Callable[[str], None] = _silent) -> None:
+        """Append to `path`; cut it to its first `keep` bytes before (what `read` found intact). `say` hears of a full
+        disk."""
+        self._say = say
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         if keep is not None:
             os.ftruncate(self._file, keep)
         self._synced = time.monotonic()
 
     def append(self, event: Event) -> None:
-        """Write one record. Raises OSError (disk full, storage gone)."""
+        """Write one record; waits while the disk is full. Raises OSError (storage gone)."""
         data = _line(event)
-        written = os.write(self._file, data)
-        while written < len(data):
-            written += os.write(self._file, data[written:])
-        now = time.monotonic()
-        if now - self._synced > FSYNC_SECONDS:
-            os.fsync(self._file)
-            self._synced = now
+        when_there_is_room(lambda: self._write(data), self._say)
+
+    def _write(self, data: bytes) -> None:
+        """Write `data` whole or not at all."""
+        before = os.fstat(self._file).st_size
+        try:
+            written = os.write(self._file, data)
+            while written < len(data):
+                written += os.write(self._file, data[written:])
+            now = time.monotonic()
+            if now - self._synced > FSYNC_SECONDS:
+                os.fsync(self._file)
+                self._synced = now
+        except OSError:
+            os.ftruncate(self._file, before)
+            raise
 
     def close(self) -> None:
         """Bring everything to the disk."""
@@ -92,15 +108,10 @@ def read(path: Path) -> tuple[list[Event], int]:
     return found, good
 
 
-def follow(path: Path) -> Iterator[Event]:
-    """The intact events of a journal that another process may be writing."""
-    if path.exists():
-        yield from read(path)[0]
-
-
 def _line(event: Event) -> bytes:
     fields = {name: getattr(event, name) for name in event.__dataclass_fields__}
-    body = json.dumps({"event": type(event).__name__, **fields}, separators=(",", ":"), allow_nan=False).encode()
+    record = {"event": type(event).__name__, **fields}
+    body = json.dumps(record, separators=(",", ":"), allow_nan=False, default=dataclasses.asdict).encode()
     return b"%08x %s\n" % (zlib.crc32(body), body)
 
 
@@ -111,6 +122,26 @@ def parse_line(line: bytes) -> Event | None:
         return None
     fields = json.loads(body)
     kind = _KINDS[fields.pop("event")]
-    known = {field.name for field in dataclasses.fields(kind)}
-    event: Event = kind(**{key: value for key, value in fields.items() if key in known})
+    if kind is events.WarmStarted:
+        fields |= {key: [_observed(each) for each in fields[key]] for key in ("observations", "first")}
+    event: Event = _made(kind, fields)
     return event
+
+
+def begun(path: Path) -> bool:
+    """Whether the journal holds anything."""
+    if not path.exists():
+        return False
+    with path.open("rb") as file:
+        return parse_line(file.readline()) is not None
+
+
+def _observed(fields: dict[str, Any]) -> events.Observed:
+    made: events.Observed = _made(events.Observed, fields)
+    return dataclasses.replace(made, reports=[(step, objective) for step, objective in made.reports])
+
+
+def _made(kind: type[Any], fields: dict[str, Any]) -> Any:
+    """A `kind`; keys that it does not know, of a later version, are passed over."""
+    known = {field.name for field in dataclasses.fields(kind)}
+    return kind(**{key: value for key, value in fields.items() if key in known})

@@ -127,6 +127,10 @@ def describe(search: Search, plan: Plan) -> str:
         f"objective: {search.model.objective.metric} ({search.model.objective.mode}), in {search.model.objective.unit}",
         f"each trial: up to {plan.horizon} {unit}s, evaluated every {plan.every}",
     ]
+    start = search.settings.warm_start
+    if start is not None:
+        source = f"search {start.search}" if start.search is not None else f"MLflow experiment {start.experiment}"
+        lines.append(f"starts from {source}" + (f", its best {start.first} configs first" if start.first else ""))
     if len(plan.rungs) > 1:
         lines.append(f"  rung ({unit})  trials that reach it  configs still in warmup or ramp there")
         for rung, entering, unsettled in zip(plan.rungs, plan.entering, plan.unsettled, strict=True):

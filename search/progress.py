@@ -11,7 +11,20 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from search.events import Changed, Ended, Event, Paused, Phase, Promoted, Proposed, Reported, Retried, Started
+from search import warm
+from search.events import (
+    Changed,
+    Ended,
+    Event,
+    Paused,
+    Phase,
+    Promoted,
+    Proposed,
+    Reported,
+    Retried,
+    Started,
+    WarmStarted,
+)
 from search.records import Records, Trial
 from trainables.run import Objective
 
@@ -102,6 +115,8 @@ def line(event: Event, outlook: Outlook) -> str | None:
         case Phase():
             what = {"search": "searching", "confirm": "confirming on fresh seeds", "done": "done"}[event.name]
             return f"-- {what}"
+        case WarmStarted():
+            return warm.told(event)
         case _:
             assert_never(event)
 
@@ -137,7 +152,7 @@ class Panel:
     def __call__(self, event: Event) -> None:
         """Leave a line above the panel for what should stay on screen."""
         text = line(event, self._outlook)
-        if text is not None and isinstance(event, Ended | Retried | Phase):
+        if text is not None and isinstance(event, Ended | Retried | Phase | WarmStarted):
             self._live.console.print(text, highlight=False, markup=False)
 
     def __enter__(self) -> Self:

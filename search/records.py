@@ -17,6 +17,7 @@ from search.events import (
     Retried,
     Started,
     Status,
+    WarmStarted,
 )
 
 
@@ -84,6 +85,8 @@ class Records:
         """Units trained by the search's own trials (confirmation not counted)."""
         self.search_seconds = 0.0
         """Time spent searching: from each take-up of the search to the last event of that sitting."""
+        self.warm: WarmStarted | None = None
+        """What the search has taken over from earlier ones; none of it is a trial of its own."""
         self._last_at: float | None = None
         for event in history:
             self.apply(event)
@@ -120,6 +123,8 @@ class Records:
                 trial.status, trial.reason, trial.ended_at = event.status, event.reason, event.at
             case Phase():
                 self.phase = event.name
+            case WarmStarted():
+                self.warm = event
             case _:
                 assert_never(event)
 

@@ -9,7 +9,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, TypeVar
 
-from search.config import Settings, read_settings, seconds, units
+from search.config import Settings, WarmStart, read_settings, seconds, size, units
+from search.store_uri import mask
 from spaces import strict_yaml
 from spaces.paths import get, with_values
 from spaces.problems import BadInput, Problem, nearest
@@ -17,7 +18,7 @@ from spaces.schema import Section
 from spaces.space import Space, parse_space
 from trainables.native import parse_native, plain, unknown_keys
 from trainables.registry import model_named
-from trainables.run import Model
+from trainables.run import Model, Objective
 
 T = TypeVar("T")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -46,6 +47,12 @@ class Search:
     total_steps: int | None
     wall: float | None
     """Seconds."""
+    trial_timeout: float | None
+    """Seconds between two reports of a trial."""
+    memory: int | None
+    """Bytes that a trial may hold."""
+    disk: int | None
+    """Bytes that all checkpoints may take."""
     warnings: tuple[str, ...]
 
     @property
@@ -55,8 +62,13 @@ class Search:
 
     def identity(self) -> dict[str, Any]:
         """What makes it this search and no other, as plain values; budgets may grow and resources change."""
+        settings = self.settings.model_dump(mode="json", include={"model", "early_stopping", "sampler"})
+        start = self.settings.warm_start
+        if start is not None:
+            uri = {"uri": mask(start.uri)} if start.uri is not None else {}
+            settings["warm_start"] = {**start.model_dump(mode="json", exclude_none=True), **uri}
         return {
-            "settings": self.settings.model_dump(mode="json", include={"model", "early_stopping", "sampler"}),
+            "settings": settings,
             "data": self.data_dump,
             "base": dict(self.base),
             "space": self.space.as_dict(),
@@ -72,14 +84,20 @@ class Search:
     def to_yaml(self, data_digest: str) -> str:
         """The resolved search, as kept in its folder."""
         head = f"# The search as it ran, every default filled in. hash: {self.digest}\n"
-        rest = {"budget", "confirm", "resources", "max_failures"}
+        rest = {"budget", "confirm", "resources", "max_failures", "stop_after_failures", "trial_timeout"}
         content = {
             "name": self.name,
             **self.identity(),
+            "objective": objective_name(self.model.objective),
             "data_digest": data_digest,
             **self.settings.model_dump(mode="json", include=rest),
         }
         return head + strict_yaml.dumps(content)
+
+
+def objective_name(objective: Objective) -> str:
+    """Tells objectives apart: trials of two are not compared."""
+    return f"{objective.metric} ({objective.mode})"
 
 
 class _Problems:
@@ -100,8 +118,11 @@ class _Problems:
             raise BadInput(self.found)
 
 
-def resolve(path: Path, overrides: Sequence[str] = (), name: str | None = None) -> Search:
-    """Read and check everything that a search needs, data aside. Raises BadInput with all problems found."""
+def resolve(path: Path, overrides: Sequence[str] = (), name: str | None = None, fork: str | None = None) -> Search:
+    """Read and check everything that a search needs, data aside. Raises BadInput with all problems found.
+
+    `fork`: the name of a new search that starts from the trials of the one that this would otherwise be.
+    """
     where = str(path)
     settings = read_settings(path, overrides)
     model = model_named(settings.model, f"{where} model")
@@ -110,12 +131,15 @@ def resolve(path: Path, overrides: Sequence[str] = (), name: str | None = None) 
     space, fixed = _space(model, settings, native, where)
     native = _full(model, with_values(native, fixed), where)
     horizon, every, total, wall = _lengths(model, settings, native, where)
+    timeout, memory, disk = _limits(settings, where)
     native = with_values(native, {model.length_key: horizon})
     space = space.in_steps(horizon)
     config = model.parse(native, where)
     data = model.parse_data(settings.data, config, where)
     unknown = unknown_keys(config)
     chosen = name or settings.name or f"{model.name}-{path.stem}"
+    if fork is not None:
+        settings, chosen = _forked(settings, chosen, fork, where), fork
     if not _NAME.fullmatch(chosen):
         raise BadInput.of("name", f"{chosen!r} can't name a folder; use letters, digits, '.', '_' and '-'")
     carried = (f"{base_name}: carried through unread: {', '.join(unknown)}",) if unknown else ()
@@ -133,8 +157,20 @@ def resolve(path: Path, overrides: Sequence[str] = (), name: str | None = None) 
         every=every,
         total_steps=total,
         wall=wall,
+        trial_timeout=timeout,
+        memory=memory,
+        disk=disk,
         warnings=carried,
     )
+
+
+def _forked(settings: Settings, source: str, fork: str, where: str) -> Settings:
+    if settings.warm_start is not None:
+        what = f"a search starts from one place; take this out: with --fork it starts from {source} and what that knew"
+        raise BadInput.of(f"{where} warm_start", what)
+    if fork == source:
+        raise BadInput.of("--fork", f"{fork!r} is the search to start from; give the new one another name")
+    return settings.model_copy(update={"warm_start": WarmStart(search=source)})
 
 
 def _source(settings: Settings, path: Path) -> tuple[str | None, str]:
@@ -209,6 +245,20 @@ def _lengths(
         problems.found.append(Problem(f"{where} budget.evaluate_every", what))
     problems.stop()
     return horizon, every, total, wall
+
+
+def _limits(settings: Settings, where: str) -> tuple[float | None, int | None, int | None]:
+    """Seconds that a trial may be silent; bytes of memory that it may hold; bytes of disk that all may hold."""
+    problems = _Problems()
+
+    def read(value: int | float | str | None, reader: Callable[[Any, str], T], key: str) -> T | None:
+        return None if value is None else problems.checked(lambda: reader(value, f"{where} {key}"))
+
+    timeout = read(settings.trial_timeout, seconds, "trial_timeout")
+    memory = read(settings.resources.memory, size, "resources.memory")
+    disk = read(settings.resources.disk, size, "resources.disk")
+    problems.stop()
+    return timeout, memory, disk
 
 
 def _cadence(horizon: int) -> int:

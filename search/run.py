@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from search.clock import now
 from search.commands import python
 from search.plan import describe, make_plan
 from search.resolve import resolve
@@ -43,6 +44,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: results")
     parser.add_argument("--plan", action="store_true", help="print what would be done, and stop")
     parser.add_argument("--resume", action="store_true", help="go on with a search that exists")
+    parser.add_argument("--fork", metavar="NAME", help="begin a new search with the trials of the one that exists")
     parser.add_argument("--address", metavar="ADDR", help="a Ray cluster; default: RAY_ADDRESS, else this machine")
     parser.add_argument("--seed", type=int, metavar="N", help="sampler.seed")
     return parser.parse_args(arguments)
@@ -50,7 +52,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def _run(options: argparse.Namespace, console: Console) -> int:
     seed = [f"sampler.seed={options.seed}"] if options.seed is not None else []
-    search = resolve(options.config, [*options.overrides, *seed], options.name)
+    if options.fork and options.resume:
+        raise BadInput.of("--fork", "begins a new search, or goes on with it when typed again: leave --resume out")
+    search = resolve(options.config, [*options.overrides, *seed], options.name, options.fork)
     plan = make_plan(search)
     _say(console, describe(search, plan))
     for warning in search.warnings:
@@ -62,13 +66,21 @@ def _run(options: argparse.Namespace, console: Console) -> int:
     path = options.results / search.name
     folder.check_name(path, options.resume)
     # Ray, torch, Optuna and MLflow take seconds to import: only from here on, so that bad input is answered quickly.
-    from search import session
+    from search import earlier, session, warm
 
+    if options.fork:
+        earlier.check_fork(search, path)
+    old = earlier.read(search, path, options.config.parent)
     session.check_stopping(search)
     prepared = search.model.prepare(search.data, search.model.parse(search.base, "base"))
     _say(console, f"data: {prepared.summary}")
+    start = warm.warm_start(search, old, prepared.digest, now()) if old is not None else None
     again = _again(options)
-    return session.run(search, plan, prepared, path, options.address, again, console)
+    try:
+        return session.run(search, plan, prepared, path, options.address, again, console, start)
+    except KeyboardInterrupt:
+        _say(console, f"stopped at once; go on with: {again}")
+        return INTERRUPTED
 
 
 def _say(console: Console, text: str) -> None:
@@ -84,7 +96,8 @@ def _again(options: argparse.Namespace) -> str:
     for flag, value in given.items():
         words += [flag, str(value)] if value is not None else []
     words += ["--results", str(options.results)] if options.results != Path("results") else []
-    return python("search.run", [*words, "--resume"])
+    words += ["--fork", options.fork] if options.fork else ["--resume"]
+    return python("search.run", words)
 
 
 if __name__ == "__main__":

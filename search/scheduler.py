@@ -64,7 +64,6 @@ class RungScheduler(TrialScheduler):  # type: ignore[misc]  # Ray is untyped: it
         self._held: dict[int, Any] = {}  # the trials that Ray holds and that are not over, by number
         self._active: dict[int, None] = {}  # of these, in order of start, those that have or await a worker
         self._due: set[int] = set()  # of these, promoted ones that Ray still has as paused
-        self._failed: dict[int, Any] = {}  # failed just now; Ray adds those it retries again before anything else
         self._abandoning = False
 
     def __getstate__(self) -> dict[str, Any]:
@@ -98,6 +97,14 @@ class RungScheduler(TrialScheduler):  # type: ignore[misc]  # Ray is untyped: it
         self._refresh()
         return not self._held and self._idle()
 
+    def lost(self, trial: int, again: bool) -> None:
+        """A trial that Ray held has failed; `again`: it is `wanted` as before.
+
+        One that failed while it saved at its rung waits there; if it is promoted, it runs up to the rung once more.
+        """
+        if not again:
+            self.bracket.leave(trial)
+
     # What Ray calls.
 
     def set_search_properties(self, metric: str | None, mode: str | None, **spec: Any) -> bool:  # noqa: ARG002
@@ -105,16 +112,14 @@ class RungScheduler(TrialScheduler):  # type: ignore[misc]  # Ray is untyped: it
         return metric in (None, OBJECTIVE) and mode in (None, self.bracket.rule.objective)
 
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:  # noqa: ARG002
-        """A new trial, one of an earlier process, or one that Ray retries after a failure."""
+        """A new trial, one of an earlier process, or one that failed and is tried again."""
         number = int(trial.config[TRIAL])
-        retried = self._failed.pop(number, None) is trial
         self._held[number] = trial
         self._active[number] = None
-        if number not in self.bracket.waiting:
-            self.bracket.start(number)
-        elif not retried:
+        if number in self.bracket.waiting:
             self._promote(number)
-        # else: its checkpoint at the rung was lost; it runs up to there again, unpromoted
+        else:
+            self.bracket.start(number)
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: Mapping[str, Any]) -> str:  # noqa: ARG002
         """CONTINUE between rungs, PAUSE or STOP as the rule says, STOP at the horizon."""
@@ -147,8 +152,8 @@ class RungScheduler(TrialScheduler):  # type: ignore[misc]  # Ray is untyped: it
             self.bracket.leave(number)
 
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:  # noqa: ARG002
-        """A trial has failed and frees its place; whether Ray retries it shows at once, by `on_trial_add`."""
-        self._failed[self._forget(trial)] = trial
+        """A trial has failed and frees its place. Whether it runs again is decided elsewhere, at once: see `lost`."""
+        self._forget(trial)
 
     def choose_trial_to_run(self, tune_controller: Any) -> Any | None:
         """Promoted trials from the top rung down, then new ones; at the end lets go of trials that nothing promotes."""
@@ -191,14 +196,11 @@ class RungScheduler(TrialScheduler):  # type: ignore[misc]  # Ray is untyped: it
         return not self._active and self._exhausted() and next(self._runnable(), None) is None
 
     def _refresh(self) -> None:
-        """Take in what Ray did since: trials that have paused or resumed, failed ones that it doesn't retry."""
+        """Take in what Ray did since: trials that have paused or resumed."""
         for number in [n for n in self._due if self._held[n].status != Trial.PAUSED]:
             self._due.discard(number)
         for number in [n for n in self._active if n not in self._due and self._held[n].status == Trial.PAUSED]:
             del self._active[number]
-        for number in self._failed:
-            self.bracket.leave(number)
-        self._failed.clear()
 
     def _promote(self, number: int) -> None:
         step = self.bracket.rule.rungs[self.bracket.waiting[number]]

@@ -47,6 +47,14 @@ class PastTrial:
 
 
 @dataclass(frozen=True)
+class Queued:
+    """A config that a search begins with, right after the baseline."""
+
+    values: Mapping[str, Any]
+    origin: str
+
+
+@dataclass(frozen=True)
 class Sampling:
     """How a search samples."""
 
@@ -72,6 +80,9 @@ class Proposer:
     an old trial after a change of the space) runs and ends like any other, but Optuna refuses such values, so the study
     does not know it: `outside` holds their numbers.
 
+    Trials of earlier searches are known by numbers below 0: samplers learn from them as from any other, and what was
+    trained to its end there is not proposed again, but no report or end is expected of them.
+
     How an end is told, so that TPE ranks as a person would:
     completed   COMPLETE with its value.
     stopped     PRUNED: behind every completed one, ordered by step reached, then by value.
@@ -92,8 +103,12 @@ class Proposer:
         path: Path,
         name: str,
         past: Sequence[PastTrial] = (),
+        first: Sequence[Queued] = (),
     ) -> None:
-        """Writes a fresh study file at `path` with the `past` trials in it. Raises OSError where that can't be done."""
+        """Writes a fresh study file at `path` with the `past` trials in it; trials 1, 2, … are the `first` ones.
+
+        Raises OSError where the file can't be written.
+        """
         self._space, self._base, self._sampling, self._scoring, self._name = space, base, sampling, scoring, name
         self._direction = StudyDirection.MINIMIZE if scoring.mode == "min" else StudyDirection.MAXIMIZE
         self._codes = {knob.path: code(knob.path, knob.domain) for knob in space.knobs}
@@ -102,6 +117,8 @@ class Proposer:
         self._told: dict[int, FrozenTrial] = {}  # by our number; their own numbers count from 0 without gaps
         self._outside: dict[int, tuple[str, ...]] = {}
         self._seen: set[str] = set()
+        self._seen_before: set[str] = set()  # by earlier searches, to the end
+        self._first = first
         self._duplicates = 0
         self._grid: Iterator[dict[str, Any]] = combinations(space, base, sampling.points)
         for trial in sorted(past, key=lambda trial: trial.number):
@@ -176,8 +193,10 @@ class Proposer:
         if number == 0:
             baseline = self._space.baseline(self._base)
             return {path: thaw(value) for path, value in baseline.items()}, "baseline"
+        if number <= len(self._first):
+            return dict(self._first[number - 1].values), self._first[number - 1].origin
         if self._sampling.kind == "grid":
-            return next((values for values in self._grid if text_of(values) not in self._seen), None), "grid"
+            return next((values for values in self._grid if self._is_new(values)), None), "grid"
         return self._drawn(number, self._sampling.kind), self._sampling.kind
 
     def _drawn(self, number: int, kind: Literal["tpe", "random"]) -> dict[str, Any]:
@@ -192,9 +211,13 @@ class Proposer:
             for knob in self._space.knobs:
                 if self._space.is_active(knob, values, self._base):
                     values[knob.path] = self._codes[knob.path].suggest(trial)
-            if text_of(values) not in self._seen:
+            if self._is_new(values):
                 break
         return values
+
+    def _is_new(self, values: Mapping[str, Any]) -> bool:
+        key = text_of(values)
+        return key not in self._seen and key not in self._seen_before
 
     def _take(self, past: PastTrial) -> None:
         trial = self._add(past)
@@ -214,8 +237,11 @@ class Proposer:
             raise ValueError(f"trial {past.number} stands twice in the past")
         self._origins[past.number] = past.origin
         key = text_of(past.values)
-        self._duplicates += key in self._seen
-        self._seen.add(key)
+        if past.number >= 0:
+            self._duplicates += key in self._seen
+            self._seen.add(key)
+        elif past.status in {"completed", "diverged"}:
+            self._seen_before.add(key)
         reasons = self._space.outside(past.values, self._base)
         if reasons:
             self._outside[past.number] = tuple(reasons)

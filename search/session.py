@@ -1,26 +1,30 @@
 """One sitting at a search: open it, search, confirm, hand over; and the summary at the end."""
 
+import json
 import signal
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
 from rich.console import Console
 
-from search import export, summary, tracking
+from search import disk, export, summary, tracking
+from search.clock import now
 from search.cluster import Cluster, connected
 from search.confirm import judge
+from search.disk import Shelf
 from search.engine import Halt
-from search.events import Phase
+from search.events import Phase, WarmStarted
 from search.folder import JOURNAL, Folder, opened
 from search.plan import Plan
 from search.progress import Outlook, view
-from search.resolve import Search
+from search.resolve import Search, objective_name
 from search.sender import Sender
-from search.stages import Sitting, check_stopping, run_confirmation, run_search
+from search.stages import Sitting, run_confirmation, run_search
+from search.stopping import check_stopping
 from trainables.run import Prepared
+from trainables.storage import when_there_is_room
 
 __all__ = ["check_stopping", "run"]
 
@@ -29,39 +33,61 @@ DONE, NO_TRIAL, INTERRUPTED = 0, 3, 130
 
 
 def run(
-    search: Search, plan: Plan, prepared: Prepared, path: Path, address: str | None, again: str, console: Console
+    search: Search,
+    plan: Plan,
+    prepared: Prepared,
+    path: Path,
+    address: str | None,
+    again: str,
+    console: Console,
+    warm: WarmStarted | None = None,
 ) -> int:
     """Run or go on with the search in the folder `path`; returns the exit code.
 
-    `again` is the command that goes on after an interruption. Raises BadInput before anything is written.
+    `again` is the command that goes on after an interruption; `warm` is what a new search takes over from earlier ones.
+    Raises BadInput before anything is written.
     """
-    with connected(address, search.settings.resources) as cluster, opened(path, search, plan, prepared) as folder:
+
+    def say(text: str) -> None:
+        console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    with connected(address, search.settings.resources) as cluster, opened(path, search, plan, prepared, say) as folder:
         halt = Halt()
-        tracker = _tracker(search, prepared, folder, cluster, plan, console)
+        if folder.history:
+            say(summary.state(path, folder.records, plan.unit))
+        tracker = _tracker(search, prepared, folder, cluster, plan, say)
         folder.ledger.listen(tracker.handle)
         outlook = Outlook(folder.records, search.model.objective, plan.unit, plan.steps)
+        shelf = Shelf(path, folder.records, search.model.objective.mode, search.disk, say)
+        folder.ledger.listen(shelf)
         with _signals(halt, console), view(outlook, console) as shown:
             folder.ledger.listen(shown)
             try:
+                if warm is not None and not folder.history:
+                    folder.ledger.emit(warm)
                 _stages(Sitting(search, plan, folder, cluster, halt))
             except BaseException as error:
-                killed = isinstance(error, KeyboardInterrupt)
-                tracker.finish(tracking.Verdict("interrupted" if killed else "failed"), timeout=5)
+                at_once = isinstance(error, KeyboardInterrupt)
+                tracker.finish(tracking.Verdict("interrupted" if at_once else "failed"), timeout=0.5 if at_once else 5)
                 raise
-        return _hand_over(search, prepared, folder, tracker, halt, again, console)
+        when_there_is_room(lambda: export.write_tables(path, folder.records, [k.path for k in search.space.knobs]), say)
+        code = _hand_over(search, prepared, folder, tracker, halt, again, console, say)
+        if shelf.held:
+            say(f"{'on disk':<14}{disk.shown(shelf.held)} of checkpoints in {path / 'trials'}, to go on from")
+        return code
 
 
 def _stages(sitting: Sitting) -> None:
     emit = sitting.folder.ledger.emit
     if not sitting.done():
-        emit(Phase("search", time.time()))
+        emit(Phase("search", now()))
         run_search(sitting)
     if not sitting.halt.resumable:
-        emit(Phase("confirm", time.time()))
+        emit(Phase("confirm", now()))
         sitting.halt.reason = None  # a spent budget ends the search, not the confirmation
         run_confirmation(sitting)
     if not sitting.halt.resumable:
-        emit(Phase("done", time.time()))
+        emit(Phase("done", now()))
 
 
 @contextmanager
@@ -69,9 +95,9 @@ def _signals(halt: Halt, console: Console) -> Iterator[None]:
     """First Ctrl-C: end the sitting in order. Second: at once. The journal makes both resumable."""
 
     def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
-        if halt.resumable:
+        if halt.kind == "signal":
             raise KeyboardInterrupt
-        halt.reason, halt.resumable = signal.Signals(number).name, True
+        halt.call(signal.Signals(number).name, "signal")
         console.print("stopping: trials keep their last evaluation; again to stop at once", highlight=False)
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -83,17 +109,23 @@ def _signals(halt: Halt, console: Console) -> Iterator[None]:
 
 
 def _tracker(
-    search: Search, prepared: Prepared, folder: Folder, cluster: Cluster, plan: Plan, console: Console
+    search: Search, prepared: Prepared, folder: Folder, cluster: Cluster, plan: Plan, say: Callable[[str], None]
 ) -> Sender:
     settings = search.settings
     uri = tracking.resolve_uri(settings.tracking.uri, folder.path.parent)
     model, commit = search.model.name, export.git_commit() or "unknown"
+    of_all = {
+        "model": model,
+        "objective": objective_name(search.model.objective),
+        "git_commit": commit,
+        "data_hash": prepared.digest,
+    }
     info = tracking.TrackingInfo(
         uri=uri,
         experiment=settings.tracking.experiment or model,
         search=search.name,
         folder=folder.path,
-        tags={"model": model, "search_hash": search.digest, "git_commit": commit, "data_hash": prepared.digest},
+        tags={**of_all, "search_hash": search.digest, "base": json.dumps(search.base, separators=(",", ":"))},
         params={
             "sampler": settings.sampler.kind,
             "early_stopping": settings.early_stopping.kind,
@@ -102,12 +134,12 @@ def _tracker(
             "seed": settings.sampler.seed,
             "workers": cluster.workers,
         },
-        trial_tags={"model": model, "git_commit": commit, "data_hash": prepared.digest},
+        trial_tags=of_all,
         rungs=plan.rungs,
     )
 
     def warn(text: str) -> None:
-        console.print(f"warning: {text}", highlight=False, markup=False, soft_wrap=True)
+        say(f"warning: {text}")
 
     tracker = Sender(info, folder.path / JOURNAL, len(folder.history), warn)
     trouble = tracker.start()
@@ -124,32 +156,33 @@ def _hand_over(
     halt: Halt,
     again: str,
     console: Console,
+    say: Callable[[str], None],
 ) -> int:
     path, records = folder.path, folder.records
-    export.write_tables(path, records, [knob.path for knob in search.space.knobs])
     verdict = judge(records, search.model.objective)
+    final = None if halt.resumable else verdict  # MLflow keeps every value that it was ever given
     if verdict is not None:
-        export.write_best(path, search, prepared, verdict)
+        when_there_is_room(lambda: export.write_best(path, search, prepared, verdict), say)
     kept = [path / name for name in ("search.yaml", "plan.json", "trials.csv", "best.yaml") if (path / name).exists()]
     tracked = tracker.finish(
         tracking.Verdict(
-            "interrupted" if halt.resumable else "done" if verdict is not None else "failed",
+            "interrupted" if halt.kind == "signal" else "done" if verdict is not None else "failed",
             note=summary.note(search, verdict),
-            metrics=summary.measures(verdict),
-            tags={"verdict": verdict.decision, "winner": verdict.winner.trial} if verdict else {},
+            metrics=summary.measures(final),
+            tags={"verdict": final.decision, "winner": final.winner.trial} if final else {},
             artifacts=kept,
         ),
         TRACKING_SECONDS,
     )
-
-    def say(text: str) -> None:
-        console.print(text, highlight=False, markup=False, soft_wrap=True)
-
     if tracked.message:
         say(tracked.message)
-    if halt.resumable:
+    if halt.kind == "signal":
         say(f"interrupted ({halt.reason}); so far: {path / 'trials.csv'}\ngo on with: {again}")
         return INTERRUPTED
+    if halt.kind == "failures":
+        say(f"stopped: {halt.reason}\nlogs: {path / 'trials'}; so far: {path / 'trials.csv'}")
+        say(f"when the cause is mended, go on with: {again}")
+        return NO_TRIAL
     if verdict is None:
         reasons = sorted({trial.reason for trial in records.of_kind("search") if trial.reason})
         say(f"no trial succeeded. {'; '.join(reasons[:3])}\nlogs: {path / 'trials'}")

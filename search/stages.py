@@ -1,17 +1,17 @@
 """The two stages of a search, put together from their parts: searching, and confirming on fresh seeds."""
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import assert_never
 
-from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.tune.schedulers import FIFOScheduler
 
-from search import peers
+from search import warm
+from search.clock import now
 from search.cluster import Cluster
-from search.config import Asha, Hyperband, Median, NoStopping, Pbt, units
+from search.config import Pbt
 from search.confirm import confirmation
-from search.engine import Gate, Halt, Slots, Stage, run_stage
+from search.engine import Halt, Slots, Stage, run_stage
 from search.events import (
     Changed,
     Ended,
@@ -23,18 +23,16 @@ from search.events import (
     Reported,
     Retried,
     Started,
+    WarmStarted,
 )
+from search.failures import Strikes
 from search.folder import Folder
 from search.plan import Plan
 from search.records import Records, Trial
 from search.resolve import Search
-from search.rungs import Bracket, Gone, Record, Report, Rule, Start, replay
-from search.scheduler import Decision, RungScheduler
 from search.searcher import PastTrial, Proposer, Sampling, Scoring
-from spaces.problems import BadInput
+from search.stopping import choose
 from trainables.tune import Job
-
-UNBOUNDED = 10**9
 
 
 @dataclass(frozen=True)
@@ -58,6 +56,8 @@ class Sitting:
             horizon=search.horizon,
             folder=str(self.folder.path.resolve()),
             exchange=exchange,
+            timeout=search.trial_timeout,
+            memory=search.memory,
         )
 
     def done(self) -> bool:
@@ -71,8 +71,12 @@ def run_search(sitting: Sitting) -> None:
     search, records, ledger = sitting.search, sitting.folder.records, sitting.folder.ledger
     proposer = _proposer(sitting)
     ledger.listen(_Study(proposer, records))
+    strikes = Strikes(search.settings.stop_after_failures)
+    ledger.listen(strikes)
     source = _Source(sitting, proposer)
-    gate, scheduler, eager = _stopping(sitting, source.exhausted)
+    gate, scheduler, eager = choose(
+        search, sitting.plan.rungs, sitting.folder, sitting.cluster.workers, source.exhausted
+    )
     run_stage(
         Stage(
             job=sitting.job(exchange=isinstance(search.settings.early_stopping, Pbt)),
@@ -82,6 +86,7 @@ def run_search(sitting: Sitting) -> None:
             scheduler=scheduler,
             propose=source.propose,
             spent=_spent(search, records, sitting.cluster),
+            trouble=strikes.cause,
             halt=sitting.halt,
             max_failures=search.settings.max_failures,
             pending=max(sitting.cluster.workers, search.settings.budget.trials if eager else 0),
@@ -94,7 +99,7 @@ def run_confirmation(sitting: Sitting) -> None:
     search, records, ledger = sitting.search, sitting.folder.records, sitting.folder.ledger
     settings = search.settings
     seeds = [settings.sampler.seed + 1 + i for i in range(settings.confirm.seeds)]
-    for run in confirmation(records, search.model.objective, settings.confirm.top, seeds, time.time()):
+    for run in confirmation(records, search.model.objective, settings.confirm.top, seeds, now()):
         ledger.emit(run)
     unfinished = [trial.number for trial in records.of_kind("confirm") if not trial.over]
     if not unfinished:
@@ -108,6 +113,7 @@ def run_confirmation(sitting: Sitting) -> None:
             scheduler=FIFOScheduler(),
             propose=lambda: None,
             spent=lambda: None,
+            trouble=lambda: None,
             halt=sitting.halt,
             max_failures=settings.max_failures,
             pending=sitting.cluster.workers,
@@ -116,7 +122,7 @@ def run_confirmation(sitting: Sitting) -> None:
 
 
 def _proposer(sitting: Sitting) -> Proposer:
-    search = sitting.search
+    search, records = sitting.search, sitting.folder.records
     sampler, objective = search.settings.sampler, search.model.objective
     return Proposer(
         search.space,
@@ -125,7 +131,8 @@ def _proposer(sitting: Sitting) -> Proposer:
         Scoring(objective.mode, objective.worst),
         sitting.folder.path / "study.journal",
         search.name,
-        [_past(trial) for trial in sitting.folder.records.of_kind("search")],
+        [*warm.past(records.warm), *(_past(trial) for trial in records.of_kind("search"))],
+        warm.queue(records.warm),
     )
 
 
@@ -166,7 +173,7 @@ class _Source:
             return None
         seed = self._sitting.search.settings.sampler.seed
         origin = self._proposer.origin(number)
-        self._sitting.folder.ledger.emit(Proposed(number, values, seed, "search", origin, time.time()))
+        self._sitting.folder.ledger.emit(Proposed(number, values, seed, "search", origin, now()))
         return number
 
 
@@ -177,7 +184,7 @@ class _Study:
         self._proposer, self._records = proposer, records
 
     def __call__(self, event: Event) -> None:
-        if isinstance(event, Phase) or self._records.trials[event.trial].proposed.kind != "search":
+        if isinstance(event, Phase | WarmStarted) or self._records.trials[event.trial].proposed.kind != "search":
             return
         match event:
             case Reported():
@@ -195,98 +202,6 @@ class _Study:
                 assert_never(event)
 
 
-def _stopping(sitting: Sitting, exhausted: Callable[[], bool]) -> tuple[Gate, TrialScheduler, bool]:
-    """The scheduler, the gate that goes with it, and whether it needs all trials at once."""
-    search, stopping = sitting.search, sitting.search.settings.early_stopping
-    workers, objective = sitting.cluster.workers, search.model.objective
-    if isinstance(stopping, Asha) and len(sitting.plan.rungs) > 1:
-        rule = Rule(stopping.mode, sitting.plan.rungs, stopping.reduction, objective.mode, objective.worst)
-        bracket = Bracket(rule, exempt=lambda number: number == 0)
-        replay(bracket, _history(sitting.folder, rule))
-        scheduler = RungScheduler(bracket, workers, exhausted, _Decisions(sitting))
-        return scheduler, scheduler, False
-    peer = _peer(search)
-    unfinished = [trial.number for trial in sitting.folder.records.of_kind("search") if not trial.over]
-    return Slots(UNBOUNDED if peer.eager else workers, exhausted, unfinished), peer.scheduler, peer.eager
-
-
-def check_stopping(search: Search) -> None:
-    """Raise BadInput for options that Ray's own scheduler can't work with."""
-    _peer(search)
-
-
-def _peer(search: Search) -> peers.Peer:
-    changeable = {k.path: k.domain for k in search.space.knobs if k.path in search.model.changeable}
-    mode, seed = search.model.objective.mode, search.settings.sampler.seed
-    try:
-        return peers.make_peer(_peer_options(search), mode, search.horizon, changeable, seed)
-    except ValueError as error:
-        raise BadInput.of("early_stopping", str(error)) from error
-
-
-def _peer_options(search: Search) -> peers.PeerOptions:
-    """The options of Ray's own scheduler that the search asks for, lengths resolved. Raises BadInput."""
-    stopping, unit, where = search.settings.early_stopping, search.model.unit, "early_stopping"
-    match stopping:
-        case NoStopping() | Asha():  # ASHA comes here when no rung fits below the horizon
-            return peers.NoStopping()
-        case Hyperband():
-            return peers.HyperBand(stopping.reduction)
-        case Median():
-            auto = stopping.grace == "auto"
-            grace = max(1, search.horizon // 5) if auto else units(stopping.grace, unit, f"{where}.grace")
-            return peers.Median(grace, stopping.min_trials)
-        case Pbt():
-            given = stopping.perturb_every
-            tenth = max(search.every, search.horizon // 10 // search.every * search.every)
-            interval = units(given, unit, f"{where}.perturb_every") if given is not None else tenth
-            if interval % search.every:
-                raise BadInput.of(
-                    f"{where}.perturb_every", f"{interval} is no multiple of evaluate_every {search.every}"
-                )
-            return peers.Population(interval, stopping.quantile)
-        case _:
-            assert_never(stopping)
-
-
-class _Decisions:
-    """The scheduler's decisions as events."""
-
-    def __init__(self, sitting: Sitting) -> None:
-        self._ledger = sitting.folder.ledger
-
-    def __call__(self, decision: Decision) -> None:
-        match decision.kind:
-            case "pause":
-                self._ledger.emit(Paused(decision.trial, decision.step, time.time()))
-            case "promote":
-                self._ledger.emit(Promoted(decision.trial, decision.step, time.time()))
-            case "stop" | "diverge" | "complete" | "abandon":
-                pass  # the feed hears of every end, with its reason
-            case _:
-                assert_never(decision.kind)
-
-
-def _history(folder: Folder, rule: Rule) -> Iterator[Record]:
-    """What happened so far, as the stopping rule sees it."""
-    kinds = {trial.number: trial.proposed.kind for trial in folder.records.trials.values()}
-    for event in folder.history:
-        if isinstance(event, Phase) or kinds[event.trial] != "search":
-            continue
-        match event:
-            case Proposed() | Promoted():
-                yield Start(event.trial)
-            case Reported():
-                yield Report(event.trial, event.step, rule.score(event.metrics["objective"]), event.outcome)
-            case Ended():
-                if event.status == "failed":
-                    yield Gone(event.trial)
-            case Started() | Paused() | Changed() | Retried():
-                pass
-            case _:
-                assert_never(event)
-
-
 def _spent(search: Search, records: Records, cluster: Cluster) -> Callable[[], str | None]:
     """Says which budget of the search is used up."""
     gpu_hours = search.settings.budget.gpu_hours
@@ -294,7 +209,7 @@ def _spent(search: Search, records: Records, cluster: Cluster) -> Callable[[], s
     def spent() -> str | None:
         if search.total_steps is not None and records.search_steps >= search.total_steps:
             return f"budget.total_steps {search.total_steps} is spent"
-        if search.wall is not None and records.searching_for(time.time()) >= search.wall:
+        if search.wall is not None and records.searching_for(now()) >= search.wall:
             return f"budget.wall {search.wall:g} s is spent"
         if gpu_hours is not None:
             used = sum(t.seconds for t in records.of_kind("search")) * cluster.gpu / 3600

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from search.commands import python
 from search.confirm import Candidate, Verdict
+from search.records import Records
 from search.resolve import Search
 
 _ADVICE = {"switch": "switch to the new config", "keep": "keep your config", "unconfirmed": "not confirmed"}
@@ -43,6 +44,17 @@ def tables(search: Search, verdict: Verdict) -> Iterator[Table]:
         if before.get(knob) != after.get(knob):
             changes.add_row(escape(knob), _value(before, knob), _value(after, knob))
     yield changes
+
+
+def state(folder: Path, records: Records, unit: str) -> str:
+    """What a search that is taken up again has done so far, as one line."""
+    if records.phase == "done" and all(trial.over for trial in records.trials.values()):
+        return f"{folder} holds this search, finished; a new one takes another --name"
+    trials, confirming = records.of_kind("search"), records.of_kind("confirm")
+    parts = [f"{sum(t.over for t in trials)} of {len(trials)} trials over, {records.search_steps} {unit}s trained"]
+    if confirming:
+        parts.append(f"{sum(t.over for t in confirming)} of {len(confirming)} confirmation runs")
+    return f"going on with {folder}: {'; '.join(parts)}"
 
 
 def pointers(folder: Path, look: str) -> Iterator[tuple[str, str]]:

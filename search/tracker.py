@@ -9,11 +9,11 @@ import contextlib
 import getpass
 import random
 import threading
-import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
+from search.clock import now
 from search.events import Event
 from search.spool import QUEUE, Feed, Replay, RunIds
 from search.store_uri import identity, mask, unreachable
@@ -271,7 +271,7 @@ def _brief(error: Exception) -> str:
 
 
 def _now() -> int:
-    return round(time.time() * 1000)
+    return round(now() * 1000)
 
 
 def _user() -> str:

@@ -4,6 +4,7 @@ import contextlib
 import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from search.store_uri import mask, resolve_uri, sqlite_file, ui_command
 from search.tracked import KEY_TAG, Pace, Summary, TrackingInfo, Verdict, Warn
 from search.tracker import PACE, Tracker
 from search.updates import Point, RunStatus
+from spaces.problems import nearest
 
 __all__ = ["MlflowStore", "Pace", "Summary", "Tracker", "TrackingInfo", "Verdict", "mask", "resolve_uri", "track"]
 __all__ += ["ui_command"]
@@ -28,11 +30,70 @@ _ENVIRONMENT = {
 }
 _REFUSALS = {"INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "INVALID_STATE"}
 _CREATE_LOCK_SECONDS = 60.0
+PAGE = 1000  # runs in one answer
 
 
 def track(info: TrackingInfo, replay: Replay, first: int, warn: Warn, pace: Pace = PACE) -> Tracker:
     """A tracker to MLflow; see `Tracker`."""
     return Tracker(info, MlflowStore(info.uri, info.experiment), replay, first, warn, pace)
+
+
+def connected(uri: str) -> Any:
+    """A client. Imports mlflow, which takes seconds."""
+    for key, value in _ENVIRONMENT.items():
+        os.environ.setdefault(key, value)
+    from mlflow.tracking import MlflowClient  # slow: in the tracking process, not while the search starts
+
+    for name, level in (("mlflow", logging.ERROR), ("alembic", logging.WARNING)):
+        logging.getLogger(name).setLevel(level)
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # it logs a traceback per failure
+    return MlflowClient(uri)
+
+
+@dataclass(frozen=True)
+class TrackedRun:
+    """A run that is in MLflow."""
+
+    id: str
+    params: Mapping[str, str]
+    tags: Mapping[str, str]
+
+
+class MlflowReader:
+    """The runs of an experiment; changes nothing there."""
+
+    def __init__(self, uri: str, experiment: str) -> None:
+        """Raises LookupError without such an experiment, and whatever MLflow raises where it can't be reached."""
+        file = sqlite_file(uri)
+        if file is not None and not file.exists():  # MLflow would make it
+            raise LookupError(f"{file} does not exist")
+        self._client = connected(uri)
+        found = self._client.get_experiment_by_name(experiment)
+        if found is None:
+            names = [each.name for each in self._client.search_experiments(max_results=100)]
+            raise LookupError(f"there is no experiment {experiment!r}{nearest(experiment, names)}")
+        self._experiment_id = found.experiment_id
+
+    def runs(self) -> list[TrackedRun]:
+        """All that are not deleted, oldest first."""
+        found: list[TrackedRun] = []
+        token = None
+        while True:
+            page = self._client.search_runs(
+                [self._experiment_id],
+                order_by=["attributes.start_time ASC"],
+                max_results=PAGE,
+                page_token=token,
+            )
+            found += [TrackedRun(run.info.run_id, run.data.params, run.data.tags) for run in page]
+            token = page.token
+            if not token:
+                return found
+
+    def curve(self, run: str, metric: str) -> list[tuple[int, float]]:
+        """A metric's values as (step, value), by step."""
+        points = self._client.get_metric_history(run, metric)
+        return sorted({point.step: point.value for point in points}.items())
 
 
 class MlflowStore:
@@ -46,18 +107,11 @@ class MlflowStore:
 
     def open(self) -> None:
         """Import mlflow (seconds), connect, make the experiment if it is missing."""
-        for key, value in _ENVIRONMENT.items():
-            os.environ.setdefault(key, value)
-        from mlflow.tracking import MlflowClient  # slow: in the tracking thread, not while the search starts
-
-        for name, level in (("mlflow", logging.ERROR), ("alembic", logging.WARNING)):
-            logging.getLogger(name).setLevel(level)
-        logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # it logs a traceback per failure
         file = sqlite_file(self._uri)
         if file is not None:
             file.parent.mkdir(parents=True, exist_ok=True)
         with _one_creator(file):
-            self._client = MlflowClient(self._uri)
+            self._client = connected(self._uri)
             found = self._client.get_experiment_by_name(self._experiment)
             if found is None:
                 place = None if file is None else (file.parent / "mlartifacts").as_uri()

@@ -8,7 +8,19 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, assert_never
 
-from search.events import Changed, Ended, Event, Paused, Phase, Promoted, Proposed, Reported, Retried, Started
+from search.events import (
+    Changed,
+    Ended,
+    Event,
+    Paused,
+    Phase,
+    Promoted,
+    Proposed,
+    Reported,
+    Retried,
+    Started,
+    WarmStarted,
+)
 from trainables.run import SECONDS
 
 PARENT = -1
@@ -102,8 +114,9 @@ class Trials:
     def fold(self, event: Event, updates: dict[int, Update]) -> None:
         """Add what `event` changes to the update of its run."""
         at = round(event.at * 1000)
-        if isinstance(event, Phase):
-            _update(updates, PARENT, "").set_tags({"phase": event.name})
+        if isinstance(event, Phase | WarmStarted):
+            tags = {"phase": event.name} if isinstance(event, Phase) else {"warm_start": event.source}
+            _update(updates, PARENT, "").set_tags(tags)
             return
         if isinstance(event, Proposed):
             self._proposed(event, at, updates)
@@ -130,9 +143,10 @@ class Trials:
             case Retried():
                 trial.retries += 1
                 update.set_tags({"status": "running", "reason": event.reason, "retries": trial.retries})
+                update.set_tags({"traceback": event.detail})
             case Ended():
                 trial.ended = True
-                update.set_tags({"status": event.status, "reason": event.reason})
+                update.set_tags({"status": event.status, "reason": event.reason, "traceback": event.detail})
                 update.ended = (_STATUS[event.status], at)
             case _:
                 assert_never(event)

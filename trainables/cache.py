@@ -21,7 +21,10 @@ from spaces.problems import BadInput
 MANIFEST = "manifest.json"
 _BLOCK = 1 << 20  # bytes read at a time
 
-_hashes: dict[tuple[str, int, int, int], str] = {}  # (path, inode, bytes, mtime in ns) → SHA-256, for this process
+Stamp = tuple[str, int, int, int]
+"""What changes when a file does: its absolute path, inode, bytes and time of change in ns (zeros: no such file)."""
+
+_hashes: dict[Stamp, str] = {}  # SHA-256 by stamp, for this process
 
 
 def cache_root() -> Path:
@@ -59,10 +62,18 @@ def cached(kind: str, key: str, build: Callable[[Path], None]) -> Path:
     return place
 
 
+def stamp_of(path: Path) -> Stamp:
+    """The stamp of a file: a key for what this process keeps of its content."""
+    try:
+        stat = path.stat()
+    except FileNotFoundError:
+        return str(path.absolute()), 0, 0, 0
+    return str(path.absolute()), stat.st_ino, stat.st_size, stat.st_mtime_ns
+
+
 def sha256_of(path: Path) -> str:
-    """The SHA-256 of a file's content, read once per (path, inode, size, time of change) in this process."""
-    stat = path.stat()
-    key = (str(path.absolute()), stat.st_ino, stat.st_size, stat.st_mtime_ns)
+    """The SHA-256 of a file's content, read once per stamp in this process."""
+    key = stamp_of(path)
     if key not in _hashes:
         digest = hashlib.sha256()
         with path.open("rb") as file:

@@ -4,11 +4,13 @@ import hashlib
 import io
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 KEPT = 2
 """Newest checkpoints kept per trial: the second is there for the case that the first can't be read."""
+_EVICTED = "evicted"  # a note that there were checkpoints, which had to make room
 
 
 def write(folder: Path, step: int, state: Mapping[str, Any]) -> Path:
@@ -21,12 +23,19 @@ def write(folder: Path, step: int, state: Mapping[str, Any]) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{step:09d}.pt"
     partial = folder / f".{step:09d}.{os.getpid()}.partial"
-    with partial.open("wb") as file:
-        file.write(hashlib.sha256(data).digest())
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    for left in folder.glob(".*.partial"):  # by a worker that died while it wrote
+        left.unlink(missing_ok=True)
+    try:
+        with partial.open("wb") as file:
+            file.write(hashlib.sha256(data).digest())
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError:
+        partial.unlink(missing_ok=True)  # it would take the room that another try needs
+        raise
+    (folder / _EVICTED).unlink(missing_ok=True)
     for old in _newest_first(folder)[KEPT:]:
         old.unlink(missing_ok=True)
     return path
@@ -45,6 +54,31 @@ def remove(folder: Path) -> None:
     """Delete every checkpoint in `folder`."""
     for path in _newest_first(folder):
         path.unlink(missing_ok=True)
+
+
+def evict(folder: Path) -> None:
+    """Delete every checkpoint in `folder` to make room, and note that it was on purpose."""
+    (folder / _EVICTED).touch()
+    remove(folder)
+
+
+def evicted(folder: Path) -> bool:
+    """Whether checkpoints were deleted here to make room, and none was written since."""
+    return (folder / _EVICTED).exists()
+
+
+def steps(folder: Path) -> list[int]:
+    """The steps of the checkpoints in `folder`, intact or not, newest first."""
+    return [int(path.stem) for path in _newest_first(folder)]
+
+
+def size(folder: Path) -> int:
+    """Bytes that the checkpoints in `folder` take."""
+    held = 0
+    for path in _newest_first(folder):
+        with suppress(OSError):  # replaced meanwhile
+            held += path.stat().st_size
+    return held
 
 
 def _newest_first(folder: Path) -> list[Path]:

@@ -17,7 +17,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from spaces import strict_yaml
-from spaces.paths import with_values
+from spaces.paths import Missing, with_values
 from spaces.problems import BadInput
 from spaces.schema import Section, Text, Whole, parse
 from trainables.native import unknown_keys
@@ -86,16 +86,20 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("file", type=Path, help="best.yaml of a search, or a file like it")
     parser.add_argument("--seed", type=int, help="another seed than the file's")
     parser.add_argument("--steps", type=int, help="another length than the file's, in the model's unit")
-    parser.add_argument("--data-dir", type=Path, help="your own data folder instead of the file's data")
+    parser.add_argument(
+        "--data",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="other data than the file's, as data_dir=/data/urease or dataset_dir=/data/t15; may be given again",
+    )
     return parser.parse_args(arguments)
 
 
 def _train(options: argparse.Namespace) -> int:
     where = str(options.file)
     raw = strict_yaml.load(options.file)
-    given = {"seed": options.seed, "steps": options.steps}
-    if options.data_dir is not None:
-        given["data"] = {"data_dir": str(options.data_dir.resolve())}
+    given = {"seed": options.seed, "steps": options.steps, "data": _data(options.data)}
     given = {key: value for key, value in given.items() if value is not None}
     training = parse(Training, {**raw, **given} if isinstance(raw, dict) else raw, where)
     model = model_named(training.model, f"{where} model")
@@ -124,6 +128,21 @@ def _train(options: argparse.Namespace) -> int:
             run.close()
     _finish(model, done, training.provenance.get("objective"), sorted(given))
     return DONE
+
+
+def _data(texts: Sequence[str]) -> dict[str, Any] | None:
+    """The whole `data:` section that the command line gives, in the model's own keys; None without one."""
+    section: dict[str, Any] = {}
+    for text in texts:
+        where = f"--data {text}"
+        key, separator, value = text.partition("=")
+        if not separator or "" in key.split("."):
+            raise BadInput.of(where, "expected KEY=VALUE, as in dataset_dir=/data/t15 or generate.seed=1")
+        try:
+            section = with_values(section, {key: strict_yaml.loads(value, where)})
+        except Missing as error:
+            raise BadInput.of(where, "another --data gives a value where this key needs a section; drop one") from error
+    return section or None
 
 
 @contextmanager

@@ -16,11 +16,12 @@ import psutil
 from ray import tune
 
 from spaces.paths import with_values
-from trainables import checkpoints
+from trainables import checkpoints, guard, storage
 from trainables.registry import model_named
 from trainables.run import DIVERGED, ENDED, GPU, METRICS, OBJECTIVE, SECONDS, STEP, Diverged, Native, Run
 
 _NOTE = "note.json"
+FIRST_SAVE = 0.01  # seconds that a checkpoint is taken to cost before one is written
 _REPORT = "report"  # a checkpoint holds the report of its step, so that an evaluation is never repeated
 
 
@@ -40,11 +41,16 @@ class Job:
     """The search's folder: `trials/t0007/` in it holds a trial's log and checkpoints."""
     threads: int = 1
     """torch threads per trial: another count gives other sums, hence other results."""
-    spare: float = 1.0
-    """Seconds of training that may be repeated after a crash: an evaluation writes a checkpoint once more than this has
-    passed since the last one (0: at each one). A trial that pauses always writes one."""
+    saving: float = 0.1
+    """The share of the training time that checkpoints may take. An evaluation is saved before it is reported, so that
+    none is repeated after a crash, unless saving takes longer than this; then at every so many. A trial that pauses is
+    always saved."""
     exchange: bool = False
     """Whether trials take over each other's state (population based training), so that Ray must carry it."""
+    timeout: float | None = None
+    """Seconds that building a trial or training to its next evaluation may take."""
+    memory: int | None = None
+    """Bytes of main memory that a trial's worker may hold with its children; None: what the machine has."""
 
 
 def trial_folder(folder: Path | str, number: int) -> Path:
@@ -52,9 +58,8 @@ def trial_folder(folder: Path | str, number: int) -> Path:
     return Path(folder) / "trials" / f"t{number:04d}"
 
 
-def discard_checkpoints(folder: Path | str, number: int) -> None:
-    """Delete the checkpoints of a trial that will never go on."""
-    checkpoints.remove(trial_folder(folder, number) / "checkpoints")
+class OutOfMemory(RuntimeError):
+    """The trial's own process ran out of memory: another try would do so again."""
 
 
 class Bridge(tune.Trainable):  # type: ignore[misc]  # Ray's class is untyped for us
@@ -66,9 +71,12 @@ class Bridge(tune.Trainable):  # type: ignore[misc]  # Ray's class is untyped fo
 
     def setup(self, config: dict[str, Any], job: Job) -> None:
         """Called once in a fresh worker."""
+        guard.lead_group()
+        guard.sweep(Path(job.folder) / "trials")
         _limit_threads(job.threads)
         self._job = job
         self._run: Run | None = None
+        self._costs = [FIRST_SAVE]
         self._begin(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -84,17 +92,20 @@ class Bridge(tune.Trainable):  # type: ignore[misc]  # Ray's class is untyped fo
         self._pending: dict[str, Any] | None = None
         self._last: dict[str, Any] | None = None
         self._unsaved = 0.0  # seconds of training that no checkpoint holds
+        self._guard = guard.Guard(self._folder, self._job.timeout, self._job.memory).__enter__()
         model = model_named(self._job.model)
         self._objective = model.objective
         try:
-            native = with_values(self._job.base, config["values"])
-            self._config = model.parse(native, f"trial {self._number}")
-            prepared = model.prepare(model.parse_data(self._job.data, self._config, ""), self._config)
-            self._run = model.build(self._config, prepared, int(config["seed"]))
-            self._log.info("seed %s, %s", config["seed"], config["values"])
-            self._continue()
-        except Exception:
+            with self._guard.watch():
+                native = with_values(self._job.base, config["values"])
+                self._config = model.parse(native, f"trial {self._number}")
+                prepared = model.prepare(model.parse_data(self._job.data, self._config, ""), self._config)
+                self._run = model.build(self._config, prepared, int(config["seed"]))
+                self._log.info("seed %s, %s", config["seed"], config["values"])
+                self._continue()
+        except Exception as error:
             self._log.error("could not start:\n%s", traceback.format_exc())
+            _advise(error)
             raise
 
     def _continue(self) -> None:
@@ -118,8 +129,9 @@ class Bridge(tune.Trainable):  # type: ignore[misc]  # Ray's class is untyped fo
         started = time.perf_counter()
         until = min((self._run.step // self._job.every + 1) * self._job.every, self._job.horizon)
         try:
-            trained = self._run.train(until)
-            report = _report(self._run, trained, self._objective.metric)
+            with self._guard.watch():
+                trained = self._run.train(until)
+                report = _report(self._run, trained, self._objective.metric)
         except Diverged as error:
             self._log.warning("diverged: %s", error)
             return {
@@ -130,14 +142,15 @@ class Bridge(tune.Trainable):  # type: ignore[misc]  # Ray's class is untyped fo
                 DIVERGED: str(error),
                 "done": True,
             }
-        except Exception:
+        except Exception as error:
             self._log.error("failed after step %d:\n%s", self._run.step, traceback.format_exc())
+            _advise(error)
             raise
         report["done"] = until >= self._job.horizon or ENDED in report
         self._last = report
         report[SECONDS] = time.perf_counter() - started
         self._unsaved += report[SECONDS]
-        if self._unsaved >= self._job.spare:
+        if self._unsaved * self._job.saving >= min(self._costs):
             self._save()
             report[SECONDS] = time.perf_counter() - started
         self._log.info("step %d: %s %.6g", until, self._objective.metric, report[OBJECTIVE])
@@ -146,7 +159,12 @@ class Bridge(tune.Trainable):  # type: ignore[misc]  # Ray's class is untyped fo
     def _save(self) -> None:
         """Write the last evaluation's checkpoint."""
         assert self._run is not None
-        checkpoints.write(self._folder / "checkpoints", self._run.step, {"run": self._run.state(), _REPORT: self._last})
+        began = time.perf_counter()
+        step, state = self._run.step, {"run": self._run.state(), _REPORT: self._last}
+        storage.when_there_is_room(
+            lambda: checkpoints.write(self._folder / "checkpoints", step, state), self._log.warning
+        )
+        self._costs = [self._costs[-1], time.perf_counter() - began]  # two: the first may load torch, or one be unlucky
         self._unsaved = 0.0
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
@@ -182,6 +200,7 @@ class Bridge(tune.Trainable):  # type: ignore[misc]  # Ray's class is untyped fo
             child.kill()
 
     def _end(self) -> None:
+        self._guard.__exit__(None, None, None)
         if self._run is not None:
             self._run.close()
             self._run = None
@@ -204,6 +223,13 @@ def _report(run: Run, trained: Mapping[str, float], metric: str) -> dict[str, An
     if run.ended is not None:
         report[ENDED] = run.ended
     return report
+
+
+def _advise(error: Exception) -> None:
+    """Raise an error that says what to do, where `error` is about memory."""
+    advice = guard.out_of_memory(error)
+    if advice is not None:
+        raise OutOfMemory(advice) from error
 
 
 def _limit_threads(threads: int) -> None:

@@ -118,7 +118,7 @@ def fit(
     feeder: Feeder,
     workers: int,
     stop: dict[str, int] | None = None,
-    failures: int = 0,
+    callbacks: Sequence[tune.Callback] = (),
     pending: int | None = None,
 ) -> tune.ResultGrid:
     monkeypatch.setenv("TUNE_MAX_PENDING_TRIALS_PG", str(pending or workers))
@@ -131,9 +131,21 @@ def fit(
             storage_path=str(folder),
             stop=stop,
             verbose=0,
-            failure_config=tune.FailureConfig(max_failures=failures),
+            callbacks=list(callbacks),
         ),
     ).fit()
+
+
+class Retries(tune.Callback):  # type: ignore[misc]
+    """Hands failed trials in again, as the engine does."""
+
+    def __init__(self, search: "Ours", most: int) -> None:
+        self.search, self.most, self.failures = search, most, Counter[int]()
+
+    def on_trial_error(self, iteration: int, trials: Any, trial: Any) -> None:  # noqa: ARG002
+        number = trial.config["trial"]
+        self.failures[number] += 1
+        self.search.scheduler.lost(number, again=self.failures[number] <= self.most)
 
 
 class Ours:
@@ -158,8 +170,8 @@ class Ours:
         self.scheduler = RungScheduler(
             bracket, workers, lambda: self.feeder.given == len(values), self.decisions.append
         )
-        grid = fit(folder, monkeypatch, self.scheduler, self.feeder, workers, failures=failures)
-        self.results = {result.config["trial"]: result for result in grid}
+        grid = fit(folder, monkeypatch, self.scheduler, self.feeder, workers, callbacks=[Retries(self, failures)])
+        self.results = {result.config["trial"]: result for result in grid}  # the last one of a trial that was retried
         self.rungs = [len(rung.ranked) for rung in self.scheduler.bracket.rungs]
         self.kinds = Counter(decision.kind for decision in self.decisions)
         for result in self.results.values():  # every pause went through a checkpoint, and nothing was trained twice

@@ -14,8 +14,9 @@ from mlflow.tracking import MlflowClient
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
-from search.events import Reported
+from search.events import Paused, Phase, Promoted, Proposed, Reported
 from search.journal import read
+from search.rungs import Bracket, Report, Rule
 from spaces import strict_yaml
 from tests.integration.conftest import make_project, run, start
 
@@ -59,6 +60,29 @@ def test_early_stopping_followed_the_rungs(finished: tuple[Path, str]) -> None:
     assert set(others.steps) <= {1, 3, 9}
     assert (others.steps == 1).sum() >= 5
     assert (others.steps == 9).sum() >= 1
+
+
+def test_the_journal_replays_to_the_same_decisions(finished: tuple[Path, str]) -> None:
+    """Two workers: in which order results came is chance, what was decided about them is not."""
+    events = read(finished[0] / "results/s/journal.jsonl")[0]
+    searched = {event.trial for event in events if isinstance(event, Proposed) and event.kind == "search"}
+    bracket = Bracket(Rule("promote", (1, 3, 9), 3, "min", 1.0), exempt=lambda number: number == 0)
+    decided, taken = [], []
+    for event in events:
+        if isinstance(event, Phase) or event.trial not in searched:
+            continue
+        match event:
+            case Proposed():
+                bracket.start(event.trial)
+            case Reported():
+                verdict = bracket.report(Report(event.trial, event.step, event.metrics["objective"], event.outcome))
+                decided += [(event.trial, event.step)] * (verdict == "pause")
+            case Paused():
+                taken.append((event.trial, event.step))
+            case Promoted():
+                assert event.trial in {*bracket.promotions(), bracket.closing()}
+                bracket.start(event.trial)
+    assert decided == taken and len(taken) >= 8
 
 
 def test_the_best_config_trains_to_the_same_number(finished: tuple[Path, str], environment: Environment) -> None:
@@ -119,15 +143,11 @@ def test_optuna_opens_the_study(finished: tuple[Path, str]) -> None:
     assert all(trial.intermediate_values for trial in study.trials)
 
 
-def test_an_existing_name_is_refused_and_a_finished_search_is_shown_again(
-    finished: tuple[Path, str], environment: Environment
-) -> None:
+def test_the_command_of_a_finished_search_shows_it_again(finished: tuple[Path, str], environment: Environment) -> None:
     folder = finished[0]
     before = (folder / "results/s/trials.csv").read_text()
     code, output = run("search.run", ["search.yaml", "--name", "s"], folder, environment)
-    assert code == 2 and "--resume" in output and "Traceback" not in output
-    code, output = run("search.run", ["search.yaml", "--name", "s", "--resume"], folder, environment)
-    assert code == 0 and "verdict: " in output
+    assert code == 0 and "results/s holds this search, finished" in output and "verdict: " in output
     assert (folder / "results/s/trials.csv").read_text() == before
 
 

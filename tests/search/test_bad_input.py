@@ -12,11 +12,8 @@ import numpy as np
 import pytest
 from small_search import small_search, write_search
 
-from search.folder import opened
-from search.plan import make_plan
 from search.run import main
 from trainables.cache import cache_root
-from trainables.run import Prepared
 
 SCREEN = 25  # lines
 
@@ -275,19 +272,6 @@ def test_the_data_of_these_tests_is_good_where_it_is_not_made_bad(tmp_path: Path
 
 
 # Names of searches.
-
-
-@pytest.fixture
-def existing(tmp_path: Path) -> Path:
-    search = small_search(tmp_path)
-    path = tmp_path / "results" / "s"
-    with opened(path, search, make_plan(search), Prepared(Path("/nowhere"), "d" * 64, "")):
-        return path
-
-
-def test_the_name_of_an_existing_search(existing: Path, refused: Refused) -> None:
-    message = refused("--name", "s")
-    assert "results/s: a search of this name exists: go on with --resume, or choose another --name" in message
 
 
 def test_a_search_that_does_not_exist_can_not_be_resumed(tmp_path: Path, refused: Refused) -> None:

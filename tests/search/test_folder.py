@@ -18,12 +18,15 @@ from trainables.run import Prepared
 PREPARED = Prepared(Path("/nowhere"), "d" * 64, "20 curves")
 
 
+def silent(text: str) -> None: ...
+
+
 def visit(
     place: Path, path: Path, *overrides: str, events: tuple[Event, ...] = (), data: Prepared = PREPARED
 ) -> list[Event]:
     """Open the search of `place` in the folder `path`, add events; returns what was there before."""
     search = small_search(place, *overrides)
-    with opened(path, search, make_plan(search), data) as folder:
+    with opened(path, search, make_plan(search), data, silent) as folder:
         for event in events:
             folder.ledger.emit(event)
         return list(folder.history)
@@ -62,7 +65,7 @@ def test_events_are_there_again_and_a_torn_record_is_not(tmp_path: Path) -> None
 
 def test_replay_reads_on_from_an_event(tmp_path: Path) -> None:
     search = small_search(tmp_path)
-    with opened(tmp_path / "s", search, make_plan(search), PREPARED) as folder:
+    with opened(tmp_path / "s", search, make_plan(search), PREPARED, silent) as folder:
         folder.ledger.emit(Phase("search", 1.0))
         folder.ledger.emit(Phase("confirm", 2.0))
         assert list(folder.replay(1)) == [Phase("confirm", 2.0)]
@@ -72,7 +75,7 @@ def test_replay_reads_on_from_an_event(tmp_path: Path) -> None:
 def test_listeners_hear_of_events_that_are_kept_and_folded_already(tmp_path: Path) -> None:
     search = small_search(tmp_path)
     heard = []
-    with opened(tmp_path / "s", search, make_plan(search), PREPARED) as folder:
+    with opened(tmp_path / "s", search, make_plan(search), PREPARED, silent) as folder:
         folder.ledger.listen(lambda event: heard.append((event, len(list(folder.replay(0))), folder.records.phase)))
         folder.ledger.emit(Phase("confirm", 2.0))
     assert heard == [(Phase("confirm", 2.0), 1, "confirm")]
@@ -81,8 +84,15 @@ def test_listeners_hear_of_events_that_are_kept_and_folded_already(tmp_path: Pat
 def test_a_name_that_is_taken(tmp_path: Path) -> None:
     visit(tmp_path, tmp_path / "s")
     check_name(tmp_path / "s", resume=True)
-    with pytest.raises(BadInput, match=r"s: a search of this name exists: .*--resume.*--name"):
-        check_name(tmp_path / "s", resume=False)
+    check_name(tmp_path / "s", resume=False)  # the same command again goes on
+
+
+def test_a_search_that_was_killed_as_it_began_may_begin_again(tmp_path: Path) -> None:
+    (tmp_path / "s").mkdir()
+    (tmp_path / "s" / ".owner").write_text("somewhere pid 1\n")
+    (tmp_path / "s" / ".lock").touch()
+    check_name(tmp_path / "s", resume=False)
+    assert visit(tmp_path, tmp_path / "s") == []
 
 
 def test_a_name_of_nothing_can_not_be_resumed(tmp_path: Path) -> None:
@@ -160,10 +170,15 @@ def test_a_search_that_never_began_may_still_change(tmp_path: Path) -> None:
 def test_a_second_owner_is_refused_with_host_and_pid_of_the_first(tmp_path: Path) -> None:
     path = tmp_path / "s"
     search = small_search(tmp_path)
-    with opened(path, search, make_plan(search), PREPARED):
+    with opened(path, search, make_plan(search), PREPARED, silent):
         what = refusal(tmp_path, path)
     assert f"{socket.gethostname()} pid {os.getpid()} is running this search" in what
     assert visit(tmp_path, path) == []  # free again
+
+
+def test_a_place_where_nothing_can_be_written(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"nothing can be written here .*--results"):
+        visit(tmp_path, Path("/proc/nowhere/s"))
 
 
 def test_an_owner_without_a_name_is_an_owner(tmp_path: Path) -> None:

@@ -1,3 +1,5 @@
+import errno
+import os
 import string
 import zlib
 from pathlib import Path
@@ -7,9 +9,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search.events import Changed, Ended, Event, Paused, Phase, Promoted, Proposed, Reported, Retried, Started
-from search.journal import Journal, follow, read
+from search.events import (
+    Changed,
+    Ended,
+    Event,
+    Observed,
+    Paused,
+    Phase,
+    Promoted,
+    Proposed,
+    Reported,
+    Retried,
+    Started,
+    WarmStarted,
+)
+from search.journal import Journal, read
 from spaces.problems import BadInput
+from trainables import storage
 
 numbers = st.integers(0, 10**6)
 floats = st.floats(allow_nan=False, allow_infinity=False)
@@ -17,7 +33,19 @@ texts = st.text(st.characters(exclude_categories=[]), max_size=30)  # line break
 plain = st.none() | st.booleans() | st.integers(-(2**53), 2**53) | floats | texts
 values = st.dictionaries(texts, plain | st.lists(plain, max_size=3), max_size=4)
 metrics = st.dictionaries(st.text(string.ascii_letters, min_size=1), floats, max_size=4)
+observed = st.lists(
+    st.builds(
+        Observed,
+        texts,
+        values,
+        st.sampled_from(["completed", "stopped", "diverged"]),
+        st.lists(st.tuples(numbers, floats), max_size=3),
+        texts,
+    ),
+    max_size=3,
+)
 EVENTS: dict[type[Any], st.SearchStrategy[Any]] = {
+    WarmStarted: st.builds(WarmStarted, texts, observed, observed, numbers, texts, floats),
     Proposed: st.builds(Proposed, numbers, values, numbers, st.sampled_from(["search", "confirm"]), texts, floats),
     Started: st.builds(Started, numbers, texts, numbers, texts, floats),
     Reported: st.builds(
@@ -122,10 +150,32 @@ def test_appending_goes_on_where_the_file_ends(tmp_path: Path) -> None:
 
 def test_a_record_is_readable_before_the_journal_is_closed(tmp_path: Path) -> None:
     path = tmp_path / "j"
-    assert list(follow(path)) == []
     with Journal(path) as journal:
         journal.append(SOME[0])
-        assert list(follow(path)) == SOME[:1]
+        assert read(path)[0] == SOME[:1]
+
+
+def test_a_full_disk_is_waited_for_and_leaves_no_half_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, said = tmp_path / "j", list[str]()
+    write, room = os.write, iter([5, 0])  # five bytes of the record, then none
+
+    def full(file: int, data: bytes) -> int:
+        left = next(room, None)
+        if left is None:
+            return write(file, data)
+        if left == 0:
+            raise OSError(errno.ENOSPC, "no space")
+        return write(file, data[:left])
+
+    monkeypatch.setattr(storage, "RETRY_SECONDS", 0.0)
+    with Journal(path, say=said.append) as journal:
+        journal.append(SOME[0])
+        monkeypatch.setattr(os, "write", full)
+        journal.append(SOME[1])
+        monkeypatch.setattr(os, "write", write)
+        journal.append(SOME[2])
+    assert read(path) == (SOME, path.stat().st_size)
+    assert "the disk is full" in said[0] and len(said) == 2
 
 
 def test_a_key_that_a_later_version_added_is_left_out(tmp_path: Path) -> None:

@@ -4,9 +4,12 @@ from pathlib import Path
 
 import numpy as np
 
+from spaces.paths import with_values
 from trainables.diphone_rnn.data import Corpus
 from trainables.diphone_rnn.phonemes import diphones_of
+from trainables.diphone_rnn.run import DiphoneRun
 from trainables.diphone_rnn.trials import Trial
+from trainables.registry import model_named
 
 CHANNELS = 6
 BASE = {
@@ -43,5 +46,15 @@ def corpus(days=3, train=5, validation=3, seed=0):
     rng = np.random.default_rng(seed)
     make = [[trial(day, n, rng) for day in range(days) for n in range(count)] for count in (train, validation)]
     sessions = tuple(f"day{day}" for day in range(days))
-    rest = {"dropped": (), "unaligned": (), "left_out": ()}
-    return Corpus(Path(), sessions, CHANNELS, train=tuple(make[0]), validation=tuple(make[1]), **rest)
+    return Corpus(sessions, CHANNELS, train=tuple(make[0]), validation=tuple(make[1]))
+
+
+CORPUS = corpus()
+
+
+def config(**values):
+    return model_named("diphone_rnn").parse(with_values(BASE, values), "c")
+
+
+def run(seed=0, data=CORPUS, **values):
+    return DiphoneRun(config(**values), data, seed)

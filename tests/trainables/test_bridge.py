@@ -1,5 +1,6 @@
 """The bridge to Ray, without a cluster: what a worker does with its trials."""
 
+import errno
 import subprocess
 import sys
 from pathlib import Path
@@ -7,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from trainables import checkpoints
+from trainables import checkpoints, storage
+from trainables.guard import HANG, SIGNATURE
 from trainables.run import DIVERGED, METRICS, OBJECTIVE, STEP
-from trainables.tune import Bridge, Job, trial_folder
+from trainables.tune import Bridge, Job, OutOfMemory, trial_folder
 
 BASE = {
     "prefix_length": 30,
@@ -22,9 +24,9 @@ BASE = {
 }
 
 
-def job(folder: Path, spare: float = 0.0, exchange: bool = False) -> Job:
+def job(folder: Path, saving: float = 1e9, exchange: bool = False, **limits: Any) -> Job:
     data = {"generate": {"samples": 40, "n_points": 10}}
-    return Job("early_inference", BASE, data, 1, 4, str(folder), spare=spare, exchange=exchange)
+    return Job("early_inference", BASE, data, 1, 4, str(folder), saving=saving, exchange=exchange, **limits)
 
 
 def worker(config: dict[str, Any], its_job: Job) -> Bridge:
@@ -82,7 +84,7 @@ def test_a_resumed_trial_does_not_repeat_the_report_it_paused_at(whole: list[dic
 
 
 def test_quick_evaluations_share_a_checkpoint_but_a_pause_always_writes_one(tmp_path: Path) -> None:
-    bridge = worker(config(lr=0.01), job(tmp_path, spare=3600.0))
+    bridge = worker(config(lr=0.01), job(tmp_path, saving=1e-9))
     bridge.step()
     folder = trial_folder(tmp_path, 0) / "checkpoints"
     assert checkpoints.newest(folder, "cpu") is None
@@ -121,6 +123,45 @@ def test_a_diverging_trial_scores_the_worst_value_and_ends(tmp_path: Path, monke
     assert report["done"] and report[STEP] == 2
     assert report[OBJECTIVE] == pytest.approx(0.866, abs=1e-3) and report[METRICS] == {}
     assert "val_mae_prior_sd" in report[DIVERGED] and "step 2" in report[DIVERGED]
+
+
+def test_running_out_of_memory_is_told_with_advice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bridge = worker(config(lr=0.01), job(tmp_path))
+
+    def hungry(self: Any, until: int) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(type(bridge._run), "train", hungry)
+    with pytest.raises(OutOfMemory, match=r"out of memory: lower the batch size"):
+        bridge.step()
+
+
+def test_a_worker_signs_its_trial_and_leaves_it_in_order(tmp_path: Path) -> None:
+    bridge = worker(config(), job(tmp_path, timeout=60.0, memory=2**36))
+    bridge.step()
+    folder = trial_folder(tmp_path, 0)
+    assert (folder / SIGNATURE).exists()
+    bridge.reset_config(config(1))
+    assert not (folder / SIGNATURE).exists() and (trial_folder(tmp_path, 1) / SIGNATURE).exists()
+    assert not (folder / HANG).exists()
+
+
+def test_a_full_disk_holds_a_trial_and_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole: list[dict[str, Any]]
+) -> None:
+    bridge = worker(config(lr=0.01), job(tmp_path))
+    write, refusals = checkpoints.write, iter([True, True])
+
+    def full(folder: Path, step: int, state: dict[str, Any]) -> Path:
+        if next(refusals, False):
+            raise OSError(errno.ENOSPC, "no space")
+        return write(folder, step, state)
+
+    monkeypatch.setattr(checkpoints, "write", full)
+    monkeypatch.setattr(storage, "RETRY_SECONDS", 0.0)
+    assert [numbers(bridge.step()) for _ in range(4)] == whole
+    assert checkpoints.steps(trial_folder(tmp_path, 0) / "checkpoints") == [4, 3]
+    assert "the disk is full" in (trial_folder(tmp_path, 0) / "log.txt").read_text()
 
 
 def test_a_failure_is_written_to_the_trials_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,10 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from spaces.paths import get, leaves
 from spaces.problems import BadInput
 from trainables.diphone_rnn.config import Config, init_path
 from trainables.diphone_rnn.schedule import alpha_table, describe, knobs, settles
-from trainables.native import plain, unknown_keys
+from trainables.native import parse_native, plain, unknown_keys
 from trainables.registry import model_named
 
 MODEL = model_named("diphone_rnn")
@@ -53,6 +54,92 @@ def test_documented_values_fill_what_is_omitted():
     assert whole["dataset"]["data_transforms"]["smooth_kernel_size"] == 100
 
 
+USERS_FILE = """
+model:
+  n_input_features: 512
+  n_units: 1024
+  rnn_dropout: 0.5
+  rnn_trainable: true
+  n_layers: 5
+  bidirectional: false
+  patch_size: 14
+  patch_stride: 4
+  input_network: {n_input_layers: 1, input_layer_sizes: [512], input_trainable: true, input_layer_dropout: 0.3}
+gpu_number: '0'
+mode: train
+use_amp: true
+output_dir: trained_models/a
+checkpoint_dir: trained_models/a/checkpoint
+init_from_checkpoint: false
+init_checkpoint_path: None
+save_best_checkpoint: true
+save_all_val_steps: false
+save_final_model: false
+save_val_metrics: true
+early_stopping: false
+early_stopping_val_steps: 20
+num_training_batches: 150000
+lr_scheduler_type: cosine
+lr_max: 0.005
+lr_min: 0.0005
+lr_decay_steps: 150000
+lr_warmup_steps: 1000
+lr_max_day: 0.005
+lr_min_day: 0.0005
+lr_decay_steps_day: 150000
+lr_warmup_steps_day: 1000
+beta0: 0.9
+beta1: 0.999
+epsilon: 1e-8
+weight_decay: 5e-4
+weight_decay_day: 0
+seed: 10
+grad_norm_clip_value: 5
+use_composite_loss: true
+composite_loss_alpha: 0.6
+use_alpha_schedule: true
+alpha_schedule_start: 0.0
+alpha_schedule_end: 0.6
+alpha_schedule_step_size: 0.1
+alpha_schedule_step_interval: 3000
+batches_per_train_log: 200
+batches_per_val_step: 1500
+batches_per_save: 0
+log_individual_day_val_PER: true
+log_val_skip_logs: false
+save_val_logits: false
+save_val_data: false
+dataset:
+  data_transforms: {white_noise_std: 1.0, constant_offset_std: 0.2, random_walk_std: 0.0, random_walk_axis: -1,
+    static_gain_std: 0.0, random_cut: 3, smooth_kernel_size: 100, smooth_data: true, smooth_kernel_std: 2}
+  neural_dim: 512
+  batch_size: 32
+  n_classes: 1681
+  max_seq_elements: 500
+  days_per_batch: 4
+  seed: 1
+  num_dataloader_workers: 4
+  loader_shuffle: false
+  must_include_days: null
+  test_percentage: 0.1
+  feature_subset: null
+  dataset_dir: data/hdf5_data_diphone
+  bad_trials_dict: null
+  sessions: [t15.2023.08.11, t15.2023.08.13]
+  dataset_probability_val: [0, 1]
+"""
+
+
+def test_every_key_of_the_users_file_is_known_and_documented_values_are_the_defaults():
+    config = MODEL.parse(parse_native(USERS_FILE, "mine.yaml", "mine.yaml"), "mine.yaml")
+    assert unknown_keys(config) == ()
+    told, defaults = plain(config), plain(MODEL.parse({}, "c"))
+    assert leaves(told) == leaves(defaults)
+    own = {"gpu_number", "output_dir", "checkpoint_dir", "init_checkpoint_path"}
+    own |= {f"dataset.{key}" for key in ("dataset_dir", "sessions", "dataset_probability_val")}
+    assert {path for path in leaves(told) if get(told, path) != get(defaults, path)} == own
+
+
 def test_unknown_keys_are_carried_and_listed_at_every_depth():
     native = {
         "wandb": "x",
@@ -88,7 +175,9 @@ def test_unknown_keys_are_carried_and_listed_at_every_depth():
         ({"dataset": {"data_transforms": {"white_noise_std": -1}}}, "c dataset.data_transforms.white_noise_std"),
         ({"dataset": {"sessions": ["a"], "dataset_probability_val": [1, 0]}}, "has 2 entries, sessions is 1 names"),
         ({"dataset": {"sessions": ["a"], "dataset_probability_val": [0]}}, "so nothing is validated"),
-        ({"dataset": {"feature_subset": [1]}}, "feature_subset is not supported"),
+        ({"dataset": {"feature_subset": [1]}}, "feature_subset names 1 channels, neural_dim is 512; make them equal"),
+        ({"dataset": {"feature_subset": [3, 1, 3], "neural_dim": 3}}, "feature_subset names channel 3 twice"),
+        ({"dataset": {"feature_subset": [-1]}}, "c dataset.feature_subset.0: input should be greater than or equal"),
         ({"dataset": {"must_include_days": [0, 1], "days_per_batch": 1}}, "must_include_days names 2 days"),
         ({"init_from_checkpoint": True}, "init_from_checkpoint needs init_checkpoint_path"),
     ],

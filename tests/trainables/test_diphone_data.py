@@ -1,53 +1,19 @@
-"""Reading days of trials: both layouts, what can't be aligned, and every refusal by file, trial and expectation."""
-
-import shutil
+"""Reading days of trials: both layouts, the channels asked for, once per worker; and what can't be aligned."""
 
 import h5py
 import numpy as np
 import pytest
+import torch
+from synthetic_days import DAYS, attribute, change, config, get, make, prepared, refusal, replacing, setting
+from synthetic_trials import CHANNELS
 
 from spaces.problems import BadInput
 from spaces.schema import parse
 from trainables.diphone_rnn import data as data_module
-from trainables.diphone_rnn import trials as trials_module
-from trainables.diphone_rnn.data import Data, n_frames, prepare_data, read, summary
+from trainables.diphone_rnn import recordings as recordings_module
+from trainables.diphone_rnn.data import Data, n_frames, prepare_data, summary
 from trainables.diphone_rnn.phonemes import diphones_of
-
-DAYS = ("t15.2023.08.11", "t15.2023.08.13")
-CHANNELS = 6
-
-
-def add_trial(file, name, phonemes, bins=120, diphones=False, pad=40, labelled=True, number=0):
-    group = file.create_group(name)
-    rng = np.random.default_rng([number, bins])
-    group["input_features"] = rng.standard_normal((bins, CHANNELS)).astype(np.float32)
-    attributes = {"n_time_steps": bins, "block_num": 1, "trial_num": number, "session": "x"}
-    if labelled:
-        ids = np.zeros(pad, dtype=np.int32)
-        ids[: len(phonemes)] = phonemes
-        if diphones:
-            group["seq_class_ids_phoneme"] = ids
-            attributes["seq_len_phoneme"] = len(phonemes)
-            phonemes = diphones_of(np.array(phonemes))
-            ids = np.zeros(pad, dtype=np.int32)
-            ids[: len(phonemes)] = phonemes
-        group["seq_class_ids"] = ids
-        attributes |= {"seq_len": len(phonemes), "sentence_label": f"sentence {number}"}
-    group.attrs.update(attributes)
-
-
-def make(folder, diphones=False):
-    for day, name in enumerate(DAYS):
-        (folder / name).mkdir(parents=True)
-        for split, count in (("train", 3), ("val", 2), ("test", 1)):
-            with h5py.File(folder / name / f"data_{split}.hdf5", "w") as file:
-                for i in range(count):
-                    labels = [1 + i, 2, 40, 3 + day, 40]
-                    number = 100 * day + 10 * len(split) + i
-                    add_trial(
-                        file, f"trial_{i:04d}", labels, 100 + i, diphones, labelled=split != "test", number=number
-                    )
-    return folder
+from trainables.diphone_rnn.trials import Trial
 
 
 @pytest.fixture
@@ -55,33 +21,8 @@ def folder(tmp_path):
     return make(tmp_path / "t15")
 
 
-def get(folder, sessions=DAYS, n_features=CHANNELS, patch=14, stride=4, **options):
-    return read(folder, sessions, n_features, patch, stride, **options)
-
-
-def refusal(folder, **options):
-    with pytest.raises(BadInput) as caught:
-        get(folder, **options)
-    return str(caught.value)
-
-
-def change(folder, what, day=0, split="train", trial="trial_0001"):
-    """Apply `what` to one group."""
-    with h5py.File(folder / DAYS[day] / f"data_{split}.hdf5", "r+") as file:
-        what(file[trial])
-    return folder
-
-
-def replacing(key, value):
-    def what(group):
-        del group[key]
-        group[key] = value
-
-    return what
-
-
-def attribute(key, value):
-    return lambda group: group.attrs.__setitem__(key, value)
+def channels(n):
+    return {"model.n_input_features": n, "model.input_network.input_layer_sizes": [n], "dataset.neural_dim": n}
 
 
 # What is read
@@ -118,17 +59,15 @@ def test_the_diphone_layout_reads_the_same(folder, tmp_path):
 
 
 def test_features_stay_in_the_files_when_they_are_large(folder, monkeypatch):
-    held, lazy = get(folder, in_memory=True), get(folder, in_memory=False)
+    held = get(folder)
+    monkeypatch.setattr(data_module, "IN_MEMORY", 1000)
+    lazy = get(folder)
     assert all(trial.held is not None for trial in held.train + held.validation)
     assert all(trial.held is None for trial in lazy.train + lazy.validation)
     for one, other in zip(held.train, lazy.train, strict=True):
         assert np.array_equal(one.features(), other.features())
         assert not one.features().flags.writeable and not other.features().flags.writeable
     assert held.train[0].features() is held.train[0].features()
-    assert get(folder).train[0].held is not None
-    monkeypatch.setattr(data_module, "IN_MEMORY", 1000)
-    assert get(folder).train[0].held is None
-    assert held.digest == lazy.digest
 
 
 def test_rows_beyond_n_time_steps_are_padding(folder):
@@ -156,12 +95,104 @@ def test_the_test_split_is_not_read(folder):
     assert len(get(folder).train) == 6
 
 
-def test_bad_trials_are_left_out(folder):
-    bad = {DAYS[0]: {"1": [51, 30]}}
-    corpus = get(folder, bad_trials=bad)
+def test_bad_trials_are_left_out_unseen(folder):
+    whole = prepared(folder).digest
+    bad = {DAYS[0]: {"1": [51, 30]}, "another day": {"1": [150]}}
+    corpus = get(folder, bad=bad)
     assert [trial.trial for trial in corpus.train] == [50, 52, 150, 151, 152]
     assert [trial.trial for trial in corpus.validation] == [31, 130, 131]
-    assert corpus.digest != get(folder).digest
+    assert "; 2 left out as bad_trials_dict says" in prepared(folder, bad=bad).summary
+    assert prepared(folder, bad=bad).digest != whole
+    change(folder, setting(np.nan))  # trial 51 of day 0, a reason to call it bad
+    assert len(get(folder, bad=bad).train) == 5
+    assert "bin 3, channel 4" in refusal(folder)
+
+
+# Which channels
+
+
+def test_a_subset_of_the_channels(folder):
+    whole = get(folder)
+    chosen = {**channels(2), "dataset.feature_subset": [4, 1]}
+    part = get(folder, **chosen)
+    assert part.channels == 2
+    for one, other in zip(part.train + part.validation, whole.train + whole.validation, strict=True):
+        assert one.features().shape == (one.n_bins, 2) and one.features().flags.c_contiguous
+        assert np.array_equal(one.features(), other.features()[:, [4, 1]])
+    digests = {prepared(folder).digest, prepared(folder, **chosen).digest}
+    digests.add(prepared(folder, **{**chosen, "dataset.feature_subset": [1, 4]}).digest)
+    assert len(digests) == 3
+    assert prepared(folder, **chosen).summary.startswith("6 training and 4 validation trials of 2 days, 2 channels")
+
+
+def test_values_outside_the_subset_do_not_matter_and_those_inside_are_named_as_in_the_file(folder):
+    change(folder, setting(np.nan))
+    assert len(get(folder, **channels(2), **{"dataset.feature_subset": [5, 3]}).train) == 6
+    assert "trial_0001 input_features: bin 3, channel 4: expected a finite number" in refusal(
+        folder, **channels(2), **{"dataset.feature_subset": [5, 4]}
+    )
+
+
+def test_channels_that_the_files_do_not_have(folder):
+    found = refusal(folder, **channels(2), **{"dataset.feature_subset": [0, 6]})
+    assert "input_features: holds 6 channels; the config's feature_subset names 6, counted from 0" in found
+
+
+def test_simulated_days_have_the_channels_of_the_subset():
+    spec = {"sentences": 4, "sessions": 1, "words_per_minute": 110}
+    chosen = {**channels(3), "dataset.feature_subset": [0, 4, 2]}
+    found = prepare_data(parse(Data, {"generate": spec}, "x"), config(sessions=None, **chosen))
+    with h5py.File(found.path / "sim.2024.01.01" / "data_train.hdf5") as file:
+        assert file["trial_0000"]["input_features"].shape[1] == 6
+    spec["channels"] = 4
+    with pytest.raises(BadInput, match="holds 4 channels; the config's feature_subset names 4"):
+        prepare_data(parse(Data, {"generate": spec}, "x"), config(sessions=None, **chosen))
+
+
+# What a worker reads once
+
+
+@pytest.fixture
+def reads(monkeypatch):
+    """How often a file was scanned, and the features of a trial read, since the test began."""
+    count = {"scans": 0, "features": 0}
+
+    def counting(key, function):
+        def counted(*arguments):
+            count[key] += 1
+            return function(*arguments)
+
+        return counted
+
+    monkeypatch.setattr(recordings_module, "trials_in", counting("scans", recordings_module.trials_in))
+    monkeypatch.setattr(Trial, "_read", counting("features", Trial._read))
+    return count
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_the_next_trial_of_a_search_reads_nothing_again(folder, reads, monkeypatch, in_memory):
+    if not in_memory:
+        monkeypatch.setattr(data_module, "IN_MEMORY", 0)
+    first, corpus = prepared(folder), get(folder)
+    assert reads == {"scans": 4, "features": 20 if in_memory else 10}  # once to look at every value, once to hold it
+    for knobs in ({"patch": 12}, {"stride": 3}, {"cut": 3}, {"lr_max": 0.1}):
+        assert prepared(folder, **knobs).digest == first.digest
+        assert len(get(folder, **knobs).train) == len(corpus.train)
+    assert reads == {"scans": 4, "features": 20 if in_memory else 10}
+
+
+def test_what_has_changed_is_read_again(folder, reads):
+    first = prepared(folder)
+    change(folder, setting(7.0))
+    second, corpus = prepared(folder), get(folder)
+    assert reads["scans"] == 8 and second.digest != first.digest
+    assert corpus.train[1].features()[3, 4] == 7.0
+    (folder / DAYS[1] / "data_val.hdf5").unlink()
+    assert len(get(folder).validation) == 2
+    change(folder, setting(np.nan))
+    for _ in range(2):  # a refusal is not forgotten
+        with pytest.raises(BadInput, match="bin 3, channel 4"):
+            prepared(folder)
 
 
 # What can't be aligned
@@ -185,13 +216,13 @@ def test_what_cannot_be_aligned_is_dropped_from_training_and_told(folder):
     assert [(item.needed, item.frames) for item in corpus.dropped] == [(13, 12)]
     name = f"{folder / DAYS[0] / 'data_train.hdf5'} trial_0001"
     assert f"; 1 dropped from training which CTC can't align: {name} (needs 13 frames, has 12)" in summary(corpus)
-    assert get(folder, patch=10).digest == corpus.digest  # the digest is of the data, not of the config
+    assert prepared(folder, patch=10).digest == prepared(folder).digest  # the digest is of the data, not of the config
 
 
 def test_a_cut_of_the_augmentation_counts(folder):
     change(folder, attribute("n_time_steps", 64))
-    assert not get(folder, max_cut=2).dropped
-    assert len(get(folder, max_cut=3).dropped) == 1
+    assert not get(folder, cut=2).dropped
+    assert len(get(folder, cut=3).dropped) == 1
 
 
 def test_validation_never_depends_on_the_patches(folder):
@@ -203,141 +234,27 @@ def test_validation_never_depends_on_the_patches(folder):
     assert "holds 30 bins; one patch takes patch_size = 31" in refusal(folder, patch=31)
 
 
-def test_a_day_of_which_nothing_is_left(folder):
-    message = refusal(folder, stride=40)
-    assert (
-        f"{folder / DAYS[0] / 'data_train.hdf5'}: no trial is left to train on: CTC can't align any of its 3" in message
-    )
-    assert len(message.splitlines()) == 2
-
-
-# What is refused
-
-
-@pytest.mark.parametrize(
-    ("what", "message"),
-    [
-        (
-            lambda g: g.attrs.__delitem__("seq_len"),
-            "trial_0001: attributes seq_len are missing; expected n_time_steps,",
-        ),
-        (attribute("n_time_steps", 102), "trial_0001: n_time_steps is 102; expected 1…101, the bins of input_features"),
-        (attribute("n_time_steps", 0), "n_time_steps is 0; expected 1…101"),
-        (attribute("n_time_steps", 9.5), "attribute n_time_steps: expected a whole number, got"),
-        (attribute("seq_len", 41), "trial_0001: seq_len is 41; expected 1…40, the length of seq_class_ids"),
-        (attribute("seq_len", 0), "seq_len is 0; expected 1…40"),
-        (attribute("seq_len", 6), "seq_class_ids: label 5 is 0; expected a phoneme 1…40"),
-        (replacing("seq_class_ids", np.full(40, 41)), "label 0 is 41; expected a phoneme 1…40; files with diphones"),
-        (
-            replacing("seq_class_ids", np.ones(40)),
-            "seq_class_ids: expected whole numbers in one dimension, got float64",
-        ),
-        (replacing("seq_class_ids", np.ones((40, 1), int)), "got int64 of shape (40, 1)"),
-        (replacing("input_features", np.zeros((101, 5), "f4")), "holds 5 channels; the config's n_input_features is 6"),
-        (replacing("input_features", np.zeros((101, 6), "i4")), "expected floats of shape (bins, 6), got int32"),
-        (
-            replacing("input_features", np.zeros(101, "f4")),
-            "expected floats of shape (bins, 6), got float32 of shape (101,)",
-        ),
-        (lambda g: g.__delitem__("input_features"), "input_features: missing; the trial holds seq_class_ids"),
-        (lambda g: g.__delitem__("seq_class_ids"), "seq_class_ids: missing; the trial holds input_features"),
-    ],
-)
-def test_a_trial_that_cannot_be_used(folder, what, message):
-    found = refusal(change(folder, what))
-    assert message in found
-    assert found.startswith(f"{folder / DAYS[0] / 'data_train.hdf5'} trial_0001")
-
-
-@pytest.mark.parametrize(
-    ("what", "message"),
-    [
-        (lambda g: g.attrs.__delitem__("seq_len_phoneme"), "attribute seq_len_phoneme is missing"),
-        (attribute("seq_len_phoneme", 50), "seq_len_phoneme is 50; expected 1…40, the length of seq_class_ids_phoneme"),
-        (
-            replacing("seq_class_ids_phoneme", np.full(40, 50)),
-            "seq_class_ids_phoneme: label 0 is 50; expected a phoneme",
-        ),
-        (attribute("seq_len", 9), "seq_class_ids: holds [2, 84, 84, 84, 122, 1680]… (9); expected the diphones"),
-    ],
-)
-def test_a_trial_of_the_diphone_layout_that_cannot_be_used(tmp_path, what, message):
-    assert message in refusal(change(make(tmp_path / "d", diphones=True), what))
-
-
-@pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_values_that_are_no_numbers(folder, value):
-    def what(group):
-        group["input_features"][3, 4] = value
-
-    change(folder, what)
-    expected = f"trial_0001 input_features: bin 3, channel 4: expected a finite number, got {value} (1 of 606 values)"
-    assert expected in refusal(folder)
-    lazy = get(folder, in_memory=False)  # found when it is read
-    with pytest.raises(BadInput, match="bin 3, channel 4"):
-        lazy.train[1].features()
-    with pytest.raises(BadInput, match="bin 3, channel 4"):
-        prepare_data(Data(dataset_dir=str(folder)), CHANNELS, 14, 4)
-
-
-def test_files_that_are_damaged_or_empty(folder):
-    path = folder / DAYS[0] / "data_train.hdf5"
-    content = path.read_bytes()
-    path.write_bytes(content[:3000])
-    assert f"{path}: is no HDF5 file that can be read: " in refusal(folder)
-    path.write_bytes(b"rubbish")
-    assert f"{path}: is no HDF5 file that can be read: " in refusal(folder)
-    with h5py.File(path, "w"):
-        pass
-    assert f"{path}: holds no trial; expected groups trial_0000" in refusal(folder)
-    with h5py.File(path, "w") as file:
-        file["trial_0000"] = np.zeros(3)
-    assert f"{path} trial_0000: expected a group with the data of one trial, got a dataset" in refusal(folder)
-
-
-def test_a_file_that_goes_away_later(folder):
-    lazy = get(folder, in_memory=False)
-    shutil.rmtree(folder)
-    with pytest.raises(BadInput, match=r"trial_0000: input_features can't be read: "):
-        lazy.train[0].features()
-
-
-def test_days_that_are_not_there(folder):
-    message = refusal(folder, sessions=("t15.2023.08.12", DAYS[1], DAYS[1]))
-    assert "t15.2023.08.12: no data_train.hdf5 for this day of `sessions`; did you mean 't15.2023.08.1" in message
-    assert "t15.2023.08.13 is listed twice" in message
-    (folder / DAYS[0] / "data_train.hdf5").unlink()
-    assert f"{folder / DAYS[0]}: no data_train.hdf5" in refusal(folder)
-    assert "sessions: is empty" in refusal(folder, sessions=())
-    shutil.rmtree(folder)
-    assert f"{folder}: no such folder" in refusal(folder)
-    folder.mkdir()
-    assert "no day there; expected folders with data_train.hdf5" in refusal(folder, sessions=None)
-
-
-def test_all_problems_come_together_up_to_a_bound(folder, monkeypatch):
-    for day in (0, 1):
-        change(folder, attribute("seq_len", 0), day)
-        change(folder, attribute("n_time_steps", 0), day, trial="trial_0002")
-    assert len(refusal(folder).splitlines()) == 4
-    monkeypatch.setattr(trials_module, "SHOWN", 1)
-    found = refusal(folder).splitlines()
-    assert len(found) == 4
-    assert found[1].endswith("data_train.hdf5: 1 more problems in other trials")
-
-
-def test_data_is_generated_or_given():
-    assert parse(Data, {"dataset_dir": "/data/t15"}, "x").dataset_dir == "/data/t15"
-    assert parse(Data, {"generate": {"sentences": 400, "seed": 0}}, "x").generate.sentences == 400
-    for value, had in (({}, "neither"), ({"generate": {}, "dataset_dir": "d"}, "both")):
-        with pytest.raises(BadInput, match=f"expected one of generate and dataset_dir, got {had}"):
-            parse(Data, value, "x")
+# What is prepared
 
 
 def test_prepare_checks_a_users_folder_in_place(folder):
-    prepared = prepare_data(Data(dataset_dir=str(folder)), CHANNELS, 14, 4, DAYS)
-    assert prepared.path == folder
-    assert prepared.digest == get(folder).digest
+    found = prepared(folder)
+    assert found.path == folder
     change(folder, attribute("trial_num", 7))
-    assert prepare_data(Data(dataset_dir=str(folder)), CHANNELS, 14, 4, DAYS).digest != prepared.digest
-    assert get(folder, sessions=DAYS[:1]).digest != get(folder).digest
+    assert prepared(folder).digest != found.digest
+    assert prepared(folder, sessions=DAYS[:1]).digest != prepared(folder).digest
+
+
+def test_a_checkpoint_to_start_from_belongs_to_the_digest(folder, tmp_path):
+    plain, path = prepared(folder), tmp_path / "start.pt"
+    start = {"init_from_checkpoint": True, "init_checkpoint_path": str(path)}
+    with pytest.raises(BadInput, match=r"start\.pt: no such file; init_checkpoint_path names a checkpoint"):
+        prepared(folder, **start)
+    torch.save({"model_state_dict": {"h0": torch.zeros(2)}}, path)
+    first = prepared(folder, **start)
+    assert first.digest != plain.digest and "; starts from start.pt (" in first.summary
+    assert prepared(folder, **{**start, "init_from_checkpoint": False}) == plain
+    path.rename(tmp_path / "moved.pt")
+    assert prepared(folder, **{**start, "init_checkpoint_path": str(tmp_path / "moved.pt")}).digest == first.digest
+    torch.save({"model_state_dict": {"h0": torch.ones(20)}}, path)
+    assert prepared(folder, **start).digest != first.digest

@@ -9,6 +9,7 @@ import h5py
 import numpy as np
 import pytest
 
+from spaces.paths import with_values
 from spaces.problems import BadInput
 from spaces.schema import parse
 from trainables.diphone_rnn import generate
@@ -18,6 +19,7 @@ from trainables.diphone_rnn.electrodes import Recording, record, tunings
 from trainables.diphone_rnn.generate import Generate, generated, say, session_names, write
 from trainables.diphone_rnn.phonemes import IDS, PHONEMES, SIL, diphones_of, needed_frames
 from trainables.diphone_rnn.sentences import is_held_out
+from trainables.registry import model_named
 
 SMALL = Generate(sentences=28, sessions=2, channels=8, val_share=0.15)
 ALL = range(1, 41)
@@ -30,8 +32,18 @@ def folder(tmp_path_factory):
     return place
 
 
+def config(channels, **values):
+    shape = {"model.n_input_features": channels, "dataset.neural_dim": channels}
+    shape |= {"model.input_network.input_layer_sizes": [channels], "dataset.data_transforms.random_cut": 0}
+    return model_named("diphone_rnn").parse(with_values({}, {**shape, **values}), "c")
+
+
+def digest(folder):
+    return prepare_data(Data(dataset_dir=str(folder)), config(8)).digest
+
+
 def corpus(folder, channels=8):
-    return read(folder, None, channels, 14, 4)
+    return read(folder, config(channels))
 
 
 def test_files_are_the_native_layout(folder):
@@ -68,7 +80,7 @@ def test_a_trial_depends_on_seed_and_number_alone(folder, tmp_path):
         (tmp_path / name).mkdir()
         write(spec, tmp_path / name)
     first = corpus(folder)
-    assert corpus(tmp_path / "same").digest == first.digest
+    assert digest(tmp_path / "same") == digest(folder)
     longer = corpus(tmp_path / "more")
     for split in ("train", "validation"):
         by_name = {(t.session, t.group): t for t in getattr(longer, split)}
@@ -206,10 +218,11 @@ def test_bad_specs_name_key_value_and_bound(value, message):
 
 def test_prepare_generates_once_with_the_configs_channels(monkeypatch):
     data = Data(generate=SMALL.model_copy(update={"channels": None}))
-    first = prepare_data(data, 8, 14, 4, sessions=["t15.2023.08.11"])  # the config's days are the user's own
+    sessions = {"dataset.sessions": ["t15.2023.08.11"]}  # the config's days are the user's own
+    first = prepare_data(data, config(8, **sessions))
     assert first.summary == f"24 training and 4 validation trials of 2 days, 8 channels, {first.summary[-5:]}"
     monkeypatch.setattr(generate, "write", None)  # would fail if it generated again
-    assert prepare_data(data, 8, 20, 5) == first
+    assert prepare_data(data, config(8, **{"model.patch_size": 20, "model.patch_stride": 5})) == first
     assert first.path == generated(SMALL)
     with pytest.raises(BadInput, match=r"data.generate.channels: is 8, but the config's n_input_features is 16"):
-        prepare_data(Data(generate=SMALL), 16, 14, 4)
+        prepare_data(Data(generate=SMALL), config(16))

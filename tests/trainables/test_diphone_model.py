@@ -48,6 +48,13 @@ def test_frames(bins, frames):
         assert network()(features(bins=bins), DAY, counts([bins] * 4)).shape == (4, frames, 1681)
 
 
+def test_a_documented_patch_is_flattened_to_7168_values():
+    documented = {"n_units": 4, "n_layers": 1}  # but for what would take seconds to make
+    net = DiphoneRnn(model_named("diphone_rnn").parse({"model": documented}, "c"), days=2)
+    assert net.gru.input_size == 7168 and net.out.out_features == 1681
+    assert net.day_weights.shape == (2, 512, 512) and net.day_biases.shape == (2, 512)
+
+
 def test_days_start_as_the_identity():
     net = network()
     assert torch.equal(net.day_weights, torch.eye(CHANNELS).repeat(3, 1, 1))

@@ -3,34 +3,19 @@ import logging
 import math
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
-from synthetic_trials import BASE, corpus, trial
+from synthetic_trials import CORPUS, config, run
 
-from spaces.paths import with_values
 from spaces.problems import BadInput
-from trainables.diphone_rnn.batches import Ahead, Sampling, alignable, collate, validation_batches
-from trainables.diphone_rnn.phonemes import needed_frames
-from trainables.diphone_rnn.run import DiphoneRun
+from trainables.diphone_rnn.data import Dropped
 from trainables.diphone_rnn.schedule import knobs
-from trainables.registry import model_named
 from trainables.run import Diverged
-
-CORPUS = corpus()
 
 
 @pytest.fixture(autouse=True)
 def _one_thread():
     torch.set_num_threads(1)
-
-
-def config(**values):
-    return model_named("diphone_rnn").parse(with_values(BASE, values), "c")
-
-
-def run(seed=0, data=CORPUS, **values):
-    return DiphoneRun(config(**values), data, seed)
 
 
 def weights(one):
@@ -47,15 +32,6 @@ def restored(one, **values):
     other = run(**values)
     other.restore(torch.load(io.BytesIO(buffer.getvalue()), weights_only=True))
     return other
-
-
-def loud(one):
-    """Weights at which the network says much: steady states and transitions, changing from frame to frame."""
-    with torch.no_grad():
-        one.network.out.weight.mul_(30)
-        one.network.out.bias[:400:42] += 60
-        one.network.out.bias[1:400:42] += 60
-    return one
 
 
 # Training goes on as if it had not been paused.
@@ -95,6 +71,27 @@ def test_the_first_batch_has_the_rate_of_batch_0():
     assert same(before, weights(one))
 
 
+def test_the_optimiser_has_the_configs_constants():
+    one = run(beta0=0.8, beta1=0.99, epsilon=1e-6)
+    one.train(2)
+    again = restored(one, beta0=0.8, beta1=0.99, epsilon=1e-6)
+    found = {(tuple(group["betas"]), group["eps"]) for group in again._optimizer.param_groups}
+    assert found == {((0.8, 0.99), 1e-6)}
+    for key, value in (("beta0", 0.5), ("beta1", 0.9), ("epsilon", 1e-2)):
+        other, plain = run(**{key: value}), run()
+        other.train(5)
+        plain.train(5)
+        assert not same(weights(other), weights(plain)), key
+
+
+def test_gradients_are_clipped_by_their_global_norm():
+    clipped, free = (run(grad_norm_clip_value=value) for value in (0.5, 0))
+    norms = [one.train(1)["gradient_norm"] for one in (clipped, free)]
+    assert norms[0] == norms[1] > 0.5
+    found = [math.sqrt(sum(float(p.grad.square().sum()) for p in one.network.parameters())) for one in (clipped, free)]
+    assert found == pytest.approx([0.5, norms[1]], rel=1e-4)
+
+
 def test_it_learns():
     one = run(lr_max=0.02, lr_max_day=0.02, num_training_batches=60, composite_loss_alpha=0.5)
     before = one.evaluate()
@@ -114,47 +111,6 @@ def test_phonemes_alone_and_diphones_alone():
     assert found["train_loss"] == found["train_loss_diphone"]
 
 
-# The objective depends on no knob.
-
-KNOBS = {
-    "composite_loss_alpha": 0.1,
-    "use_alpha_schedule": False,
-    "use_composite_loss": False,
-    "alpha_schedule_start": 0.3,
-    "alpha_schedule_end": 1.0,
-    "alpha_schedule_step_size": 0.4,
-    "alpha_schedule_step_interval": 1,
-    "lr_max": 0.5,
-    "weight_decay": 0.3,
-    "grad_norm_clip_value": 0.1,
-    "num_training_batches": 7,
-    "dataset.batch_size": 3,
-    "dataset.days_per_batch": 1,
-    "model.rnn_dropout": 0.7,
-    "model.input_network.input_layer_dropout": 0.7,
-    "dataset.data_transforms.white_noise_std": 5.0,
-    "dataset.data_transforms.random_cut": 9,
-    "dataset.data_transforms.static_gain_std": 1.0,
-}
-
-
-@pytest.fixture(scope="module")
-def reference():
-    one = loud(run())
-    found = one.evaluate()
-    assert 0 < found["val_per"] != found["val_per_diphones_first"]  # there is something to tell apart
-    return one.state(), found
-
-
-@pytest.mark.parametrize("knob", KNOBS)
-def test_same_weights_give_the_same_metrics_whatever_the_knob(knob, reference):
-    state, found = reference
-    other = run(seed=5, **{knob: KNOBS[knob]})
-    other.network.load_state_dict(state["network"])
-    other._step = 11  # later in the schedule, too
-    assert other.evaluate() == found
-
-
 def test_evaluating_changes_nothing():
     one, other = run(), run()
     one.train(2)
@@ -165,95 +121,6 @@ def test_evaluating_changes_nothing():
     one.train(5)
     other.train(5)
     assert same(weights(one), weights(other))
-
-
-def test_validation_takes_every_trial_once_and_days_apart():
-    one = loud(run())
-    found = one.evaluate()
-    trials = [trial for batch in one._validation._trials for trial in batch]
-    assert sorted(map(id, trials)) == sorted(map(id, CORPUS.validation))
-    days = {day: sum(len(t.phonemes) for t in CORPUS.validation if t.session == day) for day in range(3)}
-    pooled = sum(found[f"val_per.day{day}"] * length for day, length in days.items()) / sum(days.values())
-    assert found["val_per"] == pytest.approx(pooled)
-    quiet = run(log_individual_day_val_PER=False).evaluate()
-    assert "val_per.day0" not in quiet
-
-
-def test_days_may_be_left_out_of_validation():
-    chosen = {"dataset.sessions": ["day0", "day1", "day2"], "dataset.dataset_probability_val": [0, 1, 0]}
-    found = run(**chosen).evaluate()
-    assert "val_per.day1" in found and "val_per.day0" not in found
-
-
-def test_trials_that_cannot_be_aligned_are_scored_without_a_loss():
-    short = trial(0, 99, np.random.default_rng(0), labels=[1, 2, 3, 4, 5, 6], bins=40)
-    odd = replace(CORPUS, validation=(*CORPUS.validation, short))
-    assert not alignable(short, config().model) and needed_frames(short.diphones) == 13
-    found, without = run(data=odd).evaluate(), run().evaluate()
-    assert found["val_loss_diphone"] == pytest.approx(without["val_loss_diphone"], rel=1e-5)
-    errors = found["val_per"] * sum(len(each.phonemes) for each in odd.validation)
-    assert errors == pytest.approx(round(errors)) and found["val_per.day0"] != without["val_per.day0"]
-
-
-# Batches.
-
-
-def test_batches_are_of_some_days_with_as_many_trials_of_each():
-    sampling = Sampling(config(), CORPUS, seed=1)
-    for step in range(20):
-        days = [trial.session for trial in sampling.trials(step)]
-        assert len(days) == 6 and sorted(days.count(day) for day in set(days)) == [3, 3]
-    drawn = {trial.session for step in range(20) for trial in sampling.trials(step)}
-    assert drawn == {0, 1, 2}
-    assert sampling.trials(3) == Sampling(config(), CORPUS, seed=1).trials(3) != sampling.trials(4)
-    assert sampling.trials(3) != Sampling(config(), CORPUS, seed=2).trials(3)
-
-
-def test_more_days_than_there_are_and_odd_sizes():
-    sampling = Sampling(config(**{"dataset.days_per_batch": 9, "dataset.batch_size": 7}), CORPUS, 0)
-    days = [trial.session for trial in sampling.trials(0)]
-    assert sorted(days.count(day) for day in set(days)) == [2, 2, 3]
-
-
-def test_days_that_every_batch_must_have():
-    sampling = Sampling(config(**{"dataset.must_include_days": [2]}), CORPUS, 0)
-    assert all(2 in {trial.session for trial in sampling.trials(step)} for step in range(9))
-    with pytest.raises(BadInput, match="3 is no day: there are 3"):
-        Sampling(config(**{"dataset.must_include_days": [3]}), CORPUS, 0)
-
-
-def test_collated_trials():
-    trials = Sampling(config(), CORPUS, 0).trials(0)
-    batch = collate(trials, config().model)
-    assert batch.features.shape == (6, max(trial.n_bins for trial in trials), 6)
-    for row, each in enumerate(trials):
-        assert np.array_equal(batch.features[row, : each.n_bins], each.features())
-        assert not batch.features[row, each.n_bins :].any()
-        assert batch.targets.phonemes[row, : len(each.phonemes)].tolist() == each.phonemes.tolist()
-        assert batch.targets.diphone_counts[row] == 2 * len(each.phonemes) + 1
-    cut = batch.without_start(3, config().model)
-    assert torch.equal(cut.features, batch.features[:, 3:])
-    assert cut.targets.frames.tolist() == [(trial.n_bins - 3 - 14) // 4 + 1 for trial in trials]
-
-
-def test_validation_batches_hold_trials_of_like_length():
-    batches = validation_batches(CORPUS.validation * 200)
-    lengths = [trial.n_bins for batch in batches for trial in batch]
-    assert len(batches) > 1 and lengths == sorted(lengths, reverse=True)
-
-
-def test_reading_ahead_gives_the_same_batches():
-    asked = []
-
-    def make(step):
-        asked.append(step)
-        return step
-
-    ahead = Ahead(make, workers=2)
-    assert [ahead.batch(step, 10) for step in range(10)] == list(range(10))
-    assert ahead.batch(4, 6) == 4  # a restored run goes back
-    ahead.close()
-    assert sorted(asked) == sorted([*range(10), 4, 5])
 
 
 # Divergence, the run's own early stopping, the log, a start from a checkpoint.
@@ -307,6 +174,15 @@ def test_the_schedule_is_in_the_log_and_alpha_at_every_interval(caplog):
     assert ["alpha 0," in line for line in logged] == [True, False, False, False]
     assert "alpha 0.1," in logged[1] and "alpha 0.2," in logged[3]
     assert "goes on at batch 7: alpha 0.2, lr" in said
+
+
+def test_each_trial_that_cannot_be_aligned_is_in_the_log(caplog):
+    dropped, unaligned = Dropped("a.hdf5 trial_0001", 13, 12), Dropped("b.hdf5 trial_0002", 9, 0)
+    with caplog.at_level(logging.INFO, "trainables.diphone_rnn"):
+        run(data=replace(CORPUS, dropped=(dropped,) * 9, unaligned=(unaligned,)))
+    said = caplog.text
+    assert said.count("not trained on, as CTC can't align it: a.hdf5 trial_0001 (needs 13 frames, has 12)") == 9
+    assert "validated without a loss, as CTC can't align it: b.hdf5 trial_0002 (needs 9 frames, has 0)" in said
 
 
 def test_a_run_starts_from_a_users_checkpoint(tmp_path):

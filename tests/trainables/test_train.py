@@ -5,7 +5,9 @@ import sys
 import pytest
 import yaml
 
+from spaces.paths import with_values
 from trainables import train
+from trainables.registry import model_named
 from trainables.run import Diverged
 
 CONFIG = {"tcn_channels": [4], "tcn_kernel_size": 2, "mlp_hidden_dims": [4], "batch_size": 32, "device": "cpu"}
@@ -76,6 +78,41 @@ def test_the_command_line_overrides(best, capsys):
     assert "not compared with the recorded 0.123: seed, steps given" in out
 
 
+DIPHONE = {
+    "model": {"n_input_features": 4, "n_units": 4, "n_layers": 1, "input_network": {"input_layer_sizes": [4]}},
+    "lr_warmup_steps": 0,
+    "dataset": {"neural_dim": 4, "batch_size": 2},
+}
+OTHERS = {  # model → its length, its config, the key of a folder of data, and two data sections of it
+    "early_inference": ("epochs", CONFIG, "data_dir", {"generate": {"samples": 40, "n_points": 8}}),
+    "diphone_rnn": (
+        "num_training_batches",
+        DIPHONE,
+        "dataset_dir",
+        {"generate": {"sentences": 4, "sessions": 1, "words_per_minute": 110}},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_other_data_than_the_files(best, capsys, name):
+    """In the model's own keys: a folder, which a generated one is, too, and other settings of the generator."""
+    length, config, key, data = OTHERS[name]
+    model = model_named(name)
+    parsed = model.parse(with_values(config, {length: 1}), "c")
+    folder = model.prepare(model.parse_data(data, parsed, "d"), parsed).path
+    path = best(model=name, data={key: "/no/such"}, config=config, steps=1)
+    first = {"generate." + inner: value for inner, value in data["generate"].items()}
+    results = []
+    for changed in ({key: folder}, first, {**first, "generate.seed": 5}):
+        arguments = [word for given, value in changed.items() for word in ("--data", f"{given}={value}")]
+        assert train.main([path, *arguments]) == 0
+        out = capsys.readouterr().out
+        results.append((re.search("; data (.{16})", out)[1], out.strip().splitlines()[-1]))
+    assert results[0] == results[1]
+    assert results[1][0] != results[2][0]
+
+
 @pytest.mark.parametrize(
     ("changes", "arguments", "said"),
     [
@@ -85,7 +122,12 @@ def test_the_command_line_overrides(best, capsys):
         ({}, ["--steps", "0"], "steps: input should be greater than or equal to 1, got 0"),
         ({"config": {"lr": -1}}, [], "config lr: input should be greater than 0, got -1"),
         ({"data": {}}, [], "expected one of generate and data_dir"),
-        ({}, ["--data-dir", "/no/such"], "/no/such: no such folder"),
+        ({}, ["--data", "data_dir=/no/such"], "/no/such: no such folder"),
+        ({}, ["--data", "dataset_dir=/data/t15"], "data.dataset_dir: unknown key; did you mean 'data_dir'?"),
+        ({}, ["--data", "/data/urease"], "--data /data/urease: expected KEY=VALUE, as in dataset_dir=/data/t15"),
+        ({}, ["--data", "generate..seed=1"], "--data generate..seed=1: expected KEY=VALUE"),
+        ({}, ["--data", "generate=1", "--data", "generate.seed=1"], "another --data gives a value where this key"),
+        ({}, ["--data", "generate={a"], "--data generate={a: not valid YAML"),
     ],
 )
 def test_bad_input_is_one_screen(best, capsys, changes, arguments, said):

@@ -69,6 +69,12 @@ def collate(trials: Sequence[Trial], network: Network) -> Batch:
     return Batch(features, torch.tensor([t.session for t in trials]), bins, Targets(frames, *phonemes, *diphones))
 
 
+def ready(trials: Sequence[Trial], network: Network, device: torch.device) -> Batch:
+    """The batch of `trials` on the CPU, from where it travels to `device` fastest."""
+    batch = collate(trials, network)
+    return batch.pin() if device.type == "cuda" else batch
+
+
 def _padded(labels: Sequence[np.ndarray[tuple[int], np.dtype[np.int64]]]) -> tuple[Tensor, Tensor]:
     """Labels (B, N), 0 beyond the counts (B,)."""
     counts = [len(each) for each in labels]

@@ -75,7 +75,7 @@ class Dataset(NativeSection):
     loader_shuffle: Flag = False
     must_include_days: tuple[Natural, ...] | None = None  # indices of `sessions`, in every batch
     test_percentage: Share = 0.1
-    feature_subset: tuple[Natural, ...] | None = None
+    feature_subset: tuple[Natural, ...] | None = None  # channels of the files to take, from 0; null: all
     dataset_dir: Text | None = None
     bad_trials_dict: dict[Text, dict[Text, tuple[Natural, ...]]] | None = None  # session → block → trial numbers
     sessions: tuple[Text, ...] | None = None  # null: every folder of dataset_dir, by name
@@ -92,8 +92,14 @@ class Dataset(NativeSection):
             )
         if chances is not None and not any(chances):
             faults.append("dataset_probability_val is 0 for every session, so nothing is validated; raise one")
-        if self.feature_subset is not None:
-            faults.append("feature_subset is not supported; null takes all channels: write files of those you want")
+        chosen = self.feature_subset
+        if chosen is not None and len(chosen) != self.neural_dim:
+            faults.append(
+                f"feature_subset names {len(chosen)} channels, neural_dim is {self.neural_dim}; make them equal"
+            )
+        if chosen is not None and len(set(chosen)) < len(chosen):
+            twice = next(channel for channel in chosen if chosen.count(channel) > 1)
+            faults.append(f"feature_subset names channel {twice} twice; name each once")
         must = self.must_include_days or ()
         if len(set(must)) > min(self.days_per_batch, self.batch_size):
             faults.append(

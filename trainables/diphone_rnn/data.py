@@ -1,31 +1,24 @@
-"""Days of attempted speech for training: a user's folder or simulated, both read and checked by the same code.
-
-A folder holds one folder per day, with `data_train.hdf5` and `data_val.hdf5`; a day without the latter is one to train
-on only. `data_test.hdf5` has no labels, and isn't read.
-"""
+"""What a config trains on: a user's days or simulated ones, both read by the same code, less what CTC can't align."""
 
 import hashlib
-import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydantic import Field, model_validator
 
-from spaces.problems import BadInput, Problem, nearest
+from spaces.problems import BadInput, Problem
 from spaces.schema import Section, Text, parse
 from trainables.cache import sha256_of
-from trainables.diphone_rnn.generate import MARKER, TRAIN_FILE, VAL_FILE, Generate, generated
+from trainables.diphone_rnn.config import Config, init_path
+from trainables.diphone_rnn.generate import TRAIN_FILE, VAL_FILE, Generate, generated
 from trainables.diphone_rnn.phonemes import needed_frames
-from trainables.diphone_rnn.trials import Trial, trials_in
+from trainables.diphone_rnn.recordings import Recordings, Wanted, in_memory, recordings
+from trainables.diphone_rnn.trials import Trial
 from trainables.run import Prepared
 
-IN_MEMORY = 1 << 30  # bytes of features that are read at once; more stay in their files
+IN_MEMORY = 1 << 30  # bytes of features that are held; more stay in their files
 SHOWN = 5  # dropped trials that a summary names
-
-BadTrials = Mapping[str, Mapping[str, Sequence[int]]]
-"""Day → block number, as text → trial numbers to leave out: the content of a `bad_trials_dict`."""
 
 
 class Data(Section):
@@ -47,7 +40,7 @@ class Data(Section):
 
 @dataclass(frozen=True)
 class Dropped:
-    """A training trial that CTC can't align: its diphones need more frames than its bins give."""
+    """A trial that CTC can't align: its diphones need more frames than its bins give."""
 
     name: str
     needed: int
@@ -61,30 +54,18 @@ class Dropped:
 class Corpus:
     """The trials of some days."""
 
-    folder: Path
     sessions: tuple[str, ...]
     channels: int  # C
     train: tuple[Trial, ...]
     """By day, then in the order of the file; every one can be aligned."""
     validation: tuple[Trial, ...]
     """All of them, whatever the config: they are what trials of a search are compared by."""
-    dropped: tuple[Dropped, ...]
+    dropped: tuple[Dropped, ...] = ()
     """Training trials that are left out."""
-    unaligned: tuple[Dropped, ...]
+    unaligned: tuple[Dropped, ...] = ()
     """Validation trials whose diphones can't be aligned: decoded and scored, but without a finite CTC loss."""
-    left_out: tuple[str, ...]
-    """Trials that `bad_trials` names, as day/file/group."""
-
-    @cached_property
-    def digest(self) -> str:
-        """The hash of what is there to train on, wherever it lies and whatever the patches are; reads each file."""
-        digest = hashlib.sha256(json.dumps([*self.sessions, self.channels]).encode())
-        for session in self.sessions:
-            for path in (self.folder / session / TRAIN_FILE, self.folder / session / VAL_FILE):
-                digest.update((sha256_of(path) if path.exists() else "absent").encode())
-        for trial in self.left_out:
-            digest.update(f"\n{trial}".encode())
-        return digest.hexdigest()
+    left_out: tuple[str, ...] = ()
+    """Trials that `bad_trials_dict` names, as day/file/group."""
 
 
 def n_frames(n_bins: int, patch_size: int, patch_stride: int) -> int:
@@ -92,77 +73,51 @@ def n_frames(n_bins: int, patch_size: int, patch_stride: int) -> int:
     return max(0, (n_bins - patch_size) // patch_stride + 1)
 
 
-def prepare_data(
-    data: Data,
-    n_features: int,
-    patch_size: int,
-    patch_stride: int,
-    sessions: Sequence[str] | None = None,
-    max_cut: int = 0,
-    bad_trials: BadTrials | None = None,
-) -> Prepared:
+def prepare_data(data: Data, config: Config) -> Prepared:
     """The data on this machine, all of it checked: simulated (once, then cached) or the user's folder, in place.
 
-    The arguments are those of `read`. Raises BadInput for files that can't be used.
+    A checkpoint to start from belongs to the digest, too. Raises BadInput for files that can't be used.
     """
     if data.dataset_dir is not None:
         folder = Path(data.dataset_dir).expanduser().absolute()
     else:
         assert data.generate is not None
-        folder = generated(_with_channels(data.generate, n_features))
-    corpus = read(folder, sessions, n_features, patch_size, patch_stride, max_cut, bad_trials, in_memory=False)
-    for trial in (*corpus.train, *corpus.validation):
-        trial.features()  # every value is looked at once, here
-    return Prepared(folder, corpus.digest, summary(corpus))
+        folder = generated(_with_channels(data.generate, config))
+    days = recordings(folder, Wanted.by(config))
+    prepared = Prepared(folder, days.digest, summary(aligned(days, config)))
+    start = init_path(config)
+    return prepared if start is None else _with_start(prepared, Path(start).expanduser())
 
 
-def read(
-    folder: Path,
-    sessions: Sequence[str] | None,
-    n_features: int,
-    patch_size: int,
-    patch_stride: int,
-    max_cut: int = 0,
-    bad_trials: BadTrials | None = None,
-    in_memory: bool | None = None,
-) -> Corpus:
-    """The labelled trials of `sessions` in `folder` (None: of all days there; a generated folder has its own days).
+def read(folder: Path, config: Config) -> Corpus:
+    """What `config` trains on in `folder`, with the features in memory where they take at most `IN_MEMORY` bytes.
 
-    n_features: channels C that every trial must have. patch_size, patch_stride: bins. max_cut: the most bins that
-    augmentation takes off a training trial (`random_cut`), which must still be alignable. bad_trials: trials to leave
-    out. in_memory: whether to hold all features; None: if they take at most `IN_MEMORY` bytes. Raises BadInput naming
-    file, trial and what was expected.
+    Raises BadInput naming file, trial and what was expected.
     """
-    names = _days(folder, sessions)
-    problems: list[Problem] = []
-    train: list[Trial] = []
-    validation: list[Trial] = []
-    left_out: list[str] = []
-    for index, name in enumerate(names):
-        for file, trials in ((TRAIN_FILE, train), (VAL_FILE, validation)):
-            path = folder / name / file
-            if file == VAL_FILE and not path.exists():
-                continue
-            try:
-                found = trials_in(path, index, n_features)
-            except BadInput as error:
-                problems += error.problems
-                continue
-            bad = [trial for trial in found if _is_bad(trial, name, bad_trials or {})]
-            left_out += [f"{name}/{file}/{trial.group}" for trial in bad]
-            trials += [trial for trial in found if trial not in bad]
-    if problems:
-        raise BadInput(problems)
-    dropped = _unaligned(train, patch_size, patch_stride, max_cut)
+    days = recordings(folder, Wanted.by(config))
+    return aligned(in_memory(days) if days.n_bytes <= IN_MEMORY else days, config)
+
+
+def aligned(days: Recordings, config: Config) -> Corpus:
+    """`days` less the training trials that CTC can't align once augmentation has cut `random_cut` bins off.
+
+    Raises BadInput where nothing is left to train on, of any day, or to validate on.
+    """
+    patch = config.model.patch_size, config.model.patch_stride
+    dropped = _unaligned(days.train, *patch, config.dataset.data_transforms.random_cut)
     short = {item.name for item in dropped}
-    train = [trial for trial in train if trial.name not in short]
-    _check_enough(folder, names, train, validation, patch_size, dropped)
-    if in_memory is None:
-        in_memory = sum(trial.n_bins for trial in (*train, *validation)) * n_features * 4 <= IN_MEMORY
-    if in_memory:
-        train, validation = ([trial.in_memory() for trial in trials] for trials in (train, validation))
-    unaligned = _unaligned(validation, patch_size, patch_stride, 0)
-    return Corpus(folder, names, n_features, tuple(train), tuple(validation), dropped, unaligned, tuple(left_out))
+    train = tuple(trial for trial in days.train if trial.name not in short)
+    corpus = Corpus(
+        days.sessions,
+        days.wanted.channels,
+        train,
+        days.validation,
+        dropped,
+        _unaligned(days.validation, *patch, 0),
+        days.left_out,
+    )
+    _check_enough(days.folder, corpus, config.model.patch_size)
+    return corpus
 
 
 def summary(corpus: Corpus) -> str:
@@ -173,41 +128,13 @@ def summary(corpus: Corpus) -> str:
         f"{len(corpus.train)} training and {len(corpus.validation)} validation trials of {days}, {corpus.channels} "
         f"channels, {bins * 0.02 / 3600:.1f} h"
     )
+    if corpus.left_out:
+        text += f"; {len(corpus.left_out)} left out as bad_trials_dict says"
     for items, what in ((corpus.dropped, "dropped from training"), (corpus.unaligned, "kept for validation")):
         if items:
             shown = ", ".join(map(str, items[:SHOWN])) + (", …" if len(items) > SHOWN else "")
             text += f"; {len(items)} {what} which CTC can't align: {shown}"
     return text
-
-
-def _days(folder: Path, sessions: Sequence[str] | None) -> tuple[str, ...]:
-    """The days to read, checked to be there."""
-    if not folder.is_dir():
-        raise BadInput.of(str(folder), f"no such folder; dataset_dir holds one folder per day, with {TRAIN_FILE}")
-    there = sorted(path.name for path in folder.iterdir() if (path / TRAIN_FILE).is_file())
-    marker = folder / MARKER
-    if marker.is_file():  # the days of a config are those of the user's own recordings
-        return tuple(json.loads(marker.read_text(encoding="utf-8"))["sessions"])
-    if sessions is None:
-        if not there:
-            raise BadInput.of(str(folder), f"no day there; expected folders with {TRAIN_FILE}, as t15.2023.08.11")
-        return tuple(there)
-    problems = [
-        Problem(f"{folder / name}", f"no {TRAIN_FILE} for this day of `sessions`{nearest(name, there)}")
-        for name in sessions
-        if name not in there
-    ]
-    twice = sorted({name for name in sessions if list(sessions).count(name) > 1})
-    problems += [Problem("sessions", f"{name} is listed twice") for name in twice]
-    if not sessions:
-        problems.append(Problem("sessions", "is empty; list the days to train on"))
-    if problems:
-        raise BadInput(problems)
-    return tuple(sessions)
-
-
-def _is_bad(trial: Trial, day: str, bad: BadTrials) -> bool:
-    return trial.trial in bad.get(day, {}).get(str(trial.block), ())
 
 
 def _unaligned(trials: Iterable[Trial], patch_size: int, patch_stride: int, cut: int) -> tuple[Dropped, ...]:
@@ -216,42 +143,49 @@ def _unaligned(trials: Iterable[Trial], patch_size: int, patch_stride: int, cut:
     return tuple(Dropped(trial.name, needed, frames) for trial, needed, frames in needs if frames < needed)
 
 
-def _check_enough(
-    folder: Path,
-    names: Sequence[str],
-    train: Sequence[Trial],
-    validation: Sequence[Trial],
-    patch_size: int,
-    dropped: Sequence[Dropped],
-) -> None:
+def _check_enough(folder: Path, corpus: Corpus, patch_size: int) -> None:
     """There is something to train on, on each day, and to validate on."""
-    days = {trial.session for trial in train}
+    days = {trial.session for trial in corpus.train}
     problems = [
-        Problem(str(folder / name / TRAIN_FILE), f"no trial is left to train on{_because(dropped, folder / name)}")
-        for index, name in enumerate(names)
+        Problem(
+            str(folder / name / TRAIN_FILE), f"no trial is left to train on{_because(corpus.dropped, folder / name)}"
+        )
+        for index, name in enumerate(corpus.sessions)
         if index not in days
     ]
-    if not validation:
+    if not corpus.validation:
         problems.append(Problem(str(folder), f"no trial to validate on; at least one day needs a {VAL_FILE}"))
     problems += [
         Problem(trial.name, f"holds {trial.n_bins} bins; one patch takes patch_size = {patch_size}")
-        for trial in validation
+        for trial in corpus.validation
         if trial.n_bins < patch_size
     ]
     if problems:
         raise BadInput(problems)
 
 
-def _because(dropped: Sequence[Dropped], day: Path) -> str:
+def _because(dropped: Iterable[Dropped], day: Path) -> str:
     mine = [item for item in dropped if item.name.startswith(f"{day}/")]
     return f": CTC can't align any of its {len(mine)}, as {mine[0]}" if mine else ""
 
 
-def _with_channels(spec: Generate, n_features: int) -> Generate:
+def _with_start(prepared: Prepared, path: Path) -> Prepared:
+    """`prepared` with the content of the checkpoint that a run starts from."""
+    if not path.is_file():
+        raise BadInput.of(str(path), "no such file; init_checkpoint_path names a checkpoint of the network")
+    content = sha256_of(path)
+    digest = hashlib.sha256(f"{prepared.digest}\n{content}".encode()).hexdigest()
+    return replace(prepared, digest=digest, summary=f"{prepared.summary}; starts from {path.name} ({content[:16]})")
+
+
+def _with_channels(spec: Generate, config: Config) -> Generate:
     """`spec` with the config's number of channels filled in where it names none; checked again as a whole."""
-    if spec.channels not in (None, n_features):
-        what = (
-            f"is {spec.channels}, but the config's n_input_features is {n_features}; make them equal, or leave it out"
-        )
+    subset, wanted = config.dataset.feature_subset, config.model.n_input_features
+    if subset is not None:  # as few as hold them all, in pairs of crossings and power; reading checks others
+        filled = spec.channels or 2 * (max(subset) // 2 + 1)
+    elif spec.channels not in (None, wanted):
+        what = f"is {spec.channels}, but the config's n_input_features is {wanted}; make them equal, or leave it out"
         raise BadInput.of("data.generate.channels", what)
-    return parse(Generate, {**spec.model_dump(), "channels": n_features}, "data.generate")
+    else:
+        filled = wanted
+    return parse(Generate, {**spec.model_dump(), "channels": filled}, "data.generate")

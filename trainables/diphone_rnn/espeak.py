@@ -1,27 +1,24 @@
 """Words as espeak-ng pronounces them: phonemes and durations, offline, through the library in `espeakng-loader`.
 
-The library is driven by ctypes in its synchronous mode with phoneme events; no sound is kept. Symbols are those of
-the voice en-us; `SYMBOLS` maps all of them to the 39 phonemes of `phonemes.py`.
+No sound is kept (`trainables.espeak` has the library). Symbols are those of the voice en-us; `SYMBOLS` maps all of them
+to the 39 phonemes of `phonemes.py`.
 """
 
 import ctypes
 import functools
-import importlib
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from spaces.problems import BadInput
+from trainables import espeak
+from trainables.espeak import SAMPLE_RATE
 
-VOICE = "en-us"
 RATE = 160  # words per minute; the library's time goes with the length of the sound
 PITCH = 100  # Hz
-SAMPLE_RATE = 22050  # Hz, of the positions in events
 
 # Values of espeak-ng's speak_lib.h.
-_SYNCHRONOUS, _PHONEME_EVENTS, _DONT_EXIT = 2, 1 << 0, 1 << 15
 _LIST_TERMINATED, _PHONEME = 0, 7
-_RATE_PARAMETER, _UTF8 = 1, 1
 
 _ALIASES = {
     "AA": "A: A# 0 0# 02",
@@ -130,10 +127,7 @@ def _events(text: str) -> list[tuple[int, str, float]]:
     with _lock:
         library = _library()
         library.spoken.clear()
-        data = text.encode() + b"\0"
-        failed = library.handle.espeak_Synth(data, len(data), 0, 1, 0, _UTF8, None, None)
-        if failed:
-            raise BadInput.of(f"sentence {text!r}", f"espeak-ng refuses to speak it (error {failed})")
+        espeak.say(library.handle, text)
         return list(library.spoken)
 
 
@@ -170,23 +164,8 @@ class _Library:
 
 @functools.cache
 def _library() -> _Library:
-    try:
-        loader = importlib.import_module("espeakng_loader")  # lazy: only generated data needs it
-    except ImportError as error:
-        remedy = "install it: pip install 'schedule-search[diphone]'"
-        raise BadInput.of(
-            "data.generate", f"sentences are pronounced by the package espeakng-loader; {remedy}"
-        ) from error
-    handle = ctypes.CDLL(loader.get_library_path())
-    options = _PHONEME_EVENTS | _DONT_EXIT
-    rate = handle.espeak_Initialize(_SYNCHRONOUS, 0, loader.get_data_path().encode(), options)
-    if rate != SAMPLE_RATE or handle.espeak_SetVoiceByName(VOICE.encode()) != 0:
-        what = (
-            f"starts at {rate} Hz without the voice {VOICE}, {SAMPLE_RATE} Hz expected; install espeakng-loader again"
-        )
-        raise BadInput.of(loader.get_library_path(), f"espeak-ng {what}")
-    handle.espeak_SetParameter(_RATE_PARAMETER, RATE, 0)
-    handle.espeak_ng_SetConstF0(PITCH)  # its pitch wavers from call to call, and sounds end where a vibration does
+    handle = espeak.start("diphone")
+    espeak.settle(handle, RATE, PITCH)
     spoken: list[tuple[int, str, float]] = []
 
     def hear(sound: int | None, samples: int, events: "ctypes._Pointer[_Event]") -> int:  # noqa: ARG001 - C's signature

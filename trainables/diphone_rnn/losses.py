@@ -109,7 +109,7 @@ class _OwnClasses(torch.autograd.Function):
         if ctx.needs_input_grad[0]:
             (gradient,) = torch.autograd.grad(loss, own, torch.ones_like(loss))
             spoken = torch.arange(own.shape[1]) < frames.unsqueeze(1)  # (B, T')
-            minus_posteriors = gradient - own.detach().exp() * spoken.to(own.device).unsqueeze(2)
+            minus_posteriors = gradient - own.detach().exp() * spoken.to(own.device, non_blocking=True).unsqueeze(2)
             ctx.save_for_backward(minus_posteriors, classes)
             ctx.shape = log_probabilities.shape
         return loss.detach()

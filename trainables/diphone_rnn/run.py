@@ -9,7 +9,6 @@ import logging
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +17,15 @@ import torch
 from torch import Tensor, nn
 
 from trainables.diphone_rnn.augment import augment, smooth, smoothing_taps
-from trainables.diphone_rnn.batches import Ahead, Batch, Sampling, collate
+from trainables.diphone_rnn.batches import Ahead, Batch, Sampling, ready
 from trainables.diphone_rnn.config import Config, init_path
 from trainables.diphone_rnn.data import Corpus, read
-from trainables.diphone_rnn.interval import Interval
 from trainables.diphone_rnn.losses import composite_loss
 from trainables.diphone_rnn.metrics import OBJECTIVE
 from trainables.diphone_rnn.model import DiphoneRnn, groups, load_checkpoint
 from trainables.diphone_rnn.schedule import describe, knobs
 from trainables.diphone_rnn.validation import Validation
+from trainables.interval import Interval
 from trainables.patience import Patience
 from trainables.run import Diverged, Prepared
 from trainables.schedules import due
@@ -43,7 +42,7 @@ class DiphoneRun:
         self._config, self._corpus, self._seed, self._step = config, corpus, seed, 0
         gpu = torch.cuda.is_available()
         self._device = torch.device("cuda" if gpu else "cpu")
-        self._amp = gpu and config.use_amp and torch.cuda.is_bf16_supported()
+        self._amp = autocasts(config)
         self._taps = smoothing_taps(config.dataset.data_transforms)
         self._taps = None if self._taps is None else self._taps.to(self._device)
 
@@ -61,17 +60,15 @@ class DiphoneRun:
             eps=config.epsilon,
             fused=True,
         )
-        sampling = Sampling(config, corpus, seed)
-
-        def make(step: int) -> Batch:
-            batch = collate(sampling.trials(step), config.model)
-            return batch.pin() if gpu else batch
-
-        self._ahead = Ahead(make, config.dataset.num_dataloader_workers if gpu else 0)
-        self._validation = Validation(config, corpus, self._taps, self._device)
+        sampling, threads = Sampling(config, corpus, seed), config.dataset.num_dataloader_workers if gpu else 0
+        self._ahead = Ahead(lambda step: ready(sampling.trials(step), config.model, self._device), threads)
+        self._validation = Validation(config, corpus, self._taps, self._device, min(threads, 1))
         self._patience = Patience()
         self._metrics: dict[str, float] | None = None  # of the current weights
         LOG.info("%s", describe(config))
+        for items, what in ((corpus.dropped, "not trained on"), (corpus.unaligned, "validated without a loss")):
+            for item in items:
+                LOG.info("%s, as CTC can't align it: %s", what, item)
 
     @property
     def step(self) -> int:
@@ -177,28 +174,21 @@ class DiphoneRun:
     def close(self) -> None:
         """End the threads that read ahead."""
         self._ahead.close()
+        self._validation.close()
+
+
+def autocasts(config: Config) -> bool:
+    """Whether this machine's GPU computes the network in bfloat16: not where it is emulated, slower than float32.
+
+    The GRU is an exception: under autocast, torch hands cuDNN float16, whatever type is asked for
+    (ATen/cudnn/AutocastRNN.cpp). Losses and what follows the logits are float32.
+    """
+    return config.use_amp and torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
 
 
 def build(config: Config, prepared: Prepared, seed: int) -> DiphoneRun:
     """A run at step 0 on prepared data, on this machine's GPU if it has one. Raises BadInput."""
-    return DiphoneRun(config, corpus_of(config, prepared.path, prepared.digest), seed)
-
-
-def corpus_of(config: Config, path: Path, digest: str) -> Corpus:
-    """The trials that `config` trains on."""
-    model, dataset = config.model, config.dataset
-    shape = (model.n_input_features, model.patch_size, model.patch_stride, dataset.data_transforms.random_cut)
-    bad = dataset.bad_trials_dict
-    if bad is not None:
-        return read(path, dataset.sessions, *shape, bad)
-    return _corpus(path, dataset.sessions, shape, digest)
-
-
-@lru_cache(maxsize=2)
-def _corpus(path: Path, sessions: tuple[str, ...] | None, shape: tuple[int, int, int, int], digest: str) -> Corpus:
-    """A worker trains one trial after another on the same data: it is read once."""
-    assert digest, "the digest is there so that changed data is read again"
-    return read(path, sessions, *shape)
+    return DiphoneRun(config, read(prepared.path, config), seed)
 
 
 def _copied(value: Any) -> Any:

@@ -122,16 +122,7 @@ class DiphoneRnnModel:
 
     def prepare(self, data: Data, config: Config) -> Prepared:
         """Check the user's files, or generate. Raises BadInput."""
-        model, dataset = config.model, config.dataset
-        return prepare_data(
-            data,
-            model.n_input_features,
-            model.patch_size,
-            model.patch_stride,
-            dataset.sessions,
-            dataset.data_transforms.random_cut,
-            dataset.bad_trials_dict,
-        )
+        return prepare_data(data, config)
 
     def knobs(self, config: Config, step: int) -> Mapping[str, float]:
         """Values in force while training batch `step` (0-based)."""

@@ -39,6 +39,8 @@ class Trial:
     trial: int
     held: Features | None = None
     """The features, when they are kept in memory."""
+    subset: tuple[int, ...] | None = None
+    """Which channels of the file are the trial's, in their order; None: all."""
 
     @property
     def name(self) -> str:
@@ -59,18 +61,24 @@ class Trial:
                 values = file[self.group]["input_features"][: self.n_bins]
         except (OSError, KeyError, RuntimeError) as error:
             raise BadInput.of(self.name, f"input_features can't be read: {error}") from error
+        if self.subset is not None:
+            values = values[:, list(self.subset)]
         features = np.ascontiguousarray(values, dtype=np.float32)
         if not np.isfinite(features).all():
             at = np.argwhere(~np.isfinite(features))
             row, column = at[0].tolist()
-            what = f"bin {row}, channel {column}: expected a finite number, got {features[row, column]}"
+            channel = column if self.subset is None else self.subset[column]
+            what = f"bin {row}, channel {channel}: expected a finite number, got {features[row, column]}"
             raise BadInput.of(f"{self.name} input_features", f"{what} ({len(at)} of {features.size} values)")
         features.setflags(write=False)
         return features
 
 
-def trials_in(path: Path, session: int, n_features: int) -> tuple[Trial, ...]:
-    """All trials of the file, in their order, features still on disk. Raises BadInput with every trial's problem."""
+def trials_in(path: Path, session: int, n_features: int, subset: tuple[int, ...] | None = None) -> tuple[Trial, ...]:
+    """All trials of the file, in their order, features still on disk; `n_features` are those of `subset`, if given.
+
+    Raises BadInput with every trial's problem.
+    """
     trials: list[Trial] = []
     problems: list[Problem] = []
     try:
@@ -80,7 +88,7 @@ def trials_in(path: Path, session: int, n_features: int) -> tuple[Trial, ...]:
                 raise BadInput.of(str(path), "holds no trial; expected groups trial_0000, trial_0001, …")
             for name in names:
                 try:
-                    trials.append(_trial(file[name], path, name, session, n_features))
+                    trials.append(_trial(file[name], path, name, session, n_features, subset))
                 except BadInput as error:
                     problems += error.problems
     except (OSError, RuntimeError, KeyError) as error:
@@ -94,7 +102,7 @@ def trials_in(path: Path, session: int, n_features: int) -> tuple[Trial, ...]:
     return tuple(trials)
 
 
-def _trial(group: Any, path: Path, name: str, session: int, n_features: int) -> Trial:
+def _trial(group: Any, path: Path, name: str, session: int, n_features: int, subset: tuple[int, ...] | None) -> Trial:
     where = f"{path} {name}"
     if not isinstance(group, h5py.Group):
         raise BadInput.of(where, "expected a group with the data of one trial, got a dataset")
@@ -102,19 +110,25 @@ def _trial(group: Any, path: Path, name: str, session: int, n_features: int) -> 
     if missing:
         raise BadInput.of(where, f"attributes {', '.join(missing)} are missing; expected {', '.join(ATTRIBUTES)}")
     n_bins, n_labels, block, trial = (_whole(group, key, where) for key in ATTRIBUTES[:4])
-    _check_features(group, n_bins, n_features, where)
+    _check_features(group, n_bins, n_features, subset, where)
     phonemes, diphones = _labels(group, n_labels, where)
     sentence = _text(group.attrs["sentence_label"])
-    return Trial(session, path, name, n_bins, n_features, phonemes, diphones, sentence, block, trial)
+    return Trial(session, path, name, n_bins, n_features, phonemes, diphones, sentence, block, trial, subset=subset)
 
 
-def _check_features(group: h5py.Group, n_bins: int, n_features: int, where: str) -> None:
+def _check_features(
+    group: h5py.Group, n_bins: int, n_features: int, subset: tuple[int, ...] | None, where: str
+) -> None:
     at = f"{where} input_features"
     features = _dataset(group, "input_features", where)
     if features.dtype.kind != "f" or features.ndim != 2:
-        what = f"expected floats of shape (bins, {n_features}), got {features.dtype} of shape {features.shape}"
+        channels = n_features if subset is None else "channels"
+        what = f"expected floats of shape (bins, {channels}), got {features.dtype} of shape {features.shape}"
         raise BadInput.of(at, what)
-    if features.shape[1] != n_features:
+    if subset is not None and max(subset) >= features.shape[1]:
+        what = f"holds {features.shape[1]} channels; the config's feature_subset names {max(subset)}, counted from 0"
+        raise BadInput.of(at, what)
+    if subset is None and features.shape[1] != n_features:
         what = f"holds {features.shape[1]} channels; the config's n_input_features is {n_features}"
         raise BadInput.of(at, what)
     if not 1 <= n_bins <= features.shape[0]:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from trainables.diphone_rnn.augment import smooth
-from trainables.diphone_rnn.batches import Batch, alignable, collate, validation_batches
+from trainables.diphone_rnn.batches import Ahead, Batch, alignable, ready, validation_batches
 from trainables.diphone_rnn.config import Config
 from trainables.diphone_rnn.data import IN_MEMORY, Corpus
 from trainables.diphone_rnn.losses import ctc, log_probs
@@ -20,14 +20,17 @@ from trainables.diphone_rnn.trials import Trial
 class Validation:
     """The validation trials of the days that the config validates on."""
 
-    def __init__(self, config: Config, corpus: Corpus, taps: Tensor | None, device: torch.device) -> None:
-        """`taps`: the smoothing kernel, which belongs to the network's input."""
+    def __init__(
+        self, config: Config, corpus: Corpus, taps: Tensor | None, device: torch.device, threads: int = 0
+    ) -> None:
+        """`taps`: the smoothing kernel, which belongs to the network's input. `threads` read ahead for a GPU."""
         self._network, self._taps, self._device = config.model, taps, device
         self._per_day, self._sessions = config.log_individual_day_val_PER, corpus.sessions
         trials = _validated(config, corpus)
         self._trials = validation_batches(trials)
         self._keep = sum(trial.n_bins * trial.channels * 4 for trial in trials) <= IN_MEMORY
         self._kept: dict[int, Batch] = {}
+        self._ahead = Ahead(lambda number: ready(self._trials[number], self._network, device), threads)
 
     def metrics(self, logits_of: Callable[[Batch], Tensor]) -> dict[str, float]:
         """All metrics of the network behind `logits_of`; both losses are reported whatever α mixes.
@@ -45,11 +48,15 @@ class Validation:
         found = validation_metrics(heard, self._per_day)
         return found | {key: math.fsum(values) / len(values) for key, values in losses.items() if values}
 
+    def close(self) -> None:
+        """End the threads."""
+        self._ahead.close()
+
     def _batch(self, number: int) -> Batch:
         """A batch, smoothed, on the device."""
         if number in self._kept:
             return self._kept[number]
-        batch = collate(self._trials[number], self._network).to(self._device)
+        batch = self._ahead.batch(number, len(self._trials)).to(self._device)
         batch = replace(batch, features=smooth(batch.features, self._taps))
         if self._keep:
             self._kept[number] = batch

@@ -8,6 +8,7 @@ import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from pydantic import Field, model_validator
 
 from spaces.problems import BadInput
 from spaces.schema import Section, Text, parse
-from trainables.cache import sha256_of
+from trainables.cache import Stamp, sha256_of, stamp_of
 from trainables.early_inference.generate import DATA_FILE, METADATA_FILE, Generate, generated
 from trainables.early_inference.kinetics import Floats
 from trainables.early_inference.metadata import Metadata, Ranges, length_in, read_metadata
@@ -81,9 +82,17 @@ def prepare_data(data: Data, prefix_length: float) -> Prepared:
 
 
 def read(folder: Path, prefix_length: float) -> Curves:
-    """The curves of `prefix_length` seconds in `folder`, validated. Raises BadInput naming file, entry and item."""
+    """The curves of `prefix_length` seconds in `folder`, validated; read again only when its files have changed.
+
+    Raises BadInput naming file, entry and item.
+    """
     if not folder.is_dir():
         raise BadInput.of(str(folder), "no such folder; data_dir holds training_data.npz and metadata.json")
+    return _read(folder, prefix_length, tuple(stamp_of(folder / name) for name in (DATA_FILE, METADATA_FILE)))
+
+
+@lru_cache(maxsize=2)
+def _read(folder: Path, prefix_length: float, stamps: tuple[Stamp, ...]) -> Curves:  # noqa: ARG001 - a key only
     metadata = read_metadata(folder / METADATA_FILE)
     path = folder / DATA_FILE
     key = _key_for(path, prefix_length)

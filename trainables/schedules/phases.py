@@ -24,6 +24,12 @@ def _require_length(length: int) -> None:
     require(length >= 1, "length", length, ">= 1")
 
 
+def _require_ramp(length: int, start: float, end: float) -> None:
+    _require_length(length)
+    require_finite("start", start)
+    require_finite("end", end)
+
+
 def _ramp_settles(length: int, start: float, end: float) -> int:
     """A rise is a slow start, unless it is a single step at the end value; a fall is a decay, and no slow start."""
     return length if end > start and length > 1 else 0
@@ -41,9 +47,7 @@ class Linear:
     end: float
 
     def __post_init__(self) -> None:
-        _require_length(self.length)
-        require_finite("start", self.start)
-        require_finite("end", self.end)
+        _require_ramp(self.length, self.start, self.end)
 
     def at(self, step: int) -> float:
         """The value at `step`, in the unit of the ends."""
@@ -70,9 +74,7 @@ class Cosine:
     end: float
 
     def __post_init__(self) -> None:
-        _require_length(self.length)
-        require_finite("start", self.start)
-        require_finite("end", self.end)
+        _require_ramp(self.length, self.start, self.end)
 
     def at(self, step: int) -> float:
         """The value at `step`, in the unit of the ends."""

@@ -1,0 +1,91 @@
+"""Checkpoints on the disk: those that nothing will need are deleted at once, the others kept within a limit.
+
+Each unfinished trial holds its newest two (`trainables.checkpoints.KEPT`). A search that promotes has many trials that
+wait at a rung; few of them ever go on, so when room runs out the least promising ones lose theirs. One that is promoted
+after all trains up to its rung again, to the same numbers.
+"""
+
+import shutil
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Literal
+
+from search.events import Ended, Event, Paused
+from search.records import Records, Trial
+from trainables import checkpoints
+from trainables.tune import trial_folder
+
+SHARE = 0.5  # of the free disk, where no limit is set
+
+
+def default_limit(path: Path, held: int) -> int:
+    """Bytes that checkpoints may take under `path`, where they take `held` now."""
+    return held + int(SHARE * shutil.disk_usage(path).free)
+
+
+def shown(size: float) -> str:
+    """A number of bytes for people: `1.5 GB`."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{size:.3g} TB"
+
+
+class Shelf:
+    """Listens to the search and keeps its checkpoints within `limit` bytes (None: half of the disk's free space)."""
+
+    def __init__(
+        self, path: Path, records: Records, mode: Literal["min", "max"], limit: int | None, say: Callable[[str], None]
+    ) -> None:
+        self._path, self._records, self._say = path, records, say
+        self._sign = 1 if mode == "min" else -1
+        self._sizes = {number: size for number in records.trials if (size := self._measured(number))}
+        self.limit = default_limit(path, self.held) if limit is None else limit
+        self._told = False
+
+    @property
+    def held(self) -> int:
+        """Bytes of all checkpoints, those of running trials as of their last pause."""
+        return sum(self._sizes.values())
+
+    def __call__(self, event: Event) -> None:
+        """A trial has paused or ended."""
+        if not isinstance(event, Paused | Ended):
+            return
+        trial = self._records.trials[event.trial]
+        if trial.over and not _may_go_on(trial):
+            checkpoints.remove(trial_folder(self._path, trial.number) / "checkpoints")
+        self._sizes[trial.number] = self._measured(trial.number)
+        if self.held > self.limit:
+            self._evict()
+
+    def _evict(self) -> None:
+        for trial in sorted(self._idle(), key=self._promise):
+            if self.held <= self.limit:
+                return
+            checkpoints.evict(trial_folder(self._path, trial.number) / "checkpoints")
+            self._sizes[trial.number] = 0
+            if not self._told:
+                self._told = True
+                self._say(
+                    f"checkpoints hold {shown(self.limit)}, their limit (resources.disk): the least promising trials "
+                    f"lose theirs; one that is promoted after all trains up to its rung again"
+                )
+
+    def _idle(self) -> Iterable[Trial]:
+        return (t for n, t in self._records.trials.items() if self._sizes.get(n) and (t.over or t.status == "paused"))
+
+    def _promise(self, trial: Trial) -> tuple[bool, int, float]:
+        """Least first: trials that are over, then by the rung they wait at, then by their value."""
+        value = trial.objective if trial.objective is not None else self._sign * float("inf")
+        return not trial.over, trial.rung, -self._sign * value
+
+    def _measured(self, number: int) -> int:
+        return checkpoints.size(trial_folder(self._path, number) / "checkpoints")
+
+
+def _may_go_on(trial: Trial) -> bool:
+    """Whether a trial that is over may run again: one that waited at a rung, when the budget has grown; a failed one,
+    for whoever looks for the cause."""
+    return trial.status == "failed" or (trial.status == "stopped" and trial.rung > 0)

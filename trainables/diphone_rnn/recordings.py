@@ -1,0 +1,148 @@
+"""Days of recorded trials, read and checked once per process: a worker trains one trial of a search after another.
+
+A folder holds one folder per day, with `data_train.hdf5` and `data_val.hdf5`; a day without the latter is one to train
+on only. `data_test.hdf5` has no labels, and isn't read.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+from pathlib import Path
+
+from spaces.problems import BadInput, Problem, nearest
+from trainables.cache import Stamp, sha256_of, stamp_of
+from trainables.diphone_rnn.config import Config
+from trainables.diphone_rnn.generate import MARKER, TRAIN_FILE, VAL_FILE
+from trainables.diphone_rnn.trials import Trial, trials_in
+
+FILES = (TRAIN_FILE, VAL_FILE)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a config takes of a folder."""
+
+    sessions: tuple[str, ...] | None
+    """The days; None: all that are there. A generated folder has its own."""
+    channels: int  # C
+    subset: tuple[int, ...] | None
+    """Which channels of the files these are; None: all, and the files have C."""
+    bad: frozenset[tuple[str, str, int]]
+    """Trials to leave out unseen: day, block number as text, trial number."""
+
+    @classmethod
+    def by(cls, config: Config) -> "Wanted":
+        """What `config` says."""
+        dataset = config.dataset
+        bad = (
+            (day, block, trial)
+            for day, blocks in (dataset.bad_trials_dict or {}).items()
+            for block, trials in blocks.items()
+            for trial in trials
+        )
+        return cls(dataset.sessions, config.model.n_input_features, dataset.feature_subset, frozenset(bad))
+
+
+@dataclass(frozen=True, eq=False)
+class Recordings:
+    """The labelled trials of some days, every value of them looked at."""
+
+    folder: Path
+    wanted: Wanted
+    sessions: tuple[str, ...]
+    train: tuple[Trial, ...]
+    """By day, then in the order of the file."""
+    validation: tuple[Trial, ...]
+    left_out: tuple[str, ...]
+    """The bad trials that are there, as day/file/group."""
+
+    @property
+    def n_bytes(self) -> int:
+        """What all features take in memory."""
+        return sum(trial.n_bins for trial in (*self.train, *self.validation)) * self.wanted.channels * 4
+
+    @cached_property
+    def digest(self) -> str:
+        """The hash of what is there to train on, wherever it lies and whatever the patches are; reads each file."""
+        digest = hashlib.sha256(json.dumps([*self.sessions, self.wanted.channels]).encode())
+        if self.wanted.subset is not None:
+            digest.update(json.dumps(self.wanted.subset).encode())
+        for session in self.sessions:
+            for path in (self.folder / session / file for file in FILES):
+                digest.update((sha256_of(path) if path.exists() else "absent").encode())
+        for trial in self.left_out:
+            digest.update(f"\n{trial}".encode())
+        return digest.hexdigest()
+
+
+def recordings(folder: Path, wanted: Wanted) -> Recordings:
+    """The trials of `folder`, features still on disk; read again only when a file has changed.
+
+    Raises BadInput naming file, trial and what was expected, a value that is no number included.
+    """
+    names = _days(folder, wanted.sessions)
+    stamps = tuple(stamp_of(folder / name / file) for name in names for file in FILES)
+    return _recordings(folder, names, wanted, stamps)
+
+
+@lru_cache(maxsize=1)
+def in_memory(days: Recordings) -> Recordings:
+    """The same with all features in memory; those of the `days` asked for last are kept."""
+    train, validation = (tuple(trial.in_memory() for trial in trials) for trials in (days.train, days.validation))
+    return replace(days, train=train, validation=validation)
+
+
+@lru_cache(maxsize=2)
+def _recordings(folder: Path, names: tuple[str, ...], wanted: Wanted, stamps: tuple[Stamp, ...]) -> Recordings:
+    """`stamps` are there so that files that have changed are read again."""
+    assert len(stamps) == len(FILES) * len(names)
+    problems: list[Problem] = []
+    train: list[Trial] = []
+    validation: list[Trial] = []
+    left_out: list[str] = []
+    for index, name in enumerate(names):
+        for file, trials in zip(FILES, (train, validation), strict=True):
+            path = folder / name / file
+            if file == VAL_FILE and not path.exists():
+                continue
+            try:
+                for trial in trials_in(path, index, wanted.channels, wanted.subset):
+                    if (name, str(trial.block), trial.trial) in wanted.bad:
+                        left_out.append(f"{name}/{file}/{trial.group}")
+                    else:
+                        trials.append(trial)
+            except BadInput as error:
+                problems += error.problems
+    if problems:
+        raise BadInput(problems)
+    for trial in (*train, *validation):
+        trial.features()  # every value is looked at once, here
+    return Recordings(folder, wanted, names, tuple(train), tuple(validation), tuple(left_out))
+
+
+def _days(folder: Path, sessions: Sequence[str] | None) -> tuple[str, ...]:
+    """The days to read, checked to be there."""
+    if not folder.is_dir():
+        raise BadInput.of(str(folder), f"no such folder; dataset_dir holds one folder per day, with {TRAIN_FILE}")
+    there = sorted(path.name for path in folder.iterdir() if (path / TRAIN_FILE).is_file())
+    marker = folder / MARKER
+    if marker.is_file():  # the days of a config are those of the user's own recordings
+        return tuple(json.loads(marker.read_text(encoding="utf-8"))["sessions"])
+    if sessions is None:
+        if not there:
+            raise BadInput.of(str(folder), f"no day there; expected folders with {TRAIN_FILE}, as t15.2023.08.11")
+        return tuple(there)
+    problems = [
+        Problem(f"{folder / name}", f"no {TRAIN_FILE} for this day of `sessions`{nearest(name, there)}")
+        for name in sessions
+        if name not in there
+    ]
+    twice = sorted({name for name in sessions if list(sessions).count(name) > 1})
+    problems += [Problem("sessions", f"{name} is listed twice") for name in twice]
+    if not sessions:
+        problems.append(Problem("sessions", "is empty; list the days to train on"))
+    if problems:
+        raise BadInput(problems)
+    return tuple(sessions)
