@@ -51,8 +51,6 @@ name: overhead
 
 def ours(trials: int, mode: str, seed: int, folder: Path) -> dict[str, Any]:
     """One search of this service; its store of MLflow exists already, as it does from a user's second search on."""
-    from rich.console import Console
-
     from search import cluster, session, stages
     from search import folder as folders
     from search.events import Event, Reported
@@ -79,13 +77,13 @@ def ours(trials: int, mode: str, seed: int, folder: Path) -> dict[str, Any]:
 
     with (
         cluster.connected(None, search.settings.resources) as found,
-        folders.opened(folder / "overhead", search, plan, prepared) as place,
+        folders.opened(folder / "overhead", search, plan, prepared, print) as place,
     ):
         start = time.perf_counter()
-        tracker = session._tracker(search, prepared, place, found, plan, Console(quiet=True))
+        tracker = session._tracker(search, prepared, place, found, plan, print)
         place.ledger.listen(tracker.handle)
         place.ledger.listen(mark)
-        stages.run_search(stages.Sitting(search, plan, place, found, stages.Halt()))
+        stages.run_search(stages.Sitting(search, plan, place, found, stages.Halt(), lambda: None))
         searched = time.perf_counter() - start
         summary = tracker.finish(session.tracking.Verdict("done"), 600.0)
         sent = time.perf_counter() - start

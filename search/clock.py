@@ -11,3 +11,19 @@ def now() -> float:
     refunds a budget of time.
     """
     return _ANCHOR + time.monotonic()
+
+
+class SetBack:
+    """Notices that the system's clock was set back: Ray's processes wait by it, so their timers stop for as long."""
+
+    def __init__(self, tolerance: float = 5.0) -> None:
+        """`tolerance` in seconds: small corrections do no harm."""
+        self._tolerance = tolerance
+        self._ahead = time.time() - now()
+
+    def __call__(self) -> str | None:
+        """By how much, in words; None where it wasn't set back since this object was made."""
+        ahead = time.time() - now()
+        back = self._ahead - ahead
+        self._ahead = max(self._ahead, ahead)
+        return f"the system's clock was set back by {back:.0f} s" if back > self._tolerance else None

@@ -4,7 +4,7 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import ray
 
@@ -30,6 +30,8 @@ class Cluster:
     cpu: float
     gpu: float
     workers: int
+    own: bool = False
+    """Whether it was started for this search, on this machine."""
 
 
 @contextmanager
@@ -42,20 +44,30 @@ def connected(address: str | None, resources: Resources) -> Iterator[Cluster]:
         os.environ.setdefault(name, value)
     where = address or os.environ.get("RAY_ADDRESS") or "local"
     try:
-        ray.init(
-            address=where,
-            include_dashboard=False if where == "local" else None,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-        )
+        _connect(where)
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise BadInput.of(f"--address {where}", f"no Ray cluster answers there: {error}") from error
     for name in ("ray.tune", "ray.train", "ray.air"):
         logging.getLogger(name).setLevel(logging.CRITICAL)  # a failed trial is told in one line, its log has the rest
     try:
-        yield _fit(resources)
+        yield replace(_fit(resources), own=where == "local")
     finally:
         ray.shutdown()
+
+
+def restart() -> None:
+    """End the cluster that was started for this search, whatever its processes are about, and start a fresh one."""
+    ray.shutdown()
+    _connect("local")
+
+
+def _connect(where: str) -> None:
+    ray.init(
+        address=where,
+        include_dashboard=False if where == "local" else None,
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+    )
 
 
 def _fit(resources: Resources) -> Cluster:

@@ -74,21 +74,28 @@ class Slots:
             self.unfinished.insert(0, trial)
 
 
+Kind = Literal["budget", "signal", "failures", "clock"]
+
+
 @dataclass
 class Halt:
     """Why the search should end now, if it should."""
 
     reason: str | None = None
-    kind: Literal["budget", "signal", "failures"] = "budget"
+    kind: Kind = "budget"
 
     @property
     def resumable(self) -> bool:
         """True: trials keep their state and go on in the next sitting. False: the search is over."""
         return self.kind != "budget"
 
-    def call(self, reason: str, kind: Literal["budget", "signal", "failures"]) -> None:
+    def call(self, reason: str, kind: Kind) -> None:
         """End the sitting at the next occasion."""
         self.reason, self.kind = reason, kind
+
+    def clear(self) -> None:
+        """Nothing should end."""
+        self.reason, self.kind = None, "budget"
 
 
 class Feed(Searcher):  # type: ignore[misc]  # Ray is untyped: its classes are Any here
@@ -175,10 +182,9 @@ class Ear(Stopper, Callback):  # type: ignore[misc]
 
     def stop_all(self) -> bool:
         """Whether the experiment ends now, whatever still runs."""
-        if self._halt.reason is None and (spent := self._stage.spent()):
-            self._halt.call(spent, "budget")
-        if self._halt.reason is None and (cause := self._stage.trouble()):
-            self._halt.call(cause, "failures")
+        for kind, check in self._stage.checks.items():
+            if self._halt.reason is None and (reason := check()):
+                self._halt.call(reason, kind)
         if self._halt.reason is not None and self._halt.resumable:
             end_all(Path(self._stage.job.folder) / "trials")  # Ray would wait for each one's evaluation, up to 10 s
         return self._halt.reason is not None
@@ -221,10 +227,8 @@ class Stage:
     gate: Gate
     scheduler: TrialScheduler
     propose: Callable[[], int | None]
-    spent: Callable[[], str | None]
-    """Says which budget is used up, if one is."""
-    trouble: Callable[[], str | None]
-    """Says why it makes no sense to go on, if it doesn't."""
+    checks: Mapping[Kind, Callable[[], str | None]]
+    """Each says why to end now, if there is cause to: a budget used up, failures that are all alike…"""
     halt: Halt
     max_failures: int
     pending: int

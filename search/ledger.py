@@ -1,5 +1,8 @@
 """The one door through which events enter: written to the journal first, then folded and passed on."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from search.events import Event, Listener
 from search.journal import Journal
 from search.records import Records
@@ -16,6 +19,15 @@ class Ledger:
     def listen(self, listener: Listener) -> None:
         """Tell `listener` every event from now on, after the records have taken it in. It must not raise."""
         self._listeners.append(listener)
+
+    @contextmanager
+    def listening(self, *listeners: Listener) -> Iterator[None]:
+        """As `listen`, until the end of the block."""
+        self._listeners += listeners
+        try:
+            yield
+        finally:
+            self._listeners = [known for known in self._listeners if known not in listeners]
 
     def emit(self, event: Event) -> None:
         """Keep `event`, then tell the listeners. Raises OSError where the journal can't be written."""

@@ -4,14 +4,15 @@ import json
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
 from rich.console import Console
 
 from search import disk, export, summary, tracking
-from search.clock import now
-from search.cluster import Cluster, connected
+from search.clock import SetBack, now
+from search.cluster import Cluster, connected, restart
 from search.confirm import judge
 from search.disk import Shelf
 from search.engine import Halt
@@ -65,7 +66,7 @@ def run(
             try:
                 if warm is not None and not folder.history:
                     folder.ledger.emit(warm)
-                _stages(Sitting(search, plan, folder, cluster, halt))
+                _sit(Sitting(search, plan, folder, cluster, halt, SetBack() if cluster.own else _never), say)
             except BaseException as error:
                 at_once = isinstance(error, KeyboardInterrupt)
                 tracker.finish(tracking.Verdict("interrupted" if at_once else "failed"), timeout=0.5 if at_once else 5)
@@ -77,6 +78,19 @@ def run(
         return code
 
 
+def _never() -> None: ...
+
+
+def _sit(sitting: Sitting, say: Callable[[str], None]) -> None:
+    """Both stages; again from the journal with fresh processes where Ray's own have lost their sense of time."""
+    _stages(sitting)
+    while sitting.halt.kind == "clock":
+        say(f"{sitting.halt.reason}: Ray's processes are started anew, trials go on from their checkpoints")
+        restart()
+        sitting.halt.clear()
+        _stages(replace(sitting, set_back=SetBack()))
+
+
 def _stages(sitting: Sitting) -> None:
     emit = sitting.folder.ledger.emit
     if not sitting.done():
@@ -84,7 +98,7 @@ def _stages(sitting: Sitting) -> None:
         run_search(sitting)
     if not sitting.halt.resumable:
         emit(Phase("confirm", now()))
-        sitting.halt.reason = None  # a spent budget ends the search, not the confirmation
+        sitting.halt.clear()  # a spent budget ends the search, not the confirmation
         run_confirmation(sitting)
     if not sitting.halt.resumable:
         emit(Phase("done", now()))

@@ -44,6 +44,8 @@ class Sitting:
     folder: Folder
     cluster: Cluster
     halt: Halt
+    set_back: Callable[[], str | None]
+    """Says by how much the system's clock was set back, if it was and Ray suffers from it."""
 
     def job(self, exchange: bool = False) -> Job:
         """What every trial needs to know."""
@@ -70,28 +72,29 @@ def run_search(sitting: Sitting) -> None:
     """Propose, train and stop trials until the budget is spent, or until a halt."""
     search, records, ledger = sitting.search, sitting.folder.records, sitting.folder.ledger
     proposer = _proposer(sitting)
-    ledger.listen(_Study(proposer, records))
     strikes = Strikes(search.settings.stop_after_failures)
-    ledger.listen(strikes)
     source = _Source(sitting, proposer)
     gate, scheduler, eager = choose(
         search, sitting.plan.rungs, sitting.folder, sitting.cluster.workers, source.exhausted
     )
-    run_stage(
-        Stage(
-            job=sitting.job(exchange=isinstance(search.settings.early_stopping, Pbt)),
-            ledger=ledger,
-            cluster=sitting.cluster,
-            gate=gate,
-            scheduler=scheduler,
-            propose=source.propose,
-            spent=_spent(search, records, sitting.cluster),
-            trouble=strikes.cause,
-            halt=sitting.halt,
-            max_failures=search.settings.max_failures,
-            pending=max(sitting.cluster.workers, search.settings.budget.trials if eager else 0),
-        )
+    stage = Stage(
+        job=sitting.job(exchange=isinstance(search.settings.early_stopping, Pbt)),
+        ledger=ledger,
+        cluster=sitting.cluster,
+        gate=gate,
+        scheduler=scheduler,
+        propose=source.propose,
+        checks={
+            "budget": _spent(search, records, sitting.cluster),
+            "failures": strikes.cause,
+            "clock": sitting.set_back,
+        },
+        halt=sitting.halt,
+        max_failures=search.settings.max_failures,
+        pending=max(sitting.cluster.workers, search.settings.budget.trials if eager else 0),
     )
+    with ledger.listening(_Study(proposer, records), strikes):
+        run_stage(stage)
 
 
 def run_confirmation(sitting: Sitting) -> None:
@@ -112,8 +115,7 @@ def run_confirmation(sitting: Sitting) -> None:
             gate=Slots(sitting.cluster.workers, lambda: True, unfinished),
             scheduler=FIFOScheduler(),
             propose=lambda: None,
-            spent=lambda: None,
-            trouble=lambda: None,
+            checks={"clock": sitting.set_back},
             halt=sitting.halt,
             max_failures=settings.max_failures,
             pending=sitting.cluster.workers,

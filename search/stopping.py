@@ -96,7 +96,7 @@ class _Decisions:
 def _history(folder: Folder, rule: Rule) -> Iterator[Record]:
     """What happened so far, as the stopping rule sees it."""
     kinds = {trial.number: trial.proposed.kind for trial in folder.records.trials.values()}
-    for event in folder.history:
+    for event in folder.replay(0):
         if isinstance(event, Phase | WarmStarted) or kinds[event.trial] != "search":
             continue
         match event:
