@@ -25,7 +25,9 @@ from search.failures import failure_of
 from search.ledger import Ledger
 from trainables.guard import end_all
 from trainables.run import DIVERGED, ENDED, GPU, METRICS, OBJECTIVE, SECONDS, STEP
-from trainables.tune import Bridge, Job
+from trainables.tune import HALT, Bridge, Job
+
+FAREWELL_SECONDS = 2.0
 
 
 class Gate(Protocol):
@@ -158,6 +160,8 @@ class Ear(Stopper, Callback):  # type: ignore[misc]
         self._stage, self._numbers = stage, numbers
         self._ledger, self._halt = stage.ledger, stage.halt
         self._took_up: set[str] = set()
+        self._awaited: set[str] = set()  # trials whose next evaluation is still to be saved before the search ends
+        self._until: float | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing, as for the feed."""
@@ -167,6 +171,7 @@ class Ear(Stopper, Callback):  # type: ignore[misc]
         """Keep the report. Ray asks this first of all; the answer is always to let the scheduler decide."""
         trial = self._ledger.records.trials[self._numbers[trial_id]]
         at = now()
+        self._awaited.discard(trial_id)
         if trial_id not in self._took_up:
             self._took_up.add(trial_id)
             host = str(result.get("hostname", socket.gethostname()))
@@ -185,9 +190,24 @@ class Ear(Stopper, Callback):  # type: ignore[misc]
         for kind, check in self._stage.checks.items():
             if self._halt.reason is None and (reason := check()):
                 self._halt.call(reason, kind)
-        if self._halt.reason is not None and self._halt.resumable:
+        if self._halt.reason is None:
+            return False
+        if self._halt.resumable:
+            if not self._saved():
+                return False
             end_all(Path(self._stage.job.folder) / "trials")  # Ray would wait for each one's evaluation, up to 10 s
-        return self._halt.reason is not None
+        return True
+
+    def _saved(self) -> bool:
+        """Whether every running trial has saved an evaluation since the halt was called. Not waited for long: only
+        trials with quick evaluations leave some unsaved (`Job.saving`).
+        """
+        if self._until is None:
+            self._until = now() + FAREWELL_SECONDS
+            (Path(self._stage.job.folder) / HALT).touch()
+            trials = self._ledger.records.trials
+            self._awaited = {t for t in self._took_up if trials[self._numbers[t]].status == "running"}
+        return not self._awaited or now() > self._until
 
     def on_trial_start(self, iteration: int, trials: Sequence[Any], trial: Any) -> None:  # noqa: ARG002
         """A worker takes the trial up: its next result says which one."""
@@ -200,6 +220,7 @@ class Ear(Stopper, Callback):  # type: ignore[misc]
         """The trial failed: Ray, which could only try it again blindly, gives it up; we may hand it in once more."""
         number = int(trial.config["trial"])
         known = self._ledger.records.trials[number]
+        self._took_up.discard(trial.trial_id)
         if self._halt.reason is not None:
             return  # it was stopped in the middle of things; it goes on in the next sitting
         failure = failure_of(Path(self._stage.job.folder), number, _error_text(trial))
@@ -241,6 +262,7 @@ def run_stage(stage: Stage) -> None:
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(stage.pending)
     feed = Feed(stage.ledger, stage.gate, stage.propose, stage.halt, stage.job.horizon)
     ear = Ear(stage, feed.numbers)
+    (folder / HALT).unlink(missing_ok=True)
     shutil.rmtree(folder / "ray", ignore_errors=True)  # of an earlier sitting or stage; nothing in it is needed
     trainable = tune.with_resources(
         tune.with_parameters(Bridge, job=stage.job), {"cpu": stage.cluster.cpu, "gpu": stage.cluster.gpu}

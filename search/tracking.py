@@ -111,6 +111,8 @@ class MlflowStore:
         if file is not None:
             file.parent.mkdir(parents=True, exist_ok=True)
         with _one_creator(file):
+            if file is not None and not (file.exists() and file.stat().st_size):
+                _make(file)
             self._client = connected(self._uri)
             found = self._client.get_experiment_by_name(self._experiment)
             if found is None:
@@ -182,6 +184,19 @@ class MlflowStore:
         with contextlib.suppress(Exception):
             return self._client.get_experiment(self._experiment_id) is not None
         return False
+
+
+def _make(file: Path) -> None:
+    """A new database at `file`, whole or not at all: MLflow takes seconds to make its tables, in many steps, and can't
+    go on with what a process leaves that was killed meanwhile.
+    """
+    for left in file.parent.glob(f".{file.name}.*.partial*"):
+        left.unlink(missing_ok=True)
+    partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
+    client = connected(f"sqlite:///{partial}")
+    client.search_experiments(max_results=1)  # the first request makes the tables
+    client._tracking_client.store.engine.dispose()
+    partial.replace(file)
 
 
 @contextlib.contextmanager

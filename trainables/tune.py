@@ -21,6 +21,7 @@ from trainables.registry import model_named
 from trainables.run import DIVERGED, ENDED, GPU, METRICS, OBJECTIVE, SECONDS, STEP, Diverged, Native, Run
 
 _NOTE = "note.json"
+HALT = ".halt"  # in the search's folder while the search is about to end: every evaluation is saved from then on
 FIRST_SAVE = 0.01  # seconds that a checkpoint is taken to cost before one is written
 _REPORT = "report"  # a checkpoint holds the report of its step, so that an evaluation is never repeated
 
@@ -150,7 +151,7 @@ class Bridge(tune.Trainable):  # type: ignore[misc]  # Ray's class is untyped fo
         self._last = report
         report[SECONDS] = time.perf_counter() - started
         self._unsaved += report[SECONDS]
-        if self._unsaved * self._job.saving >= min(self._costs):
+        if self._unsaved * self._job.saving >= min(self._costs) or (Path(self._job.folder) / HALT).exists():
             self._save()
             report[SECONDS] = time.perf_counter() - started
         self._log.info("step %d: %s %.6g", until, self._objective.metric, report[OBJECTIVE])

@@ -276,3 +276,23 @@ def test_a_server_that_comes_late_goes_and_comes_back(server: Server, tmp_path: 
     server.start()
     summary = journal.open().finish(Verdict("done"), 60)
     check_complete(tmp_path / "server.db", summary.parent, ["FINISHED"] + ["KILLED"] * 39 + ["FAILED"])
+
+
+OPEN = "import sys; from search.tracking import MlflowStore; MlflowStore(sys.argv[1], 'e').open()"
+
+
+def test_a_process_killed_while_it_makes_the_database_leaves_none(tmp_path: Path) -> None:
+    file = tmp_path / "mlflow.db"
+    command = [sys.executable, "-c", OPEN, f"sqlite:///{file}"]
+    process = subprocess.Popen(command)
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob(".mlflow.db.*.partial")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.kill()  # MLflow makes its tables for seconds
+    process.wait()
+    assert not file.exists() and list(tmp_path.glob(".mlflow.db.*.partial"))
+    store = MlflowStore(f"sqlite:///{file}", "e")
+    store.open()
+    run = store.create("r", {}, 1)
+    store.set_status(run, "FINISHED", 2)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mlflow.db", "mlflow.db.lock"]
