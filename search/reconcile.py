@@ -1,8 +1,10 @@
 """Whether a search's journal and the checkpoints beside it tell the same story, before it is taken up again.
 
 A checkpoint is written before its report is sent, and a trial trains on only when its report is in the journal: so a
-checkpoint is one evaluation ahead of the journal at most. It may lie behind it, where saving is dear or the newest one
-is damaged: then the trial repeats what is missing, to the same numbers.
+checkpoint is one evaluation ahead of the journal at most. When the machine itself goes down the journal may lack its
+last second, and be some quick evaluations behind: checkpoints beyond it are then dropped. It may be ahead of them,
+where saving is dear or the newest checkpoint is damaged. In both cases the trial repeats what is missing, to the same
+numbers.
 """
 
 from collections.abc import Iterator
@@ -13,34 +15,50 @@ from spaces.problems import BadInput, Problem
 from trainables import checkpoints
 from trainables.tune import trial_folder
 
+UNSYNCED = 5.0  # seconds of reports that a journal may lack: it is brought to the disk every second
 DEAR = 60.0  # seconds of training that are not simply done again when every checkpoint of a trial is gone
 
 
 def reconcile(path: Path, records: Records, every: int) -> Iterator[str]:
-    """What people should know of differences that the search makes good by itself. `every`: units per evaluation.
+    """Make good what can be; what people should know of it. `every`: units per evaluation.
 
     Raises BadInput, naming each trial, where going on would silently begin trials anew or mix two stories.
     """
     problems: list[Problem] = []
     notes: list[str] = []
-    known = set(records.trials)
-    for folder in sorted((path / "trials").glob("t[0-9]*")):
+    drops: list[tuple[Path, int]] = []  # checkpoints beyond these steps
+    numbers = {int(folder.name[1:]) for folder in (path / "trials").glob("t[0-9]*")}
+    for number in sorted(numbers | set(records.trials)):
+        trial = records.trials.get(number)
+        folder = trial_folder(path, number)
         steps = checkpoints.steps(folder / "checkpoints")
-        number = int(folder.name[1:])
-        if steps and number not in known:
-            problems.append(_ahead(folder, steps[0], "no such trial"))
-    for trial in records.trials.values():
-        steps = checkpoints.steps(trial_folder(path, trial.number) / "checkpoints")
-        if steps and trial.changed is None and steps[0] > trial.step + every:
-            problems.append(_ahead(trial_folder(path, trial.number), steps[0], f"its step {trial.step}"))
-        elif not trial.over:
+        # A trial that the journal doesn't know may be proposed with other values: it has no use for any checkpoint.
+        most = -1 if trial is None else trial.step + every
+        if steps and steps[0] > most and (trial is None or trial.changed is None):
+            reached = 0 if trial is None else trial.step
+            if ((steps[0] - reached) / every - 1) * _pace(records, trial) > UNSYNCED:
+                problems.append(_ahead(folder, steps[0], trial))
+            drops.append((folder / "checkpoints", most))
+            steps = [step for step in steps if step <= most]
+        if trial is not None and not trial.over:
             _behind(path, trial, steps[0] if steps else 0, problems, notes)
     if problems:
         raise BadInput(problems)
+    for place, most in drops:
+        checkpoints.remove(place, beyond=most)
+        notes.append(f"{place.parent.name}: its last evaluations never reached the journal; they are done again")
     yield from notes
 
 
-def _ahead(folder: Path, step: int, knows: str) -> Problem:
+def _pace(records: Records, trial: Trial | None) -> float:
+    """Seconds that an evaluation with its training takes: of the trial, else of all; infinite if there is none yet."""
+    reports = trial.reports if trial is not None and trial.reports else []
+    reports = reports or [report for each in records.trials.values() for report in each.reports]
+    return sum(report.seconds for report in reports) / len(reports) if reports else float("inf")
+
+
+def _ahead(folder: Path, step: int, trial: Trial | None) -> Problem:
+    knows = "no such trial" if trial is None else f"its step {trial.step}"
     what = f"has a checkpoint at step {step}, but the journal knows {knows}: the journal is older than its trials. "
     return Problem(str(folder), what + "Put the newest journal.jsonl back, or begin anew with another --name")
 

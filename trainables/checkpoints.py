@@ -50,10 +50,11 @@ def newest(folder: Path, device: str) -> tuple[int, dict[str, Any]] | None:
     return None
 
 
-def remove(folder: Path) -> None:
-    """Delete every checkpoint in `folder`."""
+def remove(folder: Path, beyond: int = -1) -> None:
+    """Delete the checkpoints in `folder` of steps above `beyond`: by default all."""
     for path in _newest_first(folder):
-        path.unlink(missing_ok=True)
+        if int(path.stem) > beyond:
+            path.unlink(missing_ok=True)
 
 
 def evict(folder: Path) -> None:

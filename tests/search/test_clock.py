@@ -28,7 +28,8 @@ def test_a_clock_that_is_set_back_is_noticed(jump: float, told: str | None, monk
 
 def test_time_between_sittings_is_not_spent_even_where_the_clock_differs() -> None:
     sittings = [(1000.0, 1030.0), (500.0, 520.0), (9000.0, 9001.0)]  # on machines whose clocks are apart
-    records = Records(Phase(name, at) for ends in sittings for name, at in zip(("search", "confirm"), ends, strict=True))
+    ends = [(name, at) for sitting in sittings for name, at in zip(("search", "confirm"), sitting, strict=True)]
+    records = Records(Phase(name, at) for name, at in ends)  # type: ignore[arg-type]
     assert records.search_seconds == 0  # a phase begins a sitting; what counts is told by its events
     records.apply(Phase("search", 50.0))
     assert records.searching_for(60.0) == 10.0

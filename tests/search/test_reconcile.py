@@ -34,20 +34,32 @@ def test_a_checkpoint_may_be_one_evaluation_ahead(step: int, tmp_path: Path) -> 
 
 def test_a_journal_that_is_older_than_its_trials_is_refused(tmp_path: Path) -> None:
     saved(tmp_path, 0, 5)
-    saved(tmp_path, 1, 1)
+    saved(tmp_path, 1, 2)
     with pytest.raises(BadInput) as caught:
-        notes(tmp_path, *ran(0, 3))
+        notes(tmp_path, *ran(0, 3, seconds=10.0))
+    assert checkpoints.steps(trial_folder(tmp_path, 0) / "checkpoints") == [5]  # nothing was touched
     first, second = sorted(caught.value.problems, key=lambda p: p.where, reverse=True)
     assert "t0001" in first.where and "no such trial" in first.what
     assert "t0000" in second.where and "step 5" in second.what and "its step 3" in second.what
     assert "journal.jsonl" in first.what and "--name" in first.what
 
 
+@pytest.mark.parametrize("kept", [(2, 3), (4, 9), (9,)])
+def test_what_a_power_cut_took_from_the_journal_is_done_again(kept: tuple[int, ...], tmp_path: Path) -> None:
+    """Quick evaluations: many may lie between the last record on the disk and the last checkpoint."""
+    saved(tmp_path, 0, *kept)
+    saved(tmp_path, 1, 1, 2)
+    said = notes(tmp_path, *ran(0, 3, seconds=0.1))
+    assert checkpoints.steps(trial_folder(tmp_path, 0) / "checkpoints") == sorted(s for s in kept if s <= 4)[::-1]
+    assert checkpoints.steps(trial_folder(tmp_path, 1) / "checkpoints") == []  # it may be proposed anew, differently
+    assert any("t0001" in line and "done again" in line for line in said)
+
+
 def test_evaluations_are_counted_in_their_own_length(tmp_path: Path) -> None:
     saved(tmp_path, 0, 200)
     assert notes(tmp_path, proposed(0), reported(0, 100, 0.5), every=100) == []
     with pytest.raises(BadInput):
-        notes(tmp_path, proposed(0), reported(0, 100, 0.5), every=50)
+        notes(tmp_path, proposed(0), reported(0, 100, 0.5, seconds=9.0), every=50)
 
 
 def test_a_trial_that_took_over_anothers_state_may_be_anywhere(tmp_path: Path) -> None:
