@@ -2,6 +2,7 @@
 
 import os
 import platform
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -18,6 +19,7 @@ from search.resolve import Search
 from spaces import strict_yaml
 from spaces.paths import with_values
 from trainables.run import Prepared
+from trainables.tune import trial_folder
 
 PACKAGES = ("torch", "numpy", "ray", "optuna", "mlflow", "pandas")
 
@@ -68,6 +70,19 @@ def write_tables(folder: Path, records: Records, knobs: Sequence[str]) -> None:
     partial = folder / ".history.parquet.partial"
     history_table(records).to_parquet(partial)
     partial.replace(folder / "history.parquet")
+
+
+def write_artifacts(folder: Path, records: Records, verdict: Verdict) -> Path | None:
+    """Copy into `artifacts/` what the run that best.yaml repeats left to be looked at; None if it left nothing."""
+    origin, seed = f"trial {verdict.winner.trial}", next(iter(verdict.winner.by_seed))
+    place = folder / "artifacts"
+    for run in records.of_kind("confirm"):
+        source = trial_folder(folder, run.number) / "artifacts"
+        if run.proposed.origin == origin and run.proposed.seed == seed and source.is_dir() and any(source.iterdir()):
+            shutil.rmtree(place, ignore_errors=True)
+            shutil.copytree(source, place)
+            return place
+    return None
 
 
 def write_best(folder: Path, search: Search, prepared: Prepared, verdict: Verdict) -> None:

@@ -177,6 +177,7 @@ def _hand_over(
     final = None if halt.resumable else verdict  # MLflow keeps every value that it was ever given
     if verdict is not None:
         when_there_is_room(lambda: export.write_best(path, search, prepared, verdict), say)
+    shown = when_there_is_room(lambda: export.write_artifacts(path, records, final), say) if final is not None else None
     kept = [path / name for name in ("search.yaml", "plan.json", "trials.csv", "best.yaml") if (path / name).exists()]
     tracked = tracker.finish(
         tracking.Verdict(
@@ -184,7 +185,7 @@ def _hand_over(
             note=summary.note(search, verdict),
             metrics=summary.measures(final),
             tags={"verdict": final.decision, "winner": final.winner.trial} if final else {},
-            artifacts=kept,
+            artifacts=[*kept, shown] if shown is not None else kept,
         ),
         TRACKING_SECONDS,
     )
@@ -205,6 +206,6 @@ def _hand_over(
         console.print(table)
     say(f"verdict: {summary.said(verdict)}")
     uri = tracking.resolve_uri(search.settings.tracking.uri, path.parent)
-    for what, where in summary.pointers(path, tracking.ui_command(uri)):
+    for what, where in summary.pointers(path, tracking.ui_command(uri), shown):
         say(f"{what:<14}{where}")
     return DONE

@@ -47,7 +47,7 @@ class Sitting:
     set_back: Callable[[], str | None]
     """Says by how much the system's clock was set back, if it was and Ray suffers from it."""
 
-    def job(self, exchange: bool = False) -> Job:
+    def job(self, exchange: bool = False, shown: int | None = None) -> Job:
         """What every trial needs to know."""
         search = self.search
         return Job(
@@ -58,6 +58,7 @@ class Sitting:
             horizon=search.horizon,
             folder=str(self.folder.path.resolve()),
             exchange=exchange,
+            shown=shown,
             timeout=search.trial_timeout,
             memory=search.memory,
         )
@@ -109,7 +110,7 @@ def run_confirmation(sitting: Sitting) -> None:
         return
     run_stage(
         Stage(
-            job=sitting.job(),
+            job=sitting.job(shown=next(iter(seeds), None)),  # the seed of best.yaml
             ledger=ledger,
             cluster=sitting.cluster,
             gate=Slots(sitting.cluster.workers, lambda: True, unfinished),

@@ -57,10 +57,12 @@ def state(folder: Path, records: Records, unit: str) -> str:
     return f"going on with {folder}: {'; '.join(parts)}"
 
 
-def pointers(folder: Path, look: str) -> Iterator[tuple[str, str]]:
+def pointers(folder: Path, look: str, artifacts: Path | None = None) -> Iterator[tuple[str, str]]:
     """Where things are and what to type next, as (what, where). `look` shows the runs in MLflow."""
     yield "best config", f"{folder / 'best.yaml'}   (your own file: {folder / 'native'})"
     yield "train it", python("trainables.train", [str(folder / "best.yaml")])
+    if artifacts is not None:
+        yield "its artifacts", str(artifacts)
     yield "all trials", str(folder / "trials.csv")
     words = shlex.split(look)
     yield "look at them", python(words[0], words[1:]) if words[0] == "mlflow" else look

@@ -85,6 +85,10 @@ class Run(Protocol):
     def restore(self, state: Mapping[str, Any]) -> None:
         """Continue from `state` of a run built from the same config, data and seed."""
 
+    def artifacts(self, folder: Path) -> None:
+        """Write into `folder`, which exists, what people look at or listen to of the current weights, if there is such
+        a thing. Changes nothing."""
+
     def close(self) -> None:
         """Release workers and memory."""
 

@@ -93,6 +93,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         metavar="KEY=VALUE",
         help="other data than the file's, as data_dir=/data/urease or dataset_dir=/data/t15; may be given again",
     )
+    parser.add_argument("--artifacts", type=Path, metavar="FOLDER", help="write what can be looked at or listened to")
     return parser.parse_args(arguments)
 
 
@@ -121,6 +122,9 @@ def _train(options: argparse.Namespace) -> int:
         run = model.build(config, prepared, training.seed)
         try:
             done = train_one(run, training.steps, every, _progress(model, training.steps))
+            if options.artifacts is not None:
+                options.artifacts.mkdir(parents=True, exist_ok=True)
+                run.artifacts(options.artifacts)
         except Diverged as error:
             _say(f"diverged: {error}; scored {model.objective.metric} {model.objective.worst!r}")
             return DIVERGED

@@ -50,6 +50,8 @@ class Job:
     """Whether trials take over each other's state (population based training), so that Ray must carry it."""
     timeout: float | None = None
     """Seconds that building a trial or training to its next evaluation may take."""
+    shown: int | None = None
+    """Trials of this seed write their artifacts at their end, into `artifacts/` of their folder."""
     memory: int | None = None
     """Bytes of main memory that a trial's worker may hold with its children; None: what the machine has."""
 
@@ -87,7 +89,7 @@ class Bridge(tune.Trainable):  # type: ignore[misc]  # Ray's class is untyped fo
         return True
 
     def _begin(self, config: Mapping[str, Any]) -> None:
-        self._number = int(config["trial"])
+        self._number, self._seed = int(config["trial"]), int(config["seed"])
         self._folder = trial_folder(self._job.folder, self._number)
         self._log = _open_log(self._folder, self._job.model)
         self._pending: dict[str, Any] | None = None
@@ -101,7 +103,7 @@ class Bridge(tune.Trainable):  # type: ignore[misc]  # Ray's class is untyped fo
                 native = with_values(self._job.base, config["values"])
                 self._config = model.parse(native, f"trial {self._number}")
                 prepared = model.prepare(model.parse_data(self._job.data, self._config, ""), self._config)
-                self._run = model.build(self._config, prepared, int(config["seed"]))
+                self._run = model.build(self._config, prepared, self._seed)
                 self._log.info("seed %s, %s", config["seed"], config["values"])
                 self._continue()
         except Exception as error:
@@ -148,6 +150,8 @@ class Bridge(tune.Trainable):  # type: ignore[misc]  # Ray's class is untyped fo
             _advise(error)
             raise
         report["done"] = until >= self._job.horizon or ENDED in report
+        if report["done"] and self._seed == self._job.shown:
+            self._show()
         self._last = report
         report[SECONDS] = time.perf_counter() - started
         self._unsaved += report[SECONDS]
@@ -156,6 +160,16 @@ class Bridge(tune.Trainable):  # type: ignore[misc]  # Ray's class is untyped fo
             report[SECONDS] = time.perf_counter() - started
         self._log.info("step %d: %s %.6g", until, self._objective.metric, report[OBJECTIVE])
         return dict(report)
+
+    def _show(self) -> None:
+        """Write the artifacts; a picture that can't be drawn is no reason to fail."""
+        assert self._run is not None
+        place = self._folder / "artifacts"
+        try:
+            place.mkdir(exist_ok=True)
+            self._run.artifacts(place)
+        except Exception:
+            self._log.warning("no artifacts:\n%s", traceback.format_exc())
 
     def _save(self) -> None:
         """Write the last evaluation's checkpoint."""

@@ -7,12 +7,21 @@ from small_search import BASE, proposed, records_of, reported, small_search, tri
 
 from search.confirm import judge
 from search.events import Changed, Ended, Event
-from search.export import git_commit, history_table, trials_table, write_best, write_tables, write_text
+from search.export import (
+    git_commit,
+    history_table,
+    trials_table,
+    write_artifacts,
+    write_best,
+    write_tables,
+    write_text,
+)
 from search.records import Records
 from search.resolve import Search
 from spaces import strict_yaml
 from trainables.native import parse_native
 from trainables.run import Prepared
+from trainables.tune import trial_folder
 
 KNOBS = ["lr", "batch_size", "tcn_channels"]
 WINNER = {"lr": 1.5e-05, "batch_size": 64, "warmup_epochs": 2}
@@ -155,6 +164,21 @@ def test_the_users_file_keeps_all_but_the_changed_values(best: Path) -> None:
 def test_the_other_native_form_is_the_whole_winning_config(best: Path, search: Search) -> None:
     text = (best / "native" / "config.py").read_text()
     assert parse_native(text, "config.py", "config.py") == {**search.base, **WINNER}
+
+
+def test_the_artifacts_are_those_of_the_run_that_best_yaml_repeats(tmp_path: Path) -> None:
+    records, search = finished(), small_search(tmp_path)
+    verdict = judge(records, search.model.objective)
+    assert verdict is not None and write_artifacts(tmp_path, records, verdict) is None
+    for run in records.of_kind("confirm"):
+        place = trial_folder(tmp_path, run.number) / "artifacts"
+        place.mkdir(parents=True)
+        (place / "a.txt").write_text(f"{run.proposed.origin} {run.proposed.seed}")
+    for _ in range(2):  # again, when a finished search is shown again
+        assert write_artifacts(tmp_path, records, verdict) == tmp_path / "artifacts"
+    write_best(tmp_path, search, PREPARED, verdict)
+    told = strict_yaml.load(tmp_path / "best.yaml")
+    assert (tmp_path / "artifacts" / "a.txt").read_text() == f"trial {verdict.winner.trial} {told['seed']}"
 
 
 def test_fixed_knobs_stand_in_the_users_file_too(tmp_path: Path) -> None:

@@ -171,6 +171,9 @@ class DiphoneRun:
         now = knobs(self._config, self._step)
         LOG.info("goes on at batch %d: alpha %g, lr %.6g", self._step, now["alpha"], now["lr"])
 
+    def artifacts(self, folder: Path) -> None:
+        """Nothing: its metrics say it all."""
+
     def close(self) -> None:
         """End the threads that read ahead."""
         self._ahead.close()

@@ -163,6 +163,9 @@ class EarlyInferenceRun:
         self._plateau, self._patience = PlateauState(**state["plateau"]), Patience(**state["patience"])
         self._predicted = None
 
+    def artifacts(self, folder: Path) -> None:
+        """Nothing: its metrics say it all."""
+
     def close(self) -> None:
         """Nothing outlives the object."""
 
