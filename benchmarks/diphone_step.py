@@ -26,8 +26,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from trainables.ahead import Ahead
 from trainables.diphone_rnn.augment import smoothing_taps
-from trainables.diphone_rnn.batches import Ahead, Batch, Sampling, collate
+from trainables.diphone_rnn.batches import Batch, Sampling, collate
 from trainables.diphone_rnn.config import Config, Dataset, InputNetwork, Network
 from trainables.diphone_rnn.data import Corpus, aligned
 from trainables.diphone_rnn.generate import TRAIN_FILE, VAL_FILE
@@ -188,7 +189,7 @@ class Held:
     def __init__(self, batches: list[Batch]) -> None:
         self._batches = batches
 
-    def batch(self, step: int, until: int) -> Batch:
+    def step(self, step: int, until: int) -> Batch:
         """One of them."""
         return self._batches[step % len(self._batches)]
 
@@ -196,13 +197,13 @@ class Held:
 class Watched:
     """A reader whose caller's waits are added up."""
 
-    def __init__(self, ahead: Ahead) -> None:
+    def __init__(self, ahead: Ahead[Batch]) -> None:
         self._ahead, self.seconds = ahead, 0.0
 
-    def batch(self, step: int, until: int) -> Batch:
+    def step(self, step: int, until: int) -> Batch:
         """The reader's."""
         started = time.perf_counter()
-        batch = self._ahead.batch(step, until)
+        batch = self._ahead.step(step, until)
         self.seconds += time.perf_counter() - started
         return batch
 
@@ -226,7 +227,7 @@ def throughput(config: Config, corpus: Corpus, batches: int) -> str:
     """Batches per second from files, and the two measures of what the data costs."""
     run = DiphoneRun(config, corpus, 0)
     ahead = run._ahead
-    held = Held([ahead.batch(step, 8) for step in range(8)])
+    held = Held([ahead.step(step, 8) for step in range(8)])
     watched = Watched(ahead)
     spent, without = trained(run, watched, batches), trained(run, held, batches)
     run._ahead = ahead

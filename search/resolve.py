@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, TypeVar
@@ -171,6 +171,16 @@ def _forked(settings: Settings, source: str, fork: str, where: str) -> Settings:
     if fork == source:
         raise BadInput.of("--fork", f"{fork!r} is the search to start from; give the new one another name")
     return settings.model_copy(update={"warm_start": WarmStart(search=source)})
+
+
+def adopted(search: Search, keys: Mapping[str, Any]) -> Search:
+    """The search with the config keys that its data decides (dotted path -> value) in its base; `search` itself where
+    they stand there already. Raises BadInput where the model refuses them.
+    """
+    base = with_values(search.base, keys)
+    if base == search.base:
+        return search
+    return replace(search, base=plain(search.model.parse(base, "the base with what the data says of itself")))
 
 
 def _source(settings: Settings, path: Path) -> tuple[str | None, str]:

@@ -10,8 +10,9 @@ from rich.console import Console
 from search.clock import now
 from search.commands import python
 from search.plan import describe, make_plan
-from search.resolve import resolve
+from search.resolve import adopted, resolve
 from spaces.problems import BadInput
+from spaces.values import show
 
 DONE, BAD_INPUT, NO_TRIAL, INTERRUPTED = 0, 2, 3, 130
 SHOWN = 20  # problems with the input on one screen
@@ -74,6 +75,11 @@ def _run(options: argparse.Namespace, console: Console) -> int:
     session.check_stopping(search)
     prepared = search.model.prepare(search.data, search.model.parse(search.base, "base"))
     _say(console, f"data: {prepared.summary}")
+    known = adopted(search, prepared.keys)
+    if known is not search:
+        search, plan = known, make_plan(known)
+        told = ", ".join(f"{key}: {show(value)}" for key, value in prepared.keys.items())
+        _say(console, f"the data says {told}; planned anew\n{describe(search, plan)}")
     start = warm.warm_start(search, old, prepared.digest, now()) if old is not None else None
     again = _again(options)
     try:

@@ -184,6 +184,7 @@ def _hand_over(
             "interrupted" if halt.kind == "signal" else "done" if verdict is not None else "failed",
             note=summary.note(search, verdict),
             metrics=summary.measures(final),
+            at=max((trial.ended_at for trial in records.trials.values() if trial.ended_at is not None), default=None),
             tags={"verdict": final.decision, "winner": final.winner.trial} if final else {},
             artifacts=[*kept, shown] if shown is not None else kept,
         ),

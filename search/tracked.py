@@ -75,6 +75,8 @@ class Verdict:
     metrics: Mapping[str, float] = field(default_factory=dict)
     tags: Mapping[str, Any] = field(default_factory=dict)  # the winner's knobs too: a run's params can't change
     artifacts: Sequence[Path] = ()
+    at: float | None = None
+    """Unix seconds of the metrics, from the journal: sent again with the same time they are not doubled. None: now."""
 
 
 @dataclass(frozen=True)

@@ -220,7 +220,8 @@ class Tracker:
             for run in found:
                 if run != self._runs.ids.get(trial):
                     self._store.delete(run)
-        parent = Update(PARENT, self._info.search, metrics=points(verdict.metrics, 0, now))
+        at = now if verdict.at is None else round(verdict.at * 1000)
+        parent = Update(PARENT, self._info.search, metrics=points(verdict.metrics, 0, at))
         parent.set_tags({**verdict.tags, "status": verdict.status})
         if verdict.note:
             parent.tags["mlflow.note.content"] = cut(verdict.note, NOTE_LENGTH)

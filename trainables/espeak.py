@@ -1,7 +1,7 @@
 """espeak-ng through ctypes: the library in the package `espeakng-loader`, started for one voice; offline.
 
-The library has one state per process, and one callback. Who uses it: diphone_rnn for phonemes and their timing,
-whisper_child for sound (in a process of its own).
+The library has one state per process, and one callback. Who uses it: diphone_rnn for phonemes and their timing, and
+`speak` for sound (in a process of its own).
 """
 
 import ctypes

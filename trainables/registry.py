@@ -7,7 +7,13 @@ from typing import Any
 from spaces.problems import BadInput, nearest
 from trainables.run import Model
 
-_BUILT_IN = {"early_inference": "trainables.early_inference.spec", "diphone_rnn": "trainables.diphone_rnn.spec"}
+_BUILT_IN = {
+    "early_inference": "trainables.early_inference.spec",
+    "diphone_rnn": "trainables.diphone_rnn.spec",
+    "whisper_child": "trainables.whisper_child.spec",
+    "sequence_generator": "trainables.sequence_generator.spec",
+    "tts": "trainables.tts.spec",
+}
 
 VARIABLE = "SCHEDULE_SEARCH_MODELS"
 """Environment variable that adds models from outside this package: `name=module,name=module`. Workers need it, too."""

@@ -5,7 +5,7 @@ unit everywhere: in schedules, rungs, budgets and logged metrics.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
 
@@ -58,6 +58,8 @@ class Prepared:
     """Content hash: equal digests train identically."""
     summary: str
     """One line for people: `3200 training and 800 validation curves of 30 s`."""
+    keys: Native = field(default_factory=dict)
+    """Config keys that the data decides, by dotted path: how many items there are, where a schedule counts batches."""
 
 
 class Run(Protocol):

@@ -112,6 +112,7 @@ def _train(options: argparse.Namespace) -> int:
     for key, value in training.provenance.items():
         _say(f"provenance {key}: {value}")
     prepared = model.prepare(data, config)
+    config = model.parse(with_values(native, prepared.keys), f"{where} config")
     _say(f"{prepared.summary}; data {prepared.digest[:16]}")
 
     import torch  # lazy: a wrong file is reported before torch has loaded, which takes seconds

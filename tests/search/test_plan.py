@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from small_search import small_search, write_search
 
 from search.plan import SAMPLED, Plan, describe, make_plan
-from search.resolve import resolve
+from search.resolve import adopted, resolve
 from spaces.problems import BadInput
 
 
@@ -24,6 +24,16 @@ def refusal(folder: Path, *overrides: str) -> str:
     with pytest.raises(BadInput) as caught:
         plan(folder, *overrides)
     return str(caught.value)
+
+
+def test_what_the_data_says_of_itself_is_adopted_and_planned_with(folder: Path) -> None:
+    search = small_search(folder, "knobs=[lr]", "space={}")
+    assert adopted(search, {}) is search and adopted(search, {"warmup_epochs": search.base["warmup_epochs"]}) is search
+    known = adopted(search, {"warmup_epochs": 12})  # as a model would say that counts batches
+    assert known.base["warmup_epochs"] == 12 and known.digest != search.digest
+    assert make_plan(search).rungs[0] < make_plan(known).rungs[0]
+    with pytest.raises(BadInput, match="what the data says of itself"):
+        adopted(search, {"warmup_epochs": -1})
 
 
 def test_rungs_of_the_first_rung_given(folder: Path) -> None:

@@ -42,6 +42,23 @@ class Case:
     files: frozenset[str] = frozenset({"config.yaml", "config.py"})  # native files where the user gave none
 
 
+def sequence_phases(**values: tuple[Any, Any]) -> dict[str, tuple[Any, Any]]:
+    """Knob → two values, for a knob that each of the five phases has."""
+    first = {"lr_start", "teacher_forcing_start", "weight_decay", "noise_level", "clip_grad_norm"}  # have native keys
+    return {
+        f"plan.phase_{number}.{key}": pair
+        for number in range(1, 6)
+        for key, pair in values.items()
+        if not (number == 1 and key in first) and not (number == 5 and key == "length")
+    }
+
+
+def sequence_contexts(key: str, **values: Any) -> dict[str, dict[str, Any]]:
+    """What must hold in a phase for its `key` to act."""
+    phases = [f"plan.phase_{number}" for number in range(1, 6)]
+    return {f"{phase}.{key}": {f"{phase}.{other}": value for other, value in values.items()} for phase in phases}
+
+
 DIPHONE_CHANGES = "dataset.data_transforms"
 PLATEAUS = {"lr": 0.05, "warmup_epochs": 0, "scheduler_patience": 0}  # a rate that soon brings no gain
 
@@ -155,6 +172,186 @@ CASES = {
             }
         ),
         files=frozenset({"rnn_args_diphone_sagemaker.yaml"}),
+    ),
+    "whisper_child": Case(
+        base={
+            "model": {
+                "pretrained": None,
+                "random_init": {"d_model": 8, "layers": 1, "heads": 2, "ffn_dim": 8, "max_target_positions": 24},
+                "gradient_checkpointing": False,
+                "freeze_encoder_steps": 2,
+            },
+            "data": {"target_length": 0.4, "train_utterances": 12, "time_mask_param": 10},
+            "training": {
+                "num_epochs": 8,
+                "max_epochs": 8,
+                "batch_size": 6,
+                "gradient_accumulation_steps": 1,
+                "learning_rate": 0.01,
+                "warmup_steps": 2,
+                "early_stopping_patience": 0,
+                "eval_steps": 1,
+                "save_steps": 1,
+            },
+            "inference": {"max_length": 8},
+        },
+        data={"generate": {"children": 2, "utterances": 2, "words": 1}},
+        steps=8,
+        live={
+            "training.learning_rate": (1e-3, 1e-2),
+            "training.lr_scheduler_type": ("linear", "cosine"),
+            "training.warmup_steps": (2, 3),
+            "training.num_epochs": (6, 8),
+            "model.freeze_encoder_steps": (0, 3),
+            "model.unfreeze_warmup_steps": (0, 3),
+            "training.batch_size": (4, 6),
+            "training.gradient_accumulation_steps": (1, 2),
+            "training.weight_decay": (1e-3, 0.3),
+            "training.max_grad_norm": (0.1, 10.0),
+            "training.early_stopping_patience": (0, 1),
+            "model.dropout": (0.0, 0.2),
+            "data.specaugment": (True, False),
+            "data.freq_mask_param": (0, 27),
+            "data.freq_mask_count": (1, 2),
+            "data.time_mask_param": (0, 10),
+            "data.time_mask_count": (1, 2),
+            "data.curriculum_learning": (True, False),
+            "data.curriculum_epochs": (1, 2),
+        },
+        files=frozenset({"baseline_whisper_small.yaml"}),
+    ),
+    "tts": Case(
+        base={
+            "model": {"size": "demo", "text_dim": 8, "text_layers": 1, "decoder_dim": 8, "decoder_layers": 1},
+            "data": {"batch_size": 4, "train_clips": 8, "mcd_sentences": 1},
+            "training": {
+                "epochs": 1000,
+                "learning_rate": 1e-2,
+                "level_switch": {"rule": "epoch", "epoch": 3, "learning_rate": 2e-3},
+            },
+        },
+        data={"generate": {"sentences": 10}},
+        steps=8,
+        live={
+            "training.optimization_level": ("enhanced", "basic"),
+            "training.level_switch.rule": ("epoch", "never"),
+            "training.level_switch.epoch": (2, 3),
+            "training.level_switch.level": ("plateau_breaker", "basic"),
+            "training.level_switch.window": (2, 3),
+            "training.level_switch.minimum_gain": (1e-4, 0.5),
+            "training.learning_rate": (1e-3, 1e-2),
+            "training.mel_loss_weight": (1.0, 2.5),
+            "training.kl_loss_weight": (0.1, 5.0),
+            "training.gradient_clip_norm": (0.05, 10.0),
+            "training.scheduler": ("noam", "cosine"),
+            "training.scheduler_params.restart_period": (2, 3),
+            "training.scheduler_params.restart_multiplier": (1.0, 2.0),
+            "training.level_switch.learning_rate": (1e-3, 1e-2),
+            "training.level_switch.mel_loss_weight": (1.0, 2.5),
+            "training.level_switch.kl_loss_weight": (0.1, 5.0),
+            "training.level_switch.gradient_clip_norm": (0.05, 10.0),
+            "training.level_switch.restart_period": (2, 3),
+            "training.warmup_steps": (4, 8),
+            "training.min_learning_rate": (1e-8, 1e-4),
+            "training.weight_decay": (1e-6, 1e-1),
+            "training.gradient_accumulation_steps": (1, 2),
+            "data.batch_size": (4, 8),
+            "training.stop_loss_weight": (0.1, 1.0),
+            "training.duration_loss_weight": (0.1, 1.0),
+            "training.attention_loss_weight": (0.02, 1.0),
+            "training.use_adaptive_loss_weights": (True, False),
+            "training.use_label_smoothing": (True, False),
+            "training.mel_label_smoothing": (0.0, 0.1),
+            "training.stop_label_smoothing": (0.0, 0.1),
+            "training.use_huber_loss": (True, False),
+            "training.huber_delta": (0.1, 1.0),
+            "training.stop_token_positive_weight": (1.0, 5.0),
+            "model.dropout": (0.0, 0.2),
+            "model.prenet_dropout": (0.0, 0.5),
+        },
+        contexts={
+            "training.level_switch.window": {
+                "training.level_switch.rule": "plateau",
+                "training.level_switch.minimum_gain": 0.9,
+            },
+            "training.level_switch.minimum_gain": {
+                "training.level_switch.rule": "plateau",
+                "training.level_switch.window": 1,
+            },
+            "training.scheduler_params.restart_multiplier": {
+                "training.level_switch.rule": "never",
+                "training.scheduler_params.restart_period": 2,
+            },
+            "training.warmup_steps": {"training.scheduler": "noam"},
+        },
+        files=frozenset({"train_main.yaml"}),
+    ),
+    "sequence_generator": Case(
+        base={
+            "hidden_size": 4,
+            "num_layers": 2,
+            "dropout": 0.2,
+            "batch_size": 8,
+            "epochs": 15,
+            "start_lr": 0.01,
+            "weight_decay": 0.1,
+            "teacher_forcing_start": 0.9,
+            "no_cuda": True,
+            "plan": {
+                f"phase_{number}": {
+                    "length": 1 / (6 - number),
+                    "lr_schedule": "cosine",
+                    "lr_end": 0.8,
+                    "teacher_forcing_end": 0.9,
+                    "weight_decay": 0.9,
+                    "noise_level": 0.9,
+                    "clip_grad_norm": 0.1 if number == 2 else 0.9,
+                    "max_lag": 5,
+                }
+                for number in range(1, 6)
+            },
+        },
+        data={"generate": {"simulations": 12, "grid": 16, "frames": 24}},
+        steps=15,
+        live={
+            "start_lr": (1e-3, 1e-2),
+            "teacher_forcing_start": (0.2, 0.9),
+            "weight_decay": (1e-3, 1e-1),
+            "noise_level": (0.0, 0.1),
+            "clip_grad_norm": (0.01, 1.0),
+            "hidden_size": (4, 5),
+            "num_layers": (1, 2),
+            "dropout": (0.0, 0.2),
+            "bidirectional": (True, False),
+            "attention": (True, False),
+            "batch_size": (4, 8),
+            "curriculum_epochs": (0, 1),
+            "component_weights": ([1.0, 1.0, 1.0, 1.0, 1.0], [2.0, 1.0, 1.0, 1.0, 1.0]),
+            "plan.phase_1.lr_warmup_fraction": (0.3, 0.7),
+            **sequence_phases(
+                length=(0.4, 0.6),
+                lr_schedule=("constant", "cosine"),
+                lr_start=(0.5, 1.0),
+                lr_end=(0.5, 0.9),
+                lr_warmup=(0.2, 0.8),
+                lr_cycles=(1, 2),
+                teacher_forcing_start=(0.2, 1.0),
+                teacher_forcing_end=(0.1, 0.9),
+                weight_decay=(0.1, 1.0),
+                noise_level=(0.1, 1.0),
+                clip_grad_norm=(0.1, 1.0),
+                alpha=(0.2, 0.9),
+                max_lag=(2, 6),
+            ),
+        },
+        contexts={
+            **sequence_contexts("lr_warmup", lr_schedule="one_cycle", lr_warmup_fraction=0.7),
+            **sequence_contexts("lr_cycles", lr_schedule="restarts"),
+            "plan.phase_1.lr_warmup_fraction": {"plan.phase_1.lr_schedule": "one_cycle"},
+            "curriculum_epochs": {"batch_size": 4},
+        },
+        shapes=frozenset({"hidden_size", "num_layers", "bidirectional", "attention"}),
+        files=frozenset({"phases.yaml", "commands.yaml"}),
     ),
 }
 
@@ -326,6 +523,23 @@ def test_pausing_changes_no_bit(model, case, pauses):
     part.train(case.steps)
     assert fingerprint(part) == fingerprint(whole)
     assert part.evaluate() == whole.evaluate()
+
+
+def test_artifacts_are_files_and_change_nothing(model, case, tmp_path):
+    run = build(model, case)
+    run.train(1)
+    before, metrics = fingerprint(run), run.evaluate()
+    run.artifacts(tmp_path)
+    assert all(path.is_file() and path.stat().st_size for path in tmp_path.iterdir())
+    assert fingerprint(run) == before and run.evaluate() == metrics
+
+
+def test_the_config_takes_what_the_data_says_of_itself(model, case):
+    config = model.parse(case.base, "case")
+    prepared = model.prepare(model.parse_data(case.data, config, "case"), config)
+    told = model.parse(with_values(plain(config), prepared.keys), "told")
+    again = model.prepare(model.parse_data(case.data, told, "case"), told)
+    assert (again.keys, again.digest, again.path) == (prepared.keys, prepared.digest, prepared.path)
 
 
 def test_same_seed_same_result_other_seed_other_result(model, case):

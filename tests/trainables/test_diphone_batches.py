@@ -10,8 +10,9 @@ import torch
 from synthetic_trials import CORPUS, config
 
 from spaces.problems import BadInput
+from trainables.ahead import Ahead
 from trainables.diphone_rnn import validation as validation_module
-from trainables.diphone_rnn.batches import Ahead, Batch, Sampling, collate, ready, validation_batches
+from trainables.diphone_rnn.batches import Batch, Sampling, collate, ready, validation_batches
 from trainables.diphone_rnn.losses import composite_loss
 from trainables.diphone_rnn.run import DiphoneRun, autocasts
 from trainables.diphone_rnn.schedule import knobs
@@ -85,27 +86,27 @@ def ahead():
             raise BadInput.of("trial_0013", "gone")
         return step
 
-    reader = Ahead(make, workers=2)
+    reader = Ahead(make, workers=2, depth=4)
     reader.made = made
     yield reader
     reader.close()
 
 
 def test_batches_come_in_order_whichever_is_ready_first(ahead):
-    assert [ahead.batch(step, 10) for step in range(10)] == list(range(10))
-    assert ahead.batch(4, 6) == 4  # a restored run goes back
+    assert [ahead.step(step, 10) for step in range(10)] == list(range(10))
+    assert ahead.step(4, 6) == 4  # a restored run goes back
     ahead.close()
     assert sorted(ahead.made) == sorted([*range(10), 4, 5])  # each once, none beyond `until`
 
 
 def test_only_so_many_are_read_ahead(ahead):
-    ahead.batch(0, 1000)
+    ahead.step(0, 1000)
     ahead.close()
     assert max(ahead.made) < 4
 
 
 def test_the_threads_work_while_the_caller_does(ahead):
-    ahead.batch(0, 8)
+    ahead.step(0, 8)
     deadline = time.monotonic() + 5
     while len(ahead.made) < 4 and time.monotonic() < deadline:
         time.sleep(0.005)
@@ -113,10 +114,10 @@ def test_the_threads_work_while_the_caller_does(ahead):
 
 
 def test_an_error_is_raised_at_its_own_batch_and_leaves_the_others(ahead):
-    assert [ahead.batch(step, 20) for step in range(10, 13)] == [10, 11, 12]
+    assert [ahead.step(step, 20) for step in range(10, 13)] == [10, 11, 12]
     with pytest.raises(BadInput, match="trial_0013: gone"):
-        ahead.batch(13, 20)
-    assert ahead.batch(14, 20) == 14
+        ahead.step(13, 20)
+    assert ahead.step(14, 20) == 14
 
 
 def test_its_threads_end_with_it_even_amid_errors():
@@ -125,9 +126,9 @@ def test_its_threads_end_with_it_even_amid_errors():
     def make(step):
         raise OSError(f"no step {step}")
 
-    reader = Ahead(make, workers=3)
+    reader = Ahead(make, workers=3, depth=6)
     with pytest.raises(OSError, match="no step 5"):
-        reader.batch(5, 100)
+        reader.step(5, 100)
     assert set(threading.enumerate()) > before
     reader.close()
     assert set(threading.enumerate()) == before
@@ -137,7 +138,7 @@ def test_a_run_that_reads_ahead_trains_and_validates_to_the_same_bit(monkeypatch
     """As on a GPU, but for the device: read ahead for training and, as nothing is kept, for every validation."""
     plain, threaded = DiphoneRun(config(), CORPUS, 0), DiphoneRun(config(), CORPUS, 0)
     make = threaded._ahead._make
-    threaded._ahead = Ahead(make, workers=3)
+    threaded._ahead = Ahead(make, workers=3, depth=6)
     monkeypatch.setattr(validation_module, "IN_MEMORY", 0)
     monkeypatch.setattr("trainables.diphone_rnn.batches.VALIDATION_BINS", 500)
     taps, device = plain._taps, plain._device
@@ -184,7 +185,7 @@ def step_of(amp, **values):
     chosen = config(**off, **values)
     run = DiphoneRun(chosen, CORPUS, 0)
     run._amp = amp
-    batch = run._prepared(run._ahead.batch(0, 1), knobs(chosen, 0))
+    batch = run._prepared(run._ahead.step(0, 1), knobs(chosen, 0))
     logits = run._logits(batch)
     losses = composite_loss(logits, batch.targets, 0.4)
     losses.total.backward()

@@ -1,7 +1,6 @@
 """Batches of trials: which ones a training step takes, the fixed ones of validation, and reading ahead for a GPU."""
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -127,29 +126,3 @@ def validation_batches(trials: Sequence[Trial]) -> list[list[Trial]]:
 def alignable(trial: Trial, network: Network) -> bool:
     """Whether CTC can align the trial's diphones: else its loss is infinite."""
     return frames_of(trial.n_bins, network) >= needed_frames(trial.diphones)
-
-
-class Ahead:
-    """Batches by step, read by threads before they are asked for. As each is a function of its step, order is free."""
-
-    def __init__(self, make: Callable[[int], Batch], workers: int) -> None:
-        """`workers` = 0: each batch is made when it is asked for."""
-        self._make, self._depth = make, 2 * workers
-        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="batches") if workers else None
-        self._waiting: dict[int, Future[Batch]] = {}
-
-    def batch(self, step: int, until: int) -> Batch:
-        """The batch of `step`; those after it, below step `until`, are begun."""
-        if self._pool is None:
-            return self._make(step)
-        self._waiting = {at: future for at, future in self._waiting.items() if at >= step}
-        for at in range(step, min(step + self._depth, until)):
-            if at not in self._waiting:
-                self._waiting[at] = self._pool.submit(self._make, at)
-        return self._waiting.pop(step).result()
-
-    def close(self) -> None:
-        """End the threads."""
-        if self._pool is not None:
-            self._pool.shutdown(wait=True, cancel_futures=True)
-            self._waiting.clear()

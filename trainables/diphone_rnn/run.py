@@ -16,8 +16,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from trainables.ahead import Ahead
 from trainables.diphone_rnn.augment import augment, smooth, smoothing_taps
-from trainables.diphone_rnn.batches import Ahead, Batch, Sampling, ready
+from trainables.diphone_rnn.batches import Batch, Sampling, ready
 from trainables.diphone_rnn.config import Config, init_path
 from trainables.diphone_rnn.data import Corpus, read
 from trainables.diphone_rnn.losses import composite_loss
@@ -30,6 +31,7 @@ from trainables.patience import Patience
 from trainables.run import Diverged, Prepared
 from trainables.schedules import due
 from trainables.seeding import derive
+from trainables.snapshot import copied
 
 LOG = logging.getLogger("trainables.diphone_rnn")
 UNREAD = 50  # batches after which a GPU's losses are read at the latest: each reading waits for it
@@ -61,7 +63,7 @@ class DiphoneRun:
             fused=True,
         )
         sampling, threads = Sampling(config, corpus, seed), config.dataset.num_dataloader_workers if gpu else 0
-        self._ahead = Ahead(lambda step: ready(sampling.trials(step), config.model, self._device), threads)
+        self._ahead = Ahead(lambda step: ready(sampling.trials(step), config.model, self._device), threads, 2 * threads)
         self._validation = Validation(config, corpus, self._taps, self._device, min(threads, 1))
         self._patience = Patience()
         self._metrics: dict[str, float] | None = None  # of the current weights
@@ -93,7 +95,7 @@ class DiphoneRun:
         config, most = self._config, UNREAD if self._device.type == "cuda" else 1
         while self._step < until and self.ended is None:
             now = knobs(config, self._step)
-            parts = self.train_batch(self._ahead.batch(self._step, until), now)
+            parts = self.train_batch(self._ahead.step(self._step, until), now)
             self._step += 1
             interval.unread.append((self._step, parts))
             if len(interval.unread) >= most:
@@ -157,8 +159,8 @@ class DiphoneRun:
         """A snapshot: later training leaves it alone."""
         return {
             "step": self._step,
-            "network": _copied(self.network.state_dict()),
-            "optimizer": _copied(self._optimizer.state_dict()),
+            "network": copied(self.network.state_dict()),
+            "optimizer": copied(self._optimizer.state_dict()),
             "patience": asdict(self._patience),
         }
 
@@ -166,7 +168,7 @@ class DiphoneRun:
         """Go on from `state`. All knobs come from this run's own config at the next batch."""
         self._step = int(state["step"])
         self.network.load_state_dict(state["network"])
-        self._optimizer.load_state_dict(_copied(state["optimizer"]))
+        self._optimizer.load_state_dict(copied(state["optimizer"]))
         self._patience, self._metrics = Patience(**state["patience"]), None
         now = knobs(self._config, self._step)
         LOG.info("goes on at batch %d: alpha %g, lr %.6g", self._step, now["alpha"], now["lr"])
@@ -192,16 +194,3 @@ def autocasts(config: Config) -> bool:
 def build(config: Config, prepared: Prepared, seed: int) -> DiphoneRun:
     """A run at step 0 on prepared data, on this machine's GPU if it has one. Raises BadInput."""
     return DiphoneRun(config, read(prepared.path, config), seed)
-
-
-def _copied(value: Any) -> Any:
-    """The same containers with tensors copied to the CPU."""
-    match value:
-        case Tensor():
-            return value.detach().to("cpu", copy=True)
-        case Mapping():
-            return {key: _copied(item) for key, item in value.items()}
-        case list() | tuple():
-            return [_copied(item) for item in value]
-        case _:
-            return value

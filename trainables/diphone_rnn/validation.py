@@ -7,8 +7,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from trainables.ahead import Ahead
 from trainables.diphone_rnn.augment import smooth
-from trainables.diphone_rnn.batches import Ahead, Batch, alignable, ready, validation_batches
+from trainables.diphone_rnn.batches import Batch, alignable, ready, validation_batches
 from trainables.diphone_rnn.config import Config
 from trainables.diphone_rnn.data import IN_MEMORY, Corpus
 from trainables.diphone_rnn.losses import ctc, log_probs
@@ -30,7 +31,7 @@ class Validation:
         self._trials = validation_batches(trials)
         self._keep = sum(trial.n_bins * trial.channels * 4 for trial in trials) <= IN_MEMORY
         self._kept: dict[int, Batch] = {}
-        self._ahead = Ahead(lambda number: ready(self._trials[number], self._network, device), threads)
+        self._ahead = Ahead(lambda number: ready(self._trials[number], self._network, device), threads, 2 * threads)
 
     def metrics(self, logits_of: Callable[[Batch], Tensor]) -> dict[str, float]:
         """All metrics of the network behind `logits_of`; both losses are reported whatever α mixes.
@@ -56,7 +57,7 @@ class Validation:
         """A batch, smoothed, on the device."""
         if number in self._kept:
             return self._kept[number]
-        batch = self._ahead.batch(number, len(self._trials)).to(self._device)
+        batch = self._ahead.step(number, len(self._trials)).to(self._device)
         batch = replace(batch, features=smooth(batch.features, self._taps))
         if self._keep:
             self._kept[number] = batch

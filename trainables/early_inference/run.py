@@ -30,6 +30,7 @@ from trainables.patience import Patience
 from trainables.run import Diverged, Prepared
 from trainables.schedules import PlateauState, ReduceOnPlateau
 from trainables.seeding import derive, permutation
+from trainables.snapshot import copied
 
 VALIDATION_BATCH = 512  # curves; fixed, so that no knob changes how validation sums are rounded
 
@@ -149,8 +150,8 @@ class EarlyInferenceRun:
         """A snapshot: later training leaves it alone."""
         return {
             "step": self._step,
-            "network": _copied(self.network.state_dict()),
-            "optimizer": _copied(self._optimizer.state_dict()),
+            "network": copied(self.network.state_dict()),
+            "optimizer": copied(self._optimizer.state_dict()),
             "plateau": asdict(self._plateau),
             "patience": asdict(self._patience),
         }
@@ -159,7 +160,7 @@ class EarlyInferenceRun:
         """Go on from `state`. Learning rate and weight decay come from this run's own config at the next epoch."""
         self._step = int(state["step"])
         self.network.load_state_dict(state["network"])
-        self._optimizer.load_state_dict(_copied(state["optimizer"]))
+        self._optimizer.load_state_dict(copied(state["optimizer"]))
         self._plateau, self._patience = PlateauState(**state["plateau"]), Patience(**state["patience"])
         self._predicted = None
 
@@ -234,16 +235,3 @@ def _device(name: str) -> torch.device:
 
 def _numpy(x: Tensor) -> Array:
     return x.double().cpu().numpy()
-
-
-def _copied(value: Any) -> Any:
-    """The same containers with tensors copied to the CPU."""
-    match value:
-        case Tensor():
-            return value.detach().to("cpu", copy=True)
-        case Mapping():
-            return {key: _copied(item) for key, item in value.items()}
-        case list() | tuple():
-            return [_copied(item) for item in value]
-        case _:
-            return value

@@ -24,8 +24,9 @@ A schedule is a small frozen record with two answers:
 | Curriculum | the first unit in free order |
 | Product | when all its factors have |
 
-What depends on results is not a schedule but state: `ReduceOnPlateau` moves a `PlateauState` that belongs in the
-checkpoint. Wrong arguments raise ValueError with name, bound and value when the record is made, never while training.
+What depends on results is not a schedule but state: `ReduceOnPlateau` moves a `PlateauState` and `PlateauSwitch` a
+`SwitchState`, which belong in the checkpoint. Wrong arguments raise ValueError with name, bound and value when the
+record is made, never while training.
 """
 
 from trainables.schedules.core import Constant, Phase, Product, Schedule
@@ -42,6 +43,7 @@ from trainables.schedules.phases import (
 )
 from trainables.schedules.plateau import PlateauState, ReduceOnPlateau
 from trainables.schedules.rates import CosineRestarts, EpochWarmup, Noam, Warmup, warmup_cosine, warmup_linear
+from trainables.schedules.switch import PlateauSwitch, SwitchState
 
 __all__ = [
     "AlphaRamp",
@@ -57,10 +59,12 @@ __all__ = [
     "Phase",
     "PhaseTable",
     "PlateauState",
+    "PlateauSwitch",
     "Product",
     "ReduceOnPlateau",
     "Schedule",
     "Span",
+    "SwitchState",
     "Warmup",
     "due",
     "hold_table",

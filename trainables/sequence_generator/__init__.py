@@ -1,0 +1,1 @@
+"""sequence_generator: 151 frames of a spinodal decomposition, rolled out from the first (models.md, section 2)."""

@@ -1,0 +1,212 @@
+"""Native configs read, in whichever form the user has them.
+
+- One args.json: flat, with `start_lr`, `min_lr`, … of a single phase.
+- A list `phases:` of such arguments; what stands beside the list holds for all of them.
+- `commands:`, the later phases as `continue_training.py …` command lines, beside the flat arguments of the first. A
+  flag that a command leaves out keeps the value of the phase before it, whose model it continues.
+- `plan:`, the form that a search works on and `best.yaml` has (`config.py`).
+
+A file with none of the four has the documented phases.
+"""
+
+import re
+import shlex
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from spaces import strict_yaml
+from spaces.problems import BadInput, Problem
+from spaces.schema import parse
+from trainables.sequence_generator.config import Config, Phase, PhasePlan
+from trainables.sequence_generator.plan import ANCHORS, DOCUMENTED, in_plan_form, phases_of
+
+Native = Mapping[str, Any]
+
+PHASE_KEYS = tuple(Phase.model_fields)
+RATIO = "teacher_forcing_ratio"  # native: the share where a file gives neither its start nor its end
+ONLY_FLAT = frozenset({*PHASE_KEYS, RATIO}) - {*ANCHORS, "epochs"}  # keys that only a file of flat arguments has
+CHAINED = frozenset({"model_path", "existing_model", "output_dir"})  # of a later phase: where the one before it lies
+DOCUMENTED_PLAN = in_plan_form(DOCUMENTED)
+SCRIPT = re.compile(r"(^|/)continue_training\.py$")
+RANGE = re.compile(r"\s*(\d+)\s*[-–]\s*(\d+)\s*")
+
+
+def parse_config(native: Native, where: str) -> Config:
+    """The typed config; documented defaults fill what `native` omits. Raises BadInput with every problem."""
+    form = form_of_native(native, where)
+    raw = dict(native)
+    if form == "documented":
+        raw = {**DOCUMENTED_PLAN, **raw}
+    elif form != "plan":
+        raw = _from_list(raw, where)
+    return _normal(_checked(raw, where), where)
+
+
+def form_of_native(native: Native, where: str) -> str:
+    """plan, phases, commands, flat or documented. Raises BadInput for a mix."""
+    given = [key for key in ("plan", "phases", "commands") if key in native]
+    if len(given) > 1:
+        raise BadInput.of(where, f"{' and '.join(given)} both say what the phases are; keep one of them")
+    if not given:
+        return "flat" if ONLY_FLAT & set(native) else "documented"
+    if given == ["plan"] and (mixed := sorted(ONLY_FLAT & set(native))):
+        raise BadInput.of(where, f"{', '.join(mixed)} stand beside plan, which says what the phases are; take them out")
+    return given[0]
+
+
+def _checked(raw: dict[str, Any], where: str) -> Config:
+    """The config of a mapping that has a plan; each phase of it is checked on its own, for a message that names it."""
+    plan = raw.get("plan")
+    if not isinstance(plan, Mapping) or not plan:
+        raise BadInput.of(f"{where} plan", f"expected a mapping phase_1, phase_2, … of shares, got {plan!r}")
+    problems: list[Problem] = []
+    checked: dict[str, PhasePlan] = {}
+    for place, (name, shares) in enumerate(plan.items()):
+        documented = DOCUMENTED_PLAN["plan"][f"phase_{min(place, len(DOCUMENTED) - 1) + 1}"]
+        try:
+            if not isinstance(shares, Mapping):
+                raise BadInput.of(f"{where} plan.{name}", f"expected a mapping of keys to values, got {shares!r}")
+            checked[str(name)] = parse(PhasePlan, {**documented, **shares}, where, f"plan.{name}")
+        except BadInput as error:
+            problems += error.problems
+    try:
+        config = parse(Config, {**raw, "plan": checked}, where)
+    except BadInput as error:
+        problems += error.problems
+    if problems:
+        raise BadInput(problems)
+    return config
+
+
+def _normal(config: Config, where: str) -> Config:
+    """The config as its own phases give it back: whatever form it came in, equal trainings have equal configs."""
+    try:
+        phases = phases_of(config)
+    except BadInput as error:
+        placed = [Problem(f"{where} {problem.where}".strip(), problem.what) for problem in error.problems]
+        raise BadInput(placed) from error
+    return parse(Config, {**config.model_dump(), **in_plan_form(phases)}, where)
+
+
+# A list of phases.
+
+
+def _from_list(raw: dict[str, Any], where: str) -> dict[str, Any]:
+    """A native mapping with a plan, of one with phases as they are."""
+    items = list(items_of(raw, where))
+    beside = {key: value for key, value in raw.items() if key not in ("phases", "commands")}
+    shared = {key: value for key, value in beside.items() if key not in {*PHASE_KEYS, RATIO}}
+    problems: list[Problem] = []
+    phases: list[Phase] = []
+    first = 1  # epoch of the phase
+    for place, (at, item) in enumerate(items):
+        own = {key: value for key, value in item.items() if key in {*PHASE_KEYS, RATIO}}
+        _lift({key: value for key, value in item.items() if key not in own}, shared, place, f"{where} {at}", problems)
+        try:
+            values = {**own, "epochs": _epochs(own.get("epochs", Phase().epochs), first, f"{where} {at}.epochs")}
+            phases.append(parse(Phase, completed(values, place), where, at))
+            first += phases[-1].epochs
+        except BadInput as error:
+            problems += error.problems
+    if problems:
+        raise BadInput(problems)
+    total = beside.get("epochs", first - 1)
+    if "phases" in raw and total != first - 1:
+        what = f"{total!r}, but the phases take {first - 1} together; they must leave no hole: leave this key out"
+        raise BadInput.of(f"{where} epochs", what)
+    return {**shared, **in_plan_form(phases)}
+
+
+def items_of(raw: Native, where: str) -> Iterator[tuple[str, Native]]:
+    """Each phase's place in the file and its arguments; what stands beside a list fills what an item omits."""
+    beside = {key: value for key, value in raw.items() if key in {*PHASE_KEYS, RATIO}}
+    if "phases" in raw:
+        items = raw["phases"]
+        if not isinstance(items, list | tuple) or not items or not all(isinstance(item, Mapping) for item in items):
+            raise BadInput.of(f"{where} phases", f"expected a list of phases, each a mapping, got {items!r}")
+        beside.pop("epochs", None)
+        for place, item in enumerate(items):
+            yield f"phases.{place}", {**beside, **item}
+        return
+    yield "", beside
+    commands = raw.get("commands", [])
+    if not isinstance(commands, list | tuple) or not all(isinstance(command, str) for command in commands):
+        raise BadInput.of(f"{where} commands", f"expected a list of command lines, got {commands!r}")
+    previous: Native = beside
+    for place, command in enumerate(commands):
+        given = arguments_of(command, f"{where} commands.{place}")
+        previous = {**_continued(previous), **given}
+        yield f"commands.{place}", previous
+
+
+def _continued(previous: Native) -> dict[str, Any]:
+    """What a command keeps of the phase before it where it has no flag for it: values from that one's end on."""
+    kept = {key: value for key, value in previous.items() if key in {*PHASE_KEYS, RATIO}}
+    whole = completed({**kept, "epochs": 1}, 0)
+    end = whole["teacher_forcing_end"]
+    fresh = {"start_lr": whole["min_lr"], "min_lr": whole["min_lr"], "teacher_forcing_start": end}
+    dropped = {"lr_schedule", "warmup_lr", RATIO}
+    return {**{key: value for key, value in kept.items() if key not in dropped}, **fresh, "teacher_forcing_end": end}
+
+
+def arguments_of(command: str, where: str) -> dict[str, Any]:
+    """The arguments of one `continue_training.py --flag value …`. Raises BadInput."""
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        raise BadInput.of(where, f"is no command line: {error}") from error
+    starts = [place for place, word in enumerate(words) if SCRIPT.search(word)]
+    if not starts:
+        raise BadInput.of(where, f"expected a command with continue_training.py, got {command[:60]!r}")
+    found: dict[str, Any] = {}
+    for word in words[starts[0] + 1 :]:
+        if word.startswith("--"):
+            key, _, value = word[2:].partition("=")
+            found[key.replace("-", "_")] = strict_yaml.loads(value, where) if value else True
+        elif not found or found[key] is not True:
+            raise BadInput.of(where, f"{word!r} belongs to no flag; write --flag value")
+        else:
+            found[key] = strict_yaml.loads(word, where)
+    return found
+
+
+def completed(values: dict[str, Any], place: int) -> dict[str, Any]:
+    """A phase's arguments with what depends on the others filled in."""
+    done = {key: value for key, value in values.items() if key != RATIO}
+    if RATIO in values:
+        if "teacher_forcing_start" not in done:
+            done.setdefault("teacher_forcing_end", values[RATIO])
+        done.setdefault("teacher_forcing_start", values[RATIO])
+    start = done.get("start_lr", Phase().start_lr)
+    if isinstance(start, int | float):  # else it is refused, under its own name
+        end = done.setdefault("min_lr", min(Phase().min_lr, start))
+        done.setdefault("warmup_lr", min(end, start) if isinstance(end, int | float) else start)
+    done.setdefault("lr_schedule", "cosine" if place else "one_cycle")
+    return done
+
+
+def _epochs(value: Any, first: int, where: str) -> Any:
+    """A phase's number of epochs, which may be written as a range `101-200`; `first` is the epoch it must start at."""
+    found = RANGE.fullmatch(value) if isinstance(value, str) else None
+    if found is None:
+        return value
+    start, end = int(found[1]), int(found[2])
+    if start > first:
+        raise BadInput.of(where, f"{value} leaves a hole: epoch {first} is in no phase; start there")
+    if start < first:
+        raise BadInput.of(where, f"{value} overlaps the phase before it, which ends at {first - 1}; start at {first}")
+    return end - start + 1
+
+
+def _lift(item: Native, shared: dict[str, Any], place: int, where: str, problems: list[Problem]) -> None:
+    """Move a phase's other keys to those of the whole run: one network is trained, on one split, through all phases."""
+    for key, value in item.items():
+        if key in CHAINED and place:
+            continue
+        if key not in Config.model_fields:
+            shared[f"phase_{place + 1}.{key}" if place or key in PHASE_KEYS else key] = value
+        elif key not in shared:
+            shared[key] = value
+        elif shared[key] != value:
+            what = f"{value!r}, but the run has {shared[key]!r}; one network goes through all phases: make them equal"
+            problems.append(Problem(f"{where}.{key}", what))

@@ -1,0 +1,101 @@
+"""sequence_generator as one of the models: what the search and the trainer ask of it. Torch stays out until `build`."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Literal
+
+from spaces.schema import parse
+from trainables.run import Model, Native, Objective, Prepared, Run
+from trainables.sequence_generator import schedule
+from trainables.sequence_generator.config import Config
+from trainables.sequence_generator.data import Data, check_lag, prepare_data
+from trainables.sequence_generator.export import native_forms
+from trainables.sequence_generator.forms import parse_config
+from trainables.sequence_generator.objective import OBJECTIVE
+from trainables.sequence_generator.plan import DOCUMENTED, phases_of
+
+_PLACE = "it says where things lie or run, not how to train"
+_KEPT = "it says what a training writes; the search keeps its own records"
+_ANCHOR = "the first phase starts with the config's own key of this name, which is searched"
+
+UNSEARCHABLE = MappingProxyType(
+    {
+        **dict.fromkeys(("data_dir", "num_workers", "output_dir", "no_cuda"), _PLACE),
+        **dict.fromkeys(("save_every", "save_training"), _KEPT),
+        "existing_model": "it decides what a run starts from, which the search keeps equal for all",
+        "mixed_precision": "it says how a GPU computes, which changes the rounding of the evaluation, too",
+        "seed": "it decides which simulations a run is judged on; each run has its own seed, from the search",
+        "epochs": "it is the run's length, which the search sets from its budget; search the phases' lengths",
+        "teacher_forcing": "off is the same as teacher_forcing_start: 0",
+        "plan.phase_1.lr_start": "the first phase starts with start_lr, which is searched",
+        **{
+            f"plan.phase_1.{key}": _ANCHOR
+            for key in ("teacher_forcing_start", "weight_decay", "noise_level", "clip_grad_norm")
+        },
+        **{
+            f"plan.phase_{number}.lr_warmup_fraction": "30% of a one_cycle is documented; lr_warmup is where it starts"
+            for number in range(2, len(DOCUMENTED) + 1)
+        },
+        f"plan.phase_{len(DOCUMENTED)}.length": "the last phase takes the epochs that the others leave",
+    }
+)
+
+_CHANGEABLE = ("weight_decay", "noise_level", "clip_grad_norm", "alpha", "max_lag")
+
+
+class SequenceGeneratorModel:
+    """Rollouts of a spinodal decomposition in PCA space (models.md, section 2); its unit is the epoch."""
+
+    name: str = "sequence_generator"
+    unit: Literal["epoch", "step"] = "epoch"
+    objective: Objective = OBJECTIVE
+    length_key: str = "epochs"
+    unsearchable: Mapping[str, str] = UNSEARCHABLE
+    # Read anew in every epoch; dropout belongs to the network that a restored run is built with.
+    changeable: frozenset[str] = frozenset(
+        {"start_lr", "batch_size", "dropout", "component_weights", "weight_decay", "noise_level", "clip_grad_norm"}
+        | {
+            f"plan.phase_{number}.{key}"
+            for number in range(1, len(DOCUMENTED) + 1)
+            for key in (*_CHANGEABLE, "lr_start", "lr_end", "teacher_forcing_start", "teacher_forcing_end")
+        }
+    ) - frozenset(UNSEARCHABLE)
+
+    def parse(self, native: Native, where: str) -> Config:
+        """The typed config, of any of the native forms; documented defaults fill what it omits. Raises BadInput."""
+        return parse_config(native, where)
+
+    def parse_data(self, data: Native, config: Config, where: str) -> Data:
+        """The typed `data:` section. Raises BadInput, also for sequences that are too short for a phase's max_lag."""
+        found = parse(Data, data, where, "data")
+        check_lag(found, _longest_lag(config), where)
+        return found
+
+    def prepare(self, data: Data, config: Config) -> Prepared:
+        """Check the user's files, or generate. Raises BadInput."""
+        return prepare_data(data, config.seed, _longest_lag(config))
+
+    def knobs(self, config: Config, step: int) -> Mapping[str, float]:
+        """Values in force while training epoch `step` (0-based)."""
+        return schedule.knobs(config, step)
+
+    def settles(self, config: Config) -> int:
+        """The epoch by which the first phase's warmup and the curriculum are over."""
+        return schedule.settles(config)
+
+    def build(self, config: Config, prepared: Prepared, seed: int) -> Run:
+        """A run at step 0, or where its `existing_model` stands."""
+        from trainables.sequence_generator import run  # lazy: torch takes seconds to import, and planning needs none
+
+        return run.build(config, prepared, seed)
+
+    def write_native(self, source: str | None, name: str, changes: Native, config: Config) -> Mapping[str, str]:
+        """The user's own file with `changes` in it, the phase list and the commands."""
+        return native_forms(source, name, changes, config)
+
+
+def _longest_lag(config: Config) -> int:
+    return max(phase.max_lag for phase in phases_of(config))
+
+
+MODEL: Model[Config, Data] = SequenceGeneratorModel()

@@ -1,0 +1,134 @@
+"""Optimisation levels as data: which values each level sets, and how a file's own values go before them. No torch.
+
+Source: the table of levels in the model's training document (models.md, section 4). Where it leaves a cell open, the
+value is that of the native file (`UNSET_LEVEL`), or ours, as said beside it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from types import MappingProxyType
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from spaces.schema import Flag, NativeSection, Real, Whole
+
+Scheduler = Literal["noam", "cosine", "cosine_restarts", "warmup_cosine"]
+Rate = Annotated[Real, Field(gt=0, le=1)]
+Weight = Annotated[Real, Field(ge=0, le=1000)]
+Clip = Annotated[Real, Field(gt=0)]  # 0 would stop the training; a large value does not clip
+Period = Annotated[Whole, Field(ge=1)]
+
+CUSTOM = "custom"
+"""The level that sets nothing: the file's own values count, and the native defaults where it has none."""
+LARGE_SIZES = frozenset({"normal"})
+"""Model sizes for which the enhanced level clips at `LARGE_CLIP`."""
+LARGE_CLIP = 0.8
+
+
+class LevelValues(NativeSection):
+    """What a level may set; None: it leaves the native default."""
+
+    learning_rate: Rate | None = None
+    mel_loss_weight: Weight | None = None
+    kl_loss_weight: Weight | None = None
+    gradient_clip_norm: Clip | None = None
+    scheduler: Scheduler | None = None
+    restart_period: Period | None = None  # epochs
+    use_adaptive_loss_weights: Flag | None = None
+    use_label_smoothing: Flag | None = None
+    use_huber_loss: Flag | None = None
+
+
+@dataclass(frozen=True)
+class Values:
+    """Every value that levels differ in, resolved."""
+
+    learning_rate: float
+    mel_loss_weight: float
+    kl_loss_weight: float
+    gradient_clip_norm: float
+    scheduler: Scheduler
+    restart_period: int
+    use_adaptive_loss_weights: bool
+    use_label_smoothing: bool
+    use_huber_loss: bool
+
+
+KEYS = tuple(field.name for field in fields(Values))
+
+UNSET_LEVEL = Values(
+    learning_rate=1e-4,  # the native file leaves it open; the enhanced level's
+    mel_loss_weight=2.5,
+    kl_loss_weight=1.0,
+    gradient_clip_norm=1.0,
+    scheduler="noam",
+    restart_period=50,  # open in the document: the length of its first stage
+    use_adaptive_loss_weights=False,
+    use_label_smoothing=False,
+    use_huber_loss=False,
+)
+"""The native defaults, where neither the file nor a level says anything."""
+
+LEVELS: Mapping[str, LevelValues] = MappingProxyType(
+    {
+        "basic": LevelValues(
+            learning_rate=1e-5,
+            mel_loss_weight=1.0,
+            kl_loss_weight=1.0,
+            gradient_clip_norm=0.5,
+            scheduler="noam",
+            use_adaptive_loss_weights=False,
+            use_label_smoothing=False,
+            use_huber_loss=False,
+        ),
+        "enhanced": LevelValues(
+            learning_rate=1e-4,
+            mel_loss_weight=2.5,
+            kl_loss_weight=1.8,
+            gradient_clip_norm=0.5,
+            scheduler="cosine_restarts",
+            use_adaptive_loss_weights=True,
+            use_label_smoothing=True,
+            use_huber_loss=True,
+        ),
+        "plateau_breaker": LevelValues(
+            learning_rate=1.5e-5,
+            mel_loss_weight=2.0,
+            kl_loss_weight=1.2,
+            gradient_clip_norm=0.3,
+            scheduler="cosine_restarts",
+            restart_period=100,
+            use_adaptive_loss_weights=True,
+            use_label_smoothing=True,
+            use_huber_loss=True,
+        ),
+        CUSTOM: LevelValues(),
+    }
+)
+
+
+def preset(level: str, size: str, own: Mapping[str, LevelValues]) -> dict[str, Any]:
+    """What `level` sets for a network of `size`: the documented row, and over it what the file's `levels` says.
+
+    Raises KeyError for a level that is neither documented nor the file's own.
+    """
+    if level not in LEVELS and level not in own:
+        raise KeyError(level)
+    row = _given(LEVELS.get(level, LevelValues()))
+    if level == "enhanced" and size in LARGE_SIZES:
+        row["gradient_clip_norm"] = LARGE_CLIP
+    return {**row, **_given(own.get(level, LevelValues()))}
+
+
+def resolve(explicit: tuple[Mapping[str, Any], ...], level: Mapping[str, Any]) -> Values:
+    """Each value from the first of `explicit` that holds it, else from the `level`, else the native default."""
+    chosen = {}
+    for key in KEYS:
+        sources = (*explicit, level, {key: getattr(UNSET_LEVEL, key)})
+        chosen[key] = next(source[key] for source in sources if source.get(key) is not None)
+    return Values(**chosen)
+
+
+def _given(values: LevelValues) -> dict[str, Any]:
+    return {key: value for key in KEYS if (value := getattr(values, key)) is not None}

@@ -1,0 +1,74 @@
+"""The metadata files of the LJSpeech layout: one line per clip, `id|transcription` or `id|transcription|normalized`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from spaces.problems import BadInput, Problem
+
+
+@dataclass(frozen=True)
+class Line:
+    """A clip as its metadata file has it."""
+
+    id: str
+    text: str
+    """The normalised transcription where there is one."""
+    where: str
+    """The file and the line number, for errors."""
+
+
+def read_metadata(path: Path) -> list[Line]:
+    """The lines of a metadata file. Raises BadInput naming every line that is wrong and what was expected."""
+    lines, problems = scan(path)
+    if problems:
+        raise BadInput(problems)
+    return lines
+
+
+def scan(path: Path) -> tuple[list[Line], list[Problem]]:
+    """The lines of a metadata file that are right, and what is wrong with the others."""
+    try:
+        content = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        what = f"can't be read: {error.strerror}; expected lines id|transcription|normalized"
+        return [], [Problem(str(path), what)]
+    except UnicodeDecodeError as error:
+        return [], [Problem(str(path), f"is not UTF-8: {error.reason} at byte {error.start}; convert it")]
+    lines: list[Line] = []
+    problems: list[Problem] = []
+    seen: dict[str, int] = {}
+    rows = [(number, row) for number, row in enumerate(content.split("\n"), start=1) if row.strip()]
+    split = [(number, [field.strip() for field in row.rstrip("\r").split("|")]) for number, row in rows]
+    usual = _usual([len(fields) for _, fields in split])
+    for number, fields in split:
+        where = f"{path} line {number}"
+        if (fault := _fault(fields, usual, seen)) is not None:
+            problems.append(Problem(where, fault))
+            continue
+        seen[fields[0]] = number
+        lines.append(Line(fields[0], fields[-1] or fields[1], where))
+    if not problems and not lines:
+        problems.append(Problem(str(path), "holds no clip; expected lines id|transcription|normalized"))
+    return lines, problems
+
+
+def _usual(counts: list[int]) -> int:
+    """2 or 3: how many fields most lines of the file have. So a '|' within the text of a file of two fields is seen."""
+    return 2 if counts.count(2) > counts.count(3) else 3
+
+
+def _fault(fields: list[str], usual: int, seen: dict[str, int]) -> str | None:
+    if len(fields) != usual:
+        form = "id|transcription" if usual == 2 else "id|transcription|normalized"
+        stray = "a stray '|' in the text splits it" if len(fields) > usual else "a part is missing"
+        return f"has {len(fields)} fields, expected {usual} as in most of the file ({form}): {stray}"
+    name = fields[0]
+    if not name:
+        return "has no id before the first '|'"
+    if "/" in name or "\\" in name or name in (".", ".."):
+        return f"id {name!r} is no file name; it names wavs/<id>.wav"
+    if name in seen:
+        return f"id {name!r} stands in line {seen[name]} already"
+    if not any(fields[1:]):
+        return f"clip {name!r} has an empty text; write what is said, or take the line out"
+    return None

@@ -1,0 +1,69 @@
+"""Sound files of 16-bit PCM, as LJSpeech has them: checked by their head, read at any rate, written. No torch."""
+
+import math
+import wave
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.signal import resample_poly
+
+from spaces.problems import BadInput
+
+Sound = NDArray[np.float32]
+FULL = 32768.0  # of 16 bits
+
+
+@dataclass(frozen=True)
+class Head:
+    """What a file says of its sound."""
+
+    rate: int  # Hz
+    samples: int  # per channel
+    channels: int
+
+
+def head(path: Path) -> Head:
+    """The head of a wav file. Raises BadInput naming the file and what was expected."""
+    try:
+        with wave.open(str(path), "rb") as file:
+            found = Head(file.getframerate(), file.getnframes(), file.getnchannels())
+            width = file.getsampwidth()
+    except FileNotFoundError as error:
+        raise BadInput.of(str(path), "no such file; every id of the metadata has a wavs/<id>.wav") from error
+    except (OSError, wave.Error, EOFError) as error:
+        raise BadInput.of(str(path), f"can't be read: {error or 'it ends early'}; expected a PCM wav file") from error
+    if width != 2:
+        raise BadInput.of(str(path), f"holds {8 * width}-bit samples; expected 16-bit PCM: convert it")
+    if found.samples == 0:
+        raise BadInput.of(str(path), "holds no sound; take it out of the metadata")
+    return found
+
+
+def read(path: Path, rate: int) -> Sound:
+    """The sound at `rate` Hz, mono, in [−1, 1): (samples,). Channels are averaged; another rate is resampled with a
+    polyphase low-pass filter. Raises BadInput.
+    """
+    found = head(path)
+    with wave.open(str(path), "rb") as file:
+        raw = np.frombuffer(file.readframes(found.samples), dtype="<i2")
+    if len(raw) < found.samples * found.channels:
+        what = f"says {found.samples} samples and holds {len(raw) // found.channels}; it is cut off, copy it again"
+        raise BadInput.of(str(path), what)
+    sound = raw.reshape(-1, found.channels).mean(axis=1) / FULL
+    if found.rate != rate:
+        common = math.gcd(found.rate, rate)
+        sound = resample_poly(sound, rate // common, found.rate // common)
+    return np.asarray(sound, dtype=np.float32)
+
+
+def write(path: Path, sound: Sound, rate: int) -> None:
+    """Write a mono sound in [−1, 1] as 16-bit PCM; what is louder is scaled down."""
+    peak = max(1.0, float(np.abs(sound).max(initial=0.0)))
+    samples = np.round(sound / peak * (FULL - 1)).astype("<i2")
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(rate)
+        file.writeframes(samples.tobytes())

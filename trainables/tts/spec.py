@@ -1,0 +1,144 @@
+"""tts as one of the models: what the search and the trainer ask of it. Torch stays out until `build`."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Literal
+
+from spaces.schema import parse
+from trainables.native import as_yaml, plain, rewrite
+from trainables.run import Model, Native, Objective, Prepared, Run
+from trainables.tts import schedule
+from trainables.tts.command import commands
+from trainables.tts.config import Config
+from trainables.tts.data import Data, prepare_data
+from trainables.tts.metrics import OBJECTIVE
+
+NATIVE_FILE = "train_main.yaml"
+"""The whole config, with the commands that train it in its head."""
+
+_PLACE = "it says where things lie or run, not how to train"
+_HEARD = "it decides what is heard and judged, so scores would not be comparable"
+_SIZE = "it is the network that you mean to use; one search is about one network"
+
+
+def _with(section: str, reasons: Mapping[str, str]) -> dict[str, str]:
+    return {f"{section}.{key}": reason for key, reason in reasons.items()}
+
+
+UNSEARCHABLE = MappingProxyType(
+    {
+        **_with(
+            "model",
+            dict.fromkeys(
+                ("size", "text_dim", "text_layers", "decoder_dim", "decoder_layers", "attention_heads", "latent_dim"),
+                _SIZE,
+            ),
+        ),
+        **_with(
+            "data",
+            {
+                **dict.fromkeys(("dataset_path", "metadata_train_file", "metadata_eval_file", "wavs_dir"), _PLACE),
+                **dict.fromkeys(
+                    (
+                        "sample_rate",
+                        "n_fft",
+                        "win_length",
+                        "hop_length",
+                        "n_mels",
+                        "mel_fmin",
+                        "mel_fmax",
+                        "text_input",
+                        "max_mel_frames",
+                        "max_text_length",
+                        "too_long",
+                    ),
+                    _HEARD,
+                ),
+                "train_clips": "it counts the clips, for planning",
+                "mcd_sentences": "it says how much is measured, not how to train",
+            },
+        ),
+        **_with(
+            "training",
+            {
+                "epochs": "it is the run's length, which the search sets from its budget",
+                "resume_checkpoint": "it decides what a run starts from, which the search keeps equal for all",
+                "optimizer": "adamw is the one that is documented",
+                "use_warmup_cosine_schedule": "it is the same as scheduler: warmup_cosine, which is searched",
+                "cosine_restarts": "it is the same as scheduler: cosine_restarts, which is searched",
+                "early_stopping_patience": "it only ends a run sooner; the search's own early stopping does that",
+                "mcd_every": "it says how often something is measured, not how to train",
+                "use_amp": "it says how a GPU computes, which changes the rounding of the evaluation, too",
+            },
+        ),
+    }
+)
+
+
+class TtsModel:
+    """Speech from text by a transformer (models.md, section 4); its unit is the epoch."""
+
+    name: str = "tts"
+    unit: Literal["epoch", "step"] = "epoch"
+    objective: Objective = OBJECTIVE
+    length_key: str = "training.epochs"
+    unsearchable: Mapping[str, str] = UNSEARCHABLE
+    # Read anew in every epoch. Not the levels: a switch in the past can't be changed any more.
+    changeable: frozenset[str] = frozenset(
+        {
+            "data.batch_size",
+            "model.dropout",
+            "model.prenet_dropout",
+            "training.learning_rate",
+            "training.weight_decay",
+            "training.gradient_clip_norm",
+            "training.mel_loss_weight",
+            "training.kl_loss_weight",
+            "training.stop_loss_weight",
+            "training.duration_loss_weight",
+            "training.attention_loss_weight",
+            "training.mel_label_smoothing",
+            "training.stop_label_smoothing",
+            "training.stop_token_positive_weight",
+            "training.huber_delta",
+        }
+    )
+
+    def parse(self, native: Native, where: str) -> Config:
+        """The typed config; documented defaults fill what `native` omits. Raises BadInput."""
+        return parse(Config, native, where)
+
+    def parse_data(self, data: Native, config: Config, where: str) -> Data:  # noqa: ARG002 - other models need it
+        """The typed `data:` section. Raises BadInput."""
+        return parse(Data, data, where, "data")
+
+    def prepare(self, data: Data, config: Config) -> Prepared:
+        """Check the user's files, or generate. Raises BadInput."""
+        return prepare_data(data, config.data)
+
+    def knobs(self, config: Config, step: int) -> Mapping[str, float]:
+        """Values in force while training epoch `step` (0-based), before a plateau has switched the level."""
+        return schedule.knobs(config, step)
+
+    def settles(self, config: Config) -> int:
+        """The epoch by which the first level's warmup is over."""
+        return schedule.settles(config)
+
+    def build(self, config: Config, prepared: Prepared, seed: int) -> Run:
+        """A run at step 0, on this machine's GPU if it has one."""
+        from trainables.tts import run  # lazy: torch takes seconds to import, and planning needs none
+
+        return run.build(config, prepared, seed)
+
+    def write_native(self, source: str | None, name: str, changes: Native, config: Config) -> Mapping[str, str]:
+        """The user's own file with `changes` in it, and the whole config with the documented commands in its head."""
+        head = "".join(f"# {line}\n" for line in commands(config))
+        files = {NATIVE_FILE: head + as_yaml(plain(config))}
+        if source is not None:
+            file = Path(name).name
+            files[file] = rewrite(source, file, changes)
+        return files
+
+
+MODEL: Model[Config, Data] = TtsModel()

@@ -1,0 +1,1 @@
+"""Whisper, fine-tuned on children's speech: freeze and warmup, SpecAugment, curriculum, patience."""

@@ -1,0 +1,41 @@
+"""Sound files as Whisper hears them: flac or wav, any rate and number of channels, to mono at 16 kHz. No torch."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.signal import resample_poly
+
+from spaces.problems import BadInput
+
+Sound = NDArray[np.float32]
+SUFFIXES = frozenset({".flac", ".wav"})
+
+
+def read(path: Path, rate: int, seconds: float, normalize: bool) -> Sound:
+    """The first `seconds` of a file at `rate` Hz, mono, in [−1, 1]; `normalize`: scaled to a peak of 1.
+
+    Channels are averaged; another rate is resampled with a polyphase low-pass filter. Raises BadInput naming the file
+    if it can't be read, is empty, or holds values that are not finite.
+    """
+    import soundfile  # here: planning needs no sound library
+
+    try:
+        with soundfile.SoundFile(str(path)) as file:
+            own = int(file.samplerate)
+            # A little more than is kept, for the filter's sake.
+            samples = file.read(math.ceil((seconds + 0.1) * own), dtype="float32", always_2d=True)  # (n, channels)
+    except (soundfile.SoundFileError, OSError) as error:
+        raise BadInput.of(str(path), f"can't be read as sound: {error}; expected flac or wav") from error
+    sound: Sound = np.asarray(samples, dtype=np.float32).mean(axis=1)  # (n,)
+    if not len(sound):
+        raise BadInput.of(str(path), "holds no sound; leave it out of the manifest")
+    if not np.isfinite(sound).all():
+        raise BadInput.of(str(path), "holds values that are not finite; write it again")
+    if own != rate:
+        common = math.gcd(own, rate)
+        sound = np.asarray(resample_poly(sound, rate // common, own // common), dtype=np.float32)
+    sound = sound[: round(seconds * rate)]
+    peak = float(np.abs(sound).max())
+    return np.asarray(sound / peak, dtype=np.float32) if normalize and peak > 0 else sound

@@ -1,0 +1,231 @@
+"""The native config of whisper_child: the nesting and key names of the user's baseline_whisper_small.yaml. No torch.
+
+Values are the documented ones (models.md, section 3). Where those leave one open, and for what only the user's own
+script reads, it is Hugging Face's default or null. Keys marked `ours` are not in the documented file; their defaults
+are the documented behaviour.
+"""
+
+import math
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from spaces.schema import Flag, NativeSection, Real, Text, Whole
+
+Count = Annotated[Whole, Field(ge=1)]
+Natural = Annotated[Whole, Field(ge=0)]
+Share = Annotated[Real, Field(gt=0, lt=1)]
+Dropout = Annotated[Real, Field(ge=0, lt=1)]
+NotNegative = Annotated[Real, Field(ge=0)]
+Positive = Annotated[Real, Field(gt=0)]
+
+HOP_SECONDS = 0.01  # of a log-mel frame (Radford et al. 2022, section 2.2)
+LONGEST_LABELS = 448  # positions of Whisper's decoder
+
+
+class RandomInit(NativeSection):
+    """A small Whisper with random weights and a byte-level tokenizer, instead of pretrained ones."""
+
+    d_model: Count = 64
+    layers: Count = 2  # of the encoder, and of the decoder
+    heads: Count = 4
+    ffn_dim: Count = 256
+    max_target_positions: Annotated[Whole, Field(ge=8, le=LONGEST_LABELS)] = 64  # tokens
+    init_std: Positive = (
+        0.08  # of the weights; Hugging Face's 0.02 suits wider networks, and learns late in narrow ones
+    )
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.d_model % (2 * self.heads):
+            raise ValueError(
+                f"d_model {self.d_model} must be a multiple of 2 × heads = {2 * self.heads}; take one of its multiples"
+            )
+        return self
+
+
+class Network(NativeSection):
+    """Which Whisper, and how much of it trains."""
+
+    name: Literal["whisper"] = "whisper"
+    variant: Text = "small"
+    pretrained: Text | None = "openai/whisper-small"  # on the hub, or a local folder
+    random_init: RandomInit | None = None  # ours; with `pretrained: null`
+    language: Text = "en"
+    task: Literal["transcribe", "translate"] = "transcribe"
+    forced_decoder_ids: tuple[tuple[Natural, Natural | None], ...] | None = None
+    dropout: Dropout = 0.1
+    freeze_encoder: Flag = False  # for good
+    gradient_checkpointing: Flag = True
+    freeze_encoder_steps: Natural = 1000  # optimizer steps; 0: never frozen
+    unfreeze_warmup_steps: Natural = 0  # ours: optimizer steps until the thawed encoder learns at the full rate
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if (self.pretrained is None) == (self.random_init is None):
+            had = "neither" if self.pretrained is None else "both"
+            raise ValueError(
+                f"expected one of pretrained and random_init, got {had}; random weights need pretrained: null"
+            )
+        if self.forced_decoder_ids:
+            raise ValueError("forced_decoder_ids is not supported; null takes language and task")
+        return self
+
+
+class DataKeys(NativeSection):
+    """What is heard, how it is split, masked and ordered."""
+
+    train_manifest: Text | None = None
+    audio_dirs: tuple[Text, ...] = ()
+    val_ratio: Share = 0.1
+    stratify_by: Literal["age_bucket"] | None = "age_bucket"
+    sample_rate: Annotated[Whole, Field(ge=16000, le=16000)] = 16000  # Hz; Whisper knows no other
+    normalize_audio: Flag = False  # scale each clip to a peak of 1
+    target_length: Annotated[Real, Field(ge=0.1, le=30)] = 30.0  # s of the window; longer clips are cut
+    num_mel_bins: Count = 80  # ours; large-v3 has 128
+    normalize_text: Flag = False  # train on transcripts after Whisper's English normaliser
+    train_utterances: Count = 48_000  # ours: of the training split, set from the data; a plan needs it sooner
+    specaugment: Flag = True
+    freq_mask_param: Natural = 27  # mel bins, the widest mask
+    time_mask_param: Natural = 100  # frames of 10 ms, the widest mask
+    freq_mask_count: Natural = 1  # ours
+    time_mask_count: Natural = 1  # ours
+    curriculum_learning: Flag = True
+    curriculum_epochs: Count = 1  # ours: how long the youngest come first
+
+    @property
+    def frames(self) -> int:
+        """Log-mel frames of the window."""
+        return round(self.target_length / HOP_SECONDS)
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.frames % 2 or not math.isclose(self.frames * HOP_SECONDS, self.target_length):
+            raise ValueError(
+                f"target_length {self.target_length} must be a multiple of 0.02 s: the encoder takes pairs of frames "
+                f"of 10 ms; try {(self.frames + 1) // 2 * 2 * HOP_SECONDS:g}"
+            )
+        return self
+
+
+class Training(NativeSection):
+    """The loop; names are those of Hugging Face's TrainingArguments where it has one."""
+
+    output_dir: Text | None = None
+    save_strategy: Literal["no", "steps"] = "no"  # ours; steps: each run writes Hugging Face folders to output_dir
+    save_steps: Count = 500
+    save_total_limit: Count = 5  # most recent checkpoints that are kept, beside the best
+    logging_dir: Text | None = None
+    logging_steps: Count = 25
+    num_epochs: Count = 20  # after which the learning rate has reached 0, and the run ends
+    max_epochs: Count = 20  # ours: the budget; a run stops here wherever its schedule is
+    early_stopping_patience: Natural = 5  # evaluations without a lower WER; 0: off
+    lr_scheduler_type: Literal["linear", "cosine"] = "cosine"
+    batch_size: Count = 48  # utterances
+    gradient_accumulation_steps: Count = 2  # batches per optimizer step
+    learning_rate: Annotated[Real, Field(gt=0, le=1)] = 1e-5
+    warmup_steps: Natural = 500  # optimizer steps, linear from 0
+    weight_decay: NotNegative = 0.01  # biases and layer norms have none
+    fp16: Flag = True  # autocast with a gradient scaler, on a GPU; no effect on a CPU
+    bf16: Flag = False  # ours: autocast without a scaler, on a GPU that has it
+    optim: Literal["adamw_torch", "adamw_torch_fused"] = "adamw_torch"
+    max_grad_norm: NotNegative = 1.0  # of the global L2 norm; 0: no clipping
+    evaluation_strategy: Literal["steps"] = "steps"
+    eval_steps: Count = 500  # optimizer steps between the evaluations that patience counts
+    per_device_eval_batch_size: Count = 96
+    eval_batch_size: Count = 96
+    dataloader_num_workers: Natural = 8  # threads that read ahead for a GPU
+    dataloader_prefetch_factor: Count = 4  # batches read ahead per thread
+    dataloader_pin_memory: Flag = True
+    seed: Natural = 42  # of the split into training and validation; a run's own seed is given where it is built
+    load_best_model_at_end: Flag = True
+    metric_for_best_model: Literal["wer"] = "wer"
+    greater_is_better: Literal[False] = False
+    remove_unused_columns: Flag = False
+    prediction_loss_only: Flag = False
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        faults = []
+        if self.save_steps % self.eval_steps:
+            near = max(1, self.save_steps // self.eval_steps) * self.eval_steps
+            faults.append(
+                f"save_steps {self.save_steps} must be a multiple of eval_steps {self.eval_steps}, so that a saved "
+                f"checkpoint has a WER; try {near}"
+            )
+        if self.save_strategy == "steps" and self.output_dir is None:
+            faults.append("save_strategy steps needs output_dir; name a folder, or set save_strategy to 'no'")
+        if self.fp16 and self.bf16:
+            faults.append("fp16 and bf16 are both true; choose one")
+        if faults:
+            raise ValueError("; ".join(faults))
+        return self
+
+
+class Evaluation(NativeSection):
+    """How transcripts are judged."""
+
+    primary_metric: Literal["wer"] = "wer"
+    compute_cer: Flag = True
+    normalize_predictions: Flag = True
+    normalize_references: Flag = True
+    save_predictions: Flag = False
+    predictions_file: Text | None = None
+    analyze_by_groups: tuple[Text, ...] | Flag | None = ("age_bucket",)
+
+
+class Inference(NativeSection):
+    """Generation; of these, validation uses max_length, and is greedy as evaluation in training is."""
+
+    max_length: Annotated[Whole, Field(ge=8, le=LONGEST_LABELS)] = LONGEST_LABELS  # tokens, the prompt's included
+    num_beams: Count = 5
+    temperature: NotNegative = 0.0
+    batch_size: Count = 16
+    device: Text | None = None
+    return_timestamps: Flag = False
+    return_language: Flag = False
+
+
+class System(NativeSection):
+    """What only the user's own script reads."""
+
+    log_level: Text = "INFO"
+    verbose: Flag = False
+    deterministic: Flag = False
+    benchmark: Flag = False
+
+
+class Config(NativeSection):
+    """One training of whisper_child; a key it doesn't know is carried through unchanged."""
+
+    model: Network = Network()
+    data: DataKeys = DataKeys()
+    training: Training = Training()
+    evaluation: Evaluation = Evaluation()
+    inference: Inference = Inference()
+    system: System = System()
+
+    @property
+    def batches_per_epoch(self) -> int:
+        """Batches that hold every training utterance once; the last may be smaller."""
+        return -(-self.data.train_utterances // self.training.batch_size)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Optimizer steps of an epoch; the last may accumulate fewer batches, as in the Seq2SeqTrainer."""
+        return -(-self.batches_per_epoch // self.training.gradient_accumulation_steps)
+
+    @property
+    def total_steps(self) -> int:
+        """Optimizer steps until the learning rate has reached 0."""
+        return self.training.num_epochs * self.steps_per_epoch
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        start = self.model.random_init
+        if start is not None and self.inference.max_length > start.max_target_positions:
+            raise ValueError(
+                f"inference.max_length {self.inference.max_length} is above model.random_init.max_target_positions "
+                f"{start.max_target_positions}; set it at or below"
+            )
+        return self

@@ -1,0 +1,172 @@
+"""whisper_child as one of the models: what the search and the trainer ask of it. Torch stays out until `build`."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Literal
+
+from spaces.schema import parse
+from trainables.native import as_yaml, plain, rewrite
+from trainables.run import Model, Native, Objective, Prepared, Run
+from trainables.whisper_child import schedule
+from trainables.whisper_child.config import Config
+from trainables.whisper_child.data import Data, prepare_data
+from trainables.whisper_child.metrics import OBJECTIVE
+
+NATIVE_FILE = "baseline_whisper_small.yaml"
+
+_PLACE = "it says where things lie or run, not how to train"
+_KEPT = "it says what is written or shown; the search keeps its own records"
+_JUDGED = "it decides what a run is judged on, so scores would not be comparable"
+_START = "it decides what a run starts from, which the search keeps equal for all"
+_SPEED = "it changes how fast a step is, and no number"
+_ONLY = "the only value that is supported"
+_ROUNDING = "it says how a GPU computes, which changes the rounding of the evaluation, too"
+
+
+def _with(section: str, reasons: Mapping[str, str]) -> dict[str, str]:
+    return {f"{section}.{key}": reason for key, reason in reasons.items()}
+
+
+UNSEARCHABLE = MappingProxyType(
+    {
+        **_with(
+            "model",
+            {
+                **dict.fromkeys(("name", "forced_decoder_ids"), _ONLY),
+                "variant": "it names the weights, for people",
+                "pretrained": _START,
+                "random_init": _START,
+                **dict.fromkeys(("language", "task"), _JUDGED),
+                "freeze_encoder": "it switches a part of the training off; freeze_encoder_steps says for how long",
+                "gradient_checkpointing": _SPEED,
+            },
+        ),
+        **_with(
+            "data",
+            {
+                **dict.fromkeys(("train_manifest", "audio_dirs"), _PLACE),
+                **dict.fromkeys(
+                    ("val_ratio", "stratify_by", "normalize_audio", "target_length", "num_mel_bins"), _JUDGED
+                ),
+                "sample_rate": _ONLY,
+                "normalize_text": "it changes the transcripts, and so what the validation loss means",
+                "train_utterances": "it describes the data, not the training",
+            },
+        ),
+        **_with(
+            "training",
+            {
+                **dict.fromkeys(
+                    ("output_dir", "logging_dir", "dataloader_num_workers", "dataloader_prefetch_factor"), _PLACE
+                ),
+                "dataloader_pin_memory": _SPEED,
+                **dict.fromkeys(
+                    (
+                        "save_strategy",
+                        "save_steps",
+                        "save_total_limit",
+                        "logging_steps",
+                        "load_best_model_at_end",
+                        "remove_unused_columns",
+                        "prediction_loss_only",
+                    ),
+                    _KEPT,
+                ),
+                "max_epochs": "it is the budget, which the search sets",
+                **dict.fromkeys(("fp16", "bf16"), _ROUNDING),
+                "optim": "adamw_torch is the one that is documented; fused computes the same update",
+                **dict.fromkeys(("evaluation_strategy", "metric_for_best_model", "greater_is_better"), _ONLY),
+                "eval_steps": "it is the unit of early_stopping_patience, which is searched",
+                **dict.fromkeys(("per_device_eval_batch_size", "eval_batch_size"), _JUDGED),
+                "seed": "it splits the data; each run has its own seed, from the search",
+            },
+        ),
+        **_with(
+            "evaluation",
+            {
+                **dict.fromkeys(("save_predictions", "predictions_file"), _KEPT),
+                **dict.fromkeys(
+                    (
+                        "primary_metric",
+                        "compute_cer",
+                        "normalize_predictions",
+                        "normalize_references",
+                        "analyze_by_groups",
+                    ),
+                    _JUDGED,
+                ),
+            },
+        ),
+        **_with(
+            "inference",
+            {
+                **dict.fromkeys(
+                    ("max_length", "num_beams", "temperature", "return_timestamps", "return_language"), _JUDGED
+                ),
+                **dict.fromkeys(("batch_size", "device"), _PLACE),
+            },
+        ),
+        **_with("system", dict.fromkeys(("log_level", "verbose", "deterministic", "benchmark"), _KEPT)),
+    }
+)
+
+
+class WhisperChildModel:
+    """Whisper on children's speech (models.md, section 3); its unit is the epoch."""
+
+    name: str = "whisper_child"
+    unit: Literal["epoch", "step"] = "epoch"
+    objective: Objective = OBJECTIVE
+    length_key: str = "training.max_epochs"
+    unsearchable: Mapping[str, str] = UNSEARCHABLE
+    # Read anew for every step; dropout belongs to the network that a restored run is built with.
+    changeable: frozenset[str] = frozenset(
+        {
+            "training.learning_rate",
+            "training.weight_decay",
+            "training.max_grad_norm",
+            "model.dropout",
+            "data.specaugment",
+            "data.freq_mask_param",
+            "data.time_mask_param",
+            "data.freq_mask_count",
+            "data.time_mask_count",
+        }
+    )
+
+    def parse(self, native: Native, where: str) -> Config:
+        """The typed config; documented defaults fill what `native` omits. Raises BadInput."""
+        return parse(Config, native, where)
+
+    def parse_data(self, data: Native, config: Config, where: str) -> Data:  # noqa: ARG002 - other models need it
+        """The typed `data:` section. Raises BadInput."""
+        return parse(Data, data, where, "data")
+
+    def prepare(self, data: Data, config: Config) -> Prepared:
+        """Check the user's files, or synthesise, and compute the features. Raises BadInput."""
+        return prepare_data(data, config)
+
+    def knobs(self, config: Config, step: int) -> Mapping[str, float]:
+        """Values in force at the last optimizer step of epoch `step` (0-based), and its mean rates."""
+        return schedule.knobs(config, step)
+
+    def settles(self, config: Config) -> int:
+        """The epoch by which warmup, freeze and curriculum are over."""
+        return schedule.settles(config)
+
+    def build(self, config: Config, prepared: Prepared, seed: int) -> Run:
+        """A run at step 0, on this machine's GPU if it has one."""
+        from trainables.whisper_child import run  # lazy: torch takes seconds to import, and planning needs none
+
+        return run.build(config, prepared, seed)
+
+    def write_native(self, source: str | None, name: str, changes: Native, config: Config) -> Mapping[str, str]:
+        """The user's own file with `changes` in it; without one, the whole config under the documented name."""
+        if source is None:
+            return {NATIVE_FILE: as_yaml(plain(config))}
+        file = Path(name).name
+        return {file: rewrite(source, file, changes)}
+
+
+MODEL: Model[Config, Data] = WhisperChildModel()
