@@ -1,0 +1,295 @@
+"""The faults, each as a story: start the search, disturb it, leave the rest to the caller."""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from random import Random
+from typing import Literal
+
+import psutil
+
+from benchmarks.faults_arena import Arena, Size
+from benchmarks.faults_model import Kind, Trouble
+from benchmarks.faults_tools import Clock, Server, full, locked, no_shim, no_small_disk, serving, small_disk
+from search.events import Ended, Started
+
+LATE = 2
+"""The evaluation at which a troubled trial meets its trouble."""
+
+
+@dataclass
+class Scene:
+    """What a fault works with."""
+
+    arena: Arena
+    random: Random
+    seconds: float
+    """How long an undisturbed search takes."""
+    hold: float
+    """The part of a fault's own length (a lock of 30 s) that it lasts: 1, or less for a quick test."""
+    stack: ExitStack = field(default_factory=ExitStack)
+    """What is to be put away once the account has been taken."""
+    notes: list[str] = field(default_factory=list)
+
+    def again(self) -> None:
+        """The same command, after the last sitting has ended."""
+        self.arena.start()
+
+    def hold_for(self, seconds: float) -> None:
+        """Wait a fault's length."""
+        time.sleep(max(2.0, seconds * self.hold))
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A row of the matrix."""
+
+    name: str
+    what: str
+    act: Callable[[Scene], None]
+    trouble: Kind | None = None
+    """What one trial of the disturbed search does."""
+    befalls: Literal["one", "most"] = "one"
+    lasting: Kind | None = None
+    """The trouble of the undisturbed search that this one is to equal, where the trouble does not pass."""
+    settings: tuple[str, ...] = ()
+    destroys: int = 0
+    """Evaluations that the fault takes beside the one in flight: those in the file that it damages."""
+    tries: int = 0
+    """Times that the search is meant to try the troubled evaluation again."""
+    code: int = 0
+    stretch: float = 0.0
+    """Seconds that an evaluation takes at least, so that the search outlasts the fault."""
+    missing: Callable[[], str | None] = lambda: None
+    """Why this machine can't play the fault, if so."""
+
+    def size(self, size: Size, hold: float) -> Size:
+        """The search's size for this row."""
+        return replace(size, pause=max(size.pause, self.stretch * hold))
+
+
+def _killed(scene: Scene) -> None:
+    arena, random = scene.arena, scene.random
+    arena.start()
+    if random.random() < 0.5:  # in time: start-up, confirmation and the end have their share
+        moment = time.monotonic() + random.uniform(0, scene.seconds)
+        while time.monotonic() < moment and not _over(arena):
+            time.sleep(0.02)
+    else:  # in work
+        goal = arena.reports() + random.randint(1, max(1, 2 * arena.size.middle))
+        while arena.reports() < goal and not _over(arena):
+            time.sleep(0.02)
+        time.sleep(random.uniform(0, 2 * arena.size.pause))
+    if not _over(arena):
+        arena.kill()
+
+
+def _over(arena: Arena) -> bool:
+    return arena.process is None or arena.process.poll() is not None
+
+
+def _worker_killed(scene: Scene) -> None:
+    arena = scene.arena
+    arena.start()
+    arena.wait(arena.size.middle)
+    pid = [event.pid for event in arena.events() if isinstance(event, Started)][-1]
+    assert psutil.Process(pid).environ(), "the worker is there"
+    psutil.Process(pid).kill()
+    arena.hits += 1
+
+
+def _stopped(number: int, everyone: bool, twice: bool = False, limit: float = 60.0) -> Callable[[Scene], None]:
+    def act(scene: Scene) -> None:
+        arena = scene.arena
+        arena.start()
+        arena.wait(arena.size.middle)
+        began = time.monotonic()
+        arena.signal(number, everyone)
+        if twice:
+            time.sleep(0.1)
+            arena.signal(number, everyone)
+        code = arena.ended(limit)
+        arena.hits += 1
+        scene.notes.append(f"{time.monotonic() - began:.1f} s to exit {code}")
+        if code != 130:
+            raise RuntimeError(f"exit code {code} where 130 was due:\n{arena.said}")
+        if not twice and "go on with" not in arena.output:
+            raise RuntimeError(f"it does not say how to go on:\n{arena.said}")
+
+    return act
+
+
+def _server_late(scene: Scene) -> None:
+    arena = scene.arena
+    server = _tracked_by_server(scene)
+    arena.start()
+    arena.wait(arena.size.middle)
+    server.start()
+
+
+def _server_away(scene: Scene) -> None:
+    arena = scene.arena
+    server = _tracked_by_server(scene)
+    server.start()
+    arena.start()
+    arena.wait(arena.size.middle)
+    server.stop()
+    before = arena.reports()
+    scene.hold_for(60)
+    scene.notes.append(f"{arena.reports() - before} evaluations meanwhile")
+    server.start()
+
+
+def _server_gone(scene: Scene) -> None:
+    arena = scene.arena
+    server = _tracked_by_server(scene)
+    server.start()
+    arena.start()
+    arena.wait(arena.size.middle)
+    server.stop()
+    code = arena.ended()
+    if code or "could not be sent" not in arena.output:
+        raise RuntimeError(f"exit code {code}, and it says:\n{arena.said}")
+    scene.notes.append("ended without it; the same command sent the rest")
+    server.start()  # months later, to see what the same command makes of it
+    arena.process = None
+
+
+def _tracked_by_server(scene: Scene) -> Server:
+    server = scene.stack.enter_context(serving(scene.arena.folder, scene.arena.unit))
+    scene.arena.variables = {"MLFLOW_TRACKING_URI": server.uri}
+    scene.arena.database = server.database
+    return server
+
+
+def _store_locked(scene: Scene) -> None:
+    arena = scene.arena
+    arena.start()
+    arena.wait(arena.size.middle)
+    with locked(arena.path.parent / "mlflow.db"):
+        before = arena.reports()
+        scene.hold_for(30)
+        scene.notes.append(f"{arena.reports() - before} evaluations meanwhile")
+
+
+def _disk_full(scene: Scene) -> None:
+    arena = scene.arena
+    arena.results = Path("disk")
+    scene.stack.enter_context(small_disk(arena.folder / "disk", 64))
+    arena.start()
+    arena.wait(arena.size.middle)
+    with full(arena.folder / "disk"):
+        before = arena.reports()
+        scene.hold_for(20)
+        scene.notes.append(f"{arena.reports() - before} evaluations meanwhile")
+    arena.hits += 1
+
+
+def _checkpoint_truncated(scene: Scene) -> None:
+    arena = scene.arena
+    arena.start()
+    arena.wait(arena.size.middle)
+    arena.kill()
+    while arena.alive():  # its last checkpoint is written then
+        time.sleep(0.1)
+    newest = max(arena.path.glob("trials/*/checkpoints/*.pt"), key=lambda path: path.stat().st_mtime_ns)
+    os.truncate(newest, newest.stat().st_size // 2)
+    scene.notes.append(f"{newest.parent.parent.name} {newest.name}")
+    scene.again()
+
+
+def _journal_torn(scene: Scene) -> None:
+    arena = scene.arena
+    arena.start()
+    arena.wait(arena.size.middle)
+    arena.kill()
+    lines = arena.journal.read_bytes().splitlines(keepends=True)
+    os.truncate(arena.journal, arena.journal.stat().st_size - len(lines[-1]) // 2)
+    scene.again()
+
+
+def _clock_back(scene: Scene) -> None:
+    arena = scene.arena
+    clock = Clock(arena.folder)
+    arena.variables = clock.variables
+    arena.start()
+    arena.wait(arena.size.middle)
+    clock.jump(-3600)
+    arena.hits += 1  # Ray starts no worker after that, and is started again
+
+
+def _nothing(scene: Scene) -> None:
+    """The trial's own trouble is all."""
+    scene.arena.start()
+
+
+def _troubled_once(scene: Scene) -> None:
+    arena = scene.arena
+    arena.start()
+    arena.until((arena.folder / "happened").exists, "the trouble")
+    arena.hits += 1
+
+
+def _killed_after_end(status: str) -> Callable[[Scene], None]:
+    """The trouble stays, and the driver dies as soon as the journal has what came of it."""
+
+    def act(scene: Scene) -> None:
+        arena = scene.arena
+        arena.start()
+        arena.until(
+            lambda: any(isinstance(event, Ended) and event.status == status for event in arena.events()),
+            f"a trial that has {status}",
+        )
+        arena.kill()
+        scene.again()
+
+    return act
+
+
+def _stops_early(scene: Scene) -> None:
+    arena = scene.arena
+    arena.start()
+    code = arena.ended()
+    if code != 3 or "the trouble of step" not in arena.output:
+        raise RuntimeError(f"exit code {code} where 3 was due, and it says:\n{arena.said}")
+    scene.notes.append("exit 3, the cause named")
+
+
+DRIVER_KILLED = "driver killed"
+TIMEOUT = ("trial_timeout=10s",)
+LEAKY = ("resources.memory=1 GiB",)
+STOPS = ("stop_after_failures=0.5", "max_failures=0")
+INTERRUPT, TERMINATE = signal.SIGINT, signal.SIGTERM
+
+FAULTS: tuple[Fault, ...] = (
+    Fault(DRIVER_KILLED, "kill -9 of the driver at random moments", _killed),
+    Fault("worker killed", "kill -9 of the worker process", _worker_killed),
+    Fault("SIGTERM", "SIGTERM to the driver (20 s)", _stopped(TERMINATE, everyone=False, limit=20)),
+    Fault("Ctrl-C", "Ctrl-C in the terminal", _stopped(INTERRUPT, everyone=True)),
+    Fault("Ctrl-C twice", "Ctrl-C, and again at once", _stopped(INTERRUPT, everyone=True, twice=True)),
+    Fault("MLflow late", "MLflow server down at the start", _server_late),
+    Fault("MLflow away", "MLflow server away for 60 s", _server_away, stretch=1.5),
+    Fault("MLflow gone", "MLflow server gone for good", _server_gone),
+    Fault("store locked", "SQLite store locked for 30 s", _store_locked, stretch=0.9),
+    Fault("disk full", "results' disk full for 20 s", _disk_full, missing=no_small_disk),
+    Fault("checkpoint", "newest checkpoint truncated", _checkpoint_truncated, destroys=1),
+    Fault("journal", "journal's last record torn", _journal_torn, destroys=0),
+    Fault("clock", "clock back by an hour", _clock_back, missing=no_shim),
+    Fault("hang", "a trial hangs once", _troubled_once, "hang", settings=TIMEOUT),
+    Fault("raise once", "a trial raises once", _troubled_once, "raise"),
+    Fault("raise", "a trial raises each time; driver killed then", _killed_after_end("failed"), "raise",
+          lasting="raise", tries=2),
+    Fault("raise in most", "most trials raise the same", _stops_early, "raise", "most", settings=STOPS, code=3),
+    Fault("NaN", "a trial turns NaN; driver killed then", _killed_after_end("diverged"), "nan", lasting="nan"),
+    Fault("leak", "a trial leaks until killed; driver killed then", _killed_after_end("failed"), "leak",
+          lasting="raise", settings=LEAKY),
+)  # fmt: skip
+
+
+def trouble_of(kind: Kind, marks: tuple[str, ...] | None, once: bool) -> Trouble:
+    """The trouble of a kind at the step where all of them come."""
+    return Trouble(kind, LATE if marks is not None else 1, marks, once)
