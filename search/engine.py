@@ -9,9 +9,9 @@ import os
 import shutil
 import socket
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any
 
 from ray import tune
 from ray.tune import Callback, CheckpointConfig, FailureConfig, RunConfig, Stopper, TuneConfig, Tuner
@@ -22,82 +22,13 @@ from search.clock import now
 from search.cluster import Cluster
 from search.events import Changed, Ended, Reported, Retried, Started
 from search.failures import failure_of
+from search.gate import Gate, Halt, Kind, Slots
 from search.ledger import Ledger
 from trainables.guard import end_all
 from trainables.run import DIVERGED, ENDED, GPU, METRICS, OBJECTIVE, SECONDS, STEP
 from trainables.tune import HALT, Bridge, Job
 
 FAREWELL_SECONDS = 2.0
-
-
-class Gate(Protocol):
-    """Says when a worker is free, and for whom."""
-
-    def wanted(self) -> int | None:
-        """A known trial that should run now and that Ray doesn't hold."""
-
-    def room(self) -> bool:
-        """Whether a worker is free that no known trial can use."""
-
-    def finished(self) -> bool:
-        """Whether nothing runs, waits or will come."""
-
-    def lost(self, trial: int, again: bool) -> None:
-        """A running trial failed; `again`: it is to run once more, from its checkpoint."""
-
-
-@dataclass
-class Slots:
-    """The gate for schedulers that promote nothing of their own: so many trials at once, unfinished ones first."""
-
-    workers: int
-    exhausted: Callable[[], bool]
-    unfinished: list[int] = field(default_factory=list)
-    """Trials of an earlier sitting, or proposed already."""
-    busy: set[int] = field(default_factory=set)
-
-    def wanted(self) -> int | None:
-        """The next unfinished trial, if a worker is free."""
-        if len(self.busy) >= self.workers or not self.unfinished:
-            return None
-        return self.unfinished.pop(0)
-
-    def room(self) -> bool:
-        """Whether a worker is free."""
-        return len(self.busy) < self.workers and not self.unfinished
-
-    def finished(self) -> bool:
-        """Whether nothing runs and nothing will come."""
-        return not self.busy and not self.unfinished and self.exhausted()
-
-    def lost(self, trial: int, again: bool) -> None:
-        """A failed trial comes next if it is to run again; else it is simply gone."""
-        if again:
-            self.unfinished.insert(0, trial)
-
-
-Kind = Literal["budget", "signal", "failures", "clock"]
-
-
-@dataclass
-class Halt:
-    """Why the search should end now, if it should."""
-
-    reason: str | None = None
-    kind: Kind = "budget"
-
-    @property
-    def resumable(self) -> bool:
-        """True: trials keep their state and go on in the next sitting. False: the search is over."""
-        return self.kind != "budget"
-
-    def call(self, reason: str, kind: Kind) -> None:
-        """End the sitting at the next occasion."""
-        self.reason, self.kind = reason, kind
-
-    def clear(self) -> None:
-        """Nothing should end."""
-        self.reason, self.kind = None, "budget"
 
 
 class Feed(Searcher):  # type: ignore[misc]  # Ray is untyped: its classes are Any here

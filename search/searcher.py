@@ -8,10 +8,9 @@ goes on as if nothing had happened, without a pickled random state: `Proposer(â€
 import copy
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal
 
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
@@ -19,58 +18,14 @@ from optuna.trial import FrozenTrial, TrialState
 from search.codec import code, text_of
 from search.events import FINAL, Status
 from search.grid import combinations
+from search.past import PastTrial, Queued, Sampling, Scoring
 from search.samplers import Standing, draw_seed, make_sampler
 from search.study import StudyFile, View, view_study
 from spaces.space import Space
 from spaces.values import thaw
 
-Kind = Literal["tpe", "random", "grid"]
-Reports: TypeAlias = Sequence[tuple[int, float]]
-
 REDRAWS = 5
 """How often a proposal equal to an earlier one is drawn again before it is let through."""
-
-
-@dataclass(frozen=True)
-class PastTrial:
-    """What a search knows of one of its trials when it is taken up again."""
-
-    number: int
-    values: Mapping[str, Any]
-    status: Status
-    origin: str
-    reports: Reports = ()  # (step, objective), by step
-    value: float | None = None  # as it was told: the objective of a completed trial
-    reason: str = ""
-    began: float | None = None  # unix seconds, for the study's readers only; here and below
-    ended: float | None = None
-
-
-@dataclass(frozen=True)
-class Queued:
-    """A config that a search begins with, right after the baseline."""
-
-    values: Mapping[str, Any]
-    origin: str
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """How a search samples."""
-
-    kind: Kind
-    seed: int
-    points: int = 5
-    """Values of each numeric knob in a grid."""
-
-
-@dataclass(frozen=True)
-class Scoring:
-    """What a search optimises: a number that is better small (`min`) or large (`max`)."""
-
-    mode: Literal["min", "max"]
-    worst: float
-    """The finite value that stands for a diverged or non-finite one."""
 
 
 class Proposer:

@@ -15,9 +15,9 @@ from search.clock import SetBack, now
 from search.cluster import Cluster, connected, restart
 from search.confirm import judge
 from search.disk import Shelf
-from search.engine import Halt
 from search.events import Phase, WarmStarted
 from search.folder import JOURNAL, Folder, opened
+from search.gate import Halt
 from search.plan import Plan
 from search.progress import Outlook, view
 from search.resolve import Search, objective_name

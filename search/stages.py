@@ -11,7 +11,7 @@ from search.clock import now
 from search.cluster import Cluster
 from search.config import Pbt
 from search.confirm import confirmation
-from search.engine import Halt, Slots, Stage, run_stage
+from search.engine import Stage, run_stage
 from search.events import (
     Changed,
     Ended,
@@ -27,10 +27,12 @@ from search.events import (
 )
 from search.failures import Strikes
 from search.folder import Folder
+from search.gate import Halt, Slots
+from search.past import PastTrial, Sampling, Scoring
 from search.plan import Plan
 from search.records import Records, Trial
 from search.resolve import Search
-from search.searcher import PastTrial, Proposer, Sampling, Scoring
+from search.searcher import Proposer
 from search.stopping import choose
 from trainables.tune import Job
 

@@ -8,9 +8,9 @@ from ray.tune.schedulers import TrialScheduler
 from search import peers
 from search.clock import now
 from search.config import Asha, Hyperband, Median, NoStopping, Pbt, units
-from search.engine import Gate, Slots
 from search.events import Changed, Ended, Paused, Phase, Promoted, Proposed, Reported, Retried, Started, WarmStarted
 from search.folder import Folder
+from search.gate import Gate, Slots
 from search.ledger import Ledger
 from search.resolve import Search
 from search.rungs import Bracket, Gone, Record, Report, Rule, Start, replay

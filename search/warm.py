@@ -12,8 +12,8 @@ from typing import Any
 
 from search.codec import text_of
 from search.events import Observed, Status, WarmStarted
+from search.past import PastTrial, Queued
 from search.resolve import Search
-from search.searcher import PastTrial, Queued
 from spaces.domain import snap
 from spaces.paths import Missing, get, has, leaves, with_values
 from spaces.problems import BadInput

@@ -20,8 +20,9 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from search.events import FINAL, Status
+from search.past import Kind, PastTrial, Sampling, Scoring
 from search.samplers import BEST, WINDOW, Standing, draw_seed, rank
-from search.searcher import Kind, PastTrial, Proposer, Sampling, Scoring
+from search.searcher import Proposer
 from search.study import Appended
 from spaces.domain import Categorical, Domain, Float, Int, contains, grid
 from spaces.knob import Condition, Knob

@@ -19,9 +19,10 @@ from search import warm
 from search.events import Observed, Phase, Status, WarmStarted
 from search.export import history_table, trials_table
 from search.journal import Journal, read
+from search.past import Kind, PastTrial, Sampling, Scoring
 from search.records import Records
 from search.resolve import Search
-from search.searcher import Kind, PastTrial, Proposer, Sampling, Scoring
+from search.searcher import Proposer
 from search.updates import PARENT, Trials, Update
 from search.warm import Old, OldTrial, told, warm_start
 from spaces.domain import Categorical, Float, Int

@@ -1,0 +1,75 @@
+"""When a trial may run, and when the sitting ends: what the engine asks on every turn of Ray's loop."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+
+class Gate(Protocol):
+    """Says when a worker is free, and for whom."""
+
+    def wanted(self) -> int | None:
+        """A known trial that should run now and that Ray doesn't hold."""
+
+    def room(self) -> bool:
+        """Whether a worker is free that no known trial can use."""
+
+    def finished(self) -> bool:
+        """Whether nothing runs, waits or will come."""
+
+    def lost(self, trial: int, again: bool) -> None:
+        """A running trial failed; `again`: it is to run once more, from its checkpoint."""
+
+
+@dataclass
+class Slots:
+    """The gate for schedulers that promote nothing of their own: so many trials at once, unfinished ones first."""
+
+    workers: int
+    exhausted: Callable[[], bool]
+    unfinished: list[int] = field(default_factory=list)
+    """Trials of an earlier sitting, or proposed already."""
+    busy: set[int] = field(default_factory=set)
+
+    def wanted(self) -> int | None:
+        """The next unfinished trial, if a worker is free."""
+        if len(self.busy) >= self.workers or not self.unfinished:
+            return None
+        return self.unfinished.pop(0)
+
+    def room(self) -> bool:
+        """Whether a worker is free."""
+        return len(self.busy) < self.workers and not self.unfinished
+
+    def finished(self) -> bool:
+        """Whether nothing runs and nothing will come."""
+        return not self.busy and not self.unfinished and self.exhausted()
+
+    def lost(self, trial: int, again: bool) -> None:
+        """A failed trial comes next if it is to run again; else it is simply gone."""
+        if again:
+            self.unfinished.insert(0, trial)
+
+
+Kind = Literal["budget", "signal", "failures", "clock"]
+
+
+@dataclass
+class Halt:
+    """Why the search should end now, if it should."""
+
+    reason: str | None = None
+    kind: Kind = "budget"
+
+    @property
+    def resumable(self) -> bool:
+        """True: trials keep their state and go on in the next sitting. False: the search is over."""
+        return self.kind != "budget"
+
+    def call(self, reason: str, kind: Kind) -> None:
+        """End the sitting at the next occasion."""
+        self.reason, self.kind = reason, kind
+
+    def clear(self) -> None:
+        """Nothing should end."""
+        self.reason, self.kind = None, "budget"
