@@ -155,6 +155,11 @@ class FaultyRun:
         """Go on from a snapshot."""
         self._inner.restore(state)
 
+    @property
+    def worst(self) -> float:
+        """As the inner run says."""
+        return self._inner.worst
+
     def artifacts(self, folder: Path) -> None:
         """As the inner run does."""
         self._inner.artifacts(folder)

@@ -26,6 +26,9 @@ class Data(Section):
     seed: Whole = Field(default=0, ge=0)
 
 
+WORST = 10.0
+
+
 def loss(alpha: float, beta: float, rate: float, step: int) -> float:
     """The objective after `step` steps: better from step to step, and the faster the larger `rate` is."""
     return float((alpha - 0.3) ** 2 + (beta - 0.7) ** 2 + 1.0 / (1.0 + 100.0 * rate * step))
@@ -64,6 +67,11 @@ class TrivialRun:
         """Go on from a count."""
         self._step = state["step"]
 
+    @property
+    def worst(self) -> float:
+        """The objective's own."""
+        return WORST
+
     def artifacts(self, folder: Path) -> None:
         """Nothing: its metrics say it all."""
 
@@ -76,7 +84,7 @@ class TrivialModel:
 
     name: str = "trivial"
     unit: Literal["epoch", "step"] = "step"
-    objective: Objective = Objective("loss", "min", 10.0, "nothing")
+    objective: Objective = Objective("loss", "min", WORST, "nothing")
     length_key: str = "steps"
     unsearchable: Mapping[str, str] = {"steps": "it is the run's length"}
     changeable: frozenset[str] = frozenset({"alpha", "beta", "rate"})

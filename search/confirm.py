@@ -136,7 +136,8 @@ def _confirmed(records: Records, objective: Objective) -> list[Candidate]:
         if run.status == "completed" and run.objective is not None:
             by_origin.setdefault(run.proposed.origin, {})[run.proposed.seed] = run.objective
         elif run.status == "diverged":
-            by_origin.setdefault(run.proposed.origin, {})[run.proposed.seed] = objective.worst
+            score = run.objective if run.objective is not None else objective.worst
+            by_origin.setdefault(run.proposed.origin, {})[run.proposed.seed] = score
     return [
         Candidate(trial.number, trial.baseline, trial.values, by_origin[f"trial {trial.number}"])
         for trial in records.of_kind("search")

@@ -33,7 +33,7 @@ class Objective:
     metric: str
     mode: Literal["min", "max"]
     worst: float
-    """The finite score of a diverged trial: what a trivial predictor reaches."""
+    """The finite score of a diverged trial: what a trivial predictor reaches, on any data."""
     unit: str
     """What the number means, for people: `prior sd`, `PER`."""
 
@@ -72,6 +72,11 @@ class Run(Protocol):
     @property
     def ended(self) -> str | None:
         """Why the run has ended itself before its budget (its own early stopping), else None."""
+
+    @property
+    def worst(self) -> float:
+        """What this training scores if it diverges: what a trivial predictor reaches on its data, at most the
+        objective's worst value."""
 
     def train(self, until: int) -> Metrics:
         """Train to step `until`; return means over the interval (losses, gradient norm) and the knob values at its

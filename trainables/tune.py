@@ -139,7 +139,7 @@ class Bridge(tune.Trainable):  # type: ignore[misc]  # Ray's class is untyped fo
             self._log.warning("diverged: %s", error)
             return {
                 STEP: until,
-                OBJECTIVE: self._objective.worst,
+                OBJECTIVE: self._run.worst,
                 METRICS: {},
                 SECONDS: time.perf_counter() - started,
                 DIVERGED: str(error),

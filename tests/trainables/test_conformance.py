@@ -525,6 +525,12 @@ def test_pausing_changes_no_bit(model, case, pauses):
     assert part.evaluate() == whole.evaluate()
 
 
+def test_a_diverged_training_scores_a_finite_number_that_the_objectives_worst_bounds(model, case):
+    worst = build(model, case).worst
+    assert math.isfinite(worst)
+    assert worst <= model.objective.worst if model.objective.mode == "min" else worst >= model.objective.worst
+
+
 def test_artifacts_are_files_and_change_nothing(model, case, tmp_path):
     run = build(model, case)
     run.train(1)

@@ -89,6 +89,11 @@ class DiphoneRun:
             f"one every {every} batches"
         )
 
+    @property
+    def worst(self) -> float:
+        """The objective's own: it is the same for all data."""
+        return OBJECTIVE.worst
+
     def train(self, until: int) -> dict[str, float]:
         """Train to batch `until`, or to where the patience ends. Raises Diverged."""
         interval, now = Interval(), {}

@@ -92,6 +92,11 @@ class EarlyInferenceRun:
             return None
         return f"the validation loss has not fallen below {self._patience.best:.6g} for {allowed} epochs"
 
+    @property
+    def worst(self) -> float:
+        """The objective's own: it is the same for all data."""
+        return metrics.OBJECTIVE.worst
+
     def train(self, until: int) -> dict[str, float]:
         """Train to epoch `until`, or to where the patience ends. Raises Diverged."""
         losses: list[float] = []

@@ -83,6 +83,11 @@ class SequenceRun:
     def ended(self) -> None:
         """It never ends before its budget: every phase of the plan is trained."""
 
+    @property
+    def worst(self) -> float:
+        """The objective's own: it is the same for all data."""
+        return OBJECTIVE.worst
+
     def train(self, until: int) -> dict[str, float]:
         """Train to epoch `until`. Raises Diverged."""
         found: list[dict[str, float]] = []

@@ -11,9 +11,9 @@ Array = NDArray[np.floating]
 
 OBJECTIVE = Objective(metric="val_mel_mae", mode="min", worst=3.0, unit="ln mel")
 """Mean over the frames and bins of every validation clip of |predicted − true|, each frame predicted from the true ones
-before it, without smoothing, dropout or a latent. What the mean frame of the training clips scores depends on the data
-and is reported as `mean_frame_mae`: 1.52 on the generated sentences, 1.25 on recorded digits (fsdd), 2.4 on tones.
-The worst, which a diverged trial scores, is one number for all data, and lies above these."""
+before it, without smoothing, dropout or a latent. A diverged trial scores what the mean frame of the training clips
+does, `mean_frame_mae`: 1.52 on the generated sentences, 1.25 on recorded digits (fsdd), 2.4 on tones. Where one number
+must stand for all data, in the ranking of trials that have no other, it is the worst given here, which lies above."""
 
 COEFFICIENTS = 13  # mel cepstra that MCD compares, without the 0th, which is the loudness
 _DECIBEL = 10 * math.sqrt(2) / math.log(10)  # per unit of natural-log cepstrum: Kubichek, 1993

@@ -96,6 +96,11 @@ class TtsRun:
             return None
         return f"{OBJECTIVE.metric} has not fallen below {self._patience.best:.6g} for {allowed} epochs"
 
+    @property
+    def worst(self) -> float:
+        """The validation error of predicting the mean frame of the training clips."""
+        return min(OBJECTIVE.worst, self._validation.trivial_error(self.network.mel_mean))
+
     def train(self, until: int) -> dict[str, float]:
         """Train to epoch `until`, or to where the patience ends. Raises Diverged."""
         reports: list[dict[str, float]] = []

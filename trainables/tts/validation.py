@@ -70,6 +70,15 @@ class Validation:
             return {}
         return {"val_mcd_db": math.fsum(found) / len(found), "val_stopped": stopped / len(found)}
 
+    def trivial_error(self, mean_frame: Tensor) -> float:
+        """The mean absolute error over frames and bins of predicting `mean_frame` (bins,) everywhere."""
+        wrong, values = 0.0, 0
+        for batch in self._batches():
+            real = frame_mask(batch.mel_counts, batch.mel.shape[1]).unsqueeze(-1)  # (B, T, 1)
+            wrong += float(((mean_frame - batch.mel).abs() * real).double().sum())
+            values += int(real.sum()) * batch.mel.shape[2]
+        return wrong / values
+
     def _batches(self) -> list[Batch]:
         if self._kept is None:
             self._kept = [self.split.batch(index).to(self._device) for index in self._order]

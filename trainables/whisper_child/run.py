@@ -100,6 +100,11 @@ class WhisperRun:
             return f"its {training.num_epochs} epochs are trained, and the learning rate is 0"
         return None
 
+    @property
+    def worst(self) -> float:
+        """The objective's own: it is the same for all data."""
+        return OBJECTIVE.worst
+
     def train(self, until: int) -> dict[str, float]:
         """Train to the end of epoch `until`, or to where the run ends itself. Raises Diverged."""
         interval, training = Interval(), self._config.training
