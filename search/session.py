@@ -2,6 +2,7 @@
 
 import json
 import signal
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -55,7 +56,7 @@ def run(
     with connected(address, search.settings.resources) as cluster, opened(path, search, plan, prepared, say) as folder:
         halt = Halt()
         if folder.history:
-            say(summary.state(path, folder.records, plan.unit))
+            say(summary.state(path, folder.records, plan.unit, search.settings.budget.trials))
         tracker = _tracker(search, prepared, folder, cluster, plan, say)
         folder.ledger.listen(tracker.handle)
         outlook = Outlook(folder.records, search.model.objective, plan.unit, plan.steps)
@@ -88,7 +89,7 @@ def _sit(sitting: Sitting, say: Callable[[str], None]) -> None:
         say(f"{sitting.halt.reason}: Ray's processes are started anew, trials go on from their checkpoints")
         restart()
         sitting.halt.clear()
-        _stages(replace(sitting, set_back=SetBack()))
+        _stages(replace(sitting, set_back=SetBack(), name=uuid.uuid4().hex))
 
 
 def _stages(sitting: Sitting) -> None:

@@ -1,7 +1,8 @@
 """The two stages of a search, put together from their parts: searching, and confirming on fresh seeds."""
 
+import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import assert_never
 
 from ray.tune.schedulers import FIFOScheduler
@@ -48,6 +49,8 @@ class Sitting:
     halt: Halt
     set_back: Callable[[], str | None]
     """Says by how much the system's clock was set back, if it was and Ray suffers from it."""
+    name: str = field(default_factory=lambda: uuid.uuid4().hex)
+    """Tells this sitting's workers from those of others."""
 
     def job(self, exchange: bool = False, shown: int | None = None) -> Job:
         """What every trial needs to know."""
@@ -61,6 +64,7 @@ class Sitting:
             folder=str(self.folder.path.resolve()),
             exchange=exchange,
             shown=shown,
+            sitting=self.name,
             timeout=search.trial_timeout,
             memory=search.memory,
         )

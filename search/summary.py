@@ -46,12 +46,13 @@ def tables(search: Search, verdict: Verdict) -> Iterator[Table]:
     yield changes
 
 
-def state(folder: Path, records: Records, unit: str) -> str:
-    """What a search that is taken up again has done so far, as one line."""
-    if records.phase == "done" and all(trial.over for trial in records.trials.values()):
-        return f"{folder} holds this search, finished; a new one takes another --name"
+def state(folder: Path, records: Records, unit: str, asked: int) -> str:
+    """What a search that is taken up again has done so far, as one line. `asked`: trials that it may have."""
     trials, confirming = records.of_kind("search"), records.of_kind("confirm")
-    parts = [f"{sum(t.over for t in trials)} of {len(trials)} trials over, {records.search_steps} {unit}s trained"]
+    finished = records.phase == "done" and all(trial.over for trial in records.trials.values())
+    if finished and len(trials) >= asked:
+        return f"{folder} holds this search, finished; a new one takes another --name"
+    parts = [f"{sum(t.over for t in trials)} of {asked} trials over, {records.search_steps} {unit}s trained"]
     if confirming:
         parts.append(f"{sum(t.over for t in confirming)} of {len(confirming)} confirmation runs")
     return f"going on with {folder}: {'; '.join(parts)}"

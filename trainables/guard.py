@@ -31,17 +31,26 @@ ADVICE = "lower the batch size or the network's size, or give each trial more"
 class Guard:
     """Watches over one trial in this process; a context for as long as the worker has the trial."""
 
-    def __init__(self, folder: Path, timeout: float | None = None, memory: int | None = None) -> None:
-        """`timeout`: seconds that one `watch` may take. `memory`: bytes that the process and its children may hold."""
-        self._folder, self._timeout, self._memory = folder, timeout, memory
+    def __init__(
+        self, folder: Path, sitting: str = "", timeout: float | None = None, memory: int | None = None
+    ) -> None:
+        """`sitting`: whose worker this is. `timeout`: seconds that one `watch` may take. `memory`: bytes that the
+        process and its children may hold.
+        """
+        self._folder, self._sitting, self._timeout, self._memory = folder, sitting, timeout, memory
         self._over = threading.Event()
 
     def __enter__(self) -> Self:
         """Sign the trial; from here on its memory is watched. Raises RuntimeError where an earlier worker lives on."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        dismiss(self._folder)
+        dismiss(self._folder, self._sitting)
         me = psutil.Process()
-        signature = {"host": socket.gethostname(), "pid": me.pid, "began": me.create_time()}
+        signature = {
+            "host": socket.gethostname(),
+            "pid": me.pid,
+            "began": me.create_time(),
+            "sitting": self._sitting,
+        }
         (self._folder / SIGNATURE).write_text(json.dumps(signature), encoding="utf-8")
         if self._memory is not None:
             threading.Thread(target=self._weigh, args=(self._memory,), name="memory", daemon=True).start()
@@ -51,7 +60,9 @@ class Guard:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._over.set()
-        (self._folder / SIGNATURE).unlink(missing_ok=True)
+        signed = _signature(self._folder)
+        if signed is not None and (signed["host"], signed["pid"]) == (socket.gethostname(), os.getpid()):
+            (self._folder / SIGNATURE).unlink(missing_ok=True)
 
     @contextmanager
     def watch(self) -> Iterator[None]:
@@ -117,14 +128,17 @@ def out_of_memory(error: BaseException) -> str | None:
     return None
 
 
-def dismiss(folder: Path) -> None:
+def dismiss(folder: Path, sitting: str = "") -> None:
     """End the worker that has signed the trial of `folder` on this machine, and all that it started: one that died, or
-    one of an earlier sitting that has not noticed yet. Returns when they are gone, and their memory with them.
+    one of another sitting that has not noticed its end yet. Returns when they are gone, and their memory with them.
 
+    A living one of the same sitting is left to Ray: it was getting ready when Ray gave its trial to an idle worker.
     Raises RuntimeError for one that can't be ended: two workers must not train the same trial.
     """
     signed = _signature(folder)
     if signed is None or signed["host"] != socket.gethostname() or signed["pid"] == os.getpid():
+        return
+    if sitting and signed.get("sitting") == sitting and _lives(int(signed["pid"])):
         return
     leader, began = int(signed["pid"]), float(signed["began"])
     deadline = time.monotonic() + GONE_SECONDS
@@ -169,6 +183,13 @@ def _signature(folder: Path) -> dict[str, str | int | float] | None:
     except (OSError, ValueError):
         return None  # none, or one that was being written when its worker died: nothing had begun
     return content if isinstance(content, dict) and {"host", "pid", "began"} <= content.keys() else None
+
+
+def _lives(pid: int) -> bool:
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.Error:
+        return False
 
 
 def _group(leader: int, began: float) -> list[psutil.Process]:

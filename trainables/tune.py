@@ -48,6 +48,8 @@ class Job:
     always saved."""
     exchange: bool = False
     """Whether trials take over each other's state (population based training), so that Ray must carry it."""
+    sitting: str = ""
+    """Names the sitting: workers of others must not go on with a trial that this one takes up."""
     timeout: float | None = None
     """Seconds that building a trial or training to its next evaluation may take."""
     shown: int | None = None
@@ -95,7 +97,7 @@ class Bridge(tune.Trainable):  # type: ignore[misc]  # Ray's class is untyped fo
         self._pending: dict[str, Any] | None = None
         self._last: dict[str, Any] | None = None
         self._unsaved = 0.0  # seconds of training that no checkpoint holds
-        self._guard = guard.Guard(self._folder, self._job.timeout, self._job.memory).__enter__()
+        self._guard = guard.Guard(self._folder, self._job.sitting, self._job.timeout, self._job.memory).__enter__()
         model = model_named(self._job.model)
         self._objective = model.objective
         try:

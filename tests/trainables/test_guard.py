@@ -109,6 +109,31 @@ with Guard(folder):
 """
 
 
+SIGNING = """
+Guard(folder, "now").__enter__()
+print(flush=True)
+time.sleep(600)
+"""
+
+
+def test_a_worker_of_the_same_sitting_is_left_to_ray(tmp_path: Path, started: list[subprocess.Popen[str]]) -> None:
+    """Ray has given its trial, which it was getting ready for, to an idle worker, and will end it."""
+    process = worker(started, tmp_path, SIGNING)
+    assert process.stdout is not None
+    process.stdout.readline()
+    with Guard(tmp_path, "now"):
+        assert json.loads((tmp_path / SIGNATURE).read_text())["pid"] == os.getpid()
+        assert process.poll() is None
+        with Guard(tmp_path, "another sitting"):
+            pass
+    process2 = worker(started, tmp_path, SIGNING)
+    assert process2.stdout is not None
+    process2.stdout.readline()
+    with Guard(tmp_path, "later"):
+        process2.wait(30)
+    assert process.poll() is None  # nothing tells of it any more
+
+
 @pytest.mark.parametrize("dies", [True, False])
 def test_the_worker_before_is_ended_with_all_that_it_started(
     dies: bool, tmp_path: Path, started: list[subprocess.Popen[str]]
