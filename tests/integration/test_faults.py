@@ -27,8 +27,8 @@ def matrix(tmp_path_factory: pytest.TempPathFactory, environment: dict[str, str]
     return made
 
 
-# One sitting each (the driver kill: two), 10 to 25 s. The others take a server, or a second undisturbed search.
-QUICK = {"worker killed", "store locked", "disk full", "clock", "raise in most", DRIVER_KILLED}
+# One sitting each (the driver kill: two), 10 to 25 s. The others are in `make test-all`.
+QUICK = {"worker killed", "disk full", DRIVER_KILLED}
 
 
 def param(fault: Fault) -> object:

@@ -93,6 +93,7 @@ def test_a_fork_takes_over_what_fits_and_runs_the_best_first(project: Path, envi
     assert sum(isinstance(e, WarmStarted) for e in read(project / "results/new/journal.jsonl")[0]) == 1
 
 
+@pytest.mark.slow
 def test_a_killed_fork_goes_on_to_the_same_result_without_its_source(project: Path, environment: Environment) -> None:
     """With one worker, so that the order of results is the same."""
     common = ["--set", NARROW, "--set", "resources.cpu=2", "--set", "confirm.seeds=0", "--set", "budget.trials=7"]
@@ -113,6 +114,7 @@ def test_a_killed_fork_goes_on_to_the_same_result_without_its_source(project: Pa
     assert len(steps) == len(set(steps))
 
 
+@pytest.mark.slow
 def test_an_experiment_gives_the_same_observations_as_the_folder(project: Path, environment: Environment) -> None:
     def taken(warm: str, *overrides: str) -> WarmStarted:
         search: Search = resolve(project / "search.yaml", [f"warm_start={warm}", *overrides])
