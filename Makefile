@@ -29,7 +29,7 @@ format: $(INSTALLED)
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(f"Python >= 3.11 is needed, this is {sys.version.split()[0]}; set PYTHON=") if sys.version_info < (3, 11) else None'
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[dev,diphone,tts,whisper]"
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[cluster,dev,diphone,tts,whisper]"
 	touch $@
 
 clean:

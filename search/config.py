@@ -19,8 +19,8 @@ Positive = Annotated[Whole, Field(ge=1)]
 class Budget(Section):
     """What the search may spend. Whichever is reached first ends it cleanly, with confirmation and export."""
 
-    trials: Positive
-    """Configs to try, the documented baseline among them."""
+    trials: Positive | None = None
+    """Configs to try, the documented baseline among them. null: as many as `total_steps` allows."""
     steps: Span | None = None
     """A trial's full length in the model's unit; null: the length that the base config names."""
     evaluate_every: Span | None = None
@@ -41,6 +41,8 @@ class Asha(Section):
     first_rung: Span = "auto"
     """`auto`: the first rung by which 90% of the space's configs have left warmup, freeze and ramp."""
     reduction: Annotated[Whole, Field(ge=2)] = 3
+    control: Annotated[Real, Field(ge=0, le=0.5)] = 0.0
+    """This share of the trials, drawn at random, trains in full regardless: it shows what stopping early costs."""
 
 
 class NoStopping(Section):
@@ -79,7 +81,8 @@ EarlyStopping = Annotated[Asha | NoStopping | Hyperband | Median | Pbt, Field(di
 class Sampler(Section):
     """Who proposes configs."""
 
-    kind: Literal["tpe", "random", "grid"] = "tpe"
+    kind: Literal["forest", "tpe", "random", "grid"] = "tpe"
+    """`forest`: a random forest over all trials and rungs (search/forest.py). `tpe`: Optuna's."""
     seed: Annotated[Whole, Field(ge=0)] = 0
     """Seeds the proposals and the training of every trial of the search; confirmation takes seeds that follow."""
     points: Annotated[Whole, Field(ge=2)] = 3
@@ -115,6 +118,10 @@ class Tracking(Section):
     """null: the model's name."""
 
 
+Goal = Annotated[dict[Text, Literal["min", "max"]], Field(min_length=1, max_length=1)]
+"""`metric: min` or `metric: max`."""
+
+
 class WarmStart(Section):
     """Earlier trials to begin with: of one search, or of all searches in an MLflow experiment."""
 
@@ -147,6 +154,9 @@ class Settings(Section):
     space: dict[str, Any] = Field(default_factory=dict)
     """Narrows, widens, fixes or adds to `spaces/<model>.yaml`."""
     budget: Budget
+    objectives: Annotated[list[Goal], Field(min_length=1)] | None = None
+    """`[val_per: min, seconds_per_step: min]`: the model's own objective first, which decides the verdict; trials are
+    promoted by non-dominated rank over all of them. null: the model's own alone."""
     early_stopping: EarlyStopping = Asha(kind="asha")
     sampler: Sampler = Sampler()
     resources: Resources = Resources()
@@ -162,6 +172,20 @@ class Settings(Section):
     """What the sampler knows from the start; read once, when the search begins."""
     name: Text | None = None
     """The search's folder under `results/`; null: `<model>-<file's name>`."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        kind = self.early_stopping.kind
+        if self.budget.trials is None and self.budget.total_steps is None:
+            raise ValueError("budget: without trials, total_steps must say when to end; give one of them")
+        if self.budget.trials is None and kind in {"hyperband", "pbt"}:
+            raise ValueError(f"budget.trials is missing: {kind} groups trials before they run; say how many")
+        if len(self.objectives or ()) > 1:
+            if kind not in {"asha", "none"}:
+                raise ValueError(f"objectives: {kind} compares by one objective; use kind asha or none, or give one")
+            if self.warm_start is not None:
+                raise ValueError("objectives: earlier trials are known by one objective; drop warm_start, or give one")
+        return self
 
 
 def read_settings(path: Path, overrides: Sequence[str] = ()) -> Settings:

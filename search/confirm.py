@@ -4,6 +4,7 @@ A search's own best value flatters (the winner's curse): only the values of the 
 result. All candidates train on the same seeds, so that the difference of two of them is paired.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
@@ -12,7 +13,9 @@ from typing import Any, Literal
 from scipy import stats
 
 from search.events import Proposed
+from search.pareto import Point, order
 from search.records import Records, Trial
+from search.rungs import Goal
 from trainables.run import Objective
 
 LEVEL = 0.95
@@ -71,31 +74,51 @@ class Verdict:
     """All candidates, best mean first."""
 
 
-def candidates(records: Records, objective: Objective, top: int) -> list[Trial]:
-    """The `top` best trials of the search: those trained furthest first, then by objective; equal configs once.
+def scored(records: Records) -> list[Trial]:
+    """The search's own trials that have a value: neither diverged nor failed."""
+    own = records.of_kind("search")
+    return [trial for trial in own if trial.objective is not None and trial.status not in {"diverged", "failed"}]
+
+
+def point(trial: Trial, objective: Objective, further: Sequence[Goal]) -> Point:
+    """A trial's last scores in all objectives, lower is better; infinite in one that it never reported."""
+    metrics = trial.reports[-1].metrics
+    values = [(metrics["objective"], objective.mode), *((metrics.get(g.metric), g.mode) for g in further)]
+    return tuple(math.inf if v is None else -v if mode == "max" else v for v, mode in values)
+
+
+def candidates(records: Records, objective: Objective, top: int, further: Sequence[Goal] = ()) -> list[Trial]:
+    """The `top` best trials of the search: those trained furthest first, then by objective; equal configs once. With
+    `further` objectives the best by the first is followed by what a rung would promote: fronts, loneliest first.
 
     The baseline and what diverged or failed are left out.
     """
     sign = 1 if objective.mode == "min" else -1
-    usable = [
-        t
-        for t in records.of_kind("search")
-        if t.objective is not None and t.status not in {"diverged", "failed"} and not t.baseline
-    ]
+    usable = [trial for trial in scored(records) if not trial.baseline]
+    place: dict[int, float] = {}
+    if further and usable:
+        first = min(usable, key=lambda t: (-t.step, sign * (t.objective or 0.0), t.number))
+        for step in {trial.step for trial in usable}:
+            alike = [trial for trial in usable if trial.step == step]
+            places = order([point(trial, objective, further) for trial in alike])
+            place |= {alike[index].number: at for at, index in enumerate(places)}
+        place[first.number] = -1
     baseline = records.baseline
     seen: list[Mapping[str, Any]] = [baseline.values] if baseline else []
     best: list[Trial] = []
-    for trial in sorted(usable, key=lambda t: (-t.step, sign * (t.objective or 0.0), t.number)):
+    for trial in sorted(usable, key=lambda t: (-t.step, place.get(t.number, sign * (t.objective or 0.0)), t.number)):
         if trial.values not in seen and len(best) < top:
             seen.append(trial.values)
             best.append(trial)
     return best
 
 
-def confirmation(records: Records, objective: Objective, top: int, seeds: Sequence[int], now: float) -> list[Proposed]:
+def confirmation(
+    records: Records, objective: Objective, top: int, seeds: Sequence[int], now: float, further: Sequence[Goal] = ()
+) -> list[Proposed]:
     """The confirmation runs still to be proposed, the baseline's first; numbers follow the search's trials."""
     baseline = records.baseline
-    configs = ([baseline] if baseline else []) + candidates(records, objective, top)
+    configs = ([baseline] if baseline else []) + candidates(records, objective, top, further)
     done = {(trial.proposed.origin, trial.proposed.seed) for trial in records.of_kind("confirm")}
     number = max(records.trials, default=-1)
     runs = []

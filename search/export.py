@@ -87,8 +87,33 @@ def write_artifacts(folder: Path, records: Records, verdict: Verdict) -> Path | 
 
 def write_best(folder: Path, search: Search, prepared: Prepared, verdict: Verdict) -> None:
     """`best.yaml`, ready for `python -m trainables.train`, and `native/`."""
-    winner = verdict.winner
+    winner, file = verdict.winner, folder / "best.yaml"
     seed, objective = next(iter(winner.by_seed.items()))
+    evidence = {
+        "objective": {"metric": search.model.objective.metric, "value": objective},
+        "verdict": verdict.decision,
+        "why": verdict.why,
+        "confirmed": _evidence(winner),
+        "baseline": _evidence(verdict.baseline) if verdict.baseline else None,
+        "gain": _interval(verdict.gain) if verdict.gain else None,
+    }
+    what = "The best config that the search found"
+    write_text(file, as_config(file, what, search, prepared, winner.values, seed, winner.trial, evidence))
+    _write_native(folder / "native", search, winner.values)
+
+
+def as_config(
+    file: Path,
+    what: str,
+    search: Search,
+    prepared: Prepared,
+    values: Mapping[str, Any],
+    seed: int,
+    trial: int,
+    evidence: Mapping[str, Any],
+) -> str:
+    """The text of `file`, which `python -m trainables.train` reads: provenance, `evidence` in it, and the whole config
+    of a trial."""
     content = {
         "model": search.model.name,
         "data": search.data_dump,
@@ -98,25 +123,18 @@ def write_best(folder: Path, search: Search, prepared: Prepared, verdict: Verdic
         "provenance": {
             "search": search.name,
             "search_hash": search.digest,
-            "trial": winner.trial,
+            "trial": trial,
             "seed": seed,
-            "objective": {"metric": search.model.objective.metric, "value": objective},
-            "verdict": verdict.decision,
-            "why": verdict.why,
-            "confirmed": _evidence(winner),
-            "baseline": _evidence(verdict.baseline) if verdict.baseline else None,
-            "gain": _interval(verdict.gain) if verdict.gain else None,
+            **evidence,
             "data": prepared.digest,
             "git_commit": git_commit(),
             "python": platform.python_version(),
             "packages": {name: version(name) for name in PACKAGES},
         },
-        "config": with_values(search.base, winner.values),
+        "config": with_values(search.base, values),
     }
-    head = "# The best config that the search found. Train it again, to the same number:\n"
-    head += f"#   {python('trainables.train', [str(folder / 'best.yaml')])}\n"
-    write_text(folder / "best.yaml", head + strict_yaml.dumps(content))
-    _write_native(folder / "native", search, winner.values)
+    head = f"# {what}. Train it again, to the same number:\n#   {python('trainables.train', [str(file)])}\n"
+    return head + strict_yaml.dumps(content)
 
 
 def _write_native(folder: Path, search: Search, values: Mapping[str, Any]) -> None:
@@ -152,6 +170,9 @@ def write_text(path: Path, text: str) -> None:
 
 def git_commit() -> str | None:
     """The commit of the working folder, with `+` for uncommitted changes; None outside a repository."""
+    submitted = os.environ.get("SCHEDULE_SEARCH_COMMIT")  # from where the search was submitted to a cluster
+    if submitted:
+        return submitted
 
     def git(*arguments: str) -> str | None:
         try:

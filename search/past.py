@@ -6,7 +6,7 @@ from typing import Any, Literal, TypeAlias
 
 from search.events import Status
 
-Kind = Literal["tpe", "random", "grid"]
+Kind = Literal["forest", "tpe", "random", "grid"]
 Reports: TypeAlias = Sequence[tuple[int, float]]
 
 
@@ -19,6 +19,7 @@ class PastTrial:
     status: Status
     origin: str
     reports: Reports = ()  # (step, objective), by step
+    more: Sequence[Sequence[float]] = ()  # per report: the scores in further objectives, lower is better
     value: float | None = None  # as it was told: the objective of a completed trial
     reason: str = ""
     began: float | None = None  # unix seconds, for the study's readers only; here and below
@@ -50,3 +51,5 @@ class Scoring:
     mode: Literal["min", "max"]
     worst: float
     """The finite value that stands for a diverged or non-finite one."""
+    objectives: int = 1
+    """With several, samplers see them as one, weighed anew for each proposal (`search.scalar`)."""

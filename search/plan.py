@@ -6,12 +6,14 @@ from typing import Any
 
 import numpy as np
 
+from search.acting import acting
 from search.config import Asha, units
 from search.resolve import Search
 from search.rungs import auto_first_rung, ladder
 from spaces.paths import with_values
 from spaces.problems import BadInput, Problem
 
+NAMED = 4  # knobs on a line
 SAMPLED = 200
 """Configs drawn from the space to learn when they settle."""
 
@@ -34,6 +36,8 @@ class Plan:
     confirm_steps: int
     full_steps: int
     """What the same trials would train without early stopping."""
+    acting: Mapping[str, int]
+    """The knobs that act late, with the step before which most configs that differ in them alone train alike."""
 
     @property
     def steps(self) -> int:
@@ -52,14 +56,13 @@ def make_plan(search: Search) -> Plan:
     rungs: tuple[int, ...] = (search.horizon,)
     if isinstance(stopping, Asha):
         rungs = _rungs(search, stopping, settles)
-    entering = _entering(search, rungs)
-    ends = (*entering[1:], 0)
-    trained = sum((here - on) * rung for here, on, rung in zip(entering, ends, rungs, strict=True))
-    total = search.total_steps
-    runs = (min(search.settings.confirm.top, search.settings.budget.trials - 1) + 1) * search.settings.confirm.seeds
+    trials, total = _trials(search, rungs), search.total_steps
+    entering = _entering(search, rungs, trials)
+    trained = _trained(rungs, entering)
+    runs = (min(search.settings.confirm.top, trials - 1) + 1) * search.settings.confirm.seeds
     return Plan(
         unit=search.model.unit,
-        trials=search.settings.budget.trials,
+        trials=trials,
         horizon=search.horizon,
         every=search.every,
         rungs=rungs,
@@ -67,7 +70,8 @@ def make_plan(search: Search) -> Plan:
         unsettled=tuple(sum(s > rung for s in settles) / len(settles) for rung in rungs),
         search_steps=trained if total is None else min(trained, total),
         confirm_steps=runs * search.horizon,
-        full_steps=search.settings.budget.trials * search.horizon,
+        full_steps=trials * search.horizon,
+        acting=acting(search),
     )
 
 
@@ -104,27 +108,60 @@ def _rungs(search: Search, stopping: Asha, settles: Sequence[int]) -> tuple[int,
         raise BadInput.of(where, str(error)) from error
 
 
-def _entering(search: Search, rungs: Sequence[int]) -> tuple[int, ...]:
-    """Trials that reach each rung when each promotes its best 1/reduction, and the baseline, rarely among them, goes
-    on through all.
+def _trials(search: Search, rungs: Sequence[int]) -> int:
+    """How many trials there will be: as many as asked for, or as the steps are expected to last for."""
+    asked, total = search.settings.budget.trials, search.total_steps
+    if asked is not None:
+        return asked
+    assert total is not None, "a budget has one of the two"
+    low, high = 1, max(2, total // rungs[0] + 1)
+    while high - low > 1:  # the expected length grows with the trials
+        middle = (low + high) // 2
+        enough = _trained(rungs, _entering(search, rungs, middle)) <= total
+        low, high = (middle, high) if enough else (low, middle)
+    return low
+
+
+def _trained(rungs: Sequence[int], entering: Sequence[int]) -> int:
+    """Units trained when so many trials enter each rung."""
+    ends = (*entering[1:], 0)
+    return sum((here - on) * rung for here, on, rung in zip(entering, ends, rungs, strict=True))
+
+
+def _entering(search: Search, rungs: Sequence[int], trials: int) -> tuple[int, ...]:
+    """Trials that reach each rung when each promotes its best 1/reduction, and the control group and the baseline,
+    rarely among them, go on through all.
     """
     stopping = search.settings.early_stopping
-    counts = [search.settings.budget.trials]
-    best = counts[0]
+    counts, best = [trials], trials
     for _ in rungs[1:]:
         assert isinstance(stopping, Asha)
         best //= stopping.reduction
-        counts.append(min(counts[0], best + 1))
+        counts.append(min(trials, best + 1 + round(stopping.control * (trials - 1))))
     return tuple(counts)
+
+
+def _late(plan: Plan) -> list[str]:
+    """Which knobs a rung can't decide, for they act later."""
+    lines = []
+    for rung in plan.rungs[:-1]:
+        late = sorted((acts, knob) for knob, acts in plan.acting.items() if acts >= rung)
+        if late:
+            named = ", ".join(f"{knob} ({acts})" for acts, knob in late[:NAMED])
+            more = f" and {len(late) - NAMED} more" if len(late) > NAMED else ""
+            lines.append(f"the rung at {rung} can't decide what acts only from a later {plan.unit} on: {named}{more}")
+    return lines
 
 
 def describe(search: Search, plan: Plan) -> str:
     """The plan for people."""
-    unit = plan.unit
+    unit, objective = plan.unit, search.model.objective
+    about = "about " if search.settings.budget.trials is None else ""
     lines = [
-        f"{search.name}: {plan.trials} trials of {search.model.name} over {len(search.space.knobs)} knobs, "
+        f"{search.name}: {about}{plan.trials} trials of {search.model.name} over {len(search.space.knobs)} knobs, "
         f"the documented baseline first",
-        f"objective: {search.model.objective.metric} ({search.model.objective.mode}), in {search.model.objective.unit}",
+        f"objective: {objective.metric} ({objective.mode}), in {objective.unit}"
+        + "".join(f"; beside it {goal.metric} ({goal.mode})" for goal in search.further),
         f"each trial: up to {plan.horizon} {unit}s, evaluated every {plan.every}",
     ]
     start = search.settings.warm_start
@@ -135,6 +172,7 @@ def describe(search: Search, plan: Plan) -> str:
         lines.append(f"  rung ({unit})  trials that reach it  configs still in warmup or ramp there")
         for rung, entering, unsettled in zip(plan.rungs, plan.entering, plan.unsettled, strict=True):
             lines.append(f"  {rung:>11}  {entering:>20}  {unsettled:>38.0%}")
+        lines += _late(plan)
     elif isinstance(search.settings.early_stopping, Asha):
         lines.append(
             f"no rung fits: 90% of the space's configs settle only by {unit} {plan.horizon}; every trial runs in full"

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from search.config import Settings, WarmStart, read_settings, seconds, size, units
+from search.rungs import Goal
 from search.store_uri import mask
 from spaces import strict_yaml
 from spaces.paths import get, with_values
@@ -18,7 +19,7 @@ from spaces.schema import Section
 from spaces.space import Space, parse_space
 from trainables.native import parse_native, plain, unknown_keys
 from trainables.registry import model_named
-from trainables.run import Model, Objective
+from trainables.run import PACE, Model, Objective
 
 T = TypeVar("T")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -47,6 +48,8 @@ class Search:
     total_steps: int | None
     wall: float | None
     """Seconds."""
+    further: tuple[Goal, ...]
+    """Objectives beside the model's own."""
     trial_timeout: float | None
     """Seconds between two reports of a trial."""
     memory: int | None
@@ -67,6 +70,8 @@ class Search:
         if start is not None:
             uri = {"uri": mask(start.uri)} if start.uri is not None else {}
             settings["warm_start"] = {**start.model_dump(mode="json", exclude_none=True), **uri}
+        if self.further:
+            settings["objectives"] = self.settings.objectives
         return {
             "settings": settings,
             "data": self.data_dump,
@@ -132,6 +137,7 @@ def resolve(path: Path, overrides: Sequence[str] = (), name: str | None = None, 
     native = _full(model, with_values(native, fixed), where)
     horizon, every, total, wall = _lengths(model, settings, native, where)
     timeout, memory, disk = _limits(settings, where)
+    further = _further(settings, model.objective, where)
     native = with_values(native, {model.length_key: horizon})
     space = space.in_steps(horizon)
     config = model.parse(native, where)
@@ -157,6 +163,7 @@ def resolve(path: Path, overrides: Sequence[str] = (), name: str | None = None, 
         every=every,
         total_steps=total,
         wall=wall,
+        further=further,
         trial_timeout=timeout,
         memory=memory,
         disk=disk,
@@ -255,6 +262,26 @@ def _lengths(
         problems.found.append(Problem(f"{where} budget.evaluate_every", what))
     problems.stop()
     return horizon, every, total, wall
+
+
+def _further(settings: Settings, own: Objective, where: str) -> tuple[Goal, ...]:
+    """The objectives beside the model's own. Raises BadInput for a metric that a searched knob may enter."""
+    goals = [Goal(*item) for given in settings.objectives or () for item in given.items()]
+    known = {**own.further, PACE: "min"}
+    problems: list[Problem] = []
+    if goals and goals[0] != Goal(own.metric, own.mode):
+        what = f"the first must be the model's own, {own.metric}: {own.mode}, which decides the verdict"
+        problems.append(Problem(f"{where} objectives", f"{what}; got {goals[0].metric}: {goals[0].mode}"))
+    for goal in goals[1:]:
+        if known.get(goal.metric) != goal.mode:
+            choice = ", ".join(f"{metric}: {mode}" for metric, mode in known.items())
+            what = f"{goal.metric}: {goal.mode} can't be one; choose of {choice}"
+            problems.append(Problem(f"{where} objectives", what))
+    if len({goal.metric for goal in goals}) < len(goals):
+        problems.append(Problem(f"{where} objectives", "a metric stands there twice"))
+    if problems:
+        raise BadInput(problems)
+    return tuple(goals[1:])
 
 
 def _limits(settings: Settings, where: str) -> tuple[float | None, int | None, int | None]:

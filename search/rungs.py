@@ -5,16 +5,21 @@ each rung and the best 1/η of the rung go on; in mode `stop` it runs on unless 
 Scores are "lower is better" and finite in here. Nothing in this module does I/O, draws random numbers or knows Ray.
 """
 
+import hashlib
 import math
 from bisect import bisect_left, insort
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, assert_never
+
+from search import pareto
 
 Mode = Literal["promote", "stop"]
 Outcome = Literal["running", "ended", "diverged"]
 Verdict = Literal["continue", "pause", "stop", "complete"]
 """`stop`: early-stopped or diverged. `complete`: trained to the horizon, or ended by its own patience."""
+
+_CONTROL = 2**32
 
 SETTLED = 0.9  # share of sampled configs that must have left warmup, freeze or ramp by an automatic first rung
 RUNGS_SHARE = 25  # an automatic first rung is at least horizon / 25 (measured on learning curves of RNNs and MLPs)
@@ -57,6 +62,27 @@ def auto_first_rung(settles: Sequence[int], horizon: int, every: int) -> int:
 
 
 @dataclass(frozen=True)
+class Goal:
+    """One of several objectives."""
+
+    metric: str
+    mode: Literal["min", "max"]
+
+
+def further_scores(goals: Sequence[Goal], metrics: Mapping[str, float], outcome: Outcome) -> tuple[float, ...]:
+    """The objectives `goals` of a report as scores: lower is better; none of a diverged trial.
+
+    Raises ValueError where `metrics` lacks one.
+    """
+    if outcome == "diverged":
+        return ()
+    missing = [goal.metric for goal in goals if goal.metric not in metrics]
+    if missing:
+        raise ValueError(f"{', '.join(missing)}: objectives that were not reported, only {sorted(metrics)}")
+    return tuple(-metrics[goal.metric] if goal.mode == "max" else metrics[goal.metric] for goal in goals)
+
+
+@dataclass(frozen=True)
 class Rule:
     """What decides: fixed for a search, and with the history of reports enough to repeat every decision."""
 
@@ -65,6 +91,8 @@ class Rule:
     reduction: int  # η: one in η goes on
     objective: Literal["min", "max"]
     worst: float  # the objective of a diverged trial, in the objective's own sign
+    further: tuple[Goal, ...] = ()
+    """Objectives beside the first: a rung is then ranked by non-dominated fronts and crowding (`search.pareto`)."""
 
     def __post_init__(self) -> None:
         if self.reduction < 2:
@@ -98,15 +126,34 @@ class Rung:
     step: int
     ranked: list[Entry] = field(default_factory=list)  # every trial once
     open: list[Entry] = field(default_factory=list)  # those of them that may still be promoted
-    scores: dict[int, float] = field(default_factory=dict)  # trial -> score
+    scores: dict[int, float] = field(default_factory=dict)  # trial -> score; with several objectives its place, from 0
+    points: dict[int, pareto.Point] = field(default_factory=dict)  # with several objectives: trial -> all its scores
 
-    def record(self, entry: Entry, *, open_: bool) -> None:
-        """Enter a trial, once."""
-        assert entry.trial not in self.scores, f"trial {entry.trial} is in rung {self.step} already"
-        self.scores[entry.trial] = entry.score
+    def record(self, point: pareto.Point, trial: int, *, open_: bool) -> None:
+        """Enter a trial, once, by its score or by its scores in several objectives."""
+        assert trial not in self.scores, f"trial {trial} is in rung {self.step} already"
+        if len(point) > 1:
+            self._rank(point, trial, open_=open_)
+            return
+        entry = Entry(point[0], trial)
+        self.scores[trial] = entry.score
         insort(self.ranked, entry)
         if open_:
             insort(self.open, entry)
+
+    def point(self, trial: int) -> pareto.Point:
+        """A trial's score, or scores."""
+        return self.points.get(trial) or (self.scores[trial],)
+
+    def _rank(self, point: pareto.Point, trial: int, *, open_: bool) -> None:
+        """Rank all trials anew: a newcomer moves others to another front."""
+        waiting = {entry.trial for entry in self.open} | ({trial} if open_ else set())
+        self.points[trial] = point
+        trials = sorted(self.points)
+        places = pareto.order([self.points[t] for t in trials])
+        self.ranked = [Entry(float(place), trials[i]) for place, i in enumerate(places)]
+        self.scores = {entry.trial: entry.score for entry in self.ranked}
+        self.open = [entry for entry in self.ranked if entry.trial in waiting]
 
     def close(self, trial: int) -> None:
         """The trial has been promoted, or never will be."""
@@ -165,6 +212,7 @@ class Report:
     step: int
     score: float  # lower is better
     outcome: Outcome = "running"
+    more: tuple[float, ...] = ()  # scores in the further objectives, if the rule has any
 
 
 @dataclass(frozen=True)
@@ -175,6 +223,13 @@ class Gone:
 
 
 Record = Start | Report | Gone
+
+
+def controlled(trial: int, seed: int, share: float) -> bool:
+    """Whether the trial is in the control group: a random `share` of the trials, the same ones for equal seeds, that
+    train to the horizon whatever the rungs say. Never trial 0, the baseline, which does so anyway."""
+    digest = hashlib.sha256(f"control:{seed}:{trial}".encode()).digest()
+    return trial > 0 and int.from_bytes(digest[:4], "big") < share * _CONTROL
 
 
 def _nobody(trial: int) -> bool:  # noqa: ARG001 - the default of `exempt`
@@ -233,16 +288,18 @@ class Bracket:
             self.start(trial)
         if (at := self.waiting.get(trial)) is not None and report.step > self.rule.rungs[at]:
             self.start(trial)  # it must have been promoted: a history without its Start
-        outcome: Outcome = report.outcome if math.isfinite(report.score) else "diverged"
+        assert len(report.more) == len(self.rule.further) or report.outcome == "diverged", "a score for each objective"
+        finite = all(map(math.isfinite, (report.score, *report.more)))
+        outcome: Outcome = report.outcome if finite else "diverged"
         match outcome:
             case "running":
-                verdict = self._reach(trial, report.step, report.score)
+                verdict = self._reach(trial, report.step, (report.score, *report.more))
             case "ended":
-                self._end(trial, report.score)
+                self._end(trial, (report.score, *report.more))
                 verdict = "complete"
             case "diverged":
                 self.diverged.add(trial)
-                self._end(trial, self.rule.score(self.rule.worst))
+                self._end(trial, self._worst())
                 verdict = "stop"
             case _:
                 assert_never(outcome)
@@ -268,7 +325,13 @@ class Bracket:
                 return None if best in self.ended else best  # an ended one is as fully trained as it can be
         return None
 
-    def _reach(self, trial: int, step: int, score: float) -> Verdict:
+    def _worst(self) -> pareto.Point:
+        """What a diverged trial scores."""
+        if self.rule.further:
+            return (math.inf,) * (1 + len(self.rule.further))
+        return (self.rule.score(self.rule.worst),)
+
+    def _reach(self, trial: int, step: int, point: pareto.Point) -> Verdict:
         at = self._index.get(step)
         last = len(self.rungs) - 1
         if at is None:
@@ -280,8 +343,12 @@ class Bracket:
             return "pause" if self.waiting.get(trial) == at else "continue"
         free = self.exempt(trial) or at == last
         waits = self.rule.mode == "promote" and not free
-        stops = self.rule.mode == "stop" and not free and beyond_cutoff(rung.ranked, score, self.rule.reduction)
-        rung.record(Entry(score, trial), open_=waits)
+        judged = self.rule.mode == "stop" and not free
+        stops = judged and len(point) == 1 and beyond_cutoff(rung.ranked, point[0], self.rule.reduction)
+        rung.record(point, trial, open_=waits)
+        if judged and len(point) > 1:  # its place among the others is known only now
+            others = [entry for entry in rung.ranked if entry.trial != trial]
+            stops = beyond_cutoff(others, rung.scores[trial], self.rule.reduction)
         self.reached[trial] = at + 1
         if waits or stops or at == last:
             self.running.discard(trial)
@@ -291,7 +358,7 @@ class Bracket:
             self.over.add(trial)
         return "complete" if at == last else "pause" if waits else "stop" if stops else "continue"
 
-    def _end(self, trial: int, score: float) -> None:
+    def _end(self, trial: int, point: pareto.Point) -> None:
         """The trial is over before the horizon: enter it where it would have been compared next."""
         self.leave(trial)
         self.over.add(trial)
@@ -299,10 +366,10 @@ class Bracket:
         at, last = self.reached[trial], len(self.rungs) - 1
         if healthy and self.exempt(trial):
             for rung in self.rungs[at:]:  # it would go on to each of them
-                rung.record(Entry(score, trial), open_=False)
+                rung.record(point, trial, open_=False)
             at = last
         else:
-            self.rungs[at].record(Entry(score, trial), open_=healthy and self.rule.mode == "promote" and at < last)
+            self.rungs[at].record(point, trial, open_=healthy and self.rule.mode == "promote" and at < last)
         self.reached[trial] = at + 1
         if healthy:
             self.ended.add(trial)
@@ -315,7 +382,7 @@ class Bracket:
         for at, rung in enumerate(self.rungs[:-1]):
             for trial in [t for t in promotable(rung.ranked, rung.open, self.rule.reduction) if t in self.ended]:
                 rung.close(trial)
-                self.rungs[at + 1].record(Entry(rung.scores[trial], trial), open_=at + 1 < last)
+                self.rungs[at + 1].record(rung.point(trial), trial, open_=at + 1 < last)
                 self.reached[trial] = at + 2
 
 

@@ -4,45 +4,78 @@ import hashlib
 import math
 import warnings
 from bisect import bisect_left, insort
-from typing import Literal, assert_never
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, assert_never
 
 from optuna.exceptions import ExperimentalWarning
-from optuna.samplers import BaseSampler, RandomSampler, TPESampler
+from optuna.samplers import BaseSampler, TPESampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
+FOREST_BEST, FOREST_WINDOW = 375, 1500
+"""The forest fits no more observations than this; each trial has one at least."""
 BEST, WINDOW = 25, 100
 """TPE's group of good trials never holds more than 25, and the others lose weight with age: the best 25 and the newest
 others carry nearly all that it uses, if the size of the good group goes by all trials. Without a window a proposal
 takes 40 ms at 2,000 trials, and grows on."""
 
 
-def make_sampler(kind: Literal["tpe", "random"], seed: int, finished: int) -> BaseSampler:
+@dataclass(frozen=True)
+class Outlook:
+    """What a sampler that models learning curves is told of the search; values as Optuna keeps them."""
+
+    horizon: int | None = None
+    """A trial's full length, in steps."""
+    rungs: Sequence[int] = ()
+    """Steps at which trials are compared, ascending."""
+    baseline: Mapping[str, Any] = field(default_factory=dict)
+    active: Callable[[Mapping[str, Any]], Collection[str]] | None = None
+    """The knobs that a config has, from its values; None: all of them."""
+    project: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None
+    """What a config becomes when it is proposed; None: it stays as it is."""
+
+
+def make_sampler(kind: Literal["forest", "tpe"], seed: int, finished: int, outlook: Outlook) -> BaseSampler:
     """A sampler without a past, for one proposal. Another kind is another case here.
 
     `finished`: trials that have ended, those that the window leaves out counted in.
     """
     match kind:
+        case "forest":
+            # Imported here: scikit-learn takes a second, which only searches that use it should wait for.
+            from search.forest import ForestSampler
+
+            return ForestSampler(
+                seed=seed,
+                horizon=outlook.horizon,
+                rungs=outlook.rungs,
+                baseline=outlook.baseline,
+                active=outlook.active,
+                project=outlook.project,
+            )
         case "tpe":
-            with warnings.catch_warnings():
-                # `group` is marked experimental since Optuna 2.8; without it conditional knobs are sampled one by one.
-                warnings.simplefilter("ignore", ExperimentalWarning)
-                # `gamma` is marked deprecated until Optuna 6, without a successor; constraints.txt pins 5.
-                warnings.filterwarnings("ignore", "`gamma` has been deprecated", FutureWarning)
-                return TPESampler(
-                    seed=seed,
-                    multivariate=True,
-                    group=True,
-                    constant_liar=True,
-                    n_startup_trials=10,
-                    n_ei_candidates=24,
-                    gamma=lambda _: good(finished),
-                )
-        case "random":
-            return RandomSampler(seed=seed)
+            return _tpe(seed, finished)
         case _:
             assert_never(kind)
+
+
+def _tpe(seed: int, finished: int) -> BaseSampler:
+    with warnings.catch_warnings():
+        # `group` is marked experimental since Optuna 2.8; without it conditional knobs are sampled one by one.
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        # `gamma` is marked deprecated until Optuna 6, without a successor; constraints.txt pins 5.
+        warnings.filterwarnings("ignore", "`gamma` has been deprecated", FutureWarning)
+        return TPESampler(
+            seed=seed,
+            multivariate=True,
+            group=True,
+            constant_liar=True,
+            n_startup_trials=10,
+            n_ei_candidates=24,
+            gamma=lambda _: good(finished),
+        )
 
 
 def good(finished: int) -> int:
@@ -90,14 +123,15 @@ class Standing:
         """How many have ended with a result."""
         return len(self._ranked)
 
-    def window(self) -> list[FrozenTrial]:
-        """All running trials, the best 25 finished ones and the newest others, `WINDOW` finished in all; by number.
+    def all(self) -> list[FrozenTrial]:
+        """All trials that run or have ended with a result, by number: without the failed, which samplers ignore."""
+        return [trial for trial in self._trials if trial.number in self._ranks or trial.number in self._running]
 
-        Failed trials are left out: samplers ignore them.
-        """
-        kept = {number for _, number in self._ranked[:BEST]}
+    def window(self, best: int = BEST, size: int = WINDOW) -> list[FrozenTrial]:
+        """Of all of them the running ones, the `best` finished and the newest others, `size` finished in all."""
+        kept = {number for _, number in self._ranked[:best]}
         for number in reversed(range(len(self._trials))):
-            if len(kept) >= min(WINDOW, self.finished):
+            if len(kept) >= min(size, self.finished):
                 break
             if number in self._ranks:
                 kept.add(number)

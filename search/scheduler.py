@@ -17,8 +17,9 @@ from typing import Any, Literal, assert_never
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import TrialScheduler
 
-from search.rungs import Bracket, Outcome, Report, Verdict
-from trainables.run import DIVERGED, ENDED, OBJECTIVE, STEP
+from search.order import due
+from search.rungs import Bracket, Outcome, Report, Verdict, further_scores
+from trainables.run import DIVERGED, ENDED, METRICS, OBJECTIVE, STEP
 
 TRIAL = "trial"  # key of a trial's number in its Ray config
 
@@ -182,15 +183,7 @@ class RungScheduler(TrialScheduler):  # type: ignore[misc]  # Ray is untyped: it
     def _runnable(self) -> Iterator[int]:
         """Trials that wait for a worker, in order: those that an earlier process left running, then promotions."""
         yield from sorted(self.bracket.running.difference(self._held))
-        some = False
-        for number in self.bracket.promotions():
-            if number not in self._active:  # it is still saving at its rung, or runs up to it again
-                some = True
-                yield number
-        if not some and not self._active and self._exhausted():
-            closing = self.bracket.closing()
-            if closing is not None:
-                yield closing
+        yield from due(self.bracket, self._active, not self._active and self._exhausted())
 
     def _idle(self) -> bool:
         return not self._active and self._exhausted() and next(self._runnable(), None) is None
@@ -228,7 +221,8 @@ class RungScheduler(TrialScheduler):  # type: ignore[misc]  # Ray is untyped: it
             raise ValueError(f"trial {number} reported no {STEP!r} or no {OBJECTIVE!r}; it reported {sorted(result)}")
         score = self.bracket.rule.score(float(result[OBJECTIVE]))
         outcome: Outcome = "diverged" if DIVERGED in result else "ended" if ENDED in result else "running"
-        return Report(number, int(result[STEP]), score, outcome)
+        more = further_scores(self.bracket.rule.further, _metrics(result), outcome)
+        return Report(number, int(result[STEP]), score, outcome, more)
 
     def _tell(self, verdict: Verdict, report: Report) -> None:
         match verdict:
@@ -241,3 +235,12 @@ class RungScheduler(TrialScheduler):  # type: ignore[misc]  # Ray is untyped: it
                 self._observe(Decision(kind, report.trial, report.step))
             case _:
                 assert_never(verdict)
+
+
+def _metrics(result: Mapping[str, Any]) -> Mapping[str, float]:
+    """The model's metrics of a result, which Ray hands to some of its listeners flattened, as `metrics/val_per`."""
+    if METRICS in result:
+        whole: Mapping[str, float] = result[METRICS]
+        return whole
+    start = f"{METRICS}/"
+    return {key.removeprefix(start): value for key, value in result.items() if key.startswith(start)}

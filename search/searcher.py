@@ -7,20 +7,22 @@ goes on as if nothing had happened, without a pickled random state: `Proposer(â€
 
 import copy
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from search.codec import code, text_of
+from search.codec import text_of
+from search.drawing import Drawn, Draws
 from search.events import FINAL, Status
 from search.grid import combinations
 from search.past import PastTrial, Queued, Sampling, Scoring
-from search.samplers import Standing, draw_seed, make_sampler
-from search.study import StudyFile, View, view_study
+from search.samplers import Standing, draw_seed
+from search.scalar import Several
+from search.study import StudyFile
 from spaces.space import Space
 from spaces.values import thaw
 
@@ -55,18 +57,29 @@ class Proposer:
         base: Mapping[str, Any],
         sampling: Sampling,
         scoring: Scoring,
-        path: Path,
+        path: Path | None,
         name: str,
         past: Sequence[PastTrial] = (),
         first: Sequence[Queued] = (),
+        *,
+        horizon: int | None = None,
+        rungs: Sequence[int] = (),
+        snap: Callable[[Mapping[str, Any]], dict[str, Any]] | None = None,
     ) -> None:
         """Writes a fresh study file at `path` with the `past` trials in it; trials 1, 2, â€¦ are the `first` ones.
+
+        path     None: no file is kept.
+        horizon  a trial's full length, `rungs` the steps at which trials are compared: for the sampler `forest`.
+        snap     turns each drawn proposal into the values that are proposed (a row of a table, in simulations).
 
         Raises OSError where the file can't be written.
         """
         self._space, self._base, self._sampling, self._scoring, self._name = space, base, sampling, scoring, name
         self._direction = StudyDirection.MINIMIZE if scoring.mode == "min" else StudyDirection.MAXIMIZE
-        self._codes = {knob.path: code(knob.path, knob.domain) for knob in space.knobs}
+        self._several = Several(scoring.objectives) if scoring.objectives > 1 else None
+        seen = StudyDirection.MINIMIZE if self._several else self._direction
+        self._draws = Draws(space, base, sampling.seed, seen, name, horizon, rungs, snap)
+        self._codes, self._snap = self._draws.codes, snap
         self._origins: dict[int, str] = {}
         self._standing = Standing(self._direction)
         self._told: dict[int, FrozenTrial] = {}  # by our number; their own numbers count from 0 without gaps
@@ -78,9 +91,10 @@ class Proposer:
         self._grid: Iterator[dict[str, Any]] = combinations(space, base, sampling.points)
         for trial in sorted(past, key=lambda trial: trial.number):
             self._take(trial)
-        self._file = StudyFile(path, name, self._direction)
-        self._file.remark(self._note())
-        self._file.write(self._told.values())
+        self._file = None if path is None else StudyFile(path, name, self._direction)
+        if self._file:
+            self._file.remark(self._note())
+            self._file.write(self._told.values())
 
     @property
     def outside(self) -> Mapping[int, tuple[str, ...]]:
@@ -95,7 +109,7 @@ class Proposer:
     @property
     def file_error(self) -> str | None:
         """Why `study.journal` is behind the search, if it is. It is written anew when the next trial ends."""
-        return self._file.error
+        return self._file.error if self._file else None
 
     def origin(self, number: int) -> str:
         """Where a trial's values come from: `baseline` or the kind of sampler."""
@@ -112,18 +126,23 @@ class Proposer:
         if values is None:
             return None
         trial = self._add(PastTrial(number, values, "running", origin))
-        if trial is None:
-            self._file.remark(self._note())
-        else:
-            self._file.create(trial)
+        match self._file, trial:
+            case None, _:
+                pass
+            case file, None:
+                file.remark(self._note())
+            case file, trial:
+                file.create(trial)
         return values
 
-    def report(self, number: int, step: int, value: float) -> None:
-        """An evaluation of a running trial; a non-finite value counts as the worst."""
+    def report(self, number: int, step: int, value: float, more: Sequence[float] = ()) -> None:
+        """An evaluation of a running trial; a non-finite value counts as the worst. `more`: its scores in further
+        objectives, lower is better; none of a diverged trial."""
         trial = self._running(number)
         if trial is not None:
-            trial.intermediate_values[step] = self._finite(value)
-            self._file.report(trial, step, trial.intermediate_values[step])
+            self._put(trial, step, value, more)
+            if self._file:
+                self._file.report(trial, step, trial.intermediate_values[step])
 
     def pause(self, number: int) -> None:
         """The trial waits at a rung: samplers take its reports so far for its result."""
@@ -140,7 +159,8 @@ class Proposer:
         trial = self._running(number)
         if trial is not None:
             self._end(trial, status, value, reason, datetime.now())
-            self._file.end(trial, self._told.values())
+            if self._file:
+                self._file.end(trial, self._told.values())
 
     # What follows is the way from our trials to Optuna's.
 
@@ -154,18 +174,16 @@ class Proposer:
             return next((values for values in self._grid if self._is_new(values)), None), "grid"
         return self._drawn(number, self._sampling.kind), self._sampling.kind
 
-    def _drawn(self, number: int, kind: Literal["tpe", "random"]) -> dict[str, Any]:
-        # Random draws need no past; skipping it keeps them as cheap in a long search as in a short one.
-        past = [] if kind == "random" else self._standing.window()
+    def _drawn(self, number: int, kind: Drawn) -> dict[str, Any]:
         values: dict[str, Any] = {}
         for attempt in range(1 + REDRAWS):
-            view = View(self._name, self._direction, past, number=len(self._told))
-            sampler = make_sampler(kind, draw_seed(self._sampling.seed, number, attempt), self._standing.finished)
-            trial = view_study(view, self._name, sampler).ask()
-            values = {}
-            for knob in self._space.knobs:
-                if self._space.is_active(knob, values, self._base):
-                    values[knob.path] = self._codes[knob.path].suggest(trial)
+            standing = self._standing
+            if self._several and kind != "random":
+                seed = draw_seed(self._sampling.seed, number, attempt)
+                standing = self._several.standing(standing.all(), seed)
+            values = self._draws.draw(kind, number, attempt, standing, len(self._told))
+            if self._snap:
+                values = self._snap(values)
             if self._is_new(values):
                 break
         return values
@@ -178,13 +196,21 @@ class Proposer:
         trial = self._add(past)
         if trial is None:
             return
-        trial.intermediate_values = {step: self._finite(value) for step, value in past.reports}
+        none: Sequence[Sequence[float]] = [()] * len(past.reports)
+        for (step, value), more in zip(past.reports, past.more or none, strict=True):
+            self._put(trial, step, value, more)
         if past.status in FINAL:
             ended = datetime.now() if past.ended is None else datetime.fromtimestamp(past.ended)
             self._end(trial, past.status, past.value, past.reason, ended)
         else:
             trial.user_attrs["status"] = past.status
             self._standing.put(_as_seen(trial))
+
+    def _put(self, trial: FrozenTrial, step: int, value: float, more: Sequence[float]) -> None:
+        trial.intermediate_values[step] = self._finite(value)
+        if self._several and more:
+            score = value if self._scoring.mode == "min" else -value
+            self._several.put(trial.number, step, (score, *more))
 
     def _add(self, past: PastTrial) -> FrozenTrial | None:
         """Enter a running trial; None where its values lie outside the space."""
@@ -248,7 +274,8 @@ class Proposer:
         if trial is not None:
             trial.user_attrs["status"] = status
             self._standing.put(_as_seen(trial))
-            self._file.note(trial, "status")
+            if self._file:
+                self._file.note(trial, "status")
 
     def _running(self, number: int) -> FrozenTrial | None:
         """The trial, or None where the study does not know it. Raises ValueError where it is over or was never here."""

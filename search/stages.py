@@ -1,7 +1,7 @@
 """The two stages of a search, put together from their parts: searching, and confirming on fresh seeds."""
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import assert_never
 
@@ -33,6 +33,7 @@ from search.past import PastTrial, Sampling, Scoring
 from search.plan import Plan
 from search.records import Records, Trial
 from search.resolve import Search
+from search.rungs import Goal, further_scores
 from search.searcher import Proposer
 from search.stopping import choose
 from trainables.tune import Job
@@ -67,12 +68,15 @@ class Sitting:
             sitting=self.name,
             timeout=search.trial_timeout,
             memory=search.memory,
+            further=tuple(goal.metric for goal in search.further),
         )
 
     def done(self) -> bool:
         """Whether the search's own trials are all over and none is left to propose."""
-        trials = self.folder.records.of_kind("search")
-        return len(trials) >= self.search.settings.budget.trials and all(trial.over for trial in trials)
+        records, asked, total = self.folder.records, self.search.settings.budget.trials, self.search.total_steps
+        trials = records.of_kind("search")
+        enough = len(trials) >= asked if asked is not None else total is not None and records.search_steps >= total
+        return enough and all(trial.over for trial in trials)
 
 
 def run_search(sitting: Sitting) -> None:
@@ -98,9 +102,9 @@ def run_search(sitting: Sitting) -> None:
         },
         halt=sitting.halt,
         max_failures=search.settings.max_failures,
-        pending=max(sitting.cluster.workers, search.settings.budget.trials if eager else 0),
+        pending=max(sitting.cluster.workers, sitting.plan.trials if eager else 0),
     )
-    with ledger.listening(_Study(proposer, records), strikes):
+    with ledger.listening(_Study(proposer, records, search.further), strikes):
         run_stage(stage)
 
 
@@ -109,7 +113,7 @@ def run_confirmation(sitting: Sitting) -> None:
     search, records, ledger = sitting.search, sitting.folder.records, sitting.folder.ledger
     settings = search.settings
     seeds = [settings.sampler.seed + 1 + i for i in range(settings.confirm.seeds)]
-    for run in confirmation(records, search.model.objective, settings.confirm.top, seeds, now()):
+    for run in confirmation(records, search.model.objective, settings.confirm.top, seeds, now(), search.further):
         ledger.emit(run)
     unfinished = [trial.number for trial in records.of_kind("confirm") if not trial.over]
     if not unfinished:
@@ -137,21 +141,24 @@ def _proposer(sitting: Sitting) -> Proposer:
         search.space,
         search.base,
         Sampling(sampler.kind, sampler.seed, sampler.points),
-        Scoring(objective.mode, objective.worst),
+        Scoring(objective.mode, objective.worst, 1 + len(search.further)),
         sitting.folder.path / "study.journal",
         search.name,
-        [*warm.past(records.warm), *(_past(trial) for trial in records.of_kind("search"))],
+        [*warm.past(records.warm), *(_past(trial, search.further) for trial in records.of_kind("search"))],
         warm.queue(records.warm),
+        horizon=search.horizon,
+        rungs=sitting.plan.rungs,
     )
 
 
-def _past(trial: Trial) -> PastTrial:
+def _past(trial: Trial, further: Sequence[Goal]) -> PastTrial:
     return PastTrial(
         number=trial.number,
         values=trial.values,
         status="running" if trial.status == "proposed" else trial.status,
         origin=trial.proposed.origin,
         reports=[(report.step, report.metrics["objective"]) for report in trial.reports],
+        more=[further_scores(further, report.metrics, report.outcome) for report in trial.reports],
         value=trial.objective,
         reason=trial.reason,
         began=trial.proposed.at,
@@ -169,7 +176,7 @@ class _Source:
     def exhausted(self) -> bool:
         """Whether no new trial will come."""
         asked = self._sitting.search.settings.budget.trials
-        return self._dry or self._sitting.folder.records.proposed["search"] >= asked
+        return self._dry or (asked is not None and self._sitting.folder.records.proposed["search"] >= asked)
 
     def propose(self) -> int | None:
         """A new trial's number, once its proposal is in the journal."""
@@ -189,15 +196,16 @@ class _Source:
 class _Study:
     """Tells the proposer what becomes of its trials."""
 
-    def __init__(self, proposer: Proposer, records: Records) -> None:
-        self._proposer, self._records = proposer, records
+    def __init__(self, proposer: Proposer, records: Records, further: Sequence[Goal]) -> None:
+        self._proposer, self._records, self._further = proposer, records, further
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, Phase | WarmStarted) or self._records.trials[event.trial].proposed.kind != "search":
             return
         match event:
             case Reported():
-                self._proposer.report(event.trial, event.step, event.metrics["objective"])
+                more = further_scores(self._further, event.metrics, event.outcome)
+                self._proposer.report(event.trial, event.step, event.metrics["objective"], more)
             case Paused():
                 self._proposer.pause(event.trial)
             case Promoted():

@@ -13,7 +13,7 @@ from search.folder import Folder
 from search.gate import Gate, Slots
 from search.ledger import Ledger
 from search.resolve import Search
-from search.rungs import Bracket, Gone, Record, Report, Rule, Start, replay
+from search.rungs import Bracket, Gone, Record, Report, Rule, Start, controlled, further_scores, replay
 from search.scheduler import Decision, RungScheduler
 from spaces.problems import BadInput
 
@@ -26,8 +26,9 @@ def choose(
     """The scheduler, brought up to date, the gate that goes with it, and whether it needs all trials at once."""
     stopping, objective = search.settings.early_stopping, search.model.objective
     if isinstance(stopping, Asha) and len(rungs) > 1:
-        rule = Rule(stopping.mode, rungs, stopping.reduction, objective.mode, objective.worst)
-        bracket = Bracket(rule, exempt=lambda number: number == 0)
+        rule = Rule(stopping.mode, rungs, stopping.reduction, objective.mode, objective.worst, search.further)
+        seed, share = search.settings.sampler.seed, stopping.control
+        bracket = Bracket(rule, exempt=lambda number: number == 0 or controlled(number, seed, share))
         replay(bracket, _history(folder, rule))
         scheduler = RungScheduler(bracket, workers, exhausted, _Decisions(folder.ledger))
         return scheduler, scheduler, False
@@ -103,7 +104,8 @@ def _history(folder: Folder, rule: Rule) -> Iterator[Record]:
             case Proposed() | Promoted():
                 yield Start(event.trial)
             case Reported():
-                yield Report(event.trial, event.step, rule.score(event.metrics["objective"]), event.outcome)
+                more = further_scores(rule.further, event.metrics, event.outcome)
+                yield Report(event.trial, event.step, rule.score(event.metrics["objective"]), event.outcome, more)
             case Ended():
                 if event.status == "failed":
                     yield Gone(event.trial)

@@ -46,24 +46,27 @@ def tables(search: Search, verdict: Verdict) -> Iterator[Table]:
     yield changes
 
 
-def state(folder: Path, records: Records, unit: str, asked: int) -> str:
-    """What a search that is taken up again has done so far, as one line. `asked`: trials that it may have."""
+def state(folder: Path, records: Records, unit: str, asked: int | None) -> str:
+    """What a search that is taken up again has done so far, as one line. `asked`: trials that it may have, if said."""
     trials, confirming = records.of_kind("search"), records.of_kind("confirm")
     finished = records.phase == "done" and all(trial.over for trial in records.trials.values())
-    if finished and len(trials) >= asked:
+    if finished and (asked is None or len(trials) >= asked):
         return f"{folder} holds this search, finished; a new one takes another --name"
-    parts = [f"{sum(t.over for t in trials)} of {asked} trials over, {records.search_steps} {unit}s trained"]
+    of = len(trials) if asked is None else asked
+    parts = [f"{sum(t.over for t in trials)} of {of} trials over, {records.search_steps} {unit}s trained"]
     if confirming:
         parts.append(f"{sum(t.over for t in confirming)} of {len(confirming)} confirmation runs")
     return f"going on with {folder}: {'; '.join(parts)}"
 
 
-def pointers(folder: Path, look: str, artifacts: Path | None = None) -> Iterator[tuple[str, str]]:
+def pointers(folder: Path, look: str, artifacts: Path | None = None, pareto: bool = False) -> Iterator[tuple[str, str]]:
     """Where things are and what to type next, as (what, where). `look` shows the runs in MLflow."""
     yield "best config", f"{folder / 'best.yaml'}   (your own file: {folder / 'native'})"
     yield "train it", python("trainables.train", [str(folder / "best.yaml")])
     if artifacts is not None:
         yield "its artifacts", str(artifacts)
+    if pareto:
+        yield "the front", f"{folder / 'pareto.csv'}   (each config: {folder / 'pareto'})"
     yield "all trials", str(folder / "trials.csv")
     words = shlex.split(look)
     yield "look at them", python(words[0], words[1:]) if words[0] == "mlflow" else look

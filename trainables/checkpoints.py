@@ -57,6 +57,12 @@ def remove(folder: Path, beyond: int = -1) -> None:
             path.unlink(missing_ok=True)
 
 
+def trim(folder: Path) -> None:
+    """Delete all checkpoints in `folder` but the newest."""
+    for path in _newest_first(folder)[1:]:
+        path.unlink(missing_ok=True)
+
+
 def evict(folder: Path) -> None:
     """Delete every checkpoint in `folder` to make room, and note that it was on purpose."""
     (folder / _EVICTED).touch()

@@ -23,6 +23,7 @@ METRICS = "metrics"  # the model's own metrics and knob values, by name
 DIVERGED = "diverged"  # only present, with the reason as text, in the last report of a diverged trial
 ENDED = "ended"  # only present, with the reason as text, when the run's own early stopping has fired
 GPU = "gpu"  # the name of the GPU that trains the trial; absent on CPU
+PACE = "seconds_per_step"  # among the metrics: training and evaluation since the previous report, per unit
 SECONDS = "train_seconds"  # wall seconds of training and evaluation since the previous report
 
 
@@ -36,6 +37,8 @@ class Objective:
     """The finite score of a diverged trial: what a trivial predictor reaches, on any data."""
     unit: str
     """What the number means, for people: `prior sd`, `PER`."""
+    further: Mapping[str, Literal["min", "max"]] = field(default_factory=dict, compare=False)
+    """Other validation metrics that no searched knob enters: they may be objectives beside it."""
 
 
 class Diverged(Exception):

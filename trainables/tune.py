@@ -7,7 +7,7 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from ray import tune
 from spaces.paths import with_values
 from trainables import checkpoints, guard, storage
 from trainables.registry import model_named
-from trainables.run import DIVERGED, ENDED, GPU, METRICS, OBJECTIVE, SECONDS, STEP, Diverged, Native, Run
+from trainables.run import DIVERGED, ENDED, GPU, METRICS, OBJECTIVE, PACE, SECONDS, STEP, Diverged, Native, Run
 
 _NOTE = "note.json"
 HALT = ".halt"  # in the search's folder while the search is about to end: every evaluation is saved from then on
@@ -53,9 +53,13 @@ class Job:
     timeout: float | None = None
     """Seconds that building a trial or training to its next evaluation may take."""
     shown: int | None = None
-    """Trials of this seed write their artifacts at their end, into `artifacts/` of their folder."""
+    """Trials of this seed write their artifacts at their end, into `artifacts/` of their folder, and a checkpoint: one
+    of them may be what the search hands over."""
     memory: int | None = None
     """Bytes of main memory that a trial's worker may hold with its children; None: what the machine has."""
+    further: tuple[str, ...] = ()
+    """Metrics that are objectives beside the model's own. Seconds per unit are reported only if they are among them:
+    a number that no two runs have in common."""
 
 
 def trial_folder(folder: Path | str, number: int) -> Path:
@@ -131,12 +135,12 @@ class Bridge(tune.Trainable):  # type: ignore[misc]  # Ray's class is untyped fo
         if self._pending is not None:
             report, self._pending = self._pending, None
             return dict(report)
-        started = time.perf_counter()
+        started, began = time.perf_counter(), self._run.step
         until = min((self._run.step // self._job.every + 1) * self._job.every, self._job.horizon)
         try:
             with self._guard.watch():
                 trained = self._run.train(until)
-                report = _report(self._run, trained, self._objective.metric)
+                report = _report(self._run, trained, self._objective.metric, self._job.further)
         except Diverged as error:
             self._log.warning("diverged: %s", error)
             return {
@@ -151,13 +155,17 @@ class Bridge(tune.Trainable):  # type: ignore[misc]  # Ray's class is untyped fo
             self._log.error("failed after step %d:\n%s", self._run.step, traceback.format_exc())
             _advise(error)
             raise
+        if PACE in self._job.further:  # before anything is drawn or saved
+            report[METRICS][PACE] = (time.perf_counter() - started) / (report[STEP] - began)
         report["done"] = until >= self._job.horizon or ENDED in report
-        if report["done"] and self._seed == self._job.shown:
+        shown = report["done"] and self._seed == self._job.shown
+        if shown:
             self._show()
         self._last = report
         report[SECONDS] = time.perf_counter() - started
         self._unsaved += report[SECONDS]
-        if self._unsaved * self._job.saving >= min(self._costs) or (Path(self._job.folder) / HALT).exists():
+        due = self._unsaved * self._job.saving >= min(self._costs)
+        if due or shown or (Path(self._job.folder) / HALT).exists():
             self._save()
             report[SECONDS] = time.perf_counter() - started
         self._log.info("step %d: %s %.6g", until, self._objective.metric, report[OBJECTIVE])
@@ -227,9 +235,13 @@ class Bridge(tune.Trainable):  # type: ignore[misc]  # Ray's class is untyped fo
             _log_of(self._job.model).removeHandler(handler)
 
 
-def _report(run: Run, trained: Mapping[str, float], metric: str) -> dict[str, Any]:
-    """The report of an evaluation. Raises Diverged for a metric that is not finite."""
+def _report(run: Run, trained: Mapping[str, float], metric: str, further: Sequence[str]) -> dict[str, Any]:
+    """The report of an evaluation. Raises Diverged for a metric that is not finite, KeyError for an objective that the
+    config keeps the model from reporting."""
     metrics = {**trained, **run.evaluate()}
+    missing = [name for name in further if name not in metrics and name != PACE]
+    if missing:
+        raise KeyError(f"no {' and no '.join(missing)} is reported under this config: take it out of objectives")
     for name, value in metrics.items():
         if not math.isfinite(value):
             raise Diverged(name, run.step, value)

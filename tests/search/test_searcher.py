@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import optuna
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -19,12 +20,14 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from search.codec import code
+from search.drawing import activity
 from search.events import FINAL, Status
 from search.past import Kind, PastTrial, Sampling, Scoring
 from search.samplers import BEST, WINDOW, Standing, draw_seed, rank
 from search.searcher import Proposer
 from search.study import Appended
-from spaces.domain import Categorical, Domain, Float, Int, contains, grid
+from spaces.domain import Categorical, Domain, Float, Int, contains, grid, sample
 from spaces.knob import Condition, Knob
 from spaces.space import Space
 from spaces.values import thaw
@@ -106,7 +109,7 @@ def assert_plain(value: Any) -> None:
 # --- proposals ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", ["tpe", "random", "grid"])
+@pytest.mark.parametrize("kind", ["forest", "tpe", "random", "grid"])
 def test_a_proposal_has_exactly_the_active_knobs_inside_their_domains(tmp_path: Path, kind: Kind) -> None:
     search = proposer(tmp_path, kind)
     kinds = set()
@@ -155,7 +158,7 @@ def base_of(space: Space) -> dict[str, Any]:
     return {knob.path: thaw(grid(knob.domain, 1)[0]) for knob in space.knobs}
 
 
-@given(space=spaces(), kind=st.sampled_from(["tpe", "random", "grid"]), seed=st.integers(0, 99))
+@given(space=spaces(), kind=st.sampled_from(["forest", "tpe", "random", "grid"]), seed=st.integers(0, 99))
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_random_conditional_spaces(tmp_path: Path, space: Space, kind: Kind, seed: int) -> None:
     base = base_of(space)
@@ -198,7 +201,7 @@ def test_a_baseline_outside_the_domains_runs_but_the_study_does_not_know_it(tmp_
     )
 
 
-@pytest.mark.parametrize("kind", ["tpe", "random"])
+@pytest.mark.parametrize("kind", ["forest", "tpe", "random"])
 def test_same_seed_same_proposals_other_seed_others(tmp_path: Path, kind: Kind) -> None:
     def run(name: str, seed: int) -> list[Any]:
         (tmp_path / name).mkdir()
@@ -378,13 +381,13 @@ def test_the_window_keeps_the_best_the_newest_and_the_running() -> None:
     assert [t.number for t in standing(trials[:WINDOW]).window()] == list(range(WINDOW))
 
 
-def test_tpe_learns_what_random_does_not(tmp_path: Path) -> None:
+def test_models_learn_what_random_does_not(tmp_path: Path) -> None:
     knobs = (
         Knob("on", Categorical((True, False))),
         Knob("x", Float(-5.0, 5.0)),
         Knob("y", Float(-5.0, 5.0), when=(Condition("on", (True,)),)),
     )
-    kinds: tuple[Kind, Kind] = ("tpe", "random")
+    kinds: tuple[Kind, ...] = ("forest", "tpe", "random")
     late = dict.fromkeys(kinds, 0.0)
     for kind, seed in itertools.product(kinds, range(6)):
         folder = tmp_path / f"{kind}{seed}"
@@ -398,6 +401,60 @@ def test_tpe_learns_what_random_does_not(tmp_path: Path) -> None:
             search.tell(number, "completed", values[-1])
         late[kind] += sum(values[20:])
     assert late["tpe"] < 0.4 * late["random"]
+    assert late["forest"] < 0.4 * late["random"]
+
+
+def test_the_forest_learns_from_rungs_what_the_horizon_will_say() -> None:
+    """Wide nets start behind and end ahead; of most trials only the start is known."""
+    space = Space((Knob("width", Float(0.0, 1.0)), Knob("other", Float(0.0, 1.0))))
+    search = Proposer(
+        space, {"width": 0.5, "other": 0.5}, Sampling("forest", 0), MIN, None, "search", horizon=27, rungs=(1, 3, 27)
+    )
+    late = []
+    for number in range(40):
+        values = search.propose(number)
+        assert values is not None
+        late += [values["width"]] if number >= 25 else []
+        for step in (1, 3, 27):
+            search.report(number, step, values["width"] / step + 2 * (1 - values["width"]) * (1 - 1 / step))
+            if step == 3 and number % 3:
+                search.pause(number)
+                break
+        else:
+            search.tell(number, "completed", 2 * (1 - values["width"]))
+    assert np.median(late) > 0.8
+
+
+def test_the_forest_knows_which_knobs_a_candidate_has() -> None:
+    codes = {knob.path: code(knob.path, knob.domain) for knob in MIXED.knobs}
+    active = activity(MIXED, BASE, codes)
+    assert active is not None
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        values = {knob.path: thaw(sample(knob.domain, rng)) for knob in MIXED.knobs}
+        kept = {path: codes[path].encode(value) for path, value in values.items()}
+        assert active(kept) == {knob.path for knob in MIXED.active(values, BASE)}
+    assert activity(SMALL, {}, {knob.path: code(knob.path, knob.domain) for knob in SMALL.knobs}) is None
+
+
+def test_drawn_proposals_may_be_mapped_to_others_and_the_file_left_out() -> None:
+    drawn = []
+
+    def snap(values: Mapping[str, Any]) -> dict[str, Any]:
+        drawn.append(dict(values))
+        return {"flag": values["flag"], "layers": 4}
+
+    for kind in ("forest", "tpe", "random"):
+        drawn.clear()
+        search = Proposer(SMALL, {"flag": True, "layers": 2}, Sampling(kind, 0), MIN, None, "search", snap=snap)
+        proposed = [search.propose(number) for number in range(4)]
+        assert proposed[0] == {"flag": True, "layers": 2}  # the baseline is not drawn
+        assert all(values is not None and values["layers"] == 4 for values in proposed[1:])
+        assert len(drawn) > 3  # what is known is drawn again
+        search.report(1, 1, 0.5)
+        search.pause(1)
+        search.tell(1, "stopped")
+        assert search.file_error is None
 
 
 # --- the file and the resume -------------------------------------------------------------------------------------
@@ -474,7 +531,7 @@ def comparable(trials: Sequence[FrozenTrial]) -> list[Any]:
     return [(t.state, t.values, t.params, t.user_attrs, t.system_attrs, t.intermediate_values) for t in trials]
 
 
-@pytest.mark.parametrize("kind", ["tpe", "random", "grid"])
+@pytest.mark.parametrize("kind", ["forest", "tpe", "random", "grid"])
 def test_a_rebuilt_search_goes_on_as_the_undisturbed_one(tmp_path: Path, kind: Kind) -> None:
     script = acts(28)
     base = {**BASE, "lr": 5.0} if kind == "random" else BASE  # once with a baseline that the study does not know

@@ -587,7 +587,9 @@ def test_the_objective_depends_on_no_knob(name, knob):
     one, other = (build(model, case, seed, **{knob: value}) for seed, value in enumerate(case.live[knob]))
     one.train(1)
     other.restore(loaded(stored(one)))
-    assert other.evaluate()[model.objective.metric] == one.evaluate()[model.objective.metric]
+    found, expected = other.evaluate(), one.evaluate()
+    for metric in (model.objective.metric, *model.objective.further):
+        assert found[metric] == expected[metric]
 
 
 @pytest.mark.parametrize("then", ["train", "evaluate"])

@@ -16,7 +16,7 @@ from trainables.diphone_rnn.decode import phonemes_from_both, phonemes_from_phon
 from trainables.diphone_rnn.phonemes import Labels, collapse, phonemes_of
 from trainables.run import Objective
 
-OBJECTIVE = Objective(metric="val_per", mode="min", worst=1.0, unit="PER")
+OBJECTIVE = Objective(metric="val_per", mode="min", worst=1.0, unit="PER", further={"val_der": "min"})
 """Σ edit distance / Σ length. Saying nothing scores 1, the worst that a search assumes. More is possible, where a
 network says too much; it is reported as it is, and is finite, as nobody can say more than a phoneme per frame."""
 

@@ -8,7 +8,7 @@ from rapidfuzz.distance import Levenshtein
 from trainables.run import Objective
 from trainables.whisper_child.ages import in_order, metric_name
 
-OBJECTIVE = Objective(metric="val_wer", mode="min", worst=1.0, unit="WER")
+OBJECTIVE = Objective(metric="val_wer", mode="min", worst=1.0, unit="WER", further={"val_cer": "min"})
 """(S + D + I) / N over the words of all validation utterances. Saying nothing scores 1, the worst that a search
 assumes; more is possible, where a network says too much, and is reported as it is."""
 

@@ -1,0 +1,129 @@
+"""The service's own policies: the stopping rule of `search.rungs` with one of its samplers, and full trainings."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from search.events import Status
+from search.order import due
+from search.rungs import Bracket, Mode, Report, Rule, ladder
+from search.simulate.table import Table
+
+Move = tuple[Literal["propose", "pause", "promote", "stop", "diverge", "complete"], int, int]
+"""A decision about a trial, at the step that it had reached."""
+
+
+class Source(Protocol):
+    """Proposes trials and hears what becomes of them, as `search.searcher.Proposer` does on Ray."""
+
+    def propose(self, trial: int) -> Sequence[float] | None:
+        """The curve of a new trial; None where there is none to make."""
+
+    def report(self, trial: int, step: int, value: float) -> None:
+        """An evaluation."""
+
+    def pause(self, trial: int) -> None:
+        """The trial waits at a rung."""
+
+    def resume(self, trial: int) -> None:
+        """The trial goes on from its rung."""
+
+    def end(self, trial: int, status: Status, value: float) -> None:
+        """The trial is over; `value`: its last one."""
+
+
+def _ignore(move: Move) -> None: ...
+
+
+class Asha:
+    """Successive halving as the service runs it: `search.rungs.Bracket` decides, `search.order` orders, and the source
+    hears of everything in the order in which it would on Ray."""
+
+    def __init__(
+        self,
+        bracket: Bracket,
+        source: Source,
+        trials: int | None = None,
+        first: int = 0,
+        observe: Callable[[Move], None] = _ignore,
+    ) -> None:
+        """`trials`: at most so many, else as many as there is budget for. `first`: the number of the first one."""
+        self.bracket, self._source, self._observe = bracket, source, observe
+        self._next, self._end = first, math.inf if trials is None else first + trials
+        self._rungs = frozenset(bracket.rule.rungs)
+        self._curves: dict[int, Sequence[float]] = {}
+
+    def take(self) -> int | None:
+        """A promoted trial, else a new one, else the closing promotion."""
+        alone = not self.bracket.running and self._next >= self._end
+        for trial in due(self.bracket, (), alone):
+            step = self.bracket.rule.rungs[self.bracket.waiting[trial]]
+            self.bracket.start(trial)
+            self._source.resume(trial)
+            self._observe(("promote", trial, step))
+            return trial
+        return self._new()
+
+    def curve(self, trial: int) -> Sequence[float]:
+        """What the source said of the trial when it proposed it."""
+        return self._curves[trial]
+
+    def report(self, trial: int, step: int, value: float) -> bool:
+        """Enter the evaluation, as `search.scheduler` does."""
+        self._source.report(trial, step, value)
+        if step not in self._rungs and math.isfinite(value):
+            return True  # what the bracket would say: between rungs nothing is decided
+        verdict = self.bracket.report(Report(trial, step, value))
+        if verdict == "continue":
+            return True
+        if verdict == "pause":
+            self._source.pause(trial)
+            self._observe(("pause", trial, step))
+        elif verdict == "complete":
+            self._source.end(trial, "completed", value)
+            self._observe(("complete", trial, step))
+        elif trial in self.bracket.diverged:
+            self._source.end(trial, "diverged", value)
+            self._observe(("diverge", trial, step))
+        else:
+            self._source.end(trial, "stopped", value)
+            self._observe(("stop", trial, step))
+        return False
+
+    def _new(self) -> int | None:
+        if self._next >= self._end:
+            return None
+        curve = self._source.propose(self._next)
+        if curve is None:
+            self._end = self._next
+            return self.take() if not self.bracket.running else None  # the closing promotion may be due now
+        trial, self._next = self._next, self._next + 1
+        self._curves[trial] = curve
+        self.bracket.start(trial)
+        self._observe(("propose", trial, 0))
+        return trial
+
+
+@dataclass(frozen=True)
+class Halving:
+    """The options of successive halving that a simulation may change."""
+
+    mode: Mode = "promote"
+    first_rung: int | None = None  # steps; None: the horizon's twenty-fifth, as `auto` where configs settle early
+    reduction: int = 3
+
+    def rungs(self, horizon: int, every: int) -> tuple[int, ...]:
+        """The rungs. Raises ValueError where they don't fit the table."""
+        share = -(-horizon // (25 * every)) * every
+        return ladder(share if self.first_rung is None else self.first_rung, self.reduction, horizon, every)
+
+    def bracket(self, table: Table) -> Bracket:
+        """The empty rungs of a search of the table. The baseline, if there is one, is never stopped."""
+        rule = Rule(self.mode, self.rungs(table.horizon, table.every), self.reduction, "min", table.worst)
+        return Bracket(rule, exempt=lambda trial: trial == 0 and table.baseline is not None)
+
+
+def whole(table: Table) -> Bracket:
+    """No early stopping: the horizon is the only rung."""
+    return Bracket(Rule("stop", (table.horizon,), 2, "min", table.worst))

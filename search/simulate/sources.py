@@ -1,0 +1,150 @@
+"""Where the trials of a simulated search come from: a sampler, whose proposals are rows of a table."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from search.events import Status
+from search.past import Sampling, Scoring
+from search.searcher import Proposer
+from search.simulate.table import Array, Table
+from spaces.domain import to_unit
+
+Kind = Literal["random", "tpe", "forest"]
+
+
+class Rows:
+    """The rows of a table, each given out once."""
+
+    def __init__(self, table: Table) -> None:
+        self.table = table
+        self._unit = table.unit
+        self._unused = np.zeros(len(table.values))  # infinite for rows that are used, so that no distance is less
+        self.of: dict[int, int] = {}  # trial -> its row
+
+    @property
+    def left(self) -> int:
+        """Rows that no trial has yet."""
+        return len(self.table.values) - len(self.of)
+
+    def nearest(self, point: Array) -> int:
+        """The unused row nearest to a point (d,) of the unit cube; ties go to the first."""
+        distance = np.square(self._unit - point).sum(axis=1) + self._unused
+        return int(distance.argmin())
+
+    def give(self, trial: int, row: int) -> list[float]:
+        """Make the row the trial's own; its curve."""
+        assert self._unused[row] == 0, f"row {row} is given out twice"
+        self.of[trial] = row
+        self._unused[row] = np.inf
+        return self.table.curves[row]
+
+
+class Uniform:
+    """Random search by uniform draws from the unit cube.
+
+    In distribution what `Learned` of kind random draws; Optuna's way there takes most of a simulated search's time.
+    """
+
+    BLOCK = 256
+
+    def __init__(self, table: Table, seed: Sequence[int]) -> None:
+        """`seed`: numbers that together make the sequence of configs."""
+        self.rows = Rows(table)
+        self._rng = np.random.default_rng(seed)
+        self._points = np.empty((0, 0))
+        self._at = 0
+
+    def propose(self, trial: int) -> Sequence[float] | None:
+        """The curve of the row nearest to the next draw; of the baseline's for trial 0, where there is one."""
+        table = self.rows.table
+        if not self.rows.left:
+            return None
+        if trial == 0 and table.baseline is not None:
+            return self.rows.give(trial, table.baseline)
+        if self._at == len(self._points):
+            self._points, self._at = self._rng.random((self.BLOCK, table.unit.shape[1])), 0
+        self._at += 1
+        return self.rows.give(trial, self.rows.nearest(self._points[self._at - 1]))
+
+    def report(self, trial: int, step: int, value: float) -> None:
+        """Random search doesn't learn."""
+
+    def pause(self, trial: int) -> None:
+        """Random search doesn't learn."""
+
+    def resume(self, trial: int) -> None:
+        """Random search doesn't learn."""
+
+    def end(self, trial: int, status: Status, value: float) -> None:
+        """Random search doesn't learn."""
+
+
+class Learned:
+    """The sampler of a real search: each draw snaps to the nearest unused row, and of that the sampler learns."""
+
+    def __init__(self, table: Table, kind: Kind, seed: int, rungs: Sequence[int]) -> None:
+        """`rungs`: the steps at which trials are compared, the horizon last."""
+        self.rows = Rows(table)
+        self._codes = {knob.path: (i, knob.domain) for i, knob in enumerate(table.space.knobs)}
+        self._proposer = Proposer(
+            table.space,
+            table.base,
+            Sampling(kind, seed),
+            Scoring("min", table.worst),
+            None,
+            table.name,
+            horizon=table.horizon,
+            rungs=tuple(rungs),
+            snap=self._snap,
+        )
+
+    def propose(self, trial: int) -> Sequence[float] | None:
+        """The curve of the row nearest to the sampler's draw; of the baseline's for trial 0, where there is one."""
+        if not self.rows.left:
+            return None
+        values = self._proposer.propose(trial)
+        if values is None:
+            return None
+        if trial == 0:
+            assert self.rows.table.baseline is not None, "trial 0 is the baseline, and this table has none"
+            return self.rows.give(trial, self.rows.table.baseline)
+        return self.rows.give(trial, self.rows.nearest(self._point(values)))
+
+    def report(self, trial: int, step: int, value: float) -> None:
+        """Tell the sampler."""
+        self._proposer.report(trial, step, value)
+
+    def pause(self, trial: int) -> None:
+        """Tell the sampler."""
+        self._proposer.pause(trial)
+
+    def resume(self, trial: int) -> None:
+        """Tell the sampler."""
+        self._proposer.resume(trial)
+
+    def end(self, trial: int, status: Status, value: float) -> None:
+        """Tell the sampler."""
+        self._proposer.tell(trial, status, value if math.isfinite(value) else None)
+
+    def _snap(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """The values of the nearest unused row."""
+        return dict(self.rows.table.values[self.rows.nearest(self._point(values))])
+
+    def _point(self, values: Mapping[str, Any]) -> Array:
+        """(d,) in the unit cube; knobs that are not active count as in the middle, as in the table."""
+        point = np.full(len(self._codes), 0.5)
+        for path, value in values.items():
+            at, domain = self._codes[path]
+            point[at] = to_unit(domain, value)
+        return point
+
+
+def make_source(table: Table, kind: Kind, seed: int, task: int, rungs: Sequence[int]) -> Uniform | Learned:
+    """A sampler over the table's rows. Each (seed, task) gets configs of its own: with one sequence for all tasks, a
+    lucky one would count as often as there are tasks."""
+    if kind == "random":
+        return Uniform(table, (seed, task))
+    return Learned(table, kind, int(np.random.SeedSequence((seed, task)).generate_state(1)[0]), rungs)

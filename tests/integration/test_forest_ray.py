@@ -1,0 +1,47 @@
+"""The forest in a whole search: learned from rungs on Ray, and nothing but the journal decides what it proposes."""
+
+from pathlib import Path
+
+import pytest
+
+from search.events import Proposed
+from search.journal import read
+from search.past import Sampling, Scoring
+from search.plan import make_plan
+from search.records import Records
+from search.resolve import resolve
+from search.searcher import Proposer
+from search.stages import _past
+from tests.integration.conftest import run
+
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
+
+CHANGES = ["sampler.kind=forest", "budget.trials=18", "confirm.seeds=0"]
+
+
+def test_each_proposal_follows_from_the_journal_before_it(project: Path, environment: dict[str, str]) -> None:
+    words = [word for change in CHANGES for word in ("--set", change)]
+    code, output = run("search.run", ["search.yaml", "--name", "s", *words], project, environment)
+    assert code == 0, output
+    search = resolve(project / "search.yaml", CHANGES)
+    events = read(project / "results/s/journal.jsonl")[0]
+    modelled = 0
+    for at, event in enumerate(events):
+        if not isinstance(event, Proposed):
+            continue
+        known = Records(events[:at])
+        rebuilt = Proposer(
+            search.space,
+            search.base,
+            Sampling("forest", 0),
+            Scoring(search.model.objective.mode, search.model.objective.worst),
+            None,
+            search.name,
+            [_past(trial, ()) for trial in known.of_kind("search")],
+            horizon=search.horizon,
+            rungs=make_plan(search).rungs,
+        )
+        assert rebuilt.propose(event.trial) == event.values
+        assert rebuilt.origin(event.trial) == event.origin == ("forest" if event.trial else "baseline")
+        modelled += sum(bool(trial.reports) for trial in known.of_kind("search")) >= 10
+    assert modelled >= 4
