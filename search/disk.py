@@ -36,9 +36,16 @@ class Shelf:
     """Listens to the search and keeps its checkpoints within `limit` bytes (None: half of the disk's free space)."""
 
     def __init__(
-        self, path: Path, records: Records, mode: Literal["min", "max"], limit: int | None, say: Callable[[str], None]
+        self,
+        path: Path,
+        records: Records,
+        mode: Literal["min", "max"],
+        limit: int | None,
+        say: Callable[[str], None],
+        kept: int | None = None,
     ) -> None:
-        self._path, self._records, self._say = path, records, say
+        """`kept`: confirmation runs of this seed keep their last checkpoint, as one of them will be handed over."""
+        self._path, self._records, self._say, self._kept = path, records, say, kept
         self._sign = 1 if mode == "min" else -1
         self._sizes = {number: size for number in records.trials if (size := self._measured(number))}
         self.limit = default_limit(path, self.held) if limit is None else limit
@@ -54,11 +61,25 @@ class Shelf:
         if not isinstance(event, Paused | Ended):
             return
         trial = self._records.trials[event.trial]
-        if trial.over and not _may_go_on(trial):
-            checkpoints.remove(trial_folder(self._path, trial.number) / "checkpoints")
+        place = trial_folder(self._path, trial.number) / "checkpoints"
+        if trial.over and self._keeps(trial):
+            checkpoints.trim(place)
+        elif trial.over and not _may_go_on(trial):
+            checkpoints.remove(place)
         self._sizes[trial.number] = self._measured(trial.number)
         if self.held > self.limit:
             self._evict()
+
+    def handed_over(self, winner: int | None) -> None:
+        """Of the confirmation runs only `winner` keeps its checkpoint from here on."""
+        for trial in self._records.of_kind("confirm"):
+            if trial.over and self._keeps(trial) and trial.number != winner:
+                checkpoints.remove(trial_folder(self._path, trial.number) / "checkpoints")
+                self._sizes[trial.number] = 0
+
+    def _keeps(self, trial: Trial) -> bool:
+        run = trial.proposed
+        return run.kind == "confirm" and run.seed == self._kept and trial.status == "completed"
 
     def _evict(self) -> None:
         for trial in sorted(self._idle(), key=self._promise):
@@ -76,10 +97,11 @@ class Shelf:
     def _idle(self) -> Iterable[Trial]:
         return (t for n, t in self._records.trials.items() if self._sizes.get(n) and (t.over or t.status == "paused"))
 
-    def _promise(self, trial: Trial) -> tuple[bool, int, float]:
-        """Least first: trials that are over, then by the rung they wait at, then by their value."""
+    def _promise(self, trial: Trial) -> tuple[bool, bool, int, float]:
+        """Least first: trials that are over, then by the rung they wait at, then by their value; last what is to be
+        handed over."""
         value = trial.objective if trial.objective is not None else self._sign * float("inf")
-        return not trial.over, trial.rung, -self._sign * value
+        return self._keeps(trial), not trial.over, trial.rung, -self._sign * value
 
     def _measured(self, number: int) -> int:
         return checkpoints.size(trial_folder(self._path, number) / "checkpoints")

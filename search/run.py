@@ -1,6 +1,7 @@
 """One search from the command line to the exported best config: `python -m search.run CONFIG`."""
 
 import argparse
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from spaces.values import show
 
 DONE, BAD_INPUT, NO_TRIAL, INTERRUPTED = 0, 2, 3, 130
 SHOWN = 20  # problems with the input on one screen
+_MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -48,6 +50,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--fork", metavar="NAME", help="begin a new search with the trials of the one that exists")
     parser.add_argument("--address", metavar="ADDR", help="a Ray cluster; default: RAY_ADDRESS, else this machine")
     parser.add_argument("--seed", type=int, metavar="N", help="sampler.seed")
+    parser.add_argument("--register", metavar="NAME", help="make the winner a version of this registered MLflow model")
     return parser.parse_args(arguments)
 
 
@@ -55,6 +58,9 @@ def _run(options: argparse.Namespace, console: Console) -> int:
     seed = [f"sampler.seed={options.seed}"] if options.seed is not None else []
     if options.fork and options.resume:
         raise BadInput.of("--fork", "begins a new search, or goes on with it when typed again: leave --resume out")
+    if options.register is not None and not _MODEL_NAME.fullmatch(options.register):
+        what = f"{options.register!r} can't name a registered model; use letters, digits, '.', '_' and '-'"
+        raise BadInput.of("--register", what)
     search = resolve(options.config, [*options.overrides, *seed], options.name, options.fork)
     plan = make_plan(search)
     _say(console, describe(search, plan))
@@ -83,7 +89,7 @@ def _run(options: argparse.Namespace, console: Console) -> int:
     start = warm.warm_start(search, old, prepared.digest, now()) if old is not None else None
     again = _again(options)
     try:
-        return session.run(search, plan, prepared, path, options.address, again, console, start)
+        return session.run(search, plan, prepared, path, options.address, again, console, start, options.register)
     except KeyboardInterrupt:
         _say(console, f"stopped at once; go on with: {again}")
         return INTERRUPTED
@@ -99,6 +105,7 @@ def _again(options: argparse.Namespace) -> str:
     for override in options.overrides:
         words += ["--set", override]
     given = {"--name": options.name, "--seed": options.seed, "--address": options.address}
+    given["--register"] = options.register
     for flag, value in given.items():
         words += [flag, str(value)] if value is not None else []
     words += ["--results", str(options.results)] if options.results != Path("results") else []

@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -21,7 +22,7 @@ from typing import Any
 from search.events import Event
 from search.journal import parse_line, read
 from search.store_uri import mask, unreachable
-from search.tracked import Pace, Summary, TrackingInfo, Verdict, Warn
+from search.tracked import Pace, Summary, TrackingInfo, Verdict, Warn, info_of, verdict_of
 from search.tracker import PACE, waiting_note
 from search.tracking import track
 
@@ -124,6 +125,7 @@ class _Tail:
 def main() -> None:
     """The child: follow the journal until the verdict comes or the driver is gone."""
     os.nice(NICE)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # `ray job stop` sends it to children, too: the driver ends this one
     lock = threading.Lock()
 
     def say(message: dict[str, Any]) -> None:
@@ -131,8 +133,7 @@ def main() -> None:
             print(json.dumps(message), flush=True)  # noqa: T201
 
     order = json.loads(sys.stdin.readline())
-    fields = order["info"]
-    info = TrackingInfo(**{**fields, "folder": Path(fields["folder"]), "rungs": tuple(fields["rungs"])})
+    info = info_of(order["info"])
     journal = Path(order["journal"])
     tail = _Tail(journal, order["offset"])
     tracker = track(
@@ -155,8 +156,7 @@ def main() -> None:
     for event in tail():
         tracker.handle(event)
     final = json.loads(last[0])
-    verdict = Verdict(**{**final["verdict"], "artifacts": [Path(p) for p in final["verdict"]["artifacts"]]})
-    say({"summary": dataclasses.asdict(tracker.finish(verdict, final["timeout"]))})
+    say({"summary": dataclasses.asdict(tracker.finish(verdict_of(final["verdict"]), final["timeout"]))})
 
 
 if __name__ == "__main__":

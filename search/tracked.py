@@ -32,8 +32,11 @@ class Store(Protocol):
     def set_status(self, run: str, status: RunStatus, at: int) -> None:
         """End the run at `at` (unix ms), or take it up again with RUNNING."""
 
-    def add_file(self, run: str, path: Path) -> None:
-        """Keep a copy of a file or folder with the run."""
+    def add_file(self, run: str, path: Path, into: str = "") -> None:
+        """Keep a copy of a file or folder with the run, in the folder `into` of its artifacts."""
+
+    def register(self, run: str, version: "Registration") -> str:
+        """Make a version of a registered model of what the run holds, unless there is one; returns its number."""
 
     def delete(self, run: str) -> None:
         """Remove a run that doubles another."""
@@ -51,9 +54,11 @@ class TrackingInfo:
     search: str  # name of the search and of its run
     folder: Path  # of the search; `tracking.jsonl` lies there
     tags: Mapping[str, Any] = field(default_factory=dict)  # of the search's run: model, hash, sampler, stopping…
-    params: Mapping[str, Any] = field(default_factory=dict)  # of the search's run
+    params: Mapping[str, Any] = field(default_factory=dict)  # of the search's run; those of trials are their knobs
     trial_tags: Mapping[str, Any] = field(default_factory=dict)  # of every trial: model, git commit, data hash…
     rungs: tuple[int, ...] = ()  # in the model's unit
+    mode: Literal["min", "max"] = "min"  # of the objective
+    left_out: tuple[str, ...] = ()  # metrics that are not sent
 
 
 @dataclass(frozen=True)
@@ -67,6 +72,16 @@ class Pace:
 
 
 @dataclass(frozen=True)
+class Registration:
+    """A version of a registered model: what the search's run holds of its winner."""
+
+    name: str  # of the registered model
+    folder: str  # among the run's artifacts
+    description: str  # Markdown
+    tags: Mapping[str, Any] = field(default_factory=dict)  # a version of the same run, folder and tags is the same
+
+
+@dataclass(frozen=True)
 class Verdict:
     """How the search ended, for its own run."""
 
@@ -75,6 +90,12 @@ class Verdict:
     metrics: Mapping[str, float] = field(default_factory=dict)
     tags: Mapping[str, Any] = field(default_factory=dict)  # the winner's knobs too: a run's params can't change
     artifacts: Sequence[Path] = ()
+    folder: str = ""
+    """Where among the run's artifacts `winner` goes."""
+    winner: Sequence[Path] = ()
+    """What one needs to use the winner: its config, its files, its weights."""
+    version: Registration | None = None
+    """To be registered."""
     at: float | None = None
     """Unix seconds of the metrics, from the journal: sent again with the same time they are not doubled. None: now."""
 
@@ -89,3 +110,17 @@ class Summary:
     runs: int  # the search's own and one per trial
     parent: str | None  # id of the search's run
     message: str  # for people; empty when all is sent
+    version: str = ""  # of the registered model, if one was asked for and made
+
+
+def info_of(fields: Mapping[str, Any]) -> TrackingInfo:
+    """What `dataclasses.asdict` made `fields` of, back from JSON."""
+    lists = {key: tuple(fields[key]) for key in ("rungs", "left_out")}
+    return TrackingInfo(**{**fields, **lists, "folder": Path(fields["folder"])})
+
+
+def verdict_of(fields: Mapping[str, Any]) -> Verdict:
+    """The verdict that `dataclasses.asdict` made `fields` of, back from JSON."""
+    paths = {key: [Path(path) for path in fields[key]] for key in ("artifacts", "winner")}
+    version = fields["version"]
+    return Verdict(**{**fields, **paths, "version": None if version is None else Registration(**version)})

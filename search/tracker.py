@@ -9,7 +9,7 @@ import contextlib
 import getpass
 import random
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from search.clock import now
 from search.events import Event
 from search.spool import QUEUE, Feed, Replay, RunIds
 from search.store_uri import identity, mask, unreachable
-from search.tracked import KEY_TAG, Pace, Store, Summary, TrackingInfo, Verdict, Warn
+from search.tracked import KEY_TAG, Pace, Registration, Store, Summary, TrackingInfo, Verdict, Warn
 from search.updates import NOTE_LENGTH, PARAM_LENGTH, PARENT, RunStatus, Trials, Update, clean, cut, points, text
 
 PACE = Pace()
@@ -46,13 +46,15 @@ class Tracker:
         self._info, self._store, self._first, self._warn, self._pace = info, store, first, warn, pace
         self._feed = Feed(replay, first, queue)
         self._runs = RunIds(info.folder / "tracking.jsonl", identity(info.uri, info.experiment))
-        self._trials = Trials(info.rungs)
+        self._trials = Trials(info.rungs, info.mode, info.left_out)
         self._updates: dict[int, Update] = {}
         self._upto = 0  # events folded
         self._announced = set(self._runs.doubtful)
         self._doubtful = set(self._runs.doubtful)  # their runs may exist, or turn out to be there twice
         self._opened = self._down = self._closed = False
         self._verdict: Verdict | None = None
+        self._kept: set[Path] = set()  # artifacts that the run has: a verdict that is sent again does not repeat them
+        self._version = ""
         self._wake, self._finishing, self._quit = threading.Event(), threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._work, name="tracking", daemon=True)
 
@@ -92,7 +94,8 @@ class Tracker:
                 f"now; they are kept in {self._info.folder}: the same command with --resume sends them"
             )
         ids = self._runs.ids
-        return Summary(self._runs.acknowledged, self.waiting, self._closed, len(ids), ids.get(PARENT), message)
+        sent, waiting = self._runs.acknowledged, self.waiting
+        return Summary(sent, waiting, self._closed, len(ids), ids.get(PARENT), message, self._version)
 
     def _work(self) -> None:
         failures = 0
@@ -150,7 +153,7 @@ class Tracker:
         self._store.open()
         info = self._info
         parent = Update(PARENT, info.search, start=_now())
-        parent.set_tags({**info.tags, "search": info.search, "kind": "search"})
+        parent.set_tags({**info.tags, "search": info.search, "kind": "search", "status": "running"})
         if not self._runs.described:
             parent.params = {clean(key): cut(text(value), PARAM_LENGTH) for key, value in info.params.items()}
         parent.reopen = PARENT in self._runs.ids
@@ -227,15 +230,34 @@ class Tracker:
             parent.tags["mlflow.note.content"] = cut(verdict.note, NOTE_LENGTH)
         for path in verdict.artifacts:
             self._attach(path)
+        missing = [path for path in verdict.winner if not self._attach(path, verdict.folder)]
         parent.ended = (_ENDS[verdict.status], now)
         self._send(parent)
+        if verdict.version is not None:
+            self._register(verdict.version, missing)
         self._closed = True
 
-    def _attach(self, path: Path) -> None:
+    def _attach(self, path: Path, into: str = "") -> bool:
+        where = Path(into) / path.name
+        if where in self._kept:
+            return True
         try:
-            self._store.add_file(self._runs.ids[PARENT], path)
+            self._store.add_file(self._runs.ids[PARENT], path, into)
         except Exception as error:  # the verdict matters more than a copy of a file that is in the folder
             self._say(f"tracking: {path.name} could not be added to the search's run: {_brief(error)}")
+            return False
+        self._kept.add(where)
+        return True
+
+    def _register(self, version: Registration, missing: Sequence[Path]) -> None:
+        again = f"the same command with --register {version.name} tries again"
+        if missing:  # a version can't be changed later
+            self._say(f"tracking: nothing is registered, as {missing[0].name} is not with the search's run; {again}")
+            return
+        try:
+            self._version = self._store.register(self._runs.ids[PARENT], version)
+        except Exception as error:  # a store without a registry, a name that is taken: the search is tracked still
+            self._say(f"tracking: the winner could not be registered as {version.name}: {_brief(error)}; {again}")
 
     def _trouble(self, error: Exception) -> None:
         if not self._down:

@@ -3,6 +3,8 @@
 import contextlib
 import logging
 import os
+import posixpath
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,13 +14,13 @@ from filelock import FileLock
 
 from search.spool import Replay
 from search.store_uri import mask, resolve_uri, sqlite_file, ui_command
-from search.tracked import KEY_TAG, Pace, Summary, TrackingInfo, Verdict, Warn
+from search.tracked import KEY_TAG, Pace, Registration, Summary, TrackingInfo, Verdict, Warn
 from search.tracker import PACE, Tracker
-from search.updates import Point, RunStatus
+from search.updates import TAG_LENGTH, Point, RunStatus, cut, text
 from spaces.problems import nearest
 
-__all__ = ["MlflowStore", "Pace", "Summary", "Tracker", "TrackingInfo", "Verdict", "mask", "resolve_uri", "track"]
-__all__ += ["ui_command"]
+__all__ = ["MlflowStore", "Pace", "Registration", "Summary", "Tracker", "TrackingInfo", "Verdict", "mask"]
+__all__ += ["resolve_uri", "track", "ui_command"]
 
 # Set where the user has not: MLflow's own patience (7 retries of 120 s) would hold every batch for minutes. A retried
 # request to create a run may create two, so repeating is left to the tracker, which looks first.
@@ -27,9 +29,11 @@ _ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
 _REFUSALS = {"INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "INVALID_STATE"}
 _CREATE_LOCK_SECONDS = 60.0
+_EXPERIMENT = {"mlflow.experimentKind": "custom_model_development"}  # else the UI shows tables for language models
 PAGE = 1000  # runs in one answer
 
 
@@ -57,6 +61,8 @@ class TrackedRun:
     id: str
     params: Mapping[str, str]
     tags: Mapping[str, str]
+    start: int = 0  # unix milliseconds, also below
+    end: int | None = None
 
 
 class MlflowReader:
@@ -85,15 +91,30 @@ class MlflowReader:
                 max_results=PAGE,
                 page_token=token,
             )
-            found += [TrackedRun(run.info.run_id, run.data.params, run.data.tags) for run in page]
+            found += [
+                TrackedRun(run.info.run_id, run.data.params, run.data.tags, run.info.start_time, run.info.end_time)
+                for run in page
+            ]
             token = page.token
             if not token:
                 return found
 
     def curve(self, run: str, metric: str) -> list[tuple[int, float]]:
         """A metric's values as (step, value), by step."""
-        points = self._client.get_metric_history(run, metric)
-        return sorted({point.step: point.value for point in points}.items())
+        return [(point.step, point.value) for point in self.points(run, metric)]
+
+    def points(self, run: str, metric: str) -> list[Point]:
+        """A metric's values by step, one a step, with the time of each."""
+        found = self._client.get_metric_history(run, metric)
+        single = {point.step: Point(metric, point.value, point.step, point.timestamp) for point in found}
+        return [single[step] for step in sorted(single)]
+
+    def read_text(self, run: str, path: str) -> str | None:
+        """A text file among the run's artifacts; None where there is none."""
+        if path not in {file.path for file in self._client.list_artifacts(run, posixpath.dirname(path) or None)}:
+            return None
+        with tempfile.TemporaryDirectory() as place:
+            return Path(self._client.download_artifacts(run, path, place)).read_text(encoding="utf-8")
 
 
 class MlflowStore:
@@ -128,7 +149,7 @@ class MlflowStore:
 
     def _new_experiment(self, place: str | None) -> str:
         try:
-            made: str = self._client.create_experiment(self._experiment, artifact_location=place)
+            made: str = self._client.create_experiment(self._experiment, artifact_location=place, tags=_EXPERIMENT)
         except Exception:  # another search may have made it meanwhile
             found = self._client.get_experiment_by_name(self._experiment)
             if found is None:
@@ -167,9 +188,33 @@ class MlflowStore:
         else:
             self._client.set_terminated(run, status=status, end_time=at)
 
-    def add_file(self, run: str, path: Path) -> None:
-        """Keep a copy of a file or folder as the run's artifact."""
-        self._client.log_artifact(run, str(path))
+    def add_file(self, run: str, path: Path, into: str = "") -> None:
+        """Keep a copy of a file or folder as the run's artifact, in the folder `into`."""
+        self._client.log_artifact(run, str(path), into or None)
+
+    def register(self, run: str, version: Registration) -> str:
+        """Make a version of a registered model whose source is a folder of the run's artifacts; its number. One that is
+        there already, from the same run, folder and tags, is not made twice.
+
+        The source is plain files: MLflow's registry needs no `MLmodel`, and nothing in the folder is executed.
+        """
+        from mlflow.exceptions import MlflowException  # loaded by `open`
+        from mlflow.utils.uri import append_to_uri_path
+
+        source = append_to_uri_path(self._client.get_run(run).info.artifact_uri, version.folder)
+        tags = {key: cut(text(value), TAG_LENGTH) for key, value in version.tags.items() if value is not None}
+        try:
+            self._client.create_registered_model(version.name)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+        for known in self._client.search_model_versions(f"name = '{version.name}'", max_results=PAGE):
+            if known.run_id == run and known.source == source and tags.items() <= known.tags.items():
+                return str(known.version)
+        made = self._client.create_model_version(
+            version.name, source, run, tags=tags, description=version.description, await_creation_for=0
+        )
+        return str(made.version)
 
     def delete(self, run: str) -> None:
         """Mark a run deleted."""

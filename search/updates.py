@@ -21,7 +21,8 @@ from search.events import (
     Started,
     WarmStarted,
 )
-from trainables.run import SECONDS
+from search.store_uri import mask
+from trainables.run import OBJECTIVE, SECONDS
 
 PARENT = -1
 """Stands for the search's own run where a trial's number is asked for."""
@@ -39,6 +40,8 @@ _STATUS: Mapping[str, RunStatus] = {
     "diverged": "FAILED",
     "failed": "FAILED",
 }
+BEST = "best_so_far"
+"""Metric of the search's run: the best value of a fully trained trial, by the units that all trials have trained."""
 _ODD = re.compile(r"[^\w.\-/ ]", re.ASCII)
 
 
@@ -90,6 +93,7 @@ class _Trial:
 
     name: str
     baseline: bool
+    kind: str = "search"
     rung: int = 0
     retries: int = 0
     steps: set[int] = field(default_factory=set)  # reported already
@@ -99,9 +103,17 @@ class _Trial:
 class Trials:
     """Folds the event stream into updates. Deterministic: a replayed journal gives the same updates again."""
 
-    def __init__(self, rungs: Iterable[int] = ()) -> None:
-        """`rungs` in the model's unit: where trials are compared."""
+    def __init__(
+        self, rungs: Iterable[int] = (), mode: Literal["min", "max"] = "min", left_out: Iterable[str] = ()
+    ) -> None:
+        """`rungs` in the model's unit: where trials are compared, the last a full length. `mode`: the objective's.
+        `left_out`: metrics that are of no use beside the others. Those with a dot in their name are parts of another.
+        """
+        self._left_out = frozenset(left_out)
         self._rungs = sorted(rungs)
+        self._sign = 1 if mode == "min" else -1
+        self._best: float | None = None
+        self._trained = 0  # units, by all trials of the search itself
         self._trials: dict[int, _Trial] = {}
         self._closed: set[int] = set()  # their runs are to be taken up when they start again
 
@@ -131,6 +143,7 @@ class Trials:
                     update.reopen, update.ended = True, None
             case Reported():
                 self._reported(trial, event, at, update)
+                self._improved(trial, event, at, updates)
             case Paused():
                 trial.rung = max(trial.rung, event.step)
                 update.set_tags({"status": "paused", "rung": trial.rung})
@@ -142,11 +155,12 @@ class Trials:
                 update.set_tags({"knobs_now": event.values})  # params can't change
             case Retried():
                 trial.retries += 1
-                update.set_tags({"status": "running", "reason": event.reason, "retries": trial.retries})
-                update.set_tags({"traceback": event.detail})
+                update.set_tags({"status": "running", "reason": mask(event.reason), "retries": trial.retries})
+                update.set_tags({"traceback": mask(event.detail)})
             case Ended():
                 trial.ended = True
-                update.set_tags({"status": event.status, "reason": event.reason, "traceback": event.detail})
+                update.set_tags({"status": event.status, "reason": mask(event.reason)})
+                update.set_tags({"traceback": mask(event.detail)})
                 update.ended = (_STATUS[event.status], at)
             case _:
                 assert_never(event)
@@ -157,7 +171,7 @@ class Trials:
         name = "baseline" if event.origin == "baseline" else f"trial {event.trial}"
         if event.kind == "confirm":
             name = f"confirm {'baseline' if baseline else event.origin}, seed {event.seed}"
-        self._trials[event.trial] = _Trial(name, baseline)
+        self._trials[event.trial] = _Trial(name, baseline, event.kind)
         update = _update(updates, event.trial, name)
         update.start = at
         update.params = {clean(key): cut(text(value), PARAM_LENGTH) for key, value in event.values.items()}
@@ -176,13 +190,27 @@ class Trials:
     def _reported(self, trial: _Trial, event: Reported, at: int, update: Update) -> None:
         if event.step in trial.steps:  # trained again from an older checkpoint, to the same numbers
             return
-        trial.steps.add(event.step)
-        values = {**event.metrics, SECONDS: event.seconds}
+        told = {key: value for key, value in event.metrics.items() if "." not in key and key not in self._left_out}
+        values = {OBJECTIVE: event.metrics[OBJECTIVE], **told, SECONDS: event.seconds}  # MLflow's charts take the first
         update.metrics += [Point(clean(key), value, event.step, at) for key, value in _finite(values)]
         reached = max((rung for rung in self._rungs if rung <= event.step), default=0)
         if reached > trial.rung:
             trial.rung = reached
             update.set_tags({"rung": reached})
+
+    def _improved(self, trial: _Trial, event: Reported, at: int, updates: dict[int, Update]) -> None:
+        """Note what was trained, and a new best of the fully trained: only those are compared."""
+        if event.step in trial.steps or trial.kind != "search":
+            trial.steps.add(event.step)
+            return
+        self._trained += max(0, event.step - max(trial.steps, default=0))
+        trial.steps.add(event.step)
+        horizon = self._rungs[-1] if self._rungs else math.inf
+        whole = event.outcome == "ended" or (event.outcome == "running" and event.step >= horizon)
+        value = event.metrics[OBJECTIVE]
+        if whole and (self._best is None or self._sign * (value - self._best) < 0):
+            self._best = value
+            _update(updates, PARENT, "").metrics += points({BEST: value}, self._trained, at)
 
 
 def points(metrics: Mapping[str, float], step: int, at: int) -> list[Point]:

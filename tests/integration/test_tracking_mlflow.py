@@ -17,7 +17,7 @@ import pytest
 
 from search.events import Ended, Event, Proposed, Reported, Started, Status
 from search.store_uri import resolve_uri
-from search.tracking import MlflowStore, Pace, Tracker, TrackingInfo, Verdict
+from search.tracking import MlflowReader, MlflowStore, Pace, Registration, Tracker, TrackingInfo, Verdict
 
 pytestmark = [
     pytest.mark.integration,
@@ -192,6 +192,86 @@ def test_two_searches_start_together_on_a_new_file(database: Path, tmp_path: Pat
     assert rows(database, "select count(*) from experiments where name = 'fits'") == [(1,)]
 
 
+def hand_over(journal: Journal, folder: Path, name: str, trial: int = 1) -> str:
+    """Send a winner with its files and register it; the version's number."""
+    (folder / "best.yaml").write_text("lr: 0.1\n")
+    (folder / "native").mkdir(exist_ok=True)
+    (folder / "native" / "mine.yaml").write_text("lr: 0.1  # mine\n")
+    place = f"winner/trial-{trial}"
+    version = Registration(name, place, "**Good.**", {"trial": trial, "search": "demo", "objective": "val_mae (min)"})
+    files = [folder / "best.yaml", folder / "native"]
+    summary = journal.open().finish(Verdict("done", folder=place, winner=files, version=version), 60)
+    assert (summary.closed, journal.said) == (True, [])
+    return summary.version
+
+
+def check_registered(uri: str, name: str, folder: Path) -> None:
+    """Two versions, the second of another winner; each holds its own files, and they can be had again."""
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient(uri)
+    versions = sorted(client.search_model_versions(f"name = '{name}'"), key=lambda version: int(version.version))
+    assert [(int(v.version), v.tags["trial"], v.status, v.description) for v in versions] == [
+        (1, "1", "READY", "**Good.**"), (2, "2", "READY", "**Good.**"),
+    ]  # fmt: skip
+    assert versions[0].source.endswith("/artifacts/winner/trial-1")
+    run = client.get_run(versions[0].run_id)
+    assert run.data.tags["search"] == "demo"
+    files = {file.path for file in client.list_artifacts(versions[0].run_id, "winner/trial-1")}
+    assert files == {"winner/trial-1/best.yaml", "winner/trial-1/native"}
+    folder.mkdir()
+    code = (
+        "import sys, mlflow; mlflow.set_tracking_uri(sys.argv[1]);"
+        "print(mlflow.artifacts.download_artifacts(sys.argv[2], dst_path=sys.argv[3]))"
+    )
+    command = [sys.executable, "-c", code, uri, f"models:/{name}/1", str(folder)]
+    subprocess.run(command, check=True, capture_output=True, timeout=120)
+    assert (folder / "native" / "mine.yaml").read_text() == "lr: 0.1  # mine\n"
+
+
+def test_the_winner_is_registered_once(database: Path, tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "demo", resolve_uri(None, tmp_path))
+    assert hand_over(journal, tmp_path, "fits") == "1"
+    assert hand_over(journal, tmp_path, "fits") == "1"  # the same command after the end
+    assert hand_over(journal, tmp_path, "fits", trial=2) == "2"  # the search has grown
+    check_registered(journal.uri, "fits", tmp_path / "got")
+
+
+def test_what_is_read_back(database: Path, tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "demo", resolve_uri(None, tmp_path))
+    journal.open()
+    journal.emit(*life(0, "completed"))
+    (tmp_path / "search.yaml").write_text("name: demo\n")
+    journal.tracker.finish(Verdict("done", artifacts=[tmp_path / "search.yaml"]), 60)
+    reader = MlflowReader(journal.uri, "fits")
+    parent, child = sorted(reader.runs(), key=lambda run: "trial" in run.tags)
+    assert (child.start, child.end) == (1_700_000_000_000, 1_700_000_010_000)
+    assert [(p.step, p.value, p.at) for p in reader.points(child.id, "objective")] == [
+        (step, 1 / step, 1_700_000_000_000 + step * 1000) for step in (1, 3, 9)
+    ]
+    assert reader.curve(parent.id, "best_so_far") == [(9, 1 / 9)]
+    assert reader.read_text(parent.id, "search.yaml") == "name: demo\n"
+    assert reader.read_text(parent.id, "plan.json") is None
+    assert reader.read_text(child.id, "a/b.txt") is None
+
+
+def test_no_secret_of_the_environment_is_tracked(
+    database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("MLFLOW_TRACKING_PASSWORD", "AWS_SECRET_ACCESS_KEY", "MLFLOW_TRACKING_TOKEN"):
+        monkeypatch.setenv(name, "hunter2")
+    journal = Journal(tmp_path / "demo", resolve_uri(None, tmp_path))
+    journal.open()
+    *events, end = life(0, "failed")
+    assert isinstance(end, Ended)
+    said = "RuntimeError: no answer from https://me:hunter2@host/x"
+    journal.emit(*events, Ended(0, "failed", said, end.at, f"Traceback …\n{said}"))
+    assert journal.tracker.finish(Verdict("done", "# Use it"), 60).closed
+    for table in ("tags", "params", "metrics", "runs", "experiments", "experiment_tags"):
+        assert "hunter2" not in str(rows(database, f"select * from {table}"))  # noqa: S608 - our own names
+    assert rows(database, "select value from tags where key = 'reason'") == [(said.replace("me:hunter2", "***"),)]
+
+
 class Server:
     """`mlflow server` on loopback."""
 
@@ -276,6 +356,14 @@ def test_a_server_that_comes_late_goes_and_comes_back(server: Server, tmp_path: 
     server.start()
     summary = journal.open().finish(Verdict("done"), 60)
     check_complete(tmp_path / "server.db", summary.parent, ["FINISHED"] + ["KILLED"] * 39 + ["FAILED"])
+
+
+@pytest.mark.slow
+def test_a_winner_is_registered_at_a_server(server: Server, tmp_path: Path) -> None:
+    server.start()
+    journal = Journal(tmp_path / "demo", server.uri)
+    assert [hand_over(journal, tmp_path, "fits", trial) for trial in (1, 1, 2)] == ["1", "1", "2"]
+    check_registered(server.uri, "fits", tmp_path / "got")
 
 
 OPEN = "import sys; from search.tracking import MlflowStore; MlflowStore(sys.argv[1], 'e').open()"

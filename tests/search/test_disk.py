@@ -15,9 +15,9 @@ SIZE = 1000
 class Search:
     """Trials with checkpoints of `SIZE` bytes, and the shelf that listens."""
 
-    def __init__(self, path: Path, limit: int | None = None, mode: str = "min") -> None:
+    def __init__(self, path: Path, limit: int | None = None, mode: str = "min", kept: int | None = None) -> None:
         self.path, self.records, self.said = path, Records(), list[str]()
-        self.shelf = Shelf(path, self.records, mode, limit, self.said.append)  # type: ignore[arg-type]
+        self.shelf = Shelf(path, self.records, mode, limit, self.said.append, kept)  # type: ignore[arg-type]
 
     def emit(self, *events: Event) -> None:
         for event in events:
@@ -68,6 +68,40 @@ def test_what_nothing_needs_is_deleted_at_once(tmp_path: Path) -> None:
     assert search.held() == {2, 3, 4}  # for who looks for the cause; for a grown budget; for its promotion
     again = Shelf(tmp_path, search.records, "min", None, print)
     assert again.held == 3 * SIZE == search.shelf.held and again.limit > again.held
+
+
+def confirmed(search: Search, number: int, seed: int, status: str = "completed") -> Path:
+    """A confirmation run that has ended, with two checkpoints; their folder."""
+    folder = trial_folder(search.path, number) / "checkpoints"
+    folder.mkdir(parents=True)
+    for step in (6, 9):
+        (folder / f"{step:09d}.pt").write_bytes(bytes(SIZE))
+    run = proposed(number, kind="confirm", origin=f"trial {number}", seed=seed)
+    search.emit(run, reported(number, 9, 0.5), Ended(number, status, "", 0.0))  # type: ignore[arg-type]
+    return folder
+
+
+def test_one_of_the_confirmed_is_handed_over_so_they_keep_their_last(tmp_path: Path) -> None:
+    search = Search(tmp_path, kept=1)
+    folders = [confirmed(search, number, seed) for number, seed in enumerate((1, 1, 2))]
+    diverged = confirmed(search, 3, 1, "diverged")
+    assert [checkpoints.steps(folder) for folder in (*folders, diverged)] == [[9], [9], [], []]
+    assert search.shelf.held == 2 * SIZE
+    search.shelf.handed_over(1)
+    assert search.held() == {1} and search.shelf.held == SIZE
+    search.shelf.handed_over(None)
+    assert search.held() == set()
+
+
+def test_what_is_handed_over_goes_last_when_room_runs_out(tmp_path: Path) -> None:
+    search = Search(tmp_path, 2 * SIZE, kept=1)
+    confirmed(search, 0, 1)
+    search.paused(1, 0.1)
+    search.paused(2, 0.2)
+    assert search.held() == {0, 1}
+    confirmed(search, 3, 1)
+    confirmed(search, 4, 1)
+    assert len(search.held()) == 2 and not {1, 2} & search.held()  # the limit is the user's
 
 
 @pytest.mark.parametrize(("size", "text"), [(0, "0 B"), (999, "999 B"), (1500, "1.5 kB"), (3.2e12, "3.2 TB")])

@@ -1,9 +1,11 @@
 """Tracking without MLflow: what is sent, in which order, and what a failing store does to it."""
 
+import json
 import math
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -18,7 +20,7 @@ from search.events import (
     Started,
     Status,
 )
-from search.tracked import KEY_TAG, Pace, TrackingInfo, Verdict
+from search.tracked import KEY_TAG, Pace, Registration, TrackingInfo, Verdict, verdict_of
 from search.tracker import Tracker
 from search.updates import Point, RunStatus
 
@@ -43,6 +45,7 @@ class FakeStore:
         self.tags: dict[str, dict[str, str]] = {}
         self.calls: list[str] = []
         self.files: list[Path] = []
+        self.versions: list[tuple[str, Registration]] = []
         self.down = False
         self.lose_next_answer = False
 
@@ -83,10 +86,20 @@ class FakeStore:
         self._call("set_status")
         self.runs[run].update(status=status, end=at)
 
-    def add_file(self, run: str, path: Path) -> None:
+    def add_file(self, run: str, path: Path, into: str = "") -> None:
         assert run in self.runs
         self._call("add_file")
-        self.files.append(path)
+        if path.name == "gone":
+            raise FileNotFoundError(path)
+        self.files.append(Path(into) / path.name)
+
+    def register(self, run: str, version: Registration) -> str:
+        self._call("register")
+        if version.name == "taken":
+            raise Refused("a prompt has this name, says http://user:hunter2@host/")
+        if (run, version) not in self.versions:
+            self.versions.append((run, version))
+        return str(self.versions.index((run, version)) + 1)
 
     def delete(self, run: str) -> None:
         self._call("delete")
@@ -229,12 +242,55 @@ def test_the_searchs_own_run(search: Search, tmp_path: Path) -> None:
     assert parent is not None
     assert search.store.runs[parent]["status"] == "FINISHED"
     assert search.store.params[parent] == {"budget.steps": "9"}
-    assert {point.key: point.value for point in search.store.metrics[parent]} == {"best": 0.5}
+    found = {point.key: (point.value, point.step) for point in search.store.metrics[parent]}
+    assert found == {"best": (0.5, 0), "best_so_far": (1 / 9, 9)}
     tags = search.store.tags[parent]
     assert {"model": "fit", "phase": "done", "best.lr": "0.1", "status": "done"}.items() <= tags.items()
     assert tags["mlflow.note.content"].startswith("# Use it")
     assert len(tags["mlflow.note.content"]) == 8000
-    assert search.store.files == [tmp_path / "best.yaml"]
+    assert search.store.files == [Path("best.yaml")]
+
+
+def test_the_winner_and_its_version(search: Search, tmp_path: Path) -> None:
+    version = Registration("fits", "winner/trial-3", "Good.", {"trial": 3})
+    verdict = Verdict("done", folder="winner/trial-3", winner=[tmp_path / "best.yaml"], version=version)
+    for _ in range(2):  # the same command after the end
+        tracker = search.tracker()
+        tracker.start()
+        summary = tracker.finish(verdict_of(json.loads(json.dumps(asdict(verdict), default=str))), 10)
+        assert (summary.version, summary.message, search.said) == ("1", "", [])
+    assert summary.parent is not None
+    assert search.store.versions == [(summary.parent, version)]
+    assert search.store.files == [Path("winner/trial-3/best.yaml")] * 2
+
+
+@pytest.mark.parametrize(("name", "file"), [("taken", "best.yaml"), ("fits", "gone")])
+def test_a_version_that_cannot_be_made_is_said_and_loses_nothing(
+    search: Search, tmp_path: Path, name: str, file: str
+) -> None:
+    tracker = search.tracker()
+    tracker.start()
+    verdict = Verdict("done", "# Use it", folder="w", winner=[tmp_path / file], version=Registration(name, "w", ""))
+    summary = tracker.finish(verdict, 10)
+    assert (summary.closed, summary.version, search.store.versions) == (True, "", [])
+    assert f"--register {name}" in search.said[-1]
+    assert "hunter2" not in "".join(search.said)
+
+
+def test_a_verdict_that_is_sent_again_does_not_repeat_its_files(search: Search, tmp_path: Path) -> None:
+    write, failed = search.store.write, []
+
+    def once(run: str, metrics: Sequence[Point], params: Mapping[str, str], tags: Mapping[str, str]) -> None:
+        if tags.get("status") == "done" and not failed:
+            failed.append(run)
+            raise Away("just now")
+        write(run, metrics, params, tags)
+
+    search.store.write = once  # type: ignore[method-assign]
+    tracker = search.tracker()
+    tracker.start()
+    assert tracker.finish(Verdict("done", artifacts=[tmp_path / "best.yaml"]), 10).closed
+    assert failed and search.store.files == [Path("best.yaml")]
 
 
 def test_many_events_of_a_run_are_one_request(search: Search) -> None:
@@ -242,8 +298,9 @@ def test_many_events_of_a_run_are_one_request(search: Search) -> None:
     search.emit(*life(0, steps=range(1, 51)))
     tracker.start()
     tracker.finish(Verdict("done"), 10)
-    # open; the search: create, params; the trial: create, params and metrics, end; the verdict: tags, end
-    assert search.store.calls == ["open", "create", "write", "create", "write", "set_status", "write", "set_status"]
+    # open; the search: create, params; the trial: create, params and metrics, end; the best; the verdict: tags, end
+    trial = ["create", "write", "set_status"]
+    assert search.store.calls == ["open", "create", "write", *trial, "write", "write", "set_status"]
 
 
 def test_a_store_that_fails_always_never_reaches_the_search(search: Search) -> None:

@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -16,6 +17,7 @@ from search.events import (
     Promoted,
     Proposed,
     Reported,
+    Retried,
     Started,
     Status,
 )
@@ -51,11 +53,56 @@ def test_changed_knobs_are_a_tag() -> None:
     assert (updates[0].tags["status"], updates[0].tags["rung"]) == ("paused", "3")
 
 
+def best_points(mode: Literal["min", "max"], *events: Event) -> list[tuple[float, int]]:
+    trials, updates = Trials((1, 3, 9), mode), dict[int, Update]()
+    for event in events:
+        trials.fold(event, updates)
+    found = updates[PARENT].metrics if PARENT in updates else []
+    assert {point.key for point in found} <= {"best_so_far"}
+    return [(point.value, point.step) for point in found]
+
+
+def test_the_best_so_far_counts_full_trainings_only_and_all_units() -> None:
+    one, two = (
+        [proposed(trial), *(Reported(trial, step, {"objective": value}, 0.5, 20.0) for step, value in curve)]
+        for trial, curve in ((0, [(1, 0.1), (3, 0.2), (9, 0.5)]), (1, [(1, 0.9), (3, 0.05), (9, 0.4)]))
+    )
+    assert best_points("min", *one, *two) == [(0.5, 9), (0.4, 18)]
+    assert best_points("max", *one, *two) == [(0.5, 9)]
+    again = Reported(0, 9, {"objective": 0.5}, 0.5, 21.0)  # trained again from an older checkpoint
+    assert best_points("min", *one, again, *two) == [(0.5, 9), (0.4, 18)]
+    assert best_points("min", *one[:3], *two) == [(0.4, 12)]  # the first was stopped at 3
+
+
+def test_diverged_confirmed_and_patient_trials_in_the_best_so_far() -> None:
+    diverged = [proposed(0), Reported(0, 9, {"objective": 0.1}, 0.5, 20.0, "diverged")]
+    patient = [proposed(1), Reported(1, 4, {"objective": 0.3}, 0.5, 20.0, "ended")]
+    confirm = [proposed(2, "trial 1", "confirm"), Reported(2, 9, {"objective": 0.2}, 0.5, 20.0)]
+    assert best_points("min", *diverged, *patient, *confirm) == [(0.3, 13)]
+
+
+def test_parts_and_what_is_left_out_are_not_sent() -> None:
+    trials, updates = Trials((9,), "min", ["weight_decay"]), dict[int, Update]()
+    metrics = {"objective": 1.0, "val_mae": 1.0, "val_mae.k_d": 2.0, "weight_decay": 0.1, "lr": 0.5}
+    trials.fold(proposed(0), updates)
+    trials.fold(Reported(0, 1, metrics, 1.0, 20.0), updates)
+    assert [point.key for point in updates[0].metrics] == ["objective", "val_mae", "lr", "train_seconds"]
+
+
+def test_no_password_of_an_error_is_tracked() -> None:
+    trials, updates = Trials(), dict[int, Update]()
+    said = "connecting to postgresql://me:hunter2@db/x failed"
+    for event in (proposed(0), Retried(0, said, 1.0, said), Ended(0, "failed", said, 2.0, said)):
+        trials.fold(event, updates)
+        assert "hunter2" not in str(updates[0])
+    assert updates[0].tags["reason"] == "connecting to postgresql://***@db/x failed"
+
+
 def test_non_finite_values_and_odd_names() -> None:
     trials, updates = Trials(), dict[int, Update]()
     trials.fold(proposed(0), updates)
-    trials.fold(Reported(0, 1, {"a": math.nan, "b": math.inf, "x<y>": 2.0}, 1.0, 20.0), updates)
-    assert [point.key for point in updates[0].metrics] == ["x_y_", "train_seconds"]
+    trials.fold(Reported(0, 1, {"objective": 1.0, "b": math.inf, "a": math.nan, "x<y>": 2.0}, 1.0, 20.0), updates)
+    assert [point.key for point in updates[0].metrics] == ["objective", "x_y_", "train_seconds"]
     assert [clean(key) for key in ("a.b", "/etc", "..", "", "a//b", "é")] == ["a.b", "__etc", "_..", "_", "_a__b", "_"]
     assert len(clean("k" * 300)) == 250
 

@@ -1,0 +1,1 @@
+"""Searches side by side: one page and a table. `python -m search.compare results/a results/b`."""

@@ -1,0 +1,113 @@
+"""`python -m search.compare results/a results/b … [--mlflow EXPERIMENT …]`: searches side by side."""
+
+import argparse
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from search.commands import typed
+from search.compare.page import compare, html
+from search.compare.sources import Source, from_experiment, from_folders, shown
+from search.compare.text import screens
+from search.store_uri import mask, resolve_uri
+from spaces.problems import BadInput, Problem
+
+DONE, BAD_INPUT = 0, 2
+PAGE = "compare.html"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command. Exit code: 0 done, 2 bad input."""
+    options = _options(arguments)
+    try:
+        path = _run(options, Console())
+    except BadInput as error:
+        for problem in error.problems:
+            print(f"error: {problem}", file=sys.stderr)  # noqa: T201
+        return BAD_INPUT
+    print(f"comparison   {path}")  # noqa: T201
+    return DONE
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m search.compare",
+        description="Compare searches: one page and a table. Searches that differ only in their seed are averaged.",
+    )
+    parser.add_argument("folder", type=Path, nargs="*", metavar="DIR", help="a search's folder, such as results/demo")
+    parser.add_argument(
+        "--mlflow", nargs="+", default=[], metavar="EXPERIMENT", help="compare all searches in these experiments, too"
+    )
+    parser.add_argument("--uri", help="of the experiments; default: MLFLOW_TRACKING_URI, else results/mlflow.db")
+    parser.add_argument("--out", type=Path, metavar="FILE", help=f"default: {PAGE} beside the first search")
+    return parser.parse_args(arguments)
+
+
+def _run(options: argparse.Namespace, console: Console) -> Path:
+    sources, notes = _sources(options)
+    if len(sources) < 2:
+        given = f"only {sources[0].name} is given" if sources else "no search is given"
+        raise BadInput.of("", f"a comparison takes two searches or more, {given}; name another one")
+    out: Path = options.out or (options.folder[0].parent if options.folder else Path("results")) / PAGE
+    found = compare(sources, notes)
+    _write(out, html(found, _command(options)))
+    for each in found.tables:
+        for screen in screens(each.table, each.found, each.costs, each.gaps):
+            console.print(screen)
+        console.print(f"{each.story.headline}: {each.story.sentence}", highlight=False, markup=False, soft_wrap=True)
+    for note in (*found.notes, *(warning for each in found.tables for warning in each.warnings)):
+        console.print(f"warning: {note}", highlight=False, markup=False, soft_wrap=True)
+    return out
+
+
+def _sources(options: argparse.Namespace) -> tuple[list[Source], list[str]]:
+    """All searches that are asked for; what a folder and an experiment both hold is taken from the folder."""
+    problems: list[Problem] = []
+    found: list[Source] = []
+    notes: list[str] = []
+    try:
+        found += from_folders(options.folder)
+    except BadInput as error:
+        problems += error.problems
+    uri = resolve_uri(options.uri, Path("results"))
+    for experiment in dict.fromkeys(options.mlflow):
+        try:
+            tracked, said = from_experiment(experiment, uri)
+        except BadInput as error:
+            problems += error.problems
+            continue
+        known = {(source.name, source.material.digest) for source in found}
+        found += [source for source in tracked if (source.name, source.material.digest) not in known]
+        notes += said
+    if problems:
+        raise BadInput(problems)
+    return found, notes
+
+
+def _command(options: argparse.Namespace) -> str:
+    words = [shown(folder) for folder in options.folder]
+    words += ["--mlflow", *options.mlflow] if options.mlflow else []
+    words += ["--uri", mask(options.uri)] if options.uri else []
+    words += ["--out", shown(options.out)] if options.out else []
+    return typed(["python", "-m", "search.compare", *words])
+
+
+def _write(path: Path, text: str) -> None:
+    """Replace the page whole or not at all."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        Path(name).chmod(0o644)
+        Path(name).replace(path)
+    except OSError as error:
+        raise BadInput.of(str(path), f"can't be written ({error.strerror}); give another --out") from error
+
+
+if __name__ == "__main__":
+    sys.exit(main())

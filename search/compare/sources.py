@@ -1,0 +1,233 @@
+"""The searches to be compared: from their folders, or from MLflow, each read into the same `Material`."""
+
+import json
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+from search.events import FINAL, Changed, Ended, Event, Phase, Proposed, Reported, Started, Status
+from search.journal import Journal
+from search.report.material import JOURNAL, PLAN, SETTINGS, Material, gather
+from search.store_uri import mask, unreachable
+from search.tracking import MlflowReader, TrackedRun
+from search.updates import Point, clean, cut, text
+from spaces import strict_yaml
+from spaces.domain import Categorical
+from spaces.paths import leaves
+from spaces.problems import BadInput, Problem, nearest
+from spaces.space import parse_space
+from spaces.values import thaw
+from trainables.run import OBJECTIVE, SECONDS
+
+
+@dataclass(frozen=True)
+class Source:
+    """A search, and where it was read."""
+
+    material: Material
+    where: str
+    """Its folder, or its MLflow experiment, as given."""
+    tracked: bool = False
+    """Read from MLflow, which does not know when a search was down."""
+
+    @property
+    def name(self) -> str:
+        """The search's name."""
+        return self.material.name
+
+
+class Runs(Protocol):
+    """An experiment that can be read; see `search.tracking.MlflowReader`."""
+
+    def runs(self) -> list[TrackedRun]:
+        """All that are not deleted, oldest first."""
+
+    def points(self, run: str, metric: str) -> list[Point]:
+        """A metric's values, by step."""
+
+    def read_text(self, run: str, path: str) -> str | None:
+        """A text file among a run's artifacts; None where there is none."""
+
+
+def from_folders(paths: Sequence[Path]) -> list[Source]:
+    """The searches in `paths`. Raises BadInput with every path that holds none."""
+    problems: list[Problem] = []
+    found: list[Source] = []
+    seen: dict[Path, Path] = {}
+    for path in paths:
+        if path.resolve() in seen:
+            problems.append(Problem(str(path), "is given twice; name each search once"))
+            continue
+        seen[path.resolve()] = path
+        try:
+            found.append(Source(gather(path), shown(path)))
+        except BadInput as error:
+            problems += [_hinted(path, problem) for problem in error.problems]
+    if problems:
+        raise BadInput(problems)
+    return found
+
+
+def shown(path: Path) -> str:
+    """A folder as given; of an absolute one its end, as a page may be passed on, and nobody else has this machine."""
+    return str(Path(*path.parts[-2:])) if path.is_absolute() else str(path)
+
+
+def _hinted(path: Path, problem: Problem) -> Problem:
+    """With the searches that lie where one was looked for."""
+    if (path / JOURNAL).exists():
+        return problem
+    if path.is_dir() and (inside := _searches(path)):
+        return Problem(str(path), f"holds no search itself, but {', '.join(inside[:6])}: name those to be compared")
+    near = nearest(path.name, _searches(path.parent)).replace("valid keys", "there are")
+    return Problem(problem.where, problem.what + near)
+
+
+def _searches(folder: Path) -> list[str]:
+    return sorted(found.parent.name for found in folder.glob(f"*/{JOURNAL}"))
+
+
+def from_experiment(experiment: str, uri: str) -> tuple[list[Source], list[str]]:
+    """The searches of an MLflow experiment, and what to say of those that can't be read.
+
+    Raises BadInput where there is no such experiment, or no search in it that can be compared.
+    """
+    where = f"MLflow experiment {experiment!r} in {mask(uri)}"
+    if reason := unreachable(uri):
+        raise BadInput.of(where, f"can't be read: {reason}")
+    try:
+        found, notes = tracked(MlflowReader(uri, experiment), f"MLflow experiment {experiment}")
+    except LookupError as error:
+        raise BadInput.of(where, str(error).replace("valid keys", "there are")) from error
+    except BadInput:
+        raise
+    except Exception as error:  # MLflow's, its database's or its connection's
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise BadInput.of(where, f"can't be read: {mask(cut(first, 300))}") from error
+    if not found:
+        raise BadInput.of(where, "; ".join(notes) or "it holds no search; name the experiment of one")
+    return found, notes
+
+
+def tracked(reader: Runs, where: str) -> tuple[list[Source], list[str]]:
+    """The searches that `reader` finds, and a line on each that can't be compared."""
+    runs = reader.runs()
+    children: dict[str, list[TrackedRun]] = {}
+    for run in runs:
+        if parent := run.tags.get("mlflow.parentRunId"):
+            children.setdefault(parent, []).append(run)
+    found, notes = [], []
+    for run in runs:
+        if run.tags.get("kind") != "search" or "mlflow.parentRunId" in run.tags:
+            continue
+        name = run.tags.get("search", run.id)
+        settings = reader.read_text(run.id, SETTINGS)
+        if settings is None:
+            notes.append(f"{name} in {where} is left out: it has no {SETTINGS} among its artifacts before its end")
+            continue
+        try:
+            material = _rebuilt(reader, run, children.get(run.id, []), settings)
+        except BadInput as error:
+            notes.append(f"{name} in {where} is left out: {error.problems[0]}")
+            continue
+        found.append(Source(material, where, tracked=True))
+    return found, notes
+
+
+def _rebuilt(reader: Runs, run: TrackedRun, children: Sequence[TrackedRun], settings: str) -> Material:
+    """The search as its folder would tell it: what MLflow knows of it, written as such a folder and read again."""
+    content = strict_yaml.loads(settings, SETTINGS)
+    if not isinstance(content, dict):
+        raise BadInput.of(SETTINGS, "describes no search")
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        (folder / SETTINGS).write_text(settings, encoding="utf-8")
+        if plan := reader.read_text(run.id, PLAN):
+            (folder / PLAN).write_text(plan, encoding="utf-8")
+        with Journal(folder / JOURNAL) as journal:
+            for event in _events(reader, run, children, content):
+                journal.append(event)
+        return replace(gather(folder), folder=Path(str(content.get("name") or run.tags.get("search", run.id))))
+
+
+def _events(
+    reader: Runs, run: TrackedRun, children: Sequence[TrackedRun], content: Mapping[str, Any]
+) -> Iterator[Event]:
+    """What happened, in order of time. Retries and pauses are not known any more, nor needed."""
+    space = parse_space(content.get("space", {}), SETTINGS)
+    base, horizon = content.get("base", {}), int(content.get("horizon", 0))
+    paths = {clean(path): path for path in [*leaves(base), *space.by_path]}
+    choices = {knob.path: knob.domain.choices for knob in space.knobs if isinstance(knob.domain, Categorical)}
+
+    def value(path: str, said: str) -> Any:
+        known = [thaw(choice) for choice in choices.get(path, ())]
+        return next((choice for choice in known if text(choice) == said), _parsed(said))
+
+    found: list[tuple[float, int, Event]] = []
+    trials = {int(child.tags["trial"]): child for child in reversed(children) if _is_trial(child)}
+    for child in trials.values():
+        values = {paths.get(key, key): value(paths.get(key, key), said) for key, said in child.params.items()}
+        lives = list(_life(reader, child, values, horizon))
+        found += [(event.at, order, event) for order, event in enumerate(lives, 1)]
+    begun = [at for at, _, event in found if isinstance(event, Proposed)]
+    confirmed = [at for at, _, event in found if isinstance(event, Proposed) and event.kind == "confirm"]
+    if begun:
+        found.append((min(begun), 0, Phase("search", min(begun))))
+    if confirmed:
+        found.append((min(confirmed), 0, Phase("confirm", min(confirmed))))
+    if begun and run.tags.get("phase") == "done":
+        last = max(at for at, _, _ in found)
+        found.append((last, 10**9, Phase("done", last)))
+    yield from (event for _, _, event in sorted(found, key=lambda each: each[:2]))
+
+
+def _is_trial(run: TrackedRun) -> bool:
+    return run.tags.get("trial", "").isdecimal() and run.tags.get("kind") in {"search", "confirm"}
+
+
+def _life(reader: Runs, child: TrackedRun, values: Mapping[str, Any], horizon: int) -> Iterator[Event]:
+    tags, number = child.tags, int(child.tags["trial"])
+    points = reader.points(child.id, OBJECTIVE)
+    began = child.start / 1000
+    seconds = {point.step: point.value for point in reader.points(child.id, SECONDS)}
+    kind = "confirm" if tags["kind"] == "confirm" else "search"
+    seed = int(tags["seed"]) if tags.get("seed", "").isdecimal() else 0
+    yield Proposed(number, values, seed, kind, tags.get("origin", ""), began)  # type: ignore[arg-type]
+    yield Started(number, tags.get("host", ""), 0, tags.get("gpu", ""), began)
+    status = cast(Status, tags["status"]) if tags.get("status") in FINAL else None
+    changed = _parsed(tags.get("knobs_now", ""))
+    if isinstance(changed, dict):
+        yield Changed(number, changed, began)
+    last = began
+    for point in points:
+        ended = status if point is points[-1] else None
+        last = max(last, point.at / 1000)
+        yield Reported(
+            number,
+            point.step,
+            {OBJECTIVE: point.value},
+            seconds.get(point.step, 0.0),
+            last,
+            "diverged"
+            if ended == "diverged"
+            else "ended"
+            if ended == "completed" and point.step < horizon
+            else "running",
+        )
+    if status is not None:
+        reason = tags.get("reason", "")
+        yield Ended(number, status, reason, max(last, (child.end or child.start) / 1000))
+
+
+def _parsed(said: str) -> Any:
+    """A param or tag as `updates.text` wrote it: JSON, or text as it is."""
+    try:
+        return json.loads(said, parse_constant=_no_number)
+    except ValueError:
+        return said
+
+
+def _no_number(said: str) -> float:
+    raise ValueError(f"{said} is text here: numbers are finite")

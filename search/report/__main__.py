@@ -1,0 +1,35 @@
+"""`python -m search.report results/demo …`: make a search's report again, from its folder alone."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from search.report import write
+from spaces.problems import BadInput
+
+DONE, BAD_INPUT = 0, 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command. Exit code: 0 done, 2 bad input (the other folders' reports are made all the same)."""
+    parser = argparse.ArgumentParser(
+        prog="python -m search.report",
+        description="Make report.html and figures/ of a search from its folder alone, also while it runs.",
+    )
+    parser.add_argument("folder", type=Path, nargs="+", metavar="DIR", help="a search's folder, such as results/demo")
+    code = DONE
+    for folder in parser.parse_args(arguments).folder:
+        try:
+            print(f"report   {write(folder)}")  # noqa: T201
+        except BadInput as error:
+            print(f"error: {error}", file=sys.stderr)  # noqa: T201
+            code = BAD_INPUT
+        except OSError as error:
+            print(f"error: {folder}: the report can't be written ({error.strerror})", file=sys.stderr)  # noqa: T201
+            code = BAD_INPUT
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

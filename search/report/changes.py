@@ -1,0 +1,164 @@
+"""What the winner changes: knob by knob, and line by line in the user's own file."""
+
+import difflib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from search.confirm import Verdict
+from search.report.material import Material
+from search.report.shown import setting
+from spaces.domain import Categorical, Float, Int, contains, describe, to_unit
+from spaces.paths import Missing, get, with_values
+from spaces.problems import BadInput
+from spaces.values import freeze, same
+
+CONTEXT = 2
+"""Unchanged lines around a change."""
+EDGE = 0.02
+"""A value this close to an end of its domain, as a share of it, may want to lie beyond."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """A knob of the search: what the documented config says, and what the winner says."""
+
+    path: str
+    documented: str
+    new: str
+    differs: bool
+    domain: str
+    why: str
+    edge: Literal["low", "high"] | None = None
+    """The end of its domain that the winner's value touches; None for choices, and where it is the documented value."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of a diff."""
+
+    kind: Literal["same", "gone", "new", "skipped"]
+    text: str
+
+
+@dataclass(frozen=True)
+class FileDiff:
+    """The user's file, from what it was to what the winner makes of it."""
+
+    name: str
+    lines: tuple[Line, ...]
+
+
+def knob_changes(material: Material, verdict: Verdict) -> tuple[Change, ...]:
+    """Every searched knob, in the space's order. A knob that is inactive in a config says so."""
+    before = verdict.baseline.values if verdict.baseline is not None else _documented(material)
+    after = verdict.winner.values
+    found = []
+    for knob in material.space.knobs:
+        old, new = _text(before, knob.path), _text(after, knob.path)
+        differs = not _equal(before, after, knob.path)
+        touched: Literal["low", "high"] | None = None
+        if differs and knob.path in after and not isinstance(knob.domain, Categorical):
+            touched = edge(knob.domain, after[knob.path])
+        found.append(Change(knob.path, old, new, differs, describe(knob.domain), knob.why, touched))
+    return tuple(found)
+
+
+def native_diffs(material: Material, verdict: Verdict) -> tuple[FileDiff, ...]:
+    """The user's file against the winner's, the user's own first; none before the search has handed over.
+
+    The folder holds the winner's files. What they were before comes of putting the documented values back, which
+    changes the searched keys and nothing else.
+    """
+    folder = material.folder / "native"
+    if not folder.is_dir() or verdict.baseline is None or verdict.winner is verdict.baseline:
+        return ()
+    winner = verdict.winner
+    found = []
+    for path in sorted(
+        folder.iterdir(), key=lambda path: (path.name in _generated(material, winner.values), path.name)
+    ):
+        before = _before(material, path, {key: _value(material, key) for key in winner.values})
+        after = path.read_text(encoding="utf-8")
+        if before is not None and before != after:
+            found.append(FileDiff(path.name, tuple(_lines(before, after))))
+    return tuple(found)
+
+
+def _generated(material: Material, values: Mapping[str, Any]) -> set[str]:
+    """Names of the native forms that the model writes besides the user's file, in so far as they are not that file."""
+    try:
+        config = material.model.parse(with_values(material.base, values), "the winning config")
+        forms = material.model.write_native(None, "config.yaml", {}, config)
+    except (BadInput, Missing):
+        return set()
+    folder = material.folder / "native"
+    return {name for name, text in forms.items() if (folder / name).is_file() and _read(folder / name) == text}
+
+
+def _before(material: Material, path: Path, values: Mapping[str, Any]) -> str | None:
+    """The file with `values` instead of the winner's; None where it doesn't take them."""
+    try:
+        config = material.model.parse(material.base, "the documented config")
+        return material.model.write_native(_read(path), path.name, values, config).get(path.name)
+    except (BadInput, Missing, UnicodeDecodeError):
+        return None
+
+
+def _read(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
+
+
+def _lines(before: str, after: str) -> Iterator[Line]:
+    """A diff in which lines that replace as many others stand right below them."""
+    old, new = before.splitlines(), after.splitlines()
+    groups = list(difflib.SequenceMatcher(None, old, new, autojunk=False).get_grouped_opcodes(CONTEXT))
+    end = 0
+    for group in groups:
+        if group[0][1] > end:
+            yield Line("skipped", "⋯")
+        for kind, i, j, k, m in group:
+            if kind == "equal":
+                yield from (Line("same", text) for text in old[i:j])
+            elif kind == "replace" and j - i == m - k:
+                for gone, come in zip(old[i:j], new[k:m], strict=True):
+                    yield Line("gone", gone)
+                    yield Line("new", come)
+            else:
+                yield from (Line("gone", text) for text in old[i:j])
+                yield from (Line("new", text) for text in new[k:m])
+        end = group[-1][2]
+    if groups and end < len(old):
+        yield Line("skipped", "⋯")
+
+
+def edge(domain: Float | Int, value: Any) -> Literal["low", "high"] | None:
+    """The end of its domain that `value` lies at, if more may lie beyond it."""
+    if not contains(domain, value):
+        return None
+    unit = to_unit(domain, value)
+    if value == domain.low or unit <= EDGE:
+        return "low" if domain.low else None  # below 0 there is nothing: no dropout, no warmup
+    return "high" if value == domain.high or unit >= 1 - EDGE else None
+
+
+def _documented(material: Material) -> Mapping[str, Any]:
+    return material.space.baseline(material.base)
+
+
+def _value(material: Material, path: str) -> Any:
+    try:
+        return get(material.base, path)
+    except Missing:
+        return None
+
+
+def _text(values: Mapping[str, Any], path: str) -> str:
+    return setting(values[path]) if path in values else "not active"
+
+
+def _equal(before: Mapping[str, Any], after: Mapping[str, Any], path: str) -> bool:
+    if path not in before or path not in after:
+        return (path in before) == (path in after)
+    return same(freeze(before[path]), freeze(after[path]))

@@ -1,0 +1,208 @@
+"""What the page's scripts draw: columns of plain numbers and text, packed where there are many."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from search.records import Trial
+from search.report.anytime import Anytime, Point
+from search.report.importance import Importance, place
+from search.report.levels import Level
+from search.report.material import Material
+from search.report.page import packed
+from search.report.schedules import Schedules
+from search.report.shown import setting
+from search.report.timeline import Timeline
+from spaces.domain import Categorical
+from spaces.knob import Knob
+from spaces.values import thaw
+from trainables.run import OBJECTIVE
+
+MOST = 60_000
+"""Evaluations that the page draws; of more, each curve is thinned, with its ends and rungs kept."""
+SLICED, PAIRED, AXES = 6, 3, 12
+"""Knobs that get a slice, that are paired, and that are axes of the parallel coordinates: the most important ones."""
+
+
+def trial_columns(trials: Sequence[Trial], knobs: Sequence[Knob]) -> dict[str, Any]:
+    """One list per column; `knobs` holds a list of values per knob, None where it is inactive."""
+    return {
+        "number": [t.number for t in trials],
+        "kind": [t.proposed.kind for t in trials],
+        "origin": [t.proposed.origin for t in trials],
+        "status": [t.status for t in trials],
+        "objective": [t.objective for t in trials],
+        "steps": [t.step for t in trials],
+        "seconds": [round(t.seconds, 3) for t in trials],
+        "seed": [t.proposed.seed for t in trials],
+        "reason": [t.reason for t in trials],
+        "ended": [bool(t.reports) and t.reports[-1].outcome == "ended" for t in trials],
+        "knobs": [[_value(knob, t.values) for t in trials] for knob in knobs],
+        "places": [packed([place(knob, t.values) for t in trials]) for knob in knobs],
+    }
+
+
+def curves(trials: Sequence[Trial], rungs: Sequence[int], every: int) -> dict[str, Any]:
+    """All learning curves end to end: `starts[i]` to `starts[i + 1]` are trial i's points; steps count in `every`."""
+    total = sum(len(t.reports) for t in trials)
+    stride = max(1, math.ceil(total / MOST))
+    kept = [_thinned(t, stride, frozenset(rungs)) for t in trials]
+    starts = np.cumsum([0, *(len(points) for points in kept)])
+    points = [point for of_trial in kept for point in of_trial]
+    if any(step % every for step, _ in points):  # a run that ended itself between two evaluations
+        every = 1
+    steps = [step // every for step, _ in points]
+    return {
+        "starts": packed(starts, "i4"),
+        "steps": packed(steps, "u2" if max(steps, default=0) < 2**16 else "i4"),
+        "every": every,
+        "values": packed([value for _, value in points]),
+        "stride": stride,
+    }
+
+
+def _thinned(trial: Trial, stride: int, rungs: frozenset[int]) -> list[tuple[int, float]]:
+    last = len(trial.reports) - 1
+    return [
+        (report.step, report.metrics[OBJECTIVE])
+        for index, report in enumerate(trial.reports)
+        if index % stride == 0 or index == last or report.step in rungs
+    ]
+
+
+def knob_columns(knobs: Sequence[Knob]) -> list[dict[str, Any]]:
+    """What a knob's axis needs: its ticks are (place from 0 to 1, label, number)."""
+    return [
+        {
+            "path": knob.path,
+            "choice": isinstance(knob.domain, Categorical),
+            "log": not isinstance(knob.domain, Categorical) and knob.domain.log,
+            "ticks": _ticks(knob),
+            "integer": not isinstance(knob.domain, Categorical) and isinstance(knob.domain.low, int),
+        }
+        for knob in knobs
+    ]
+
+
+def _ticks(knob: Knob) -> list[tuple[float, str, float]]:
+    """(place, label, number) of each tick; of a choice the number is its place."""
+    domain = knob.domain
+    if isinstance(domain, Categorical):
+        places = [place(knob, {knob.path: choice}) for choice in domain.choices]
+        return [(at, setting(thaw(choice)), at) for at, choice in zip(places, domain.choices, strict=True)]
+    inner = [float(v) for v in _between(domain.low, domain.high, domain.log)]
+    values: list[float | int] = [domain.low, *inner, domain.high]
+    if isinstance(domain.low, int):
+        values = sorted({round(v) for v in values})
+    return [(place(knob, {knob.path: value}), setting(value), float(value)) for value in values]
+
+
+def _between(low: float, high: float, log: bool) -> list[float]:
+    """Powers of ten inside a logarithmic domain, the middle of another."""
+    if not log:
+        return [(low + high) / 2]
+    first, last = math.floor(math.log10(low)) + 1, math.ceil(math.log10(high)) - 1
+    powers = [10.0**n for n in range(first, last + 1) if low * 1.5 < 10.0**n < high / 1.5]
+    return powers[:: max(1, len(powers) // 3)]
+
+
+def _value(knob: Knob, values: Mapping[str, Any]) -> Any:
+    """A number for a number (to 8 digits: trials.csv has them all), text for a choice, None where inactive."""
+    if knob.path not in values:
+        return None
+    value = values[knob.path]
+    if isinstance(knob.domain, Categorical):
+        return setting(thaw(value))
+    return float(f"{value:.8g}") if isinstance(value, float) else value
+
+
+def course_data(course: Anytime) -> dict[str, Any]:
+    """Best so far, and where each trial ended."""
+
+    def columns(points: Sequence[Point]) -> dict[str, Any]:
+        return {
+            "steps": [p.steps for p in points],
+            "seconds": [round(p.seconds, 3) for p in points],
+            "value": [p.value for p in points],
+            "trial": [p.trial for p in points],
+            "length": [p.length for p in points],
+        }
+
+    whole = {"steps": course.steps, "seconds": round(course.seconds, 3)}
+    return {"best": columns(course.best), "ends": columns(course.ends), "whole": whole, "baseline": course.baseline}
+
+
+def schedule_data(found: Schedules) -> dict[str, Any]:
+    """The moving knobs; constant ones stand in the page's table."""
+    return {
+        "steps": list(found.steps),
+        "courses": [
+            {
+                "name": course.name,
+                "documented": packed(course.documented, "f8") if course.documented is not None else None,
+                "new": packed(course.new, "f8") if course.new is not None else None,
+                "seenDocumented": list(course.seen_documented),
+                "seenNew": list(course.seen_new),
+                "log": course.logarithmic,
+            }
+            for course in found.courses
+            if not course.constant
+        ],
+    }
+
+
+def level_data(found: Sequence[Level], chosen: Level | None) -> dict[str, Any]:
+    """Scores at each step of comparison; `chosen` is the one shown at first."""
+    return {
+        "all": [{"step": one.step, "trials": list(one.trials), "values": list(one.values)} for one in found],
+        "chosen": found.index(chosen) if chosen is not None else 0,
+    }
+
+
+def importance_data(found: Importance | None) -> dict[str, Any] | None:
+    """Both measures, most important knob first."""
+    if found is None:
+        return None
+    return {"knobs": list(found.knobs), "pedAnova": list(found.ped_anova), "permutation": list(found.permutation)}
+
+
+def timeline_data(lanes: Timeline, trials: Mapping[int, Trial]) -> dict[str, Any]:
+    """Spans by lane, in seconds since the first one began."""
+    begin = min((span.begin for span in lanes.spans), default=0.0)
+    return {
+        "lanes": list(lanes.lanes),
+        "trial": [span.trial for span in lanes.spans],
+        "lane": [span.lane for span in lanes.spans],
+        "begin": [round(span.begin - begin, 2) for span in lanes.spans],
+        "length": [round(span.end - span.begin, 2) for span in lanes.spans],
+        "steps": [list(span.steps) for span in lanes.spans],
+        "kind": [trials[span.trial].proposed.kind for span in lanes.spans],
+        "gaps": [[round(a - begin, 2), round(b - begin, 2)] for a, b in lanes.gaps],
+    }
+
+
+def robust_range(material: Material) -> tuple[float, float] | None:
+    """The range of objectives worth looking at: the worst 3% of evaluations, and what diverged, may lie outside."""
+    values = [r.metrics[OBJECTIVE] for t in material.trials if t.status != "diverged" for r in t.reports]
+    if not values:
+        return None
+    low, high = (0.0, 0.97) if material.model.objective.mode == "min" else (0.03, 1.0)
+    ends = np.quantile(values, [low, high])
+    room = 0.05 * float(ends[1] - ends[0]) or 0.05 * abs(float(ends[1])) or 1.0
+    return float(ends[0]) - room, float(ends[1]) + room
+
+
+def main_knobs(
+    knobs: Sequence[Knob], found: Importance | None, trials: Mapping[int, Trial], level: Level | None
+) -> tuple[list[str], list[str], list[tuple[str, str]]]:
+    """Paths of the axes, of the slices, and of the pairs, the most important first; of pairs, both mostly active."""
+    every = list(found.knobs) if found is not None else [knob.path for knob in knobs]
+    numbers = level.trials if level is not None else tuple(trials)
+    active = {path: sum(path in trials[number].values for number in numbers) for path in every}
+    order = [path for path in every if active[path]]
+    common = [path for path in order if 2 * active[path] >= len(numbers)]
+    first = common[:PAIRED]
+    pairs = [(a, b) for i, a in enumerate(first) for b in first[i + 1 :]]
+    return order[:AXES], order[:SLICED], pairs

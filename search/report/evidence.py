@@ -1,0 +1,103 @@
+"""The confirmed numbers as a picture that needs no script: where each config's seeds fall on one axis."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from search.confirm import Candidate, Estimate, Verdict
+from search.report.shown import number, rounded, scale
+
+ROWS = 6
+"""Configs that are shown; the winner and the baseline are always among them."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A config (or the paired gain) on the axis; places are percentages of its length."""
+
+    name: str
+    role: Literal["new", "documented", "other", "gain"]
+    mean: float
+    low: float | None
+    high: float | None
+    seeds: tuple[float, ...]
+    text: str
+    """The mean, rounded to what the scatter lets one tell."""
+    between: str
+    """Its 95% interval; empty where there is none."""
+
+
+@dataclass(frozen=True)
+class Axis:
+    """Rows over a common range, with (place, label) of its ticks."""
+
+    rows: tuple[Row, ...]
+    ticks: tuple[tuple[float, str], ...]
+    zero: float | None
+    """The place of zero, where it lies on the axis."""
+
+
+def scores(verdict: Verdict) -> Axis:
+    """The confirmed configs, best first; of a search without confirmation, its best and the baseline."""
+    chosen = [c for i, c in enumerate(verdict.ranking) if i < ROWS - 1 or c is verdict.winner or c is verdict.baseline]
+    return _axis([(_name(verdict, c), _role(verdict, c), list(c.by_seed.values()), c.estimate) for c in chosen])
+
+
+def gain(verdict: Verdict, sign: int) -> Axis | None:
+    """The winner's paired gain over the baseline, seed by seed; above zero is better. None without both."""
+    winner, base = verdict.winner, verdict.baseline
+    if verdict.gain is None or base is None:
+        return None
+    common = sorted(set(winner.by_seed) & set(base.by_seed))
+    pairs = [sign * (base.by_seed[seed] - winner.by_seed[seed]) for seed in common]
+    return _axis([("Gain", "gain", pairs, verdict.gain)], through=0.0)
+
+
+def _name(verdict: Verdict, candidate: Candidate) -> str:
+    if candidate.baseline:
+        return "Documented"
+    return f"New (trial {candidate.trial})" if candidate is verdict.winner else f"Trial {candidate.trial}"
+
+
+def _role(verdict: Verdict, candidate: Candidate) -> Literal["new", "documented", "other"]:
+    return "documented" if candidate.baseline else "new" if candidate is verdict.winner else "other"
+
+
+_Given = tuple[str, Literal["new", "documented", "other", "gain"], Sequence[float], Estimate]
+
+
+def _axis(given: Sequence[_Given], through: float | None = None) -> Axis:
+    values = [v for _, _, seeds, e in given for v in (*seeds, e.mean, e.low, e.high) if v is not None]
+    if through is not None:
+        values.append(through)
+    low, high = min(values), max(values)
+    room = 0.06 * (high - low) or 0.1 * abs(high) or 1.0
+    low, high = low - room, high + room
+
+    def place(value: float) -> float:
+        return round(100 * (value - low) / (high - low), 3)
+
+    scales = [scale(estimate) for *_, estimate in given]
+    spread = min((one for one in scales if one), default=high - low)  # as many decimals in every row
+    rows = []
+    for name, role, seeds, estimate in given:
+        low_at: float | None = None
+        high_at: float | None = None
+        between = ""
+        if estimate.low is not None and estimate.high is not None:
+            low_at, high_at = place(estimate.low), place(estimate.high)
+            between = f"{rounded(estimate.low, spread)} to {rounded(estimate.high, spread)}"
+        middle, dots = place(estimate.mean), tuple(place(v) for v in seeds)
+        rows.append(Row(name, role, middle, low_at, high_at, dots, rounded(estimate.mean, spread), between))
+    ticks = tuple((place(v), number(v)) for v in _ticks(low, high))
+    return Axis(tuple(rows), ticks, place(0.0) if low < 0 < high else None)
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """Three to six round numbers between `low` and `high`."""
+    rough = (high - low) / 4
+    unit = 10 ** math.floor(math.log10(rough))
+    step = next(m * unit for m in (1, 2, 2.5, 5, 10) if m * unit >= rough)
+    first, last = math.ceil(low / step), math.floor(high / step)
+    return [round(i * step, 12) for i in range(first, last + 1)]

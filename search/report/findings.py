@@ -1,0 +1,102 @@
+"""All that a report says, computed from a search's folder; the page and the figures are two ways to show it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from search.events import Ended, Proposed, Reported, Started
+from search.fairness import RungCheck, first_rung_advice, rung_checks
+from search.records import Records
+from search.report.anytime import Anytime, anytime
+from search.report.causes import Cause, causes
+from search.report.changes import Change, FileDiff, knob_changes, native_diffs
+from search.report.importance import Importance, importance
+from search.report.levels import Level, levels, telling
+from search.report.material import Material
+from search.report.schedules import Schedules, schedules, with_seen
+from search.report.story import Story, tell
+from search.report.timeline import Timeline, timeline
+from spaces.paths import with_values
+
+REPLAYED = 60
+
+
+@dataclass(frozen=True)
+class Findings:
+    """Every part of the report, as values."""
+
+    material: Material
+    course: Anytime
+    schedules: Schedules
+    levels: tuple[Level, ...]
+    level: Level | None
+    """The one that importance and knobs are judged at."""
+    importance: Importance | None
+    checks: tuple[RungCheck, ...]
+    advice: str | None
+    lanes: Timeline
+    causes: tuple[Cause, ...]
+    changes: tuple[Change, ...]
+    diffs: tuple[FileDiff, ...]
+    story: Story
+
+
+def find(material: Material) -> Findings:
+    """Compute every part of the report."""
+    verdict, trials = material.verdict, material.records.trials
+    course, lanes = anytime(material), timeline(material.events)
+    known = levels(material)
+    level = telling(known)
+    changes = knob_changes(material, verdict) if verdict is not None else ()
+    mode = material.model.objective.mode
+    several = len(material.rungs) > 1
+    checks = rung_checks(material.records, material.rungs, material.reduction, mode) if several else ()
+    advice = _advice(material) if several else None
+    return Findings(
+        material=material,
+        course=course,
+        schedules=_schedules(material),
+        levels=known,
+        level=level,
+        importance=importance(level, trials, material.space.knobs, mode == "min"),
+        checks=checks,
+        advice=advice,
+        lanes=lanes,
+        causes=causes(material.events),
+        changes=changes,
+        diffs=native_diffs(material, verdict) if verdict is not None else (),
+        story=tell(material, course, lanes, changes, advice),
+    )
+
+
+def _advice(material: Material) -> str | None:
+    """What replays of complete curves say about the first rung: of REPLAYED trials at most, evenly chosen, as their
+    cost grows with each."""
+    records, mode = material.records, material.model.objective.mode
+    complete = [t.number for t in material.trials if t.status in {"completed", "diverged"} and not t.baseline]
+    if len(complete) > REPLAYED:
+        kept = {complete[i * len(complete) // REPLAYED] for i in range(REPLAYED)}
+        kept |= {records.baseline.number} if records.baseline is not None else set()
+        known = (Proposed, Started, Reported, Ended)
+        records = Records(e for e in material.events if isinstance(e, known) and e.trial in kept)
+    return first_rung_advice(records, material.rungs, material.reduction, mode, material.every)
+
+
+def _schedules(material: Material) -> Schedules:
+    """Both schedules as planned, and as the confirmation runs (else the trials themselves) really had them."""
+    verdict = material.verdict
+    winner = verdict.winner if verdict is not None and verdict.winner is not verdict.baseline else None
+    found = schedules(material, winner.values if winner is not None else None)
+    baseline = material.records.baseline
+    if baseline is not None:
+        found = with_seen(found, material.model, material.base, _reports(material, baseline.number), new=False)
+    if winner is not None:
+        native = with_values(material.base, winner.values)
+        found = with_seen(found, material.model, native, _reports(material, winner.trial), new=True)
+    return found
+
+
+def _reports(material: Material, number: int) -> list[tuple[int, Any]]:
+    """Evaluations of the config of trial `number`: of its first confirmation run, or else its own."""
+    runs = [t for t in material.records.of_kind("confirm") if t.proposed.origin == f"trial {number}" and t.reports]
+    shown = runs[0] if runs else material.records.trials[number]
+    return [(report.step, report.metrics) for report in shown.reports]

@@ -1,0 +1,164 @@
+"""Which knobs matter, by two measures that look at different things, both on trials at equal steps.
+
+PED-ANOVA (Watanabe et al. 2023, arXiv 2304.10255; conditional knobs as in Optuna 5) asks which knobs the best trials
+have in common. The permutation importance (Breiman 2001) asks how much worse a forest of extremely randomised trees
+(Geurts et al. 2006) predicts the ranks of held-out trials once a knob's values are shuffled among them.
+"""
+
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import optuna
+from numpy.typing import NDArray
+from optuna.importance import PedAnovaImportanceEvaluator
+from optuna.trial import create_trial
+from scipy.stats import norm, rankdata
+from sklearn.ensemble import ExtraTreesRegressor
+from sklearn.model_selection import KFold
+
+from search.codec import code
+from search.records import Trial
+from search.report.levels import Level
+from spaces.domain import Categorical, snap, to_unit
+from spaces.knob import Knob
+
+Array = NDArray[np.float64]
+
+LEAST = 8
+"""Trials without which neither measure says anything."""
+BEST = 0.25
+"""PED-ANOVA looks at this share of the trials: so few do rest a top decile on two or three."""
+FOLDS, TREES, SHUFFLES = 4, 60, 8
+INACTIVE = -1.0
+
+
+@dataclass(frozen=True)
+class Importance:
+    """Per knob, most important first by the mean of both measures."""
+
+    knobs: tuple[str, ...]
+    ped_anova: tuple[float, ...]
+    """Shares of their sum, from 0 to 1."""
+    permutation: tuple[float, ...]
+    """By how much of the ranks' variance the prediction gets worse; about 0 for a knob that doesn't matter."""
+    skill: float
+    """Share of the ranks' variance that the forest predicts of held-out trials; at 0 or below it has learnt nothing."""
+    level: Level
+
+
+def importance(
+    level: Level | None, trials: Mapping[int, Trial], knobs: Sequence[Knob], lower: bool
+) -> Importance | None:
+    """Both measures on the trials of `level`; None with fewer than LEAST of them. `lower`: lower is better."""
+    if level is None or len(level.trials) < LEAST or not knobs:
+        return None
+    of_level = [trials[number] for number in level.trials]
+    values = np.array(level.values)
+    shares = ped_anova(of_level, values, knobs, lower)
+    drops, skill = permutation(features(of_level, knobs), scores(values))
+    total = drops.clip(0).sum()
+    both = shares + (drops.clip(0) / total if total > 0 else 0)
+    order = sorted(range(len(knobs)), key=lambda i: (-both[i], i))
+    return Importance(
+        tuple(knobs[i].path for i in order),
+        tuple(float(shares[i]) for i in order),
+        tuple(float(drops[i]) for i in order),
+        skill,
+        level,
+    )
+
+
+def scores(values: Array) -> Array:
+    """Normal scores of the ranks (van der Waerden): a diverged trial counts as the worst, and not by how much."""
+    return np.asarray(norm.ppf(rankdata(values) / (len(values) + 1)), dtype=np.float64)
+
+
+def features(trials: Sequence[Trial], knobs: Sequence[Knob]) -> Array:
+    """(trials, knobs): where each value lies in its domain, 0 to 1; INACTIVE where the knob is."""
+    return np.array([[place(knob, trial.values) for knob in knobs] for trial in trials], dtype=np.float64)
+
+
+def place(knob: Knob, values: Mapping[str, Any]) -> float:
+    """Where the knob's value lies in its domain, 0 to 1 (one outside it: at the nearest end); else INACTIVE."""
+    if knob.path not in values:
+        return INACTIVE
+    try:
+        return to_unit(knob.domain, snap(knob.domain, values[knob.path]))
+    except ValueError:  # a documented choice that the space leaves out
+        return 0.5
+
+
+def permutation(x: Array, y: Array) -> tuple[Array, float]:
+    """Mean loss of prediction per column over FOLDS folds and SHUFFLES shuffles, and the share of variance predicted.
+
+    `x` is (n, k) and `y` (n,), both without gaps. Deterministic.
+    """
+    rng = np.random.default_rng(0)
+    lost, error, spread = np.zeros(x.shape[1]), 0.0, 0.0
+    for train, test in KFold(min(FOLDS, len(y)), shuffle=True, random_state=0).split(x):
+        forest = ExtraTreesRegressor(TREES, min_samples_leaf=2, bootstrap=True, random_state=0, n_jobs=1)
+        forest.fit(x[train], y[train])
+        plain = float(np.square(forest.predict(x[test]) - y[test]).sum())
+        error += plain
+        spread += float(np.square(y[test] - y[train].mean()).sum())
+        for column in range(x.shape[1]):
+            shuffled = np.concatenate([_with_shuffled(x[test], column, rng) for _ in range(SHUFFLES)])
+            wrong = forest.predict(shuffled) - np.tile(y[test], SHUFFLES)
+            lost[column] += float(np.square(wrong).sum()) / SHUFFLES - plain
+    if spread == 0:
+        return np.zeros(x.shape[1]), 0.0
+    return lost / spread, 1 - error / spread
+
+
+def _with_shuffled(x: Array, column: int, rng: np.random.Generator) -> Array:
+    out = x.copy()
+    out[:, column] = rng.permutation(out[:, column])
+    return out
+
+
+def ped_anova(trials: Sequence[Trial], values: Array, knobs: Sequence[Knob], lower: bool) -> Array:
+    """Optuna's PED-ANOVA, as shares that add up to 1 (all 0 where it finds nothing)."""
+    codes = [code(knob.path, knob.domain) for knob in knobs]
+    with _quiet():
+        study = optuna.create_study(direction="minimize" if lower else "maximize")
+    for trial, value in zip(trials, values, strict=True):
+        active = [c for c in codes if c.path in trial.values and _known(c.domain, trial.values[c.path])]
+        study.add_trial(
+            create_trial(
+                params={c.path: c.encode(trial.values[c.path]) for c in active},
+                distributions={c.path: c.distribution for c in active},
+                value=float(value),
+            )
+        )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # few trials, ties: what it says of them stands beside the chart
+        evaluator = PedAnovaImportanceEvaluator(target_quantile=BEST)
+        seen = {path for trial in study.get_trials(deepcopy=False) for path in trial.params}
+        found = evaluator.evaluate(study, params=[knob.path for knob in knobs if knob.path in seen]) if seen else {}
+    raw = np.array([max(0.0, found.get(knob.path, 0.0)) for knob in knobs])
+    return raw / raw.sum() if raw.sum() > 0 else raw
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without Optuna's line on stderr about a study that nobody will see."""
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        yield
+    finally:
+        optuna.logging.set_verbosity(before)
+
+
+def _known(domain: Any, value: Any) -> bool:
+    if not isinstance(domain, Categorical):
+        return True
+    try:
+        snap(domain, value)
+    except ValueError:
+        return False
+    return True

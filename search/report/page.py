@@ -1,0 +1,98 @@
+"""The frame of a page of ours: one file that holds everything it shows, for a report and for a comparison alike."""
+
+import base64
+import importlib.util
+import json
+import re
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup, escape
+from numpy.typing import NDArray
+
+from search.report import shown
+from search.report.palette import DARK, LIGHT, SCALE, variables
+
+_DANGEROUS = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
+_JOINT = re.compile(r"(?<=[._])")
+_FRAME = ("base.js", "charts.js")
+"""Scripts of every page: theme, numbers, lazily drawn charts."""
+
+
+@lru_cache(maxsize=1)
+def templates() -> Environment:
+    """The templates; everything that goes into one is escaped, unless it is `Markup` made here."""
+    found = Environment(
+        loader=PackageLoader("search.report"),
+        autoescape=select_autoescape(default=True, default_for_string=True),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    found.filters |= {
+        "number": shown.number,
+        "interval": shown.interval,
+        "duration": shown.duration,
+        "moment": shown.moment,
+        "share": shown.share,
+        "setting": shown.setting,
+        "broken": broken,
+    }
+    found.globals |= {"count": shown.count}
+    return found
+
+
+def page(title: str, body: Markup, data: Mapping[str, Any], scripts: Sequence[str]) -> str:
+    """A whole page. `body` is what stands between the page's bar and its end; `data` is what `scripts` read as
+    `Report.data`; the names of `scripts` are files in `static/`.
+    """
+    return (
+        templates()
+        .get_template("page.html")
+        .render(
+            title=title,
+            body=body,
+            style=Markup(static("style.css")),  # noqa: S704 - our own file
+            light=variables(LIGHT),
+            dark=variables(DARK),
+            plotly=Markup(plotly_script()),  # noqa: S704 - the library, as its package ships it
+            data=json_in_html({**data, "palette": {"light": vars(LIGHT), "dark": vars(DARK), "scale": SCALE}}),
+            script=Markup("\n".join(static(name) for name in (*_FRAME, *scripts))),  # noqa: S704 - our own files
+        )
+    )
+
+
+def broken(text: str) -> Markup:
+    """A dotted or underscored name, escaped, that may be broken where a reader would break it."""
+    parts = [str(escape(part)) for part in _JOINT.split(text)]
+    return Markup("<wbr>".join(parts))  # noqa: S704 - escaped right here
+
+
+def static(name: str) -> str:
+    """A file of ours."""
+    return (files("search.report") / "static" / name).read_text(encoding="utf-8")
+
+
+@lru_cache(maxsize=1)
+def plotly_script() -> str:
+    """Plotly as its Python package ships it, read as a file: importing the package takes a second and gives no more."""
+    spec = importlib.util.find_spec("plotly")
+    assert spec is not None and spec.origin is not None, "plotly is a dependency of this package"
+    return (Path(spec.origin).parent / "package_data" / "plotly.min.js").read_text(encoding="utf-8")
+
+
+def json_in_html(content: Any) -> Markup:
+    """JSON that stays JSON inside <script>: no text in it can end the element, open a comment or break a line."""
+    text = json.dumps(content, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return Markup("".join(_DANGEROUS.get(char, char) for char in text))  # noqa: S704 - escaped right here
+
+
+def packed(values: Sequence[float] | NDArray[Any], kind: str = "f4") -> dict[str, str]:
+    """Numbers as base64, little endian, for `Report.unpack`: a tenth of their text. `kind`: f4, f8, u2, i4 or u1."""
+    raw = np.asarray(values, dtype=f"<{kind}").tobytes()
+    return {"kind": kind, "bytes": base64.b64encode(raw).decode("ascii")}

@@ -1,0 +1,140 @@
+"""The sentences around the charts and tables: on what they rest, and how far they are to be trusted."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from search.report import data
+from search.report.findings import Findings
+from search.report.importance import LEAST
+from search.report.material import Material
+from search.report.shown import count, moment, share
+from search.report.story import place
+from spaces.values import show
+
+TRUSTED = 0.1
+"""A forest that predicts less of the variance than this has learnt nothing to speak of."""
+
+
+def evidence_note(material: Material) -> str:
+    """Which way is better, and on what the verdict's numbers stand."""
+    verdict = material.verdict
+    better = "lower" if material.model.objective.mode == "min" else "higher"
+    if verdict is None or not material.records.of_kind("confirm"):
+        return f"{better} is better; the search's own seed, not confirmed"
+    length = count(material.horizon, material.unit)
+    return f"{better} is better; {count(len(verdict.winner.by_seed), 'fresh seed')}, {length} each"
+
+
+def captions(found: Findings) -> dict[str, str]:
+    """The line under each chart, by its name in the template."""
+    return {
+        "caption_best": _best(found),
+        "caption_curves": _curves(found),
+        "caption_parallel": _parallel(found),
+        "caption_importance": _importance(found),
+        "caption_timeline": _timeline(found),
+    }
+
+
+def _best(found: Findings) -> str:
+    metric = found.material.model.objective.metric
+    known = found.course.baseline is not None
+    base = "its value on the search's seed" if known else "which has no value at full length yet"
+    return (
+        f"Step line: best {metric} among trials trained in full. Points: where each trial ended, at whatever length. "
+        f"Dashed: the documented config, {base}."
+    )
+
+
+def _curves(found: Findings) -> str:
+    objective = found.material.model.objective
+    thinned = sum(len(t.reports) for t in found.material.records.trials.values()) > data.MOST
+    rest = " Curves are thinned for drawing; history.parquet has every evaluation." if thinned else ""
+    return f"{objective.metric} in {objective.unit}. Choose a trial in the table to bring its curve to the front.{rest}"
+
+
+def _parallel(found: Findings) -> str:
+    knobs = len(found.material.space.knobs)
+    which = f"The {data.AXES} most important of {knobs} knobs. " if knobs > data.AXES else ""
+    return f"{which}The strongest lines are the best trials; a line breaks where a knob is inactive."
+
+
+def _importance(found: Findings) -> str:
+    level = found.level
+    where = f"at {found.material.unit} {level.step}" if level is not None else ""
+    return (
+        f"Of the score {where}; what had diverged counts as worst. PED-ANOVA (Watanabe et al. 2023): for getting into "
+        "the best quarter, as shares. Permutation (Breiman 2001): how much of the variance of the ranks the forest no "
+        "longer predicts once this knob's values are shuffled."
+    )
+
+
+def _timeline(found: Findings) -> str:
+    lanes = found.lanes
+    idle = (
+        f"Workers had nothing to do for {share(max(0.0, lanes.idle))} of the time. " if lanes.idle is not None else ""
+    )
+    down = f" Grey: the search was down ({count(len(lanes.gaps), 'interruption')})." if lanes.gaps else ""
+    return f"{idle}Each bar is a trial's stay on a worker.{down}"
+
+
+def importance_note(found: Findings) -> str:
+    """On how many trials the importances rest, and whether they are to be believed."""
+    known, level, unit = found.importance, found.level, found.material.unit
+    if level is None:
+        return f"No two trials have a score at the same rung yet; {LEAST} are needed to say which knobs matter."
+    trials = count(len(level.trials), "trial")
+    if known is None:
+        return f"Too few to say which knobs matter: {trials} at {unit} {level.step}, and {LEAST} are needed."
+    gone = f", {level.diverged} of them diverged" if level.diverged else ""
+    trust = "" if known.skill >= TRUSTED else ": too little to trust its order"
+    return (
+        f"From {trials} compared at {unit} {level.step} of {found.material.horizon}{gone}. The forest predicts "
+        f"{share(max(0.0, known.skill))} of the variance of held-out trials' ranks{trust}."
+    )
+
+
+def diff_note(found: Findings) -> str:
+    """Why there is no diff, where there is none."""
+    verdict = found.material.verdict
+    if verdict is not None and verdict.winner is verdict.baseline:
+        return "Nothing to change: the documented config is the best one."
+    return "The search has not written the winner's files yet."
+
+
+def filter_example(material: Material) -> str:
+    """A filter that fits this search: of its first numeric knob, else of its first one."""
+    columns = data.knob_columns(material.space.knobs)
+    for column in columns:
+        if not column["choice"]:
+            return f"{column['path']}>{column['ticks'][len(column['ticks']) // 2][1]}"
+    return f"{columns[0]['path']}={columns[0]['ticks'][0][1]}" if columns else "#0"
+
+
+def provenance(material: Material) -> list[tuple[str, str]]:
+    """What the report was made from, and with what the search ran, as (what, value)."""
+    told = material.best.get("provenance") or {}
+    settings = material.settings.get("settings") or {}
+    objective = material.model.objective
+    hosts = sorted({start.host for t in material.records.trials.values() for start in t.starts})
+    warm = material.records.warm
+    last = f", the last at {moment(material.last_at)}" if material.last_at is not None else ""
+    return [
+        ("search", f"{material.name}, hash {material.digest or 'unknown'}"),
+        ("model", f"{material.model.name}; objective {objective.metric} ({objective.mode}), in {objective.unit}"),
+        ("sampler", _pairs(settings.get("sampler") or {})),
+        ("early stopping", _pairs(settings.get("early_stopping") or {})),
+        ("rungs", f"{', '.join(map(str, material.rungs))} {material.unit}s; evaluated every {material.every}"),
+        ("data", str(material.settings.get("data_digest") or told.get("data") or "unknown")),
+        ("starts from", f"{warm.source}: {count(len(warm.observations), 'observation')}" if warm else "nothing"),
+        ("code", str(told.get("git_commit") or "unknown until the search has handed over")),
+        ("python", str(told.get("python", "–"))),
+        ("packages", _pairs(told.get("packages") or {}) or "–"),
+        ("machines", ", ".join(hosts) or "–"),
+        ("journal", f"{count(len(material.events), 'event')}{last}"),
+        ("made again by", f"python -m search.report {place(material)}"),
+    ]
+
+
+def _pairs(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key} {value if isinstance(value, str) else show(value)}" for key, value in values.items())
