@@ -1,0 +1,119 @@
+"""Looking at what runs on a cluster, ending it, and bringing its results back."""
+
+import argparse
+import time
+from collections.abc import Callable
+from datetime import datetime
+from typing import TypeVar
+
+from search.clock import now
+from search.submit import fetch as fetching
+from search.submit.follow import DONE, FAILED, Final, Output, follow, meaning, show, table
+from search.submit.head import Head, Job, Unreachable, head_at
+from search.submit.submission import DEFAULT_RESULTS, STOP_SECONDS
+from spaces.problems import BadInput
+
+T = TypeVar("T")
+Say = Callable[[str], None]
+POLL_SECONDS = 1.0
+GRACE_SECONDS = 10.0  # beyond what Ray gives the job
+SHOWN = 8  # names of files
+
+
+def status(options: argparse.Namespace, say: Say) -> int:
+    """How a job stands."""
+    job = _named(head_at(options.address), options.job)
+    code = f", exit code {job.exit_code}" if job.exit_code is not None else ""
+    say(f"{job.id}: {job.status.lower()}{code}")
+    facts = {"search": job.search, "results": job.results, "began": _clock(job.began), "ended": _clock(job.ended)}
+    for what, value in facts.items():
+        if value is not None:
+            say(f"{what:<9}{value}")
+    if job.status == "FAILED" and job.message:
+        say(job.message.strip())
+    return DONE
+
+
+def logs(options: argparse.Namespace, say: Say) -> int:
+    """What a job has printed; with -f until it ends, with the exit code that it has."""
+    head = head_at(options.address)
+    job = _named(head, options.job)
+    if not options.follow:
+        show(_asked(head, lambda: head.logs(job.id)))
+        return DONE
+    ended = _asked(head, lambda: follow(head, job.id, Output(show)))
+    if ended is None:
+        raise BadInput.of(job.id, "the cluster knows nothing of it any more")
+    outcome = meaning(ended, again=False)
+    if outcome.why:
+        say(f"job {job.id}: {outcome.why}")
+    return outcome.code if isinstance(outcome, Final) else FAILED
+
+
+def stop(options: argparse.Namespace, say: Say) -> int:
+    """End a job in order, and wait until it has."""
+    head = head_at(options.address)
+    job = _named(head, options.job)
+    if not _asked(head, lambda: head.stop(job.id)):
+        say(f"{job.id} is over already: {job.status.lower()}")
+        return DONE
+    say(f"{job.id}: ending; trials keep their last evaluation")
+    until = time.monotonic() + STOP_SECONDS + GRACE_SECONDS
+    while time.monotonic() < until:
+        known = _asked(head, lambda: head.job(job.id))
+        if known is None or known.over:
+            say(f"{job.id}: {known.status.lower() if known else 'gone'}; the same submission goes on with {job.search}")
+            return DONE
+        time.sleep(POLL_SECONDS)
+    say(f"{job.id}: still ending; see `status`")
+    return FAILED
+
+
+def listing(options: argparse.Namespace, say: Say) -> int:
+    """The searches on the cluster, the newest first."""
+    head = head_at(options.address)
+    jobs = _asked(head, head.jobs)
+    for line in table(jobs, now()):
+        say(line)
+    if not jobs:
+        say(f"no searches at {head.address}")
+    return DONE
+
+
+def fetch(options: argparse.Namespace, say: Say) -> int:
+    """Bring a search's result here."""
+    head = head_at(options.address)
+    known = next((job for job in _asked(head, head.jobs) if job.search == options.name), None)
+    results = options.results or (known.results if known is not None else None) or DEFAULT_RESULTS
+    files = _asked(head, lambda: fetching.fetch(head, f"{results.rstrip('/')}/{options.name}", options.to))
+    names = [file.relative_to(options.to).as_posix() for file in files]
+    say(f"{len(files)} files in {options.to}: {', '.join(names[:SHOWN])}" + (", …" if len(names) > SHOWN else ""))
+    if fetching.BEST not in names:
+        state = f", and its job is {known.status.lower()}" if known is not None else ""
+        say(f"warning: no {fetching.BEST}: the search has not come to one yet{state}")
+    return DONE
+
+
+def _named(head: Head, name: str) -> Job:
+    """The job of this id, else the newest one of the search of this name. Raises BadInput for neither."""
+    job = _asked(head, lambda: head.job(name))
+    if job is not None:
+        return job
+    jobs = _asked(head, head.jobs)
+    for each in jobs:
+        if each.search == name:
+            return each
+    there = ", ".join(sorted({each.search for each in jobs if each.search})[:SHOWN]) or "none"
+    what = f"the cluster knows no job and no search of this name (its searches: {there}); with a head go its jobs"
+    raise BadInput.of(name, what)
+
+
+def _asked(head: Head, question: Callable[[], T]) -> T:
+    try:
+        return question()
+    except Unreachable as error:
+        raise BadInput.of(f"--address {head.address}", f"it answered, and then no more ({error})") from error
+
+
+def _clock(at: float | None) -> str | None:
+    return None if at is None else datetime.fromtimestamp(at).astimezone().isoformat(" ", "seconds")

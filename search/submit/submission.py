@@ -1,0 +1,159 @@
+"""One submission: a search checked here, packed, and sent to a cluster that can run it."""
+
+import argparse
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from search.commands import python, typed
+from search.disk import shown
+from search.plan import describe, make_plan
+from search.resolve import Search, resolve
+from search.store_uri import mask
+from search.submit import environment, package, start
+from search.submit.fit import misfit
+from search.submit.follow import DONE, FAILED, INTERRUPTED, Client, show
+from search.submit.head import RESULTS, SEARCH, Head, Order, Unreachable, head_at
+from search.submit.tree import code_root, working_tree
+from spaces.problems import BadInput, Problem
+
+DEFAULT_RESULTS = "~/schedule-search"
+STOP_SECONDS = 90  # a search that is stopped keeps what it has, and tells MLflow so; Ray would give it 3
+
+Say = Callable[[str], None]
+
+
+def run(options: argparse.Namespace, say: Say) -> int:
+    """Submit the search that `options` name and stay with it; the exit code. Raises BadInput before it is sent."""
+    search = resolve(options.config, options.overrides, options.name, options.fork)
+    plan = make_plan(search)
+    _check_words(options)
+    from search.stopping import check_stopping  # Ray Tune takes seconds to import: a bad search is answered before
+
+    check_stopping(search)
+    say(describe(search, plan))
+    for warning in search.warnings:
+        say(f"warning: {warning}")
+    base = search.settings.base
+    tree = working_tree(options.config, [options.config.parent / base] if base is not None else [])
+    _check_data(search, tree.root)
+    package.check_size(tree)
+    handed = environment.handed(search.settings, options.results, os.environ, options.env)
+    packages = None if options.no_install else environment.packages(code_root(), search.model.name)
+    head = head_at(options.address)
+    for note in _checked(head, search, options.results):
+        say(note)
+    with tempfile.TemporaryDirectory() as scratch:
+        place = Path(scratch) / "search.zip"
+        notes = {start.HANDED: environment.as_note(handed), **(packages.notes if packages else {})}
+        size = package.write(tree, notes, place)
+        say(f"sends {len(tree.files)} files of {tree.root}, {shown(tree.size())}, packed {shown(size)}")
+        shared = sorted(name for name in handed if name != environment.COMMIT)
+        if shared:
+            say(f"hands over {', '.join(shared)}")
+        runtime_env = _runtime_env(place, packages)
+        metadata = {SEARCH: search.name, RESULTS: options.results}
+        order = Order(entrypoint(tree.config, options, search.name), runtime_env, metadata)
+        return _handed_in(head, search, order, options, say)
+
+
+def command(head: str, *words: str) -> str:
+    """A command of this module, as it can be typed."""
+    return python("search.submit", [*words, "--address", head])
+
+
+def entrypoint(config: str, options: argparse.Namespace, name: str) -> str:
+    """The job's command, for a shell: search.run on `config`, which goes on with the search where it has begun."""
+    words = [config]
+    given = {"--name": options.name if options.fork else name, "--fork": options.fork, "--register": options.register}
+    for flag, value in given.items():
+        words += [flag, value] if value is not None else []
+    words += [word for override in options.overrides for word in ("--set", override)]
+    results: str = options.results
+    place = f"~/{typed([results[2:]])}" if results.startswith("~/") and results[2:] else typed([results])
+    return f"exec python -m {start.__name__} {typed(words)} --results {place}"
+
+
+def _handed_in(head: Head, search: Search, order: Order, options: argparse.Namespace, say: Say) -> int:
+    client = Client(head, search.settings.resources, say, show)
+    look = command(head.address, "logs", "-f", search.name)
+    try:
+        job_id = client.submit(search.name, order)
+        say(f"job {job_id} at {head.address}")
+        if options.no_wait:
+            say(f"look at it with: {look}")
+            return DONE
+        code = client.stay(search.name, job_id, order, options.retries)
+    except Unreachable as error:
+        say(f"{head.address} doesn't answer any more ({error}); the same command goes on when it does")
+        return FAILED
+    except KeyboardInterrupt:
+        say(f"left; the search goes on. Back to it: {look}\nend it: {command(head.address, 'stop', search.name)}")
+        return INTERRUPTED
+    if code == DONE:
+        to = str(Path("results") / search.name)
+        say(f"fetch the result: {command(head.address, 'fetch', search.name, '--to', to)}")
+    return code
+
+
+def _checked(head: Head, search: Search, results: str) -> list[str]:
+    """What people should know before the search is sent there. Raises BadInput where it can't run there, or does."""
+    try:
+        nodes = head.nodes()
+        running = [job for job in head.jobs() if (job.search, job.results, job.over) == (search.name, results, False)]
+    except Unreachable as error:
+        raise BadInput.of(f"--address {head.address}", f"it answered, and then no more ({error})") from error
+    problems = misfit(search.settings.resources, nodes)
+    if running:
+        what = f"is running there as job {running[0].id}; look at it with: "
+        problems.append(Problem(search.name, what + command(head.address, "logs", "-f", running[0].id)))
+    if problems:
+        raise BadInput(problems)
+    notes = []
+    own_host = environment.own_host(search.settings, os.environ)
+    if own_host is not None:
+        notes.append(f"warning: {own_host}")
+    if len(nodes) > 1:
+        notes.append(f"{len(nodes)} nodes: each must see {results}, on NFS for instance")
+    return notes
+
+
+def _runtime_env(place: Path, packages: environment.Packages | None) -> Mapping[str, Any]:
+    installed = {"pip": packages.as_pip()} if packages is not None else {}
+    return {
+        "working_dir": str(place),
+        "worker_process_setup_hook": f"{start.__name__}.load",
+        "env_vars": {"RAY_JOB_STOP_WAIT_TIME_S": str(STOP_SECONDS)},
+        "config": {"setup_timeout_seconds": environment.INSTALL_SECONDS},
+        **installed,
+    }
+
+
+def _check_words(options: argparse.Namespace) -> None:
+    """Raise BadInput for results that no node could find, and for secrets in what the cluster shows to everybody."""
+    problems = []
+    if not options.results.startswith(("/", "~/")) or "\n" in options.results:
+        what = f"{options.results!r} is relative to nothing at the cluster; give a folder that every node sees, as in "
+        problems.append(Problem("--results", f"{what}/nfs/searches or {DEFAULT_RESULTS}"))
+    for text in options.overrides:
+        if mask(text) != text:
+            what = "carries credentials, and a job's command is shown to everybody on the cluster; set "
+            problems.append(Problem(f"--set {mask(text)}", f"{what}MLFLOW_TRACKING_URI here, it is handed over unseen"))
+    if problems:
+        raise BadInput(problems)
+
+
+def _check_data(search: Search, root: Path) -> None:
+    """Raise BadInput for data in the client's folders: they are not sent."""
+    problems = [
+        Problem(
+            f"data.{key}", f"{value} is a relative path; data is not sent along: give the path at which nodes see it"
+        )
+        for key, value in search.data_dump.items()
+        if isinstance(value, str) and value and not Path(value).is_absolute()
+        if (root / value).exists() or Path(value).exists()
+    ]
+    if problems:
+        raise BadInput(problems)
