@@ -47,7 +47,7 @@ class Recipe:
     explore: float = 0.1
     """Share of proposals drawn at random."""
     trees: int = 30
-    min_leaf: int = 2
+    min_leaf: int = 3
     """Of few observations; of many, a 250th of them: as good there, and quicker."""
     kappa: float = 1.0
     """Weight of the standard deviation over trees in mean − κ·sd."""
