@@ -88,25 +88,46 @@ def point(trial: Trial, objective: Objective, further: Sequence[Goal]) -> Point:
 
 
 def candidates(records: Records, objective: Objective, top: int, further: Sequence[Goal] = ()) -> list[Trial]:
-    """The `top` best trials of the search: those trained furthest first, then by objective; equal configs once. With
-    `further` objectives the best by the first is followed by what a rung would promote: fronts, loneliest first.
+    """The `top` trials worth confirming, best first: by their newest value, wherever they were paused or stopped, of
+    equal ones the one trained furthest. A value that is better after less training is better: on recorded curves the
+    best of three chosen so is clearly better than of those trained furthest (benchmarks/README.md, Policies).
 
-    The baseline and what diverged or failed are left out.
+    With `further` objectives those trained furthest come first: the best by the first objective, then what a rung would
+    promote. Equal configs once; the baseline and what diverged or failed are left out.
     """
+    usable = [trial for trial in scored(records) if not trial.baseline]
+    sign = 1 if objective.mode == "min" else -1
+    if further:
+        return _unequal(_fronts_first(usable, objective, further), records, top)
+    return _unequal(sorted(usable, key=lambda t: (sign * (t.objective or 0.0), -t.step, t.number)), records, top)
+
+
+def furthest(records: Records, objective: Objective) -> Trial | None:
+    """The best of the trials trained furthest, the baseline left out: what stands for the search unconfirmed, for its
+    value is that of a whole training, if any is."""
     sign = 1 if objective.mode == "min" else -1
     usable = [trial for trial in scored(records) if not trial.baseline]
-    place: dict[int, float] = {}
-    if further and usable:
-        first = min(usable, key=lambda t: (-t.step, sign * (t.objective or 0.0), t.number))
-        for step in {trial.step for trial in usable}:
-            alike = [trial for trial in usable if trial.step == step]
-            places = order([point(trial, objective, further) for trial in alike])
-            place |= {alike[index].number: at for at, index in enumerate(places)}
-        place[first.number] = -1
+    ranked = sorted(usable, key=lambda t: (-t.step, sign * (t.objective or 0.0), t.number))
+    return next(iter(_unequal(ranked, records, 1)), None)
+
+
+def _fronts_first(usable: Sequence[Trial], objective: Objective, further: Sequence[Goal]) -> list[Trial]:
+    """Those trained furthest first; among them the best by the first objective, then by fronts and crowding."""
+    ranked: list[Trial] = []
+    for step in sorted({trial.step for trial in usable}, reverse=True):
+        alike = [trial for trial in usable if trial.step == step]
+        points = [point(trial, objective, further) for trial in alike]
+        first = min(range(len(alike)), key=lambda i: (points[i], alike[i].number))
+        ranked += [alike[first], *(alike[i] for i in order(points) if i != first)]
+    return ranked
+
+
+def _unequal(ranked: Sequence[Trial], records: Records, top: int) -> list[Trial]:
+    """The first `top` that differ from one another and from the baseline."""
     baseline = records.baseline
     seen: list[Mapping[str, Any]] = [baseline.values] if baseline else []
     best: list[Trial] = []
-    for trial in sorted(usable, key=lambda t: (-t.step, place.get(t.number, sign * (t.objective or 0.0)), t.number)):
+    for trial in ranked:
         if trial.values not in seen and len(best) < top:
             seen.append(trial.values)
             best.append(trial)
@@ -175,9 +196,9 @@ def _unconfirmed(records: Records, objective: Objective) -> Verdict | None:
 
     baseline = records.baseline
     base = own(baseline) if baseline and baseline.objective is not None else None
-    best = candidates(records, objective, 1)
-    if best:
-        winner = own(best[0])
+    best = furthest(records, objective)
+    if best is not None:
+        winner = own(best)
     elif base is not None and baseline is not None and baseline.status not in {"diverged", "failed"}:
         winner = base
     else:

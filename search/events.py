@@ -19,7 +19,7 @@ class Proposed:
     values: Mapping[str, Any]  # dotted knob path -> value; active knobs only
     seed: int
     kind: Literal["search", "confirm"]
-    origin: str  # "baseline", "tpe", "random", "grid", or "trial 7" for a confirmation run
+    origin: str  # "baseline", "forest", "tpe", "random", "grid", or "trial 7" for a confirmation run
     at: float  # unix seconds, here and below
 
 

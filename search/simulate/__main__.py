@@ -55,7 +55,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=8, help="default: 8")
     parser.add_argument("--seeds", type=int, default=10, help="searches of each policy on each task; default: 10")
     parser.add_argument("--budgets", help="steps over all trials, to report regret at; default: up to 40 × the horizon")
-    parser.add_argument("--handover", choices=get_args(Handover), default="furthest", help="default: furthest")
+    parser.add_argument("--handover", choices=get_args(Handover), default="newest", help="default: newest")
     parser.add_argument("--reference", help="the policy that others are compared with; default: the first one")
     parser.add_argument("--jobs", type=int, default=1, help="processes; default: 1")
     parser.add_argument("--out", type=Path, default=Path("results/simulate"), help="default: results/simulate")

@@ -13,9 +13,9 @@ from search import fairness, journal
 from search.events import Ended, Event, Proposed, Reported
 from search.records import Records
 from search.simulate.advice import LEAST
-from search.simulate.table import Table
+from search.simulate.table import Table, unit_point
 from spaces import strict_yaml
-from spaces.domain import Categorical, Domain, Int, snap, to_unit
+from spaces.domain import Categorical, Domain, Int
 from spaces.problems import BadInput
 from spaces.space import Space, parse_space
 from spaces.values import thaw
@@ -64,7 +64,7 @@ def read_search(folder: Path) -> Recorded:
             space=space,
             base=described["base"],
             values=[trial.values for trial in whole],
-            unit=np.array([_point(space, trial.values) for trial in whole]),
+            unit=np.array([unit_point(space, trial.values) for trial in whole]),
             seen=seen,
             true=seen[:, -1],
             every=every,
@@ -109,17 +109,6 @@ def _rungs(folder: Path, described: Mapping[str, Any], horizon: int) -> tuple[Se
     stopping = described["settings"].get("early_stopping", {})
     rungs = [int(rung) for rung in _plan(folder).get("rungs", [])] if stopping.get("kind") == "asha" else []
     return rungs or [horizon], int(stopping.get("reduction", 3))
-
-
-def _point(space: Space, values: Mapping[str, Any]) -> list[float]:
-    """In the unit cube; .5 where a knob is not active; a baseline beyond its domain lies at its end."""
-    point = []
-    for knob in space.knobs:
-        try:
-            point.append(to_unit(knob.domain, snap(knob.domain, values[knob.path])) if knob.path in values else 0.5)
-        except ValueError:  # a choice that the domain does not have
-            point.append(0.5)
-    return point
 
 
 def _records(folder: Path, space: Space) -> Records:

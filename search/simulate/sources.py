@@ -9,8 +9,7 @@ import numpy as np
 from search.events import Status
 from search.past import Sampling, Scoring
 from search.searcher import Proposer
-from search.simulate.table import Array, Table
-from spaces.domain import to_unit
+from search.simulate.table import Array, Table, unit_point
 
 Kind = Literal["random", "tpe", "forest"]
 
@@ -88,7 +87,6 @@ class Learned:
     def __init__(self, table: Table, kind: Kind, seed: int, rungs: Sequence[int]) -> None:
         """`rungs`: the steps at which trials are compared, the horizon last."""
         self.rows = Rows(table)
-        self._codes = {knob.path: (i, knob.domain) for i, knob in enumerate(table.space.knobs)}
         self._proposer = Proposer(
             table.space,
             table.base,
@@ -111,7 +109,7 @@ class Learned:
         if trial == 0:
             assert self.rows.table.baseline is not None, "trial 0 is the baseline, and this table has none"
             return self.rows.give(trial, self.rows.table.baseline)
-        return self.rows.give(trial, self.rows.nearest(self._point(values)))
+        return self.rows.give(trial, self.rows.nearest(np.array(unit_point(self.rows.table.space, values))))
 
     def report(self, trial: int, step: int, value: float) -> None:
         """Tell the sampler."""
@@ -131,15 +129,7 @@ class Learned:
 
     def _snap(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """The values of the nearest unused row."""
-        return dict(self.rows.table.values[self.rows.nearest(self._point(values))])
-
-    def _point(self, values: Mapping[str, Any]) -> Array:
-        """(d,) in the unit cube; knobs that are not active count as in the middle, as in the table."""
-        point = np.full(len(self._codes), 0.5)
-        for path, value in values.items():
-            at, domain = self._codes[path]
-            point[at] = to_unit(domain, value)
-        return point
+        return dict(self.rows.table.values[self.rows.nearest(np.array(unit_point(self.rows.table.space, values)))])
 
 
 def make_source(table: Table, kind: Kind, seed: int, task: int, rungs: Sequence[int]) -> Uniform | Learned:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spaces.domain import Float
+from spaces.domain import Float, snap, to_unit
 from spaces.knob import Knob
 from spaces.problems import BadInput
 from spaces.space import Space
@@ -81,6 +81,18 @@ class Table:
             return np.where(value <= best, 0.0, 1.0)
         clipped: Array = np.clip((value - best) / (median - best), 0.0, 1.0)
         return clipped
+
+
+def unit_point(space: Space, values: Mapping[str, Any]) -> list[float]:
+    """Where a point of the space lies in the unit cube, knob by knob: .5 where a knob is not active, or has a choice
+    that the domain lacks; at the domain's end where a value lies beyond it, as a baseline's may."""
+    point = []
+    for knob in space.knobs:
+        try:
+            point.append(to_unit(knob.domain, snap(knob.domain, values[knob.path])) if knob.path in values else 0.5)
+        except ValueError:
+            point.append(0.5)
+    return point
 
 
 def load(path: Path) -> Table:

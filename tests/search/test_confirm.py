@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from small_search import proposed, records_of, reported, trial
 
-from search.confirm import Estimate, Verdict, candidates, confirmation, judge
+from search.confirm import Estimate, Verdict, candidates, confirmation, furthest, judge
 from search.events import Event
 from search.records import Records
 from trainables.run import Objective
@@ -47,7 +47,7 @@ def verdict(records: Records, objective: Objective = MIN) -> Verdict:
 # Who is confirmed.
 
 
-def test_candidates_are_those_trained_furthest_then_the_best() -> None:
+def test_candidates_are_those_with_the_best_newest_values() -> None:
     records = records_of(
         base(0.1),
         trial(1, 0.5),
@@ -59,9 +59,12 @@ def test_candidates_are_those_trained_furthest_then_the_best() -> None:
         trial(7, 0.0, status="failed"),
         trial(8, None, status="failed"),
     )
-    assert [t.number for t in candidates(records, MIN, 10)] == [2, 5, 1, 4, 3]
-    assert [t.number for t in candidates(records, MIN, 2)] == [2, 5]
-    assert [t.number for t in candidates(records, MAX, 3)] == [1, 2, 5]
+    assert [t.number for t in candidates(records, MIN, 10)] == [3, 2, 5, 4, 1]
+    assert [t.number for t in candidates(records, MIN, 2)] == [3, 2]
+    assert [t.number for t in candidates(records, MAX, 3)] == [1, 4, 2]
+    for objective, best in ((MIN, 2), (MAX, 1)):  # without confirmation: a whole training
+        unconfirmed = furthest(records, objective)
+        assert unconfirmed is not None and unconfirmed.number == best
 
 
 def test_equal_configs_and_the_baselines_own_are_confirmed_once() -> None:

@@ -48,7 +48,7 @@ def test_it_learns_what_random_does_not() -> None:
         [optimised(conditional, 50, make(seed=seed)) for seed in range(4)] for make in (ForestSampler, RandomSampler)
     )
     assert np.mean([late(study) for study in learned]) < 0.4 * np.mean([late(study) for study in drawn])
-    assert np.median([study.best_value for study in learned]) < 0.3
+    assert np.mean([study.best_value for study in learned]) < 0.6 * np.mean([study.best_value for study in drawn])
 
 
 def test_equal_seeds_give_equal_studies() -> None:
@@ -178,7 +178,7 @@ def test_several_objectives_spread_over_the_front() -> None:
         assert late_y < 0.25 if name == "forest" else late_y > 0.4
     places = sorted(values["x"] for values in found["forest"])
     assert len(places) > len(found["random"])
-    assert places[0] < 0.3 and places[-1] > 0.7
+    assert places[0] < 0.4 and places[-1] > 0.75
 
 
 def test_threads_share_a_sampler() -> None:

@@ -302,7 +302,7 @@ def go_on(search: Proposer, numbers: Sequence[int]) -> list[PastTrial]:
         search.report(number, 9, loss(values))
         search.tell(number, "completed", loss(values))
         reports = [(9, loss(values))]
-        done.append(PastTrial(number, values, "completed", search.origin(number), reports, loss(values)))
+        done.append(PastTrial(number, values, "completed", search.origin(number), reports, value=loss(values)))
     return done
 
 
