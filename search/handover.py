@@ -56,7 +56,7 @@ def hand_over(
     if halt.kind == "signal":
         say(f"interrupted ({halt.reason}); so far: {path / 'trials.csv'}\ngo on with: {again}")
         return INTERRUPTED
-    if report is not None:
+    if report is not None and (verdict is None or halt.kind == "failures"):
         say(f"{'report':<14}{report}")
     if halt.kind == "failures":
         say(f"stopped: {halt.reason}\nlogs: {path / 'trials'}; so far: {path / 'trials.csv'}")
@@ -66,13 +66,12 @@ def hand_over(
         reasons = sorted({trial.reason for trial in records.of_kind("search") if trial.reason})
         say(f"no trial succeeded. {'; '.join(reasons[:3])}\nlogs: {path / 'trials'}")
         return NO_TRIAL
-    for table in summary.tables(search, verdict):
+    tables = [*summary.tables(search, verdict), *([front.shown(search, members)] if members else [])]
+    for table in tables:
         console.print(table)
-    if members:
-        console.print(front.shown(search, members))
     say(f"verdict: {summary.said(verdict)}")
     uri = tracking.resolve_uri(search.settings.tracking.uri, path.parent)
-    for what, where in summary.pointers(path, tracking.ui_command(uri), shown, bool(members)):
+    for what, where in summary.pointers(path, tracking.ui_command(uri), shown, bool(members), report):
         say(f"{what:<14}{where}")
     if tracked.version:
         say(f"{'registered':<14}{register} version {tracked.version}")

@@ -59,8 +59,12 @@ def state(folder: Path, records: Records, unit: str, asked: int | None) -> str:
     return f"going on with {folder}: {'; '.join(parts)}"
 
 
-def pointers(folder: Path, look: str, artifacts: Path | None = None, pareto: bool = False) -> Iterator[tuple[str, str]]:
+def pointers(
+    folder: Path, look: str, artifacts: Path | None = None, pareto: bool = False, report: Path | None = None
+) -> Iterator[tuple[str, str]]:
     """Where things are and what to type next, as (what, where). `look` shows the runs in MLflow."""
+    if report is not None:
+        yield "report", str(report)
     yield "best config", f"{folder / 'best.yaml'}   (your own file: {folder / 'native'})"
     yield "train it", python("trainables.train", [str(folder / "best.yaml")])
     if artifacts is not None:
