@@ -28,7 +28,7 @@ def matrix(tmp_path_factory: pytest.TempPathFactory, environment: dict[str, str]
 
 
 # One sitting each (the driver kill: two), 10 to 25 s. The others are in `make test-all`.
-QUICK = {"worker killed", "disk full", DRIVER_KILLED}
+QUICK = {DRIVER_KILLED}
 
 
 def param(fault: Fault) -> object:

@@ -170,7 +170,8 @@ def kill_tree(process: subprocess.Popen[str]) -> None:
     process.wait()
 
 
-@pytest.mark.parametrize("reports", [pytest.param(4, marks=pytest.mark.slow), 17])
+@pytest.mark.slow
+@pytest.mark.parametrize("reports", [4, 17])
 def test_a_killed_search_goes_on_to_the_same_result(reports: int, tmp_path: Path, environment: Environment) -> None:
     """With one worker, so that the order of results is the same."""
     folder = make_project(tmp_path)
@@ -212,6 +213,7 @@ def test_an_interrupted_search_says_how_to_go_on(
     assert (trials_of(project).kind == "search").sum() == 9
 
 
+@pytest.mark.slow
 def test_an_unreachable_tracking_server_delays_tracking_only(project: Path, environment: Environment) -> None:
     words = ["search.yaml", "--name", "s", "--set", "budget.trials=2"]
     code, output = run("search.run", words, project, {**environment, "MLFLOW_TRACKING_URI": "http://127.0.0.1:9"})
@@ -233,7 +235,7 @@ def test_an_unreachable_tracking_server_delays_tracking_only(project: Path, envi
         pytest.param("{kind: asha, mode: stop, first_rung: 1}", marks=pytest.mark.slow),
         pytest.param("{kind: hyperband}", marks=pytest.mark.slow),
         pytest.param("{kind: median, grace: 3}", marks=pytest.mark.slow),
-        "{kind: pbt, perturb_every: 3}",
+        pytest.param("{kind: pbt, perturb_every: 3}", marks=pytest.mark.slow),
     ],
 )
 def test_each_kind_of_early_stopping_runs_to_its_end(stopping: str, project: Path, environment: Environment) -> None:
