@@ -1,5 +1,6 @@
 """What happens in a search, as facts in order: the journal keeps them, everything else is derived from them."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -7,6 +8,8 @@ from typing import Any, Literal
 Status = Literal["running", "paused", "completed", "stopped", "diverged", "failed"]
 """`paused`: waits at a rung for its promotion. `stopped`: early-stopped at a rung, or never promoted from it.
 `completed`: trained to the full budget (or ended by its own patience)."""
+
+_VARIABLE = re.compile(r"0x[0-9a-f]+|\d+(\.\d+)?(e[+-]?\d+)?|'[^']*'|\"[^\"]*\"", re.IGNORECASE)
 
 FINAL: frozenset[str] = frozenset({"completed", "stopped", "diverged", "failed"})
 
@@ -129,3 +132,8 @@ class WarmStarted:
 
 Event = WarmStarted | Proposed | Started | Reported | Paused | Promoted | Changed | Retried | Ended | Phase
 Listener = Callable[[Event], None]
+
+
+def signature(reason: str) -> str:
+    """`reason` without what differs between trials: equal for failures of the same kind."""
+    return _VARIABLE.sub("#", reason)

@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from search.events import Ended, Event
+from search.events import Ended, Event, signature
 from search.export import write_text
 from trainables.guard import ADVICE, last_words
 from trainables.tune import OutOfMemory, trial_folder
@@ -15,7 +15,6 @@ from trainables.tune import OutOfMemory, trial_folder
 DETAIL = 5000  # characters of a traceback that are kept: MLflow takes no longer tag
 REASON = 500
 ALIKE = 3  # trials that must fail the same way before a search is stopped for it
-_VARIABLE = re.compile(r"0x[0-9a-f]+|\d+(\.\d+)?(e[+-]?\d+)?|'[^']*'|\"[^\"]*\"", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -59,11 +58,6 @@ def _explained(place: Path, text: str) -> Failure:
     if "ActorDiedError" in text or "RayActorError" in text or not last:
         return Failure(f"the worker was killed; if nobody did so, memory has run out: {ADVICE}", detail)
     return Failure(last, detail)
-
-
-def signature(reason: str) -> str:
-    """`reason` without what differs between trials: equal for failures of the same kind."""
-    return _VARIABLE.sub("#", reason)
 
 
 class Strikes:

@@ -9,11 +9,10 @@ import json
 import numpy as np
 
 from search import export, tracking
+from search.acting import course_of, looked_at
 from search.folder import Folder
 from search.plan import Plan
 from search.resolve import Search, objective_name
-from spaces.paths import with_values
-from spaces.problems import BadInput
 from trainables.run import Prepared
 
 DRAWN = 15
@@ -54,14 +53,10 @@ def introduce(search: Search, prepared: Prepared, folder: Folder, plan: Plan, wo
 def still_knobs(search: Search) -> tuple[str, ...]:
     """The values in force, as `Model.knobs` names them, that no config of the space moves in the course of a run."""
     rng = np.random.default_rng(0)
-    places = sorted({*range(0, search.horizon, search.every), search.horizon - 1})
+    places = looked_at(search)
     known: dict[str, bool] = {}  # whether it moves
     for values in ({}, *(search.space.sample(rng, search.base) for _ in range(DRAWN))):
-        try:
-            config = search.model.parse(with_values(search.base, values), "a config of the space")
-        except BadInput:  # not every model takes every point of its space
-            continue
-        course = [search.model.knobs(config, at) for at in places]
+        course = course_of(search, values, places) or []
         for name in dict.fromkeys(name for point in course for name in point):
             seen = {point.get(name) for point in course}
             known[name] = known.get(name, False) or len(seen) > 1

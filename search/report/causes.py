@@ -1,14 +1,12 @@
 """What went wrong, grouped by cause."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from search.events import Ended, Event, Retried
+from search.events import Ended, Event, Retried, signature
 
 Kind = Literal["failed", "diverged", "tried again"]
-_VARIABLE = re.compile(r"0x[0-9a-f]+|\d+(\.\d+)?(e[+-]?\d+)?|'[^']*'|\"[^\"]*\"", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -32,7 +30,7 @@ def causes(events: Sequence[Event]) -> tuple[Cause, ...]:
         kind = _kind(event)
         if kind is not None:
             assert isinstance(event, Ended | Retried)
-            groups.setdefault((kind, _VARIABLE.sub("#", event.reason)), []).append(event)
+            groups.setdefault((kind, signature(event.reason)), []).append(event)
     found = [
         Cause(
             kind,
