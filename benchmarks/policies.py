@@ -37,7 +37,7 @@ TARGET_EPOCHS = 900
 
 def contenders() -> dict[str, Contender]:
     """Every policy by its name on the command line."""
-    asha, early, stopping = Halving("promote", 2, 3), Halving("promote", 1, 3), Halving("stop", 2, 3)
+    asha, early, stopping = Halving(), Halving(first_rung=1), Halving("stop")  # as the service takes them by itself
     found: list[Contender] = [
         Ours(asha, "forest", label="ours"),
         Ours(early, "forest", label="ours-g1"),

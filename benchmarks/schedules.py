@@ -5,8 +5,8 @@
 Both search the space of a search YAML, the documented baseline first, on the same data and with the same training seed.
 Trials train in this process on a simulated clock (`search.simulate.clock`): two workers, an evaluation takes one unit
 of time. So the only thing that differs is who decides. At each mark (a share of the steps that the search's plan
-expects) the config that each would hand over is trained in full on fresh seeds: that mean is what counts. Ray's user
-gets the best last value of any trial (`ResultGrid.get_best_result`), ours the best of those trained furthest.
+expects) the config that each would hand over is trained in full on fresh seeds: that mean is what counts. It is the
+trial with the best last value, as Ray's `ResultGrid.get_best_result` does and as ours picks what it confirms.
 
 - ours         promotion ASHA with the plan's rungs, sampler as in the YAML or by --sampler
 - ray          AsyncHyperBandScheduler as it comes (reduction 4, grace 1), OptunaSearch
@@ -33,7 +33,6 @@ from ray.tune.search.optuna import OptunaSearch
 from scipy import stats
 
 from search.codec import code
-from search.events import Status
 from search.past import Sampling, Scoring
 from search.plan import Plan, make_plan
 from search.resolve import Search, adopted, resolve
@@ -41,6 +40,7 @@ from search.rungs import Bracket, Rule
 from search.searcher import Proposer
 from search.simulate.clock import Policy, simulate
 from search.simulate.ours import Asha
+from search.simulate.sources import Learned
 from spaces.paths import with_values
 from trainables.run import Diverged, Prepared
 
@@ -82,38 +82,6 @@ class Curve(Sequence[float]):
         except Diverged:
             return math.nan
         return value if objective.mode == "min" else -value
-
-
-class Source:
-    """What `search.simulate.ours` asks of: proposals of the real sampler, each trained for real."""
-
-    def __init__(self, proposer: Proposer, train: Callable[[Mapping[str, Any]], Curve]) -> None:
-        self._proposer, self._train = proposer, train
-        self.values: dict[int, Mapping[str, Any]] = {}
-
-    def propose(self, trial: int) -> Sequence[float] | None:
-        """The next config, to be trained."""
-        values = self._proposer.propose(trial)
-        if values is None:
-            return None
-        self.values[trial] = values
-        return self._train(values)
-
-    def report(self, trial: int, step: int, value: float) -> None:
-        """Tell the sampler."""
-        self._proposer.report(trial, step, value)
-
-    def pause(self, trial: int) -> None:
-        """Tell the sampler."""
-        self._proposer.pause(trial)
-
-    def resume(self, trial: int) -> None:
-        """Tell the sampler."""
-        self._proposer.resume(trial)
-
-    def end(self, trial: int, status: Status, value: float) -> None:
-        """Tell the sampler."""
-        self._proposer.tell(trial, status, value if math.isfinite(value) else None)
 
 
 class RayPolicy:
@@ -195,9 +163,14 @@ def contender(
             horizon=search.horizon,
             rungs=plan.rungs,
         )
-        source = Source(proposer, train)
+        known: dict[int, Mapping[str, Any]] = {}
+
+        def begin(trial: int, values: Mapping[str, Any]) -> Curve:
+            known[trial] = values
+            return train(values)
+
         rule = Rule("promote", plan.rungs, stopping.reduction, "min", abs(objective.worst))  # type: ignore[union-attr]
-        return Asha(Bracket(rule, exempt=lambda trial: trial == 0), source), source.values
+        return Asha(Bracket(rule, exempt=lambda trial: trial == 0), Learned(proposer, begin)), known
     settled = name == "ray-settled"
     grace = plan.rungs[0] // search.every if settled else 1
     policy = RayPolicy(search, train, seed, stopping.reduction if settled else 4, grace)  # type: ignore[union-attr]
@@ -229,9 +202,8 @@ def games(path: Path, seeds: int, kind: str, names: Sequence[str], out: Path) ->
             if any(game["policy"] == name and game["seed"] == seed for game in done):
                 continue
             policy, values = contender(name, search, plan, kind, partial(Curve, search, prepared, seed=seed), seed)
-            left_out = (0,) if name == "ours" else ()  # our candidates are compared with the baseline, Ray's include it
-            run = simulate(policy, WORKERS, marks[-1], marks, search.every, left_out)
-            chosen = [choice.furthest if name == "ours" else choice.newest for choice in run.chosen]
+            run = simulate(policy, WORKERS, marks[-1], marks, search.every)
+            chosen = [choice.newest for choice in run.chosen]
             game = {
                 "policy": name,
                 "seed": seed,

@@ -22,7 +22,7 @@ Verdict = Literal["continue", "pause", "stop", "complete"]
 _CONTROL = 2**32
 
 SETTLED = 0.9  # share of sampled configs that must have left warmup, freeze or ramp by an automatic first rung
-RUNGS_SHARE = 25  # an automatic first rung is at least horizon / 25 (measured on learning curves of RNNs and MLPs)
+RUNGS_SHARE = 25  # an automatic first rung is at least about horizon / 25 (measured on curves of RNNs and MLPs)
 
 
 def ladder(first: int, reduction: int, horizon: int, every: int) -> tuple[int, ...]:
@@ -51,11 +51,11 @@ def ladder(first: int, reduction: int, horizon: int, every: int) -> tuple[int, .
 def auto_first_rung(settles: Sequence[int], horizon: int, every: int) -> int:
     """The earliest step at which comparing trials is fair, from the settling steps of sampled configs.
 
-    first = min(horizon, every · ⌈max(⌈horizon / 25⌉, every, the SETTLED-quantile of `settles`) / every⌉)
+    first = min(horizon, every · ⌈max(⌊horizon / 25⌋, every, the SETTLED-quantile of `settles`) / every⌉)
 
     Returns `horizon` if nothing is left below it: then no trial can be stopped early, and the caller says so.
     """
-    needed = max(-(-horizon // RUNGS_SHARE), every)
+    needed = max(horizon // RUNGS_SHARE, every)
     if settles:
         needed = max(needed, sorted(settles)[math.ceil(SETTLED * len(settles)) - 1])
     return min(horizon, -(-needed // every) * every)

@@ -1,7 +1,7 @@
 """One search on a simulated clock: workers that each train one evaluation per unit of time."""
 
 import math
-from collections.abc import Container, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -50,14 +50,12 @@ def simulate(
     evaluations: int,
     marks: Sequence[int] = (),
     every: int = 1,
-    left_out: Container[int] = (),
 ) -> Run:
     """Run a search until `evaluations` are done or the policy has no more to do; `every`: steps between evaluations.
 
     All evaluations take one unit of time. At equal times workers come in their order, and a worker that gets free takes
     the next trial before the others report. `marks`: numbers of evaluations, ascending, at which to note what the
-    search would hand over; without any, the end. `left_out`: trials that are never handed over (the baseline, which a
-    search compares its candidates with).
+    search would hand over; without any, the end.
     """
     if workers < 1:
         raise ValueError(f"workers is {workers}; it must be at least 1")
@@ -75,8 +73,7 @@ def simulate(
             value = floor.curves[trial][at]
             floor.done[trial] = at = at + 1
             spent += 1
-            if trial not in left_out:
-                standing.put(trial, at, value)
+            standing.put(trial, at, value)
             if not policy.report(trial, at * every, value):
                 floor.release(worker)
             if floor.busy < workers:

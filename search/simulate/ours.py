@@ -7,7 +7,7 @@ from typing import Literal, Protocol
 
 from search.events import Status
 from search.order import due
-from search.rungs import Bracket, Mode, Report, Rule, ladder
+from search.rungs import Bracket, Mode, Report, Rule, auto_first_rung, ladder
 from search.simulate.table import Table
 
 Move = tuple[Literal["propose", "pause", "promote", "stop", "diverge", "complete"], int, int]
@@ -110,13 +110,13 @@ class Halving:
     """The options of successive halving that a simulation may change."""
 
     mode: Mode = "promote"
-    first_rung: int | None = None  # steps; None: the horizon's twenty-fifth, as `auto` where configs settle early
+    first_rung: int | None = None  # steps; None: as `auto` where configs settle at once
     reduction: int = 3
 
     def rungs(self, horizon: int, every: int) -> tuple[int, ...]:
         """The rungs. Raises ValueError where they don't fit the table."""
-        share = -(-horizon // (25 * every)) * every
-        return ladder(share if self.first_rung is None else self.first_rung, self.reduction, horizon, every)
+        first = auto_first_rung((), horizon, every) if self.first_rung is None else self.first_rung
+        return ladder(first, self.reduction, horizon, every)
 
     def bracket(self, table: Table) -> Bracket:
         """The empty rungs of a search of the table. The baseline, if there is one, is never stopped."""

@@ -1,7 +1,7 @@
 """Where the trials of a simulated search come from: a sampler, whose proposals are rows of a table."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -9,6 +9,7 @@ import numpy as np
 from search.events import Status
 from search.past import Sampling, Scoring
 from search.searcher import Proposer
+from search.simulate.ours import Source
 from search.simulate.table import Array, Table, unit_point
 
 Kind = Literal["random", "tpe", "forest"]
@@ -40,11 +41,24 @@ class Rows:
         self._unused[row] = np.inf
         return self.table.curves[row]
 
+    def train(self, trial: int, values: Mapping[str, Any]) -> list[float] | None:
+        """The curve of the row nearest to `values`; of the baseline's for trial 0. None where no row is left."""
+        if not self.left:
+            return None
+        if trial == 0:
+            assert self.table.baseline is not None, "trial 0 is the baseline, and this table has none"
+            return self.give(trial, self.table.baseline)
+        return self.give(trial, self.nearest(np.array(unit_point(self.table.space, values))))
+
+    def snap(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """The values of the nearest unused row."""
+        return dict(self.table.values[self.nearest(np.array(unit_point(self.table.space, values)))])
+
 
 class Uniform:
     """Random search by uniform draws from the unit cube.
 
-    In distribution what `Learned` of kind random draws; Optuna's way there takes most of a simulated search's time.
+    In distribution what `learned` of kind random draws; Optuna's way there takes most of a simulated search's time.
     """
 
     BLOCK = 256
@@ -82,34 +96,16 @@ class Uniform:
 
 
 class Learned:
-    """The sampler of a real search: each draw snaps to the nearest unused row, and of that the sampler learns."""
+    """The sampler of a real search: it hears of everything in the order in which it would on Ray."""
 
-    def __init__(self, table: Table, kind: Kind, seed: int, rungs: Sequence[int]) -> None:
-        """`rungs`: the steps at which trials are compared, the horizon last."""
-        self.rows = Rows(table)
-        self._proposer = Proposer(
-            table.space,
-            table.base,
-            Sampling(kind, seed),
-            Scoring("min", table.worst),
-            None,
-            table.name,
-            horizon=table.horizon,
-            rungs=tuple(rungs),
-            snap=self._snap,
-        )
+    def __init__(self, proposer: Proposer, train: Callable[[int, Mapping[str, Any]], Sequence[float] | None]) -> None:
+        """`train`: the curve of a trial with these values; None where there is none to make."""
+        self._proposer, self._train = proposer, train
 
     def propose(self, trial: int) -> Sequence[float] | None:
-        """The curve of the row nearest to the sampler's draw; of the baseline's for trial 0, where there is one."""
-        if not self.rows.left:
-            return None
+        """The curve of the sampler's next config."""
         values = self._proposer.propose(trial)
-        if values is None:
-            return None
-        if trial == 0:
-            assert self.rows.table.baseline is not None, "trial 0 is the baseline, and this table has none"
-            return self.rows.give(trial, self.rows.table.baseline)
-        return self.rows.give(trial, self.rows.nearest(np.array(unit_point(self.rows.table.space, values))))
+        return None if values is None else self._train(trial, values)
 
     def report(self, trial: int, step: int, value: float) -> None:
         """Tell the sampler."""
@@ -127,14 +123,29 @@ class Learned:
         """Tell the sampler."""
         self._proposer.tell(trial, status, value if math.isfinite(value) else None)
 
-    def _snap(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """The values of the nearest unused row."""
-        return dict(self.rows.table.values[self.rows.nearest(np.array(unit_point(self.rows.table.space, values)))])
+
+def learned(table: Table, kind: Kind, seed: int, rungs: Sequence[int]) -> tuple[Learned, Rows]:
+    """A sampler whose draws snap to the nearest unused row, of which it learns. `rungs`: the steps at which trials are
+    compared, the horizon last."""
+    rows = Rows(table)
+    proposer = Proposer(
+        table.space,
+        table.base,
+        Sampling(kind, seed),
+        Scoring("min", table.worst),
+        None,
+        table.name,
+        horizon=table.horizon,
+        rungs=tuple(rungs),
+        snap=rows.snap,
+    )
+    return Learned(proposer, rows.train), rows
 
 
-def make_source(table: Table, kind: Kind, seed: int, task: int, rungs: Sequence[int]) -> Uniform | Learned:
+def make_source(table: Table, kind: Kind, seed: int, task: int, rungs: Sequence[int]) -> tuple[Source, Rows]:
     """A sampler over the table's rows. Each (seed, task) gets configs of its own: with one sequence for all tasks, a
     lucky one would count as often as there are tasks."""
     if kind == "random":
-        return Uniform(table, (seed, task))
-    return Learned(table, kind, int(np.random.SeedSequence((seed, task)).generate_state(1)[0]), rungs)
+        uniform = Uniform(table, (seed, task))
+        return uniform, uniform.rows
+    return learned(table, kind, int(np.random.SeedSequence((seed, task)).generate_state(1)[0]), rungs)

@@ -53,9 +53,9 @@ class Ours:
     def start(self, table: Table, seed: int, task: int) -> tuple[Policy, Rows]:
         """A search that begins with the table's baseline, if it has one."""
         bracket = whole(table) if self.halving is None else self.halving.bracket(table)
-        source = make_source(table, self.sampler, seed, task, bracket.rule.rungs)
+        source, rows = make_source(table, self.sampler, seed, task, bracket.rule.rungs)
         first = 0 if table.baseline is not None else 1
-        return Asha(bracket, source, self.trials, first), source.rows.of
+        return Asha(bracket, source, self.trials, first), rows.of
 
 
 @dataclass(frozen=True)

@@ -74,12 +74,12 @@ def test_auto_first_rung(settles: list[int], horizon: int, every: int) -> None:
     first = auto_first_rung(settles, horizon, every)
     assert every <= first <= horizon and first % every == 0
     if first < horizon:
-        assert first >= horizon / 25
+        assert first >= horizon // 25
         assert sum(s <= first for s in settles) >= 0.9 * len(settles)
         ladder(first, 3, horizon, every)
     before = first - every
     if before >= every:  # one evaluation earlier would not do
-        assert before < horizon / 25 or sum(s <= before for s in settles) < 0.9 * len(settles)
+        assert before < horizon // 25 or sum(s <= before for s in settles) < 0.9 * len(settles)
 
 
 @pytest.mark.parametrize("bad", [{"rungs": ()}, {"rungs": (3, 3)}, {"rungs": (0, 3)}, {"reduction": 1}])

@@ -14,7 +14,7 @@ from simulated import Listed, flat, table_of
 from search.rungs import Bracket, Mode, Report, Rule
 from search.simulate.clock import Choice, Run, simulate
 from search.simulate.ours import Asha, Halving, Move, whole
-from search.simulate.sources import Kind, Learned, Rows, Uniform, make_source
+from search.simulate.sources import Kind, Rows, learned, make_source
 from search.simulate.tournament import Ours, play, play_all
 
 NAN = math.nan
@@ -178,11 +178,11 @@ def test_a_search_that_has_used_up_the_pool_trains_the_best_to_the_end(kind: Kin
     rng = np.random.default_rng(2)
     table = table_of(rng.random((12, 2)), np.repeat(rng.random((12, 1)), 9, axis=1))
     bracket = Halving("promote", 1, 3).bracket(table)
-    source = make_source(table, kind, 0, 0, bracket.rule.rungs)
+    source, rows = make_source(table, kind, 0, 0, bracket.rule.rungs)
     run = simulate(Asha(bracket, source, first=1), 3, 10**6)
-    assert run.trials == 12 and sorted(source.rows.of.values()) == list(range(12))
+    assert run.trials == 12 and sorted(rows.of.values()) == list(range(12))
     best = int(table.seen[:, -1].argmin())
-    assert run.chosen[0].furthest is not None and source.rows.of[run.chosen[0].furthest] == best
+    assert run.chosen[0].furthest is not None and rows.of[run.chosen[0].furthest] == best
 
 
 @pytest.mark.parametrize("kind", ["random", "tpe", "forest"])
@@ -202,12 +202,12 @@ def test_equal_seeds_give_equal_searches_and_tasks_have_configs_of_their_own(kin
 def test_the_sampler_is_told_the_rows_values_and_the_baseline_comes_first() -> None:
     rng = np.random.default_rng(4)
     table = table_of(rng.random((30, 2)), rng.random((30, 9)), baseline=17)
-    source = Learned(table, "tpe", 0, (1, 3, 9))
+    source, rows = learned(table, "tpe", 0, (1, 3, 9))
     curves = [source.propose(trial) for trial in range(30)]
-    assert source.rows.of[0] == 17
-    assert all(curve == table.curves[source.rows.of[trial]] for trial, curve in enumerate(curves))
+    assert rows.of[0] == 17
+    assert all(curve == table.curves[rows.of[trial]] for trial, curve in enumerate(curves))
     known = {trial.user_attrs["trial"]: trial.params for trial in source._proposer._told.values()}
-    assert known == {trial: dict(table.values[row]) for trial, row in source.rows.of.items() if trial in known}
+    assert known == {trial: dict(table.values[row]) for trial, row in rows.of.items() if trial in known}
     assert len(known) >= 29 and source.propose(30) is None
 
 
@@ -219,20 +219,20 @@ def test_random_search_draws_as_the_services_own_random_sampler_does() -> None:
     def shares(make: Any) -> Any:
         first = np.zeros(5)
         for seed in range(400):
-            source = make(seed)
+            source, rows = make(seed)
             source.propose(1)
-            first[source.rows.of[1]] += 1
+            first[rows.of[1]] += 1
         return first / 400
 
-    quick = shares(lambda seed: Uniform(table, (seed, 0)))
-    real = shares(lambda seed: Learned(table, "random", seed, (9,)))
+    quick = shares(lambda seed: make_source(table, "random", seed, 0, (9,)))
+    real = shares(lambda seed: learned(table, "random", seed, (9,)))
     assert np.abs(quick - real).max() < 0.12
     assert quick.max() - quick.min() > 0.15
 
 
 def test_a_sampler_hears_of_pauses_promotions_and_ends() -> None:
     table = table_of(np.linspace(0, 1, 9)[:, None], np.array(flat(range(9), 9)))
-    source = Learned(table, "tpe", 0, RUNGS)
+    source, _ = learned(table, "tpe", 0, RUNGS)
     policy = Asha(Bracket(Rule("promote", RUNGS, 3, "min", 9.0)), source, 9, first=1)
     simulate(policy, 1, 10**6)
     by_state: dict[str, int] = {}
