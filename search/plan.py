@@ -8,8 +8,8 @@ import numpy as np
 
 from search.acting import acting
 from search.config import Asha, units
+from search.ladder import auto_first_rung, ladder
 from search.resolve import Search
-from search.rungs import auto_first_rung, ladder
 from spaces.paths import with_values
 from spaces.problems import BadInput, Problem
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from search.events import Status
-from search.rungs import Bracket, Rule, ladder
+from search.ladder import ladder
+from search.rungs import Bracket, Rule
 from search.simulate.clock import simulate
 from search.simulate.ours import Asha
 from search.simulate.table import Array

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from search.events import Status
+from search.ladder import auto_first_rung, ladder
 from search.order import due
-from search.rungs import Bracket, Mode, Report, Rule, auto_first_rung, ladder
+from search.rungs import Bracket, Mode, Report, Rule
 from search.simulate.table import Table
 
 Move = tuple[Literal["propose", "pause", "promote", "stop", "diverge", "complete"], int, int]

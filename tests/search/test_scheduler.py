@@ -20,7 +20,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ray.tune.schedulers import AsyncHyperBandScheduler
 
-from search.rungs import Bracket, Gone, Mode, Record, Report, Rule, Start, ladder, replay
+from search.ladder import ladder
+from search.rungs import Bracket, Gone, Mode, Record, Report, Rule, Start, replay
 from search.scheduler import Decision, RungScheduler
 from trainables.run import DIVERGED, ENDED, OBJECTIVE, STEP
 
