@@ -19,6 +19,7 @@ from pathlib import Path
 
 from policies_optuna import Optuna
 from policies_ray import Ray
+from policies_syne import AVAILABLE, Syne
 
 from search.simulate import show
 from search.simulate.ours import Halving
@@ -54,6 +55,8 @@ def contenders() -> dict[str, Contender]:
         Optuna("optuna-halving", "halving"),
         Ours(None, "random", label="random"),
     ]
+    if AVAILABLE:
+        found += [Syne("syne-asha", "asha"), Syne("syne-bohb", "bohb")]
     return {contender.name: contender for contender in found}
 
 
@@ -64,7 +67,8 @@ def main() -> int:
     wanted = [name.strip() for name in options.policies.split(",")]
     unknown = [name for name in wanted if name not in known]
     if unknown:
-        print(f"error: --policies: {', '.join(unknown)}: not among {', '.join(known)}", file=sys.stderr)
+        hint = "; those of Syne Tune need the extra `peers`" if any("syne" in name for name in unknown) else ""
+        print(f"error: --policies: {', '.join(unknown)}: not among {', '.join(known)}{hint}", file=sys.stderr)
         return 2
     files = sorted(options.curves.glob("*.npz"))
     if not files:

@@ -8,7 +8,8 @@ of time. So the only thing that differs is who decides. At each mark (a share of
 expects) the config that each would hand over is trained in full on fresh seeds: that mean is what counts. It is the
 trial with the best last value, as Ray's `ResultGrid.get_best_result` does and as ours picks what it confirms.
 
-- ours         promotion ASHA with the plan's rungs, sampler as in the YAML or by --sampler
+- ours-forest  promotion ASHA with the plan's rungs, sampler `forest`
+- ours-tpe     the same with Optuna's TPE
 - ray          AsyncHyperBandScheduler as it comes (reduction 4, grace 1), OptunaSearch
 - ray-settled  the same, its grace period set to the plan's first rung, reduction as in the YAML
 """
@@ -40,11 +41,12 @@ from search.rungs import Bracket, Rule
 from search.searcher import Proposer
 from search.simulate.clock import Policy, simulate
 from search.simulate.ours import Asha
-from search.simulate.sources import Learned
+from search.simulate.sources import Kind, Learned
 from spaces.paths import with_values
 from trainables.run import Diverged, Prepared
 
 METRIC = "loss"
+OURS: Mapping[str, Kind] = {"ours-forest": "forest", "ours-tpe": "tpe"}
 WORKERS = 2
 MARKS = (0.25, 0.5, 1.0)
 FRESH = (101, 102)  # training seeds of the configs that are handed over
@@ -148,15 +150,15 @@ class RayPolicy:
 
 
 def contender(
-    name: str, search: Search, plan: Plan, kind: str, train: Callable[[Mapping[str, Any]], Curve], seed: int
+    name: str, search: Search, plan: Plan, train: Callable[[Mapping[str, Any]], Curve], seed: int
 ) -> tuple[Policy, Mapping[int, Mapping[str, Any]]]:
     """A fresh search, and the values of its trials."""
     objective, stopping = search.model.objective, search.settings.early_stopping
-    if name == "ours":
+    if name in OURS:
         proposer = Proposer(
             search.space,
             search.base,
-            Sampling(kind, seed),  # type: ignore[arg-type]
+            Sampling(OURS[name], seed),
             Scoring("min", abs(objective.worst)),
             None,
             search.name,
@@ -177,7 +179,7 @@ def contender(
     return policy, policy.values
 
 
-def games(path: Path, seeds: int, kind: str, names: Sequence[str], out: Path) -> Iterator[dict[str, Any]]:
+def games(path: Path, seeds: int, names: Sequence[str], out: Path) -> Iterator[dict[str, Any]]:
     """Every search, with the true value of what it would hand over at each mark. What is known already is read."""
     search = resolve(path, ["confirm.seeds=0"])
     prepared = search.model.prepare(search.data, search.model.parse(search.base, "base"))
@@ -201,7 +203,7 @@ def games(path: Path, seeds: int, kind: str, names: Sequence[str], out: Path) ->
         for name in names:
             if any(game["policy"] == name and game["seed"] == seed for game in done):
                 continue
-            policy, values = contender(name, search, plan, kind, partial(Curve, search, prepared, seed=seed), seed)
+            policy, values = contender(name, search, plan, partial(Curve, search, prepared, seed=seed), seed)
             run = simulate(policy, WORKERS, marks[-1], marks, search.every)
             chosen = [choice.newest for choice in run.chosen]
             game = {
@@ -244,9 +246,9 @@ def table(title: str, found: Sequence[Mapping[str, Any]], names: Sequence[str]) 
     for name in names[1:]:
         cells = []
         for i in range(len(steps)):
-            pairs = [(by["ours", s][i], by[name, s][i]) for n, s in by if n == "ours" and (name, s) in by]
+            pairs = [(by[names[0], s][i], by[name, s][i]) for n, s in by if n == names[0] and (name, s) in by]
             cells.append(interval([mine - theirs for mine, theirs in pairs if mine is not None and theirs is not None]))
-        lines.append(f"| ours − {name}, paired | | " + " | ".join(cells) + " |")
+        lines.append(f"| {names[0]} − {name}, paired | | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
@@ -255,8 +257,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("configs", nargs="+", type=Path)
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--sampler", default="forest")
-    parser.add_argument("--policies", default="ours,ray,ray-settled")
+    parser.add_argument("--policies", default="ours-forest,ours-tpe,ray,ray-settled")
     parser.add_argument("--out", type=Path, default=Path("results/schedules"))
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -264,7 +265,7 @@ def main() -> None:
     names = options.policies.split(",")
     tables = []
     for path in options.configs:
-        found = list(games(path, options.seeds, options.sampler, names, options.out))
+        found = list(games(path, options.seeds, names, options.out))
         tables.append(table(str(path), found, names))
         print(tables[-1], flush=True)
     (options.out / "schedules.md").write_text("\n\n".join(tables) + "\n")
