@@ -55,7 +55,13 @@ def test_our_stopping_mode_is_rays_asha(peers: dict[str, Any], seed: int, reduct
 
 RAYS, OPTUNAS = ("ray-rf3-g1", "ray-rf3-g5", "ray-optuna"), ("optuna-hyperband", "optuna-median", "optuna-halving")
 SYNES = [
-    pytest.param(name, marks=pytest.mark.skipif(find_spec("syne_tune") is None, reason="needs the extra `peers`"))
+    pytest.param(
+        name,
+        marks=[
+            pytest.mark.skipif(find_spec("syne_tune") is None, reason="needs the extra `peers`"),
+            pytest.mark.filterwarnings("ignore::FutureWarning"),  # statsmodels', of its random numbers
+        ],
+    )
     for name in ("syne-asha", "syne-bohb")
 ]
 
