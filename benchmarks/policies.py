@@ -3,7 +3,7 @@
 The peers' classes are imported and called as their libraries call them; only the clock is simulated. Every search is
 judged by the true final value of the config that it would hand over, scaled per task: 0 is the best of the task's
 1,000 configs, 1 their median. Prints Markdown; writes it, a figure and every game into --out. A run that was
-interrupted goes on where it was.
+interrupted goes on where it was; the tables are written anew after each seed.
 
     python benchmarks/policies.py --curves ../shared/data/curves --seeds 10
     python benchmarks/policies.py --policies ours,ray-rf3-g1 --seeds 20 --workers 1
@@ -92,15 +92,15 @@ def main() -> int:
             done,
         )
         for game in played:
+            if games and game.seed > games[-1].seed:  # a whole seed is in: something to look at
+                _write(options, _asked(games, wanted, options.seeds), marks, budgets)
             games.append(game)
             fresh += 1
             file.write(json.dumps({"marks": marks, **asdict(game)}) + "\n")
             file.flush()
     if fresh:
         print(f"{fresh} searches in {time.perf_counter() - began:.0f} s")
-    asked = [game for game in games if game.policy in wanted and game.seed < options.seeds]
-    asked.sort(key=lambda game: wanted.index(game.policy))
-    _hand_out(options, asked, marks, budgets)
+    print(_write(options, _asked(games, wanted, options.seeds), marks, budgets))
     return 0
 
 
@@ -130,7 +130,13 @@ def _kept(log: Path) -> Iterator[tuple[Game, list[int]]]:
         yield Game(**fields), marks  # type: ignore[arg-type]
 
 
-def _hand_out(options: argparse.Namespace, games: Sequence[Game], marks: list[int], budgets: list[int]) -> None:
+def _asked(games: Sequence[Game], wanted: Sequence[str], seeds: int) -> list[Game]:
+    asked = [game for game in games if game.policy in wanted and game.seed < seeds]
+    return sorted(asked, key=lambda game: wanted.index(game.policy))
+
+
+def _write(options: argparse.Namespace, games: Sequence[Game], marks: list[int], budgets: list[int]) -> str:
+    """The tables of the games so far, as Markdown, and a figure of each."""
     text = []
     for handover, meaning in (
         ("newest", "the trial with the lowest newest value, wherever it is"),
@@ -143,8 +149,8 @@ def _hand_out(options: argparse.Namespace, games: Sequence[Game], marks: list[in
         if reference == REFERENCE and "ours" in standings.policies:
             text += [*_targets(standings, budgets), ""]
         show.draw(standings, options.out / f"regret_w{options.workers}_{handover}.png", "epoch", title, reference)
-    print("\n".join(text))
     (options.out / f"regret_w{options.workers}.md").write_text("\n".join(text), encoding="utf-8")
+    return "\n".join(text)
 
 
 def _targets(standings: Standings, budgets: Sequence[int]) -> Iterator[str]:
