@@ -4,6 +4,7 @@ A point is a tuple of scores, lower is better, all points of one length. A score
 NaN.
 """
 
+from bisect import bisect_left
 from collections.abc import Sequence
 
 import numpy as np
@@ -20,6 +21,8 @@ def fronts(points: Sequence[Point]) -> npt.NDArray[np.int64]:
     found = np.zeros(len(points), dtype=np.int64)
     if not points:
         return found
+    if len(points[0]) <= 2:
+        return _swept(points)
     table = np.asarray(points, dtype=np.float64)  # (n, objectives)
     no_worse = np.all(table[:, None] <= table[None], axis=2)
     ahead = np.asarray(no_worse & np.any(table[:, None] < table[None], axis=2))  # (n, n): i dominates j
@@ -30,6 +33,22 @@ def fronts(points: Sequence[Point]) -> npt.NDArray[np.int64]:
         found[here] = front
         left &= ~here
         front += 1
+    return found
+
+
+def _swept(points: Sequence[Point]) -> npt.NDArray[np.int64]:
+    """`fronts` of points in one or two objectives in O(n log n), by a sweep along the first (Jensen 2003).
+
+    Of the points met so far in a front the last has the least second score. Front by front these ends only get worse:
+    so a point's front is the first whose end does not dominate it.
+    """
+    found = np.zeros(len(points), dtype=np.int64)
+    ends: list[tuple[float, float]] = []  # of each front: second and first score of the point met last
+    for i in sorted(range(len(points)), key=points.__getitem__):
+        end = (points[i][-1], points[i][0])
+        front = bisect_left(ends, end)
+        found[i] = front
+        ends[front : front + 1] = [end]
     return found
 
 

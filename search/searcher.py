@@ -81,6 +81,7 @@ class Proposer:
         self._draws = Draws(space, base, sampling.seed, seen, name, horizon, rungs, snap)
         self._codes, self._snap = self._draws.codes, snap
         self._origins: dict[int, str] = {}
+        self._newest = -1  # the highest number of them
         self._standing = Standing(self._direction)
         self._told: dict[int, FrozenTrial] = {}  # by our number; their own numbers count from 0 without gaps
         self._outside: dict[int, tuple[str, ...]] = {}
@@ -120,8 +121,8 @@ class Proposer:
 
         Numbers grow from 0 and may skip. Raises ValueError for a number at or below one that is known.
         """
-        if self._origins and number <= max(self._origins):
-            raise ValueError(f"trial {number} can't be proposed: trial {max(self._origins)} is known already")
+        if number <= self._newest:
+            raise ValueError(f"trial {number} can't be proposed: trial {self._newest} is known already")
         values, origin = self._values_of(number)
         if values is None:
             return None
@@ -217,6 +218,7 @@ class Proposer:
         if past.number in self._origins:
             raise ValueError(f"trial {past.number} stands twice in the past")
         self._origins[past.number] = past.origin
+        self._newest = max(self._newest, past.number)
         key = text_of(past.values)
         if past.number >= 0:
             self._duplicates += key in self._seen

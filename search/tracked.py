@@ -44,6 +44,9 @@ class Store(Protocol):
     def refuses(self, error: Exception) -> bool:
         """Whether the store works but will never take what led to `error`."""
 
+    def explain(self, error: Exception) -> str:
+        """What `error` means, in one line for people, and what they can do about it where they can."""
+
 
 @dataclass(frozen=True)
 class TrackingInfo:
@@ -69,6 +72,7 @@ class Pace:
     retry: float = 0.5  # after a first failure; doubles up to `retry_most`
     retry_most: float = 30.0
     farewell: float = 10.0  # at the end of the search, for a store that is away just then
+    farewell_retry: float = 2.0  # at most between two attempts of that time
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from search.updates import NOTE_LENGTH, PARAM_LENGTH, PARENT, RunStatus, Trials,
 
 PACE = Pace()
 TAKE = 1000  # events folded at a time
+SAID_LENGTH = 300  # characters of an error that people are shown
 
 _ENDS: Mapping[str, RunStatus] = {"done": "FINISHED", "interrupted": "KILLED", "failed": "FAILED"}
 
@@ -105,7 +106,8 @@ class Tracker:
                 failures = 0
             except Exception as error:  # whatever it is: tracking waits, the search goes on
                 self._trouble(error)
-                longest = min(self._pace.retry_most, self._pace.retry * 2.0**failures)
+                most = self._pace.farewell_retry if self._finishing.is_set() else self._pace.retry_most
+                longest = min(most, self._pace.retry * 2.0**failures)
                 failures = min(failures + 1, 20)
                 self._rest(longest * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
         with contextlib.suppress(OSError):
@@ -189,7 +191,7 @@ class Tracker:
         except Exception as error:
             if not self._store.refuses(error):
                 raise
-            self._say(f"tracking: a part of {name!r} was refused and is left out: {_brief(error)}")
+            self._say(f"tracking: a part of {name!r} was refused and is left out: {self._brief(error)}")
 
     def _run_of(self, update: Update) -> str:
         known = self._runs.ids.get(update.trial)
@@ -244,7 +246,7 @@ class Tracker:
         try:
             self._store.add_file(self._runs.ids[PARENT], path, into)
         except Exception as error:  # the verdict matters more than a copy of a file that is in the folder
-            self._say(f"tracking: {path.name} could not be added to the search's run: {_brief(error)}")
+            self._say(f"tracking: {path.name} could not be added to the search's run: {self._brief(error)}")
             return False
         self._kept.add(where)
         return True
@@ -257,12 +259,15 @@ class Tracker:
         try:
             self._version = self._store.register(self._runs.ids[PARENT], version)
         except Exception as error:  # a store without a registry, a name that is taken: the search is tracked still
-            self._say(f"tracking: the winner could not be registered as {version.name}: {_brief(error)}; {again}")
+            self._say(f"tracking: the winner could not be registered as {version.name}: {self._brief(error)}; {again}")
 
     def _trouble(self, error: Exception) -> None:
         if not self._down:
-            self._say(waiting_note(self._info, _brief(error)))
+            self._say(waiting_note(self._info, self._brief(error)))
         self._down = True
+
+    def _brief(self, error: Exception) -> str:
+        return mask(cut(self._store.explain(error).strip() or type(error).__name__, SAID_LENGTH))
 
     def _recovered(self) -> None:
         if self._down:
@@ -278,7 +283,7 @@ def waiting_note(info: TrackingInfo, reason: str) -> str:
     """For people, when the store can't be reached."""
     return (
         f"tracking: {mask(info.uri)} can't be used now ({reason}). The search goes on; its events are kept in "
-        f"{info.folder} and sent when the store answers"
+        f"{info.folder} and sent later, by --resume if not before"
     )
 
 
@@ -286,11 +291,6 @@ def _as_tags(info: TrackingInfo) -> dict[str, str]:
     holder = Update(PARENT, "")
     holder.set_tags(info.trial_tags)
     return holder.tags
-
-
-def _brief(error: Exception) -> str:
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return mask(cut(lines[0], 300))
 
 
 def _now() -> int:

@@ -4,11 +4,13 @@ import contextlib
 import logging
 import os
 import posixpath
+import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from filelock import FileLock
 
@@ -32,6 +34,13 @@ _ENVIRONMENT = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
 _REFUSALS = {"INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "INVALID_STATE"}
+_STATUS_IN = re.compile(r"too many (\d+) error responses")
+_SIGNS = {  # of what requests and urllib3 wrap three times over
+    "Connection refused": "connection refused",
+    "Connection aborted": "the connection broke",
+    "Read timed out": "the server takes the connection but gives no answer",
+    "Failed to resolve": "there is no such host",
+}
 _CREATE_LOCK_SECONDS = 60.0
 _EXPERIMENT = {"mlflow.experimentKind": "custom_model_development"}  # else the UI shows tables for language models
 PAGE = 1000  # runs in one answer
@@ -229,6 +238,37 @@ class MlflowStore:
         with contextlib.suppress(Exception):
             return self._client.get_experiment(self._experiment_id) is not None
         return False
+
+    def explain(self, error: Exception) -> str:
+        """What `error` means, in one line: who is not let in, what is not installed, that nobody answers."""
+        match getattr(error, "error_code", ""):
+            case "UNAUTHENTICATED":
+                who = self._who()
+                if who is None:
+                    return "the server asks who you are: set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+                return f"the server does not accept {who}"
+            case "PERMISSION_DENIED":
+                who = self._who() or "whoever gives no name"
+                return f"the server does not let {who} write to the experiment {self._experiment!r}"
+        if isinstance(error, ModuleNotFoundError):
+            return f"the Python package {error.name!r} is needed for it, and not installed here"
+        said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        status = _STATUS_IN.search(said)
+        if status is not None:
+            return f"the server answers {status[1]}"
+        return next((words for sign, words in _SIGNS.items() if sign in said), said)
+
+    def _who(self) -> str | None:
+        """As whom MLflow goes to a server, in its own order; None: as nobody."""
+        from mlflow.utils.credentials import read_mlflow_creds  # loaded by `open`
+
+        known = read_mlflow_creds()  # the environment, else ~/.mlflow/credentials
+        if known.username and known.password:
+            return f"the user {known.username!r} with that password"
+        if os.environ.get("MLFLOW_TRACKING_TOKEN"):
+            return "the token in MLFLOW_TRACKING_TOKEN"
+        name = urlsplit(self._uri).username
+        return f"the user {name!r} with the password in the URI" if name else None
 
 
 def _make(file: Path) -> None:

@@ -43,6 +43,7 @@ _STATUS: Mapping[str, RunStatus] = {
 BEST = "best_so_far"
 """Metric of the search's run: the best value of a fully trained trial, by the units that all trials have trained."""
 _ODD = re.compile(r"[^\w.\-/ ]", re.ASCII)
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
 class Point(NamedTuple):
@@ -224,7 +225,10 @@ def text(value: Any) -> str:
 
 
 def cut(value: str, length: int) -> str:
-    """`value`, with its end replaced by `…` where it is longer than `length`."""
+    """`value`, with its end replaced by `…` where it is longer than `length`, and with `?` for what PostgreSQL does not
+    take in a text: NUL, and bytes of a log that were not UTF-8.
+    """
+    value = _UNSTORABLE.sub("?", value)
     return value if len(value) <= length else value[: length - 1] + "…"
 
 

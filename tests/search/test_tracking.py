@@ -109,6 +109,9 @@ class FakeStore:
     def refuses(self, error: Exception) -> bool:
         return isinstance(error, Refused)
 
+    def explain(self, error: Exception) -> str:
+        return str(error)
+
     def run(self, trial: int) -> str:
         (found,) = [run for run, tags in self.tags.items() if tags.get("trial") == str(trial)]
         return found
@@ -127,7 +130,7 @@ class Search:
         self.replays.append(start)
         return iter(self.journal[start:])
 
-    def tracker(self) -> Tracker:
+    def tracker(self, pace: Pace = FAST) -> Tracker:
         info = TrackingInfo(
             uri=self.uri,
             experiment="fits",
@@ -138,7 +141,7 @@ class Search:
             trial_tags={"git_commit": "abc", "data_hash": "d1"},
             rungs=(1, 3, 9),
         )
-        tracker = Tracker(info, self.store, self.replay, len(self.journal), self.said.append, FAST, self.queue)
+        tracker = Tracker(info, self.store, self.replay, len(self.journal), self.said.append, pace, self.queue)
         self.current = tracker
         return tracker
 
@@ -316,6 +319,16 @@ def test_a_store_that_fails_always_never_reaches_the_search(search: Search) -> N
     assert "--resume" in summary.message
     assert len(search.said) == 1  # once per outage
     assert "hunter2" not in search.said[0]
+
+
+def test_the_end_of_a_search_does_not_wait_for_the_next_try_of_a_long_outage(search: Search) -> None:
+    search.store.down = True
+    tracker = search.tracker(Pace(gather=0.0, retry=1.0, retry_most=60.0, farewell=0.9, farewell_retry=0.02))
+    tracker.start()
+    search.emit(*life(0))
+    wait_until(lambda: "open" in search.store.calls)
+    threading.Timer(0.1, lambda: setattr(search.store, "down", False)).start()
+    assert tracker.finish(Verdict("done"), 5).closed
 
 
 def test_what_waited_is_sent_by_the_next_process(search: Search) -> None:

@@ -23,7 +23,8 @@ from search.events import (
 )
 from search.spool import Feed, RunIds
 from search.store_uri import identity, mask, resolve_uri, sqlite_file, ui_command, unreachable
-from search.updates import PARENT, Trials, Update, clean
+from search.tracking import MlflowStore
+from search.updates import PARENT, Trials, Update, clean, cut
 
 
 def proposed(trial: int, origin: str = "tpe", kind: str = "search", seed: int = 1) -> Proposed:
@@ -105,6 +106,35 @@ def test_non_finite_values_and_odd_names() -> None:
     assert [point.key for point in updates[0].metrics] == ["objective", "x_y_", "train_seconds"]
     assert [clean(key) for key in ("a.b", "/etc", "..", "", "a//b", "é")] == ["a.b", "__etc", "_..", "_", "_a__b", "_"]
     assert len(clean("k" * 300)) == 250
+
+
+@pytest.mark.parametrize(
+    ("value", "length", "kept"),
+    [
+        ("abc", 3, "abc"),
+        ("abcd", 3, "ab…"),
+        ("a\0b", 9, "a?b"),  # PostgreSQL takes no NUL
+        ("a\udcff😀", 9, "a?😀"),  # a byte of a log that was not UTF-8
+    ],
+)
+def test_texts_as_every_database_takes_them(value: str, length: int, kept: str) -> None:
+    assert cut(value, length) == kept
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError("… Max retries exceeded (Caused by ResponseError('too many 503 error responses'))"), "answers 503"),
+        (OSError("… NewConnectionError('[Errno 111] Connection refused')"), "connection refused"),
+        (OSError('… ReadTimeoutError("… Read timed out. (read timeout=10)")'), "gives no answer"),
+        (ModuleNotFoundError("No module named 'psycopg'", name="psycopg"), "'psycopg' is needed"),
+        (ValueError("params can't change\nand more"), "params can't change"),
+        (ValueError(), "ValueError"),
+    ],
+)
+def test_what_an_error_of_the_store_means(error: Exception, said: str) -> None:
+    told = MlflowStore("http://host", "e").explain(error)
+    assert said in told and "\n" not in told
 
 
 def test_the_feed_gives_each_event_once_and_in_order() -> None:
