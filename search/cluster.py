@@ -2,14 +2,20 @@
 
 import logging
 import os
-from collections.abc import Iterator
+import socket
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import ray
+from ray.tune import PlacementGroupFactory
 
-from search.config import Resources
+from search.nodes import Need
+from search.resources import Resources, need_of, refusal
+from search.room import Room, alive, label_selectors
 from spaces.problems import BadInput
+
+REACH_SECONDS = 5.0
 
 _QUIET = {
     "RAY_AIR_NEW_OUTPUT": "0",
@@ -27,30 +33,50 @@ _QUIET = {
 class Cluster:
     """What a trial gets here, and how many trials fit at once."""
 
-    cpu: float
-    gpu: float
-    workers: int
+    need: Need
+    room: Room
     own: bool = False
     """Whether it was started for this search, on this machine."""
+    say: Callable[[str], None] = lambda _: None
+    """Tells people."""
+
+    @property
+    def gpu(self) -> float:
+        """GPUs of one trial."""
+        return self.need.gpu
+
+    @property
+    def workers(self) -> int:
+        """Trials at once, now."""
+        return self.room()
+
+    def request(self) -> PlacementGroupFactory:
+        """What Ray is to set aside for a trial."""
+        return PlacementGroupFactory([dict(self.need.resources)], bundle_label_selector=label_selectors(self.need))
 
 
 @contextmanager
-def connected(address: str | None, resources: Resources) -> Iterator[Cluster]:
+def connected(
+    address: str | None, resources: Resources, say: Callable[[str], None] = lambda _: None
+) -> Iterator[Cluster]:
     """Join the cluster at `address` (None: RAY_ADDRESS, else a fresh one on this machine) and leave it at the end.
 
-    Raises BadInput where it can't be reached or no node of it can ever run a trial.
+    `say` hears of nodes that come and go. Raises BadInput where it can't be reached or no node of it can ever run a
+    trial.
     """
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
     where = address or os.environ.get("RAY_ADDRESS") or "local"
+    _reach(where)
     try:
         _connect(where)
     except (ConnectionError, RuntimeError, ValueError) as error:
-        raise BadInput.of(f"--address {where}", f"no Ray cluster answers there: {error}") from error
+        hint = "if it asks for a token, set RAY_AUTH_MODE=token, and the token as RAY_AUTH_TOKEN or in its file"
+        raise BadInput.of(f"--address {where}", f"no Ray cluster answers there: {error}; {hint}") from error
     for name in ("ray.tune", "ray.train", "ray.air"):
         logging.getLogger(name).setLevel(logging.CRITICAL)  # a failed trial is told in one line, its log has the rest
     try:
-        yield replace(_fit(resources), own=where == "local")
+        yield _fit(resources, where == "local", say)
     finally:
         ray.shutdown()
 
@@ -59,6 +85,18 @@ def restart() -> None:
     """End the cluster that was started for this search, whatever its processes are about, and start a fresh one."""
     ray.shutdown()
     _connect("local")
+
+
+def _reach(where: str) -> None:
+    """Raise BadInput where nothing listens: Ray would try for half a minute. `auto` and `local` are left to Ray."""
+    host, _, port = where.rpartition("/")[2].rpartition(":")
+    if not host or not port.isdecimal():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=REACH_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        what = f"nothing answers there within {REACH_SECONDS:g} s ({error}); is the head up, and its port open to you?"
+        raise BadInput.of(f"--address {where}", what) from error
 
 
 def _connect(where: str) -> None:
@@ -70,21 +108,10 @@ def _connect(where: str) -> None:
     )
 
 
-def _fit(resources: Resources) -> Cluster:
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    most_gpus = max((node.get("GPU", 0.0) for node in nodes), default=0.0)
-    gpu = float(most_gpus >= 1) if resources.gpu == "auto" else resources.gpu
-    problems = []
-    for name, wanted in (("CPU", resources.cpu), ("GPU", gpu)):
-        most = max((node.get(name, 0.0) for node in nodes), default=0.0)
-        if wanted > most:
-            problems.append(f"{wanted:g} {name}s per trial, but the largest node has {most:g}")
-    if problems:
-        raise BadInput.of("resources", f"no node can run a trial: {'; '.join(problems)}. Ask for less, or add a node")
-    workers = sum(
-        int(min(node.get("CPU", 0.0) / resources.cpu, node.get("GPU", 0.0) / gpu if gpu else float("inf")))
-        for node in nodes
-    )
-    if workers < 1:
-        raise BadInput.of("resources", "no single node has both the CPUs and the GPUs that a trial asks for")
-    return Cluster(resources.cpu, gpu, workers)
+def _fit(resources: Resources, own: bool, say: Callable[[str], None]) -> Cluster:
+    nodes = alive()
+    why = refusal(resources, nodes, own)
+    if why is not None:
+        raise BadInput.of("resources", why)
+    need = need_of(resources, nodes)
+    return Cluster(need, Room(need, resources.max_concurrent, own, say), own, say)

@@ -1,12 +1,12 @@
 """The search YAML's schema: what a user writes, typed, frozen and checked together."""
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from search.resources import Resources
 from spaces import strict_yaml
 from spaces.problems import BadInput, Problem
 from spaces.schema import Real, Section, Text, Whole, parse
@@ -81,24 +81,12 @@ EarlyStopping = Annotated[Asha | NoStopping | Hyperband | Median | Pbt, Field(di
 class Sampler(Section):
     """Who proposes configs."""
 
-    kind: Literal["forest", "tpe", "random", "grid"] = "tpe"
+    kind: Literal["forest", "tpe", "random", "grid"] = "forest"
     """`forest`: a random forest over all trials and rungs (search/forest.py). `tpe`: Optuna's."""
     seed: Annotated[Whole, Field(ge=0)] = 0
     """Seeds the proposals and the training of every trial of the search; confirmation takes seeds that follow."""
     points: Annotated[Whole, Field(ge=2)] = 3
     """Grid only: values per numeric knob."""
-
-
-class Resources(Section):
-    """What one trial occupies. Trials at once follow from it and from what the cluster has."""
-
-    cpu: Annotated[Real, Field(gt=0)] = 1
-    gpu: Literal["auto"] | Annotated[Real, Field(ge=0)] = "auto"
-    """`auto`: one GPU where the cluster has any, else none. A fraction is bookkeeping: memory is not divided."""
-    memory: Text | None = None
-    """Main memory that a trial may hold, as in `8 GiB`: above it the trial is failed. null: what the machine has."""
-    disk: Text | None = None
-    """What checkpoints may take in all, as in `50 GB`. null: half of the space that is free when a sitting begins."""
 
 
 class Confirm(Section):
@@ -170,6 +158,8 @@ class Settings(Section):
     """A trial whose next evaluation takes longer has hung: its worker is killed, the trial started again."""
     warm_start: WarmStart | None = None
     """What the sampler knows from the start; read once, when the search begins."""
+    storage: Text | None = None
+    """Where the search is kept: a folder that every node sees, or s3://BUCKET/PREFIX. null: the folder `--results`."""
     name: Text | None = None
     """The search's folder under `results/`; null: `<model>-<file's name>`."""
 
@@ -227,18 +217,6 @@ def _set(out: dict[str, Any], key: str, value: Any) -> None:
             raise BadInput([Problem(f"--set {key}", f"{name} is {inner!r}, which has no keys below it")])
         section = inner
     section[last] = value
-
-
-_BYTES = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
-
-
-def size(text: str, where: str) -> int:
-    """A size in bytes. Raises BadInput for text that is no number with a unit."""
-    match = re.fullmatch(r"\s*([0-9.]+)\s*([KMGT]i?B)\s*", text)
-    value = _number(match[1]) if match else None
-    if match is None or value is None or value <= 0:
-        raise BadInput.of(where, f"expected a size above zero such as '8 GiB' or '500 MB', got {text!r}")
-    return int(value * _BYTES[match[2]])
 
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}

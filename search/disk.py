@@ -6,6 +6,7 @@ after all trains up to its rung again, to the same numbers.
 """
 
 import shutil
+import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Literal
@@ -13,7 +14,8 @@ from typing import Literal
 from search.events import Ended, Event, Paused
 from search.records import Records, Trial
 from trainables import checkpoints
-from trainables.tune import trial_folder
+from trainables.objects import Prefix
+from trainables.tune import checkpoint_place
 
 SHARE = 0.5  # of the free disk, where no limit is set
 
@@ -43,30 +45,40 @@ class Shelf:
         limit: int | None,
         say: Callable[[str], None],
         kept: int | None = None,
+        store: Prefix | None = None,
     ) -> None:
-        """`kept`: confirmation runs of this seed keep their last checkpoint, as one of them will be handed over."""
+        """`kept`: confirmation runs of this seed keep their last checkpoint, as one of them will be handed over.
+        `store`: where checkpoints are, if not in the folder `path`; without a limit it is taken for endless.
+        """
+        self._store = store
         self._path, self._records, self._say, self._kept = path, records, say, kept
         self._sign = 1 if mode == "min" else -1
-        self._sizes = {number: size for number in records.trials if (size := self._measured(number))}
-        self.limit = default_limit(path, self.held) if limit is None else limit
+        survey = checkpoints.survey(path if store is None else store)
+        self._sizes = {number: held.bytes for number, held in survey.items() if number in records.trials and held.bytes}
+        self._held = sum(self._sizes.values())
+        self.limit = limit if limit is not None else default_limit(path, self.held) if store is None else sys.maxsize
         self._told = False
 
     @property
     def held(self) -> int:
         """Bytes of all checkpoints, those of running trials as of their last pause."""
-        return sum(self._sizes.values())
+        return self._held
+
+    def _note(self, number: int, size: int) -> None:
+        self._held += size - self._sizes.get(number, 0)
+        self._sizes[number] = size
 
     def __call__(self, event: Event) -> None:
         """A trial has paused or ended."""
         if not isinstance(event, Paused | Ended):
             return
         trial = self._records.trials[event.trial]
-        place = trial_folder(self._path, trial.number) / "checkpoints"
+        place = self._place(trial.number)
         if trial.over and self._keeps(trial):
             checkpoints.trim(place)
         elif trial.over and not _may_go_on(trial):
             checkpoints.remove(place)
-        self._sizes[trial.number] = self._measured(trial.number)
+        self._note(trial.number, self._measured(trial.number))
         if self.held > self.limit:
             self._evict()
 
@@ -74,8 +86,8 @@ class Shelf:
         """Of the confirmation runs only `winner` keeps its checkpoint from here on."""
         for trial in self._records.of_kind("confirm"):
             if trial.over and self._keeps(trial) and trial.number != winner:
-                checkpoints.remove(trial_folder(self._path, trial.number) / "checkpoints")
-                self._sizes[trial.number] = 0
+                checkpoints.remove(self._place(trial.number))
+                self._note(trial.number, 0)
 
     def _keeps(self, trial: Trial) -> bool:
         run = trial.proposed
@@ -85,8 +97,8 @@ class Shelf:
         for trial in sorted(self._idle(), key=self._promise):
             if self.held <= self.limit:
                 return
-            checkpoints.evict(trial_folder(self._path, trial.number) / "checkpoints")
-            self._sizes[trial.number] = 0
+            checkpoints.evict(self._place(trial.number))
+            self._note(trial.number, 0)
             if not self._told:
                 self._told = True
                 self._say(
@@ -104,7 +116,10 @@ class Shelf:
         return self._keeps(trial), not trial.over, trial.rung, -self._sign * value
 
     def _measured(self, number: int) -> int:
-        return checkpoints.size(trial_folder(self._path, number) / "checkpoints")
+        return checkpoints.size(self._place(number))
+
+    def _place(self, number: int) -> checkpoints.Place:
+        return checkpoint_place(self._path, number, self._store)
 
 
 def _may_go_on(trial: Trial) -> bool:

@@ -6,7 +6,6 @@ is taken up again from its journal, and each trial finds its own checkpoint.
 """
 
 import os
-import shutil
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,14 +20,19 @@ from ray.tune.search import Searcher
 from search.clock import now
 from search.cluster import Cluster
 from search.events import Changed, Ended, Reported, Retried, Started
-from search.failures import failure_of
+from search.failures import LOSSES, failure_of
 from search.gate import Gate, Halt, Kind, Slots
 from search.ledger import Ledger
+from search.reach import RAY, notes_place
 from trainables.guard import end_all
-from trainables.run import DIVERGED, ENDED, GPU, METRICS, OBJECTIVE, SECONDS, STEP
+from trainables.objects import Prefix
+from trainables.run import DIVERGED, ENDED, GPU, METRICS, NODE, OBJECTIVE, SECONDS, STEP, WARNING
 from trainables.tune import HALT, Bridge, Job
 
 FAREWELL_SECONDS = 2.0
+PENDING = 10**6
+"""Trials that Ray may hold ready beside the running ones. Read once by Ray, while a cluster may grow at any time: so
+it is never what decides, the gate is."""
 
 
 class Feed(Searcher):  # type: ignore[misc]  # Ray is untyped: its classes are Any here
@@ -93,6 +97,7 @@ class Ear(Stopper, Callback):  # type: ignore[misc]
         self._took_up: set[str] = set()
         self._awaited: set[str] = set()  # trials whose next evaluation is still to be saved before the search ends
         self._until: float | None = None
+        self._warned: set[str] = set()
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing, as for the feed."""
@@ -105,9 +110,11 @@ class Ear(Stopper, Callback):  # type: ignore[misc]
         self._awaited.discard(trial_id)
         if trial_id not in self._took_up:
             self._took_up.add(trial_id)
+            self._warn(result.get(WARNING))
             host = str(result.get("hostname", socket.gethostname()))
             began = at - float(result[SECONDS])
-            self._ledger.emit(Started(trial.number, host, int(result["pid"]), str(result.get(GPU, "")), began))
+            gpu, node = str(result.get(GPU, "")), str(result.get(NODE, ""))
+            self._ledger.emit(Started(trial.number, host, int(result["pid"]), gpu, began, node))
         if result[STEP] > trial.step:  # a retried trial repeats its last report, in case that it was lost
             metrics = {**result[METRICS], OBJECTIVE: float(result[OBJECTIVE])}
             outcome = "diverged" if DIVERGED in result else "ended" if ENDED in result else "running"
@@ -116,8 +123,15 @@ class Ear(Stopper, Callback):  # type: ignore[misc]
             )
         return False
 
+    def _warn(self, text: str | None) -> None:
+        """Pass on what a worker has to say, once."""
+        if text is not None and text not in self._warned:
+            self._warned.add(text)
+            self._stage.cluster.say(f"warning: {text}")
+
     def stop_all(self) -> bool:
-        """Whether the experiment ends now, whatever still runs."""
+        """Whether the experiment ends now, whatever still runs. Asked on every turn of Ray's loop."""
+        self._stage.cluster.room.tend(self._stage.gate.hungry)
         for kind, check in self._stage.checks.items():
             if self._halt.reason is None and (reason := check()):
                 self._halt.call(reason, kind)
@@ -155,9 +169,13 @@ class Ear(Stopper, Callback):  # type: ignore[misc]
         if self._halt.reason is not None:
             return  # it was stopped in the middle of things; it goes on in the next sitting
         failure = failure_of(Path(self._stage.job.folder), number, _error_text(trial))
-        again = failure.free or (not failure.hopeless and known.failures < self._stage.max_failures)
+        if failure.astray:  # every trial that comes there would fail: none is given up for it
+            self._halt.call(failure.reason, "failures")
+            return
+        free = failure.free and known.losses < LOSSES
+        again = free or (not failure.hopeless and known.failures < self._stage.max_failures)
         if again:
-            self._ledger.emit(Retried(number, failure.reason, now(), failure.detail))
+            self._ledger.emit(Retried(number, failure.reason, now(), failure.detail, free))
         else:
             self._ledger.emit(Ended(number, "failed", failure.reason, now(), failure.detail))
         self._stage.gate.lost(number, again)
@@ -183,21 +201,18 @@ class Stage:
     """Each says why to end now, if there is cause to: a budget used up, failures that are all alike…"""
     halt: Halt
     max_failures: int
-    pending: int
-    """Trials that Ray may hold ready beside the running ones."""
 
 
 def run_stage(stage: Stage) -> None:
     """Run until the gate is finished, a budget is spent or a halt is called. Events tell what happened."""
     folder = Path(stage.job.folder)
-    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(stage.pending)
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(PENDING)
     feed = Feed(stage.ledger, stage.gate, stage.propose, stage.halt, stage.job.horizon)
     ear = Ear(stage, feed.numbers)
     (folder / HALT).unlink(missing_ok=True)
-    shutil.rmtree(folder / "ray", ignore_errors=True)  # of an earlier sitting or stage; nothing in it is needed
-    trainable = tune.with_resources(
-        tune.with_parameters(Bridge, job=stage.job), {"cpu": stage.cluster.cpu, "gpu": stage.cluster.gpu}
-    )
+    store = None if stage.job.storage is None else Prefix(stage.job.storage, stage.cluster.say)
+    files, place = notes_place(folder, store, stage.cluster.own)
+    trainable = tune.with_resources(tune.with_parameters(Bridge, job=stage.job), stage.cluster.request())
     tuner = Tuner(
         trainable,
         tune_config=TuneConfig(
@@ -209,8 +224,9 @@ def run_stage(stage: Stage) -> None:
             trial_dirname_creator=_name,
         ),
         run_config=RunConfig(
-            name="ray",
-            storage_path=str(folder.resolve()),
+            name=RAY,
+            storage_path=place,
+            storage_filesystem=files,
             stop=ear,
             callbacks=[ear],
             failure_config=FailureConfig(max_failures=0),
@@ -218,7 +234,10 @@ def run_stage(stage: Stage) -> None:
             verbose=0,
         ),
     )
-    tuner.fit()
+    try:
+        tuner.fit()
+    finally:
+        stage.cluster.room.close()
     if not stage.halt.resumable:
         _end_the_rest(stage.ledger, stage.halt)
 

@@ -35,6 +35,7 @@ class Started:
     pid: int
     gpu: str  # device name, empty on CPU
     at: float
+    node: str = ""  # Ray's id of the node: several may share a host
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,7 @@ class Retried:
     reason: str
     at: float
     detail: str = ""  # the traceback, cut to its end
+    free: bool = False  # not the trial's doing, as when its node was lost: doesn't count against its tries
 
 
 @dataclass(frozen=True)

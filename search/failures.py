@@ -10,10 +10,12 @@ from pathlib import Path
 from search.events import Ended, Event, signature
 from search.export import write_text
 from trainables.guard import ADVICE, last_words
+from trainables.storage import Unseen
 from trainables.tune import OutOfMemory, trial_folder
 
 DETAIL = 5000  # characters of a traceback that are kept: MLflow takes no longer tag
 REASON = 500
+LOSSES = 3  # nodes that a trial may lose without an evaluation between: one that breaks them must end some day
 ALIKE = 3  # trials that must fail the same way before a search is stopped for it
 
 
@@ -26,7 +28,9 @@ class Failure:
     hopeless: bool = False
     """Another try would end the same way."""
     free: bool = False
-    """Not the trial's doing: it doesn't count against its tries."""
+    """Not the trial's doing: it doesn't count against its tries, while it is not the same again and again."""
+    astray: bool = False
+    """Its node does not see the search's folder: nothing that is done there can be found again."""
 
 
 def failure_of(folder: Path, number: int, text: str) -> Failure:
@@ -49,12 +53,17 @@ def _explained(place: Path, text: str) -> Failure:
     if words is not None:
         reason, stacks = words
         return Failure(reason, (stacks or text).strip()[-DETAIL:], hopeless=reason.startswith("out of memory"))
+    if unseen := re.search(rf"{Unseen.__name__}: (.*)", text):
+        return Failure(unseen[1], detail, astray=True)
     if OutOfMemory.__name__ in last:
         return Failure(last.partition(": ")[2] or last, detail, hopeless=True)
     if "OutOfMemoryError" in text:  # Ray's monitor: it picks a worker by its age, so it may have hit the wrong one
         return Failure(f"the machine ran out of memory and the worker was killed: {ADVICE}", detail)
     if "node" in text and re.search(r"node (has died|was terminated|is dead|failure)", text):
         return Failure("the node was lost", detail, free=True)
+    if "The actor is temporarily unavailable" in text:
+        # A lost node at first: the cluster itself finds out only some ten seconds later that it is dead.
+        return Failure("the node was lost, or can't be reached", detail, free=True)
     if "ActorDiedError" in text or "RayActorError" in text or not last:
         return Failure(f"the worker was killed; if nobody did so, memory has run out: {ADVICE}", detail)
     return Failure(last, detail)

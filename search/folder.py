@@ -16,16 +16,19 @@ from search.events import Event
 from search.export import write_text
 from search.journal import Journal, read
 from search.ledger import Ledger
+from search.mirror import Mirror
 from search.plan import Plan
 from search.reconcile import reconcile
 from search.records import Records
 from search.resolve import Search
+from search.storage import JOURNAL as JOURNAL
+from search.storage import NOTE
 from spaces import strict_yaml
 from spaces.problems import BadInput
 from spaces.values import show
+from trainables.objects import Prefix
 from trainables.run import Prepared
-
-JOURNAL = "journal.jsonl"
+from trainables.tune import OWNER
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,10 @@ class Folder:
     path: Path
     history: tuple[Event, ...]
     ledger: Ledger
+    owner: str
+    """What `OWNER` in it says of this process."""
+    store: Prefix | None = None
+    """Where its lasting state is, if not in the folder itself."""
 
     @property
     def records(self) -> Records:
@@ -59,8 +66,16 @@ def check_name(path: Path, resume: bool) -> None:
 
 
 @contextmanager
-def opened(path: Path, search: Search, plan: Plan, prepared: Prepared, say: Callable[[str], None]) -> Iterator[Folder]:
-    """Own the folder until the end of the block; `say` tells people what needs them meanwhile.
+def opened(
+    path: Path,
+    search: Search,
+    plan: Plan,
+    prepared: Prepared,
+    say: Callable[[str], None],
+    mirror: Mirror | None = None,
+) -> Iterator[Folder]:
+    """Own the folder until the end of the block; `say` tells people what needs them meanwhile. `mirror`: the store that
+    the folder is a copy of.
 
     Raises BadInput where another process owns it, where what the search is has changed since it began, or where the
     journal is damaged or doesn't go with what lies beside it.
@@ -73,27 +88,39 @@ def opened(path: Path, search: Search, plan: Plan, prepared: Prepared, say: Call
         raise BadInput.of(
             str(path), f"nothing can be written here ({error.strerror}); choose another --results"
         ) from error
-    with _owned(path):
+    store = None if mirror is None else mirror.store
+    with _owned(path) as owner:
         journal = path / JOURNAL
         history, intact = read(journal) if journal.exists() else ([], 0)
         identity = {**search.identity(), "data_digest": prepared.digest}
         if history:
             _check_same(path / "search.yaml", identity)
-            for line in reconcile(path, Records(history), search.every):
+            for line in reconcile(path, Records(history), search.every, store):
                 say(line)
-        with Journal(journal, intact, say) as file:  # first: by it a search that was killed right here is known again
-            write_text(path / "search.yaml", search.to_yaml(prepared.digest))
-            write_text(path / "plan.json", json.dumps(plan.as_dict(), indent=2) + "\n")
-            yield Folder(path, tuple(history), Ledger(file, Records(history)))
+        first = None if mirror is None else mirror.commit
+        # First: by the journal a search that was killed right here is known again.
+        with Journal(journal, intact, say, first) as file:
+            described = {
+                "search.yaml": search.to_yaml(prepared.digest),
+                "plan.json": json.dumps(plan.as_dict(), indent=2) + "\n",
+            }
+            for name, text in described.items():
+                write_text(path / name, text)
+                if store is not None:
+                    store.put(name, text.encode())
+            if store is not None:
+                write_text(path / NOTE, f"{store.uri}\n")
+            yield Folder(path, tuple(history), Ledger(file, Records(history)), owner, store)
 
 
 @contextmanager
-def _owned(path: Path) -> Iterator[None]:
-    owner = path / ".owner"
+def _owned(path: Path) -> Iterator[str]:
+    owner = path / OWNER
+    me = f"{socket.gethostname()} pid {os.getpid()}\n"
     try:
         with FileLock(path / ".lock", timeout=0):
-            write_text(owner, f"{socket.gethostname()} pid {os.getpid()}\n")
-            yield
+            write_text(owner, me)
+            yield me
     except Timeout as error:
         who = owner.read_text(encoding="utf-8").strip() if owner.exists() else "another process"
         raise BadInput.of(str(path), f"{who} is running this search; wait for it or stop it") from error

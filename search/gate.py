@@ -17,6 +17,9 @@ class Gate(Protocol):
     def finished(self) -> bool:
         """Whether nothing runs, waits or will come."""
 
+    def hungry(self) -> bool:
+        """Whether one more worker would have something to do."""
+
     def lost(self, trial: int, again: bool) -> None:
         """A running trial failed; `again`: it is to run once more, from its checkpoint."""
 
@@ -25,7 +28,8 @@ class Gate(Protocol):
 class Slots:
     """The gate for schedulers that promote nothing of their own: so many trials at once, unfinished ones first."""
 
-    workers: int
+    workers: Callable[[], int]
+    """How many may run or await a worker, now."""
     exhausted: Callable[[], bool]
     unfinished: list[int] = field(default_factory=list)
     """Trials of an earlier sitting, or proposed already."""
@@ -33,17 +37,21 @@ class Slots:
 
     def wanted(self) -> int | None:
         """The next unfinished trial, if a worker is free."""
-        if len(self.busy) >= self.workers or not self.unfinished:
+        if len(self.busy) >= self.workers() or not self.unfinished:
             return None
         return self.unfinished.pop(0)
 
     def room(self) -> bool:
         """Whether a worker is free."""
-        return len(self.busy) < self.workers and not self.unfinished
+        return len(self.busy) < self.workers() and not self.unfinished
 
     def finished(self) -> bool:
         """Whether nothing runs and nothing will come."""
         return not self.busy and not self.unfinished and self.exhausted()
+
+    def hungry(self) -> bool:
+        """Whether trials are left to be started."""
+        return bool(self.unfinished) or not self.exhausted()
 
     def lost(self, trial: int, again: bool) -> None:
         """A failed trial comes next if it is to run again; else it is simply gone."""

@@ -45,10 +45,16 @@ def _silent(text: str) -> None: ...
 class Journal:
     """Opened for appending by the one process that owns the search."""
 
-    def __init__(self, path: Path, keep: int | None = None, say: Callable[[str], None] = _silent) -> None:
+    def __init__(
+        self,
+        path: Path,
+        keep: int | None = None,
+        say: Callable[[str], None] = _silent,
+        first: Callable[[bytes], None] | None = None,
+    ) -> None:
         """Append to `path`; cut it to its first `keep` bytes before (what `read` found intact). `say` hears of a full
-        disk."""
-        self._say = say
+        disk. `first` is given each record before it is written here."""
+        self._say, self._first = say, first
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         if keep is not None:
             os.ftruncate(self._file, keep)
@@ -57,6 +63,8 @@ class Journal:
     def append(self, event: Event) -> None:
         """Write one record; waits while the disk is full. Raises OSError (storage gone)."""
         data = _line(event)
+        if self._first is not None:
+            self._first(data)
         when_there_is_room(lambda: self._write(data), self._say)
 
     def _write(self, data: bytes) -> None:
@@ -94,15 +102,20 @@ def read(path: Path) -> tuple[list[Event], int]:
     A last line that a crash tore is left out. Raises BadInput for damage anywhere else: going on from a journal
     with a hole would repeat or lose work.
     """
+    return parse(path.read_bytes(), str(path))
+
+
+def parse(content: bytes, where: str) -> tuple[list[Event], int]:
+    """As `read`, of a journal's content; `where` it was found."""
     found: list[Event] = []
     good = 0
-    lines = path.read_bytes().splitlines(keepends=True)
+    lines = content.splitlines(keepends=True)
     for number, line in enumerate(lines, 1):
         event = parse_line(line)
         if event is None and number == len(lines):
             break
         if event is None:
-            raise BadInput.of(f"{path} line {number}", "the record is damaged; restore the file from a backup")
+            raise BadInput.of(f"{where} line {number}", "the record is damaged; restore the file from a backup")
         found.append(event)
         good += len(line)
     return found, good

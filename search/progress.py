@@ -106,7 +106,8 @@ def line(event: Event, outlook: Outlook) -> str | None:
         case Changed():
             return f"{name_of(records.trials[event.trial])}: takes on {dict(event.values)}"
         case Retried():
-            return f"{name_of(records.trials[event.trial])}: failed, starts again from its checkpoint: {event.reason}"
+            what = "interrupted" if event.free else "failed"
+            return f"{name_of(records.trials[event.trial])}: {what}, starts again from its checkpoint: {event.reason}"
         case Ended():
             trial = records.trials[event.trial]
             return f"{name_of(trial)}: {event.status} at {unit} {trial.step}" + (

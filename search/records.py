@@ -32,6 +32,8 @@ class Trial:
     rung: int = 0
     """Highest step at which it paused."""
     failures: int = 0
+    losses: int = 0
+    """Nodes lost under it since its last evaluation."""
     reason: str = ""
     ended_at: float | None = None
     changed: Mapping[str, Any] | None = None
@@ -83,6 +85,8 @@ class Records:
         self.phase: Literal["search", "confirm", "done"] = "search"
         self.search_steps = 0
         """Units trained by the search's own trials (confirmation not counted)."""
+        self.search_worked = 0.0
+        """Seconds of training and evaluation that the search's own trials have taken, all workers together."""
         self.search_seconds = 0.0
         """Time spent searching: from each take-up of the search to the last event of that sitting."""
         self.warm: WarmStarted | None = None
@@ -107,7 +111,9 @@ class Records:
                 trial = self.trials[event.trial]
                 if trial.proposed.kind == "search":
                     self.search_steps += event.step - trial.step
+                    self.search_worked += event.seconds
                 trial.reports.append(event)
+                trial.losses = 0
             case Paused():
                 trial = self.trials[event.trial]
                 trial.status, trial.rung = "paused", event.step
@@ -117,7 +123,8 @@ class Records:
                 self.trials[event.trial].changed = event.values
             case Retried():
                 trial = self.trials[event.trial]
-                trial.failures, trial.reason = trial.failures + 1, event.reason
+                trial.failures, trial.reason = trial.failures + (not event.free), event.reason
+                trial.losses += event.free
             case Ended():
                 trial = self.trials[event.trial]
                 trial.status, trial.reason, trial.ended_at = event.status, event.reason, event.at

@@ -9,7 +9,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, TypeVar
 
-from search.config import Settings, WarmStart, read_settings, seconds, size, units
+from search import storage
+from search.config import Settings, WarmStart, read_settings, seconds, units
+from search.resources import size
 from search.rungs import Goal
 from search.store_uri import mask
 from spaces import strict_yaml
@@ -54,6 +56,8 @@ class Search:
     """Seconds between two reports of a trial."""
     memory: int | None
     """Bytes that a trial may hold."""
+    gpu_memory: int | None
+    """Bytes of GPU memory that a trial may hold."""
     disk: int | None
     """Bytes that all checkpoints may take."""
     warnings: tuple[str, ...]
@@ -136,8 +140,10 @@ def resolve(path: Path, overrides: Sequence[str] = (), name: str | None = None, 
     space, fixed = _space(model, settings, native, where)
     native = _full(model, with_values(native, fixed), where)
     horizon, every, total, wall = _lengths(model, settings, native, where)
-    timeout, memory, disk = _limits(settings, where)
+    timeout, memory, gpu_memory, disk = _limits(settings, where)
     further = _further(settings, model.objective, where)
+    if settings.storage is not None:
+        storage.parsed(settings.storage, f"{where} storage")
     native = with_values(native, {model.length_key: horizon})
     space = space.in_steps(horizon)
     config = model.parse(native, where)
@@ -166,6 +172,7 @@ def resolve(path: Path, overrides: Sequence[str] = (), name: str | None = None, 
         further=further,
         trial_timeout=timeout,
         memory=memory,
+        gpu_memory=gpu_memory,
         disk=disk,
         warnings=carried,
     )
@@ -284,8 +291,9 @@ def _further(settings: Settings, own: Objective, where: str) -> tuple[Goal, ...]
     return tuple(goals[1:])
 
 
-def _limits(settings: Settings, where: str) -> tuple[float | None, int | None, int | None]:
-    """Seconds that a trial may be silent; bytes of memory that it may hold; bytes of disk that all may hold."""
+def _limits(settings: Settings, where: str) -> tuple[float | None, int | None, int | None, int | None]:
+    """Seconds that a trial may be silent; bytes of memory, and of GPU memory, that it may hold; bytes of disk that all
+    may hold."""
     problems = _Problems()
 
     def read(value: int | float | str | None, reader: Callable[[Any, str], T], key: str) -> T | None:
@@ -293,9 +301,10 @@ def _limits(settings: Settings, where: str) -> tuple[float | None, int | None, i
 
     timeout = read(settings.trial_timeout, seconds, "trial_timeout")
     memory = read(settings.resources.memory, size, "resources.memory")
+    gpu_memory = read(settings.resources.gpu_memory, size, "resources.gpu_memory")
     disk = read(settings.resources.disk, size, "resources.disk")
     problems.stop()
-    return timeout, memory, disk
+    return timeout, memory, gpu_memory, disk
 
 
 def _cadence(horizon: int) -> int:

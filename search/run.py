@@ -5,15 +5,21 @@ import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from search import storage
 from search.clock import now
 from search.commands import python
-from search.plan import describe, make_plan
-from search.resolve import adopted, resolve
+from search.plan import Plan, describe, make_plan
+from search.resolve import Search, adopted, resolve
+from search.storage import Home
 from spaces.problems import BadInput
 from spaces.values import show
+
+if TYPE_CHECKING:  # it takes a while to import
+    from search.mirror import Mirror
 
 DONE, BAD_INPUT, NO_TRIAL, INTERRUPTED = 0, 2, 3, 130
 SHOWN = 20  # problems with the input on one screen
@@ -45,6 +51,8 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--name", help="the search's folder under --results")
     parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: results")
+    kept = "a folder that every node sees, or s3://BUCKET/PREFIX, to keep the search in; default: the folder --results"
+    parser.add_argument("--storage", metavar="WHERE", help=kept)
     parser.add_argument("--plan", action="store_true", help="print what would be done, and stop")
     parser.add_argument("--resume", action="store_true", help="go on with a search that exists")
     parser.add_argument("--fork", metavar="NAME", help="begin a new search with the trials of the one that exists")
@@ -61,20 +69,31 @@ def _run(options: argparse.Namespace, console: Console) -> int:
     if options.register is not None and not _MODEL_NAME.fullmatch(options.register):
         what = f"{options.register!r} can't name a registered model; use letters, digits, '.', '_' and '-'"
         raise BadInput.of("--register", what)
-    search = resolve(options.config, [*options.overrides, *seed], options.name, options.fork)
+    kept = [storage.override(options.storage)] if options.storage is not None else []
+    search = resolve(options.config, [*options.overrides, *seed, *kept], options.name, options.fork)
     plan = make_plan(search)
     _say(console, describe(search, plan))
     for warning in search.warnings:
         _say(console, f"warning: {warning}")
     if options.plan:
         return DONE
-    from search import folder  # pandas takes a while to import; --plan has no use for it
+    home = storage.located(search.settings.storage, options.results, search.name)
+    from search import copies, folder  # pandas takes a while to import; --plan has no use for it
 
-    path = options.results / search.name
-    folder.check_name(path, options.resume)
+    folder.check_name(home.path, options.resume and home.store is None)
+    with copies.held(home, lambda text: _say(console, text)) as mirror:
+        folder.check_name(home.path, options.resume)
+        return _sit(options, search, plan, home, mirror, console)
+
+
+def _sit(
+    options: argparse.Namespace, search: Search, plan: Plan, home: Home, mirror: "Mirror | None", console: Console
+) -> int:
+    path = home.path
     # Ray, torch, Optuna and MLflow take seconds to import: only from here on, so that bad input is answered quickly.
-    from search import earlier, session, warm
+    from search import copies, earlier, session, warm
 
+    copies.bring_source(home, search)
     if options.fork:
         earlier.check_fork(search, path)
     old = earlier.read(search, path, options.config.parent)
@@ -89,7 +108,9 @@ def _run(options: argparse.Namespace, console: Console) -> int:
     start = warm.warm_start(search, old, prepared.digest, now()) if old is not None else None
     again = _again(options)
     try:
-        return session.run(search, plan, prepared, path, options.address, again, console, start, options.register)
+        return session.run(
+            search, plan, prepared, path, options.address, again, console, start, options.register, mirror
+        )
     except KeyboardInterrupt:
         _say(console, f"stopped at once; go on with: {again}")
         return INTERRUPTED
@@ -104,7 +125,7 @@ def _again(options: argparse.Namespace) -> str:
     words = [str(options.config)]
     for override in options.overrides:
         words += ["--set", override]
-    given = {"--name": options.name, "--seed": options.seed, "--address": options.address}
+    given = {"--name": options.name, "--seed": options.seed, "--address": options.address, "--storage": options.storage}
     given["--register"] = options.register
     for flag, value in given.items():
         words += [flag, str(value)] if value is not None else []

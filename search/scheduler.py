@@ -4,7 +4,8 @@ A trial is known by its number, `trial.config["trial"]`; Ray's own ids change wh
 don't. What the caller sets up, and why, so that paused trials neither block nor outlive a search:
 
 - no `max_concurrent_trials`: paused trials would count against it until the search hangs;
-- `TUNE_MAX_PENDING_TRIALS_PG` = workers: with a searcher of ours Ray keeps a single trial pending otherwise;
+- `TUNE_MAX_PENDING_TRIALS_PG` at least `workers()`: with a searcher of ours Ray keeps a single trial pending otherwise.
+  Ray reads it once, so that it is set to what no cluster will hold; the gate alone decides;
 - `num_samples=-1`, and a searcher that answers `wanted()` first (that trial again, from its checkpoint), then proposes
   a new trial while `room()`, else None; FINISHED only when `finished()`: from then on Ray throws idle actors away.
 """
@@ -41,8 +42,8 @@ def _ignore(decision: Decision) -> None: ...
 class RungScheduler(TrialScheduler):  # type: ignore[misc]  # Ray is untyped: its classes are Any here
     """Pauses, promotes and stops trials by `bracket`, which the caller may have brought up to date by `replay`.
 
-    `workers`: trials that may train at once. `exhausted`: whether the searcher will propose no more new trials.
-    `observe` hears every decision when it is taken, on the driver's loop; it must not raise.
+    `workers`: how many trials may train at once, now; at least one. `exhausted`: whether the searcher will propose no
+    more new trials. `observe` hears every decision when it is taken, on the driver's loop; it must not raise.
     """
 
     _supports_buffered_results = False
@@ -50,13 +51,13 @@ class RungScheduler(TrialScheduler):  # type: ignore[misc]  # Ray is untyped: it
     def __init__(
         self,
         bracket: Bracket,
-        workers: int,
+        workers: Callable[[], int],
         exhausted: Callable[[], bool],
         observe: Callable[[Decision], None] = _ignore,
     ) -> None:
         super().__init__()
-        if workers < 1:
-            raise ValueError(f"workers is {workers}; it must be at least 1")
+        if workers() < 1:
+            raise ValueError(f"workers is {workers()}; it must be at least 1")
         self.bracket = bracket
         self._metric = OBJECTIVE
         self._workers = workers
@@ -74,9 +75,10 @@ class RungScheduler(TrialScheduler):  # type: ignore[misc]  # Ray is untyped: it
     # What the searcher asks.
 
     def free(self) -> int:
-        """Workers that no trial has or awaits; a trial that is still saving at its rung has its worker."""
+        """Workers that no trial has or awaits; a trial that is still saving at its rung has its worker. None while more
+        trials await one than there are, as when a node was lost."""
         self._refresh()
-        return max(0, self._workers - len(self._active))
+        return max(0, self._workers() - len(self._active))
 
     def wanted(self) -> int | None:
         """The number of a trial that should run now and that Ray doesn't hold: one of an earlier process that was
@@ -97,6 +99,11 @@ class RungScheduler(TrialScheduler):  # type: ignore[misc]  # Ray is untyped: it
         """Whether nothing runs, nothing can be promoted, nothing will come, and Ray holds no paused trial."""
         self._refresh()
         return not self._held and self._idle()
+
+    def hungry(self) -> bool:
+        """Whether one more worker would have something to do: a new trial, or one that is promoted."""
+        self._refresh()
+        return not self._exhausted() or next(self._runnable(), None) is not None
 
     def lost(self, trial: int, again: bool) -> None:
         """A trial that Ray held has failed; `again`: it is `wanted` as before.

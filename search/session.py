@@ -13,14 +13,17 @@ from rich.console import Console
 from search import disk, export, summary, tracking, winner
 from search.clock import SetBack, now
 from search.cluster import Cluster, connected, restart
+from search.copies import remember_runs
 from search.disk import Shelf
 from search.events import Phase, WarmStarted
 from search.folder import JOURNAL, Folder, opened
 from search.gate import Halt
 from search.handover import hand_over
 from search.introduce import introduce
+from search.mirror import Mirror, upload
 from search.plan import Plan
 from search.progress import Outlook, view
+from search.reach import check_nodes
 from search.resolve import Search
 from search.sender import Sender
 from search.stages import Sitting, run_confirmation, run_search
@@ -41,43 +44,71 @@ def run(
     console: Console,
     warm: WarmStarted | None = None,
     register: str | None = None,
+    mirror: Mirror | None = None,
 ) -> int:
     """Run or go on with the search in the folder `path`; returns the exit code.
 
     `again` is the command that goes on after an interruption; `warm` is what a new search takes over from earlier ones;
-    `register` is the registered model of MLflow that the winner becomes a version of.
+    `register` is the registered model of MLflow that the winner becomes a version of; `mirror` is the store that the
+    folder is a copy of.
     Raises BadInput before anything is written.
     """
 
     def say(text: str) -> None:
         console.print(text, highlight=False, markup=False, soft_wrap=True)
 
-    with connected(address, search.settings.resources) as cluster, opened(path, search, plan, prepared, say) as folder:
-        halt = Halt()
-        if folder.history:
-            say(summary.state(path, folder.records, plan.unit, search.settings.budget.trials))
-        tracker = _tracker(search, prepared, folder, cluster, plan, say)
-        folder.ledger.listen(tracker.handle)
-        outlook = Outlook(folder.records, search.model.objective, plan.unit, plan.steps)
-        shelf = Shelf(path, folder.records, search.model.objective.mode, search.disk, say, confirmed_first(search))
-        folder.ledger.listen(shelf)
-        with _signals(halt, console), view(outlook, console) as shown:
-            folder.ledger.listen(shown)
-            try:
-                if warm is not None and not folder.history:
-                    folder.ledger.emit(warm)
-                _sit(Sitting(search, plan, folder, cluster, halt, SetBack() if cluster.own else _never), say)
-            except BaseException as error:
-                at_once = isinstance(error, KeyboardInterrupt)
-                tracker.finish(tracking.Verdict("interrupted" if at_once else "failed"), timeout=0.5 if at_once else 5)
-                raise
-        when_there_is_room(lambda: export.write_tables(path, folder.records, [k.path for k in search.space.knobs]), say)
-        code = hand_over(search, prepared, folder, tracker, halt, again, register, console, say)
-        if not halt.resumable:
-            shelf.handed_over(winner.number_of(folder.records, search.model.objective))
-        if shelf.held:
-            say(f"{'on disk':<14}{disk.shown(shelf.held)} of checkpoints in {path / 'trials'}, to go on from")
-        return code
+    with connected(address, search.settings.resources, say) as cluster:
+        check_nodes(path, None if mirror is None else mirror.store, say)
+        with opened(path, search, plan, prepared, say, mirror) as folder:
+            return _run(search, plan, prepared, folder, cluster, again, register, warm, console, say, mirror)
+
+
+def _run(
+    search: Search,
+    plan: Plan,
+    prepared: Prepared,
+    folder: Folder,
+    cluster: Cluster,
+    again: str,
+    register: str | None,
+    warm: WarmStarted | None,
+    console: Console,
+    say: Callable[[str], None],
+    mirror: Mirror | None,
+) -> int:
+    path, store = folder.path, folder.store
+    halt = Halt()
+    if folder.history:
+        say(summary.state(path, folder.records, plan.unit, search.settings.budget.trials))
+    tracker = _tracker(search, prepared, folder, cluster, plan, say, mirror)
+    folder.ledger.listen(tracker.handle)
+    outlook = Outlook(folder.records, search.model.objective, plan.unit, plan.steps)
+    mode, first = search.model.objective.mode, confirmed_first(search)
+    shelf = Shelf(path, folder.records, mode, search.disk, say, first, store)
+    folder.ledger.listen(shelf)
+    with _signals(halt, console), view(outlook, console) as shown:
+        folder.ledger.listen(shown)
+        try:
+            if warm is not None and not folder.history:
+                folder.ledger.emit(warm)
+            _sit(Sitting(search, plan, folder, cluster, halt, SetBack() if cluster.own else _never), say)
+        except BaseException as error:
+            at_once = isinstance(error, KeyboardInterrupt)
+            tracker.finish(tracking.Verdict("interrupted" if at_once else "failed"), timeout=0.5 if at_once else 5)
+            raise
+    when_there_is_room(lambda: export.write_tables(path, folder.records, [k.path for k in search.space.knobs]), say)
+    if store is not None and not halt.resumable:
+        winner.bring(store, folder.records, search.model.objective, path)
+    code = hand_over(search, prepared, folder, tracker, halt, again, register, console, say)
+    if not halt.resumable:
+        shelf.handed_over(winner.number_of(folder.records, search.model.objective))
+    if shelf.held:
+        place = path / "trials" if store is None else store / "trials"
+        say(f"{'on disk':<14}{disk.shown(shelf.held)} of checkpoints in {place}, to go on from")
+    if store is not None:
+        upload(store, path)
+        say(f"{'kept in':<14}{store}")
+    return code
 
 
 def confirmed_first(search: Search) -> int | None:
@@ -130,9 +161,17 @@ def _signals(halt: Halt, console: Console) -> Iterator[None]:
 
 
 def _tracker(
-    search: Search, prepared: Prepared, folder: Folder, cluster: Cluster, plan: Plan, say: Callable[[str], None]
+    search: Search,
+    prepared: Prepared,
+    folder: Folder,
+    cluster: Cluster,
+    plan: Plan,
+    say: Callable[[str], None],
+    mirror: Mirror | None,
 ) -> Sender:
     info = introduce(search, prepared, folder, plan, cluster.workers)
+    if mirror is not None:
+        remember_runs(mirror, folder.records.trials, info)
 
     def warn(text: str) -> None:
         say(f"warning: {text}")

@@ -65,9 +65,13 @@ class Sitting:
             folder=str(self.folder.path.resolve()),
             exchange=exchange,
             shown=shown,
+            storage=None if self.folder.store is None else self.folder.store.uri,
+            owner=self.folder.owner if self.folder.store is None else "",
             sitting=self.name,
             timeout=search.trial_timeout,
             memory=search.memory,
+            gpu=self.cluster.gpu,
+            gpu_memory=search.gpu_memory,
             further=tuple(goal.metric for goal in search.further),
         )
 
@@ -85,9 +89,7 @@ def run_search(sitting: Sitting) -> None:
     proposer = _proposer(sitting)
     strikes = Strikes(search.settings.stop_after_failures)
     source = _Source(sitting, proposer)
-    gate, scheduler, eager = choose(
-        search, sitting.plan.rungs, sitting.folder, sitting.cluster.workers, source.exhausted
-    )
+    gate, scheduler = choose(search, sitting.plan.rungs, sitting.folder, sitting.cluster.room, source.exhausted)
     stage = Stage(
         job=sitting.job(exchange=isinstance(search.settings.early_stopping, Pbt)),
         ledger=ledger,
@@ -102,7 +104,6 @@ def run_search(sitting: Sitting) -> None:
         },
         halt=sitting.halt,
         max_failures=search.settings.max_failures,
-        pending=max(sitting.cluster.workers, sitting.plan.trials if eager else 0),
     )
     with ledger.listening(_Study(proposer, records, search.further), strikes):
         run_stage(stage)
@@ -123,13 +124,12 @@ def run_confirmation(sitting: Sitting) -> None:
             job=sitting.job(shown=next(iter(seeds), None)),  # the seed of best.yaml
             ledger=ledger,
             cluster=sitting.cluster,
-            gate=Slots(sitting.cluster.workers, lambda: True, unfinished),
+            gate=Slots(sitting.cluster.room, lambda: True, unfinished),
             scheduler=FIFOScheduler(),
             propose=lambda: None,
             checks={"clock": sitting.set_back},
             halt=sitting.halt,
             max_failures=settings.max_failures,
-            pending=sitting.cluster.workers,
         )
     )
 
@@ -229,7 +229,7 @@ def _spent(search: Search, records: Records, cluster: Cluster) -> Callable[[], s
         if search.wall is not None and records.searching_for(now()) >= search.wall:
             return f"budget.wall {search.wall:g} s is spent"
         if gpu_hours is not None:
-            used = sum(t.seconds for t in records.of_kind("search")) * cluster.gpu / 3600
+            used = records.search_worked * cluster.gpu / 3600
             if used >= gpu_hours:
                 return f"budget.gpu_hours {gpu_hours:g} is spent"
         return None

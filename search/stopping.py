@@ -17,13 +17,16 @@ from search.rungs import Bracket, Gone, Record, Report, Rule, Start, controlled,
 from search.scheduler import Decision, RungScheduler
 from spaces.problems import BadInput
 
-UNBOUNDED = 10**9  # trials at once, for rules that group all of them before the first one runs
+
+def _unbounded() -> int:
+    """Trials at once, for rules that group all of them before the first one runs."""
+    return 10**9
 
 
 def choose(
-    search: Search, rungs: tuple[int, ...], folder: Folder, workers: int, exhausted: Callable[[], bool]
-) -> tuple[Gate, TrialScheduler, bool]:
-    """The scheduler, brought up to date, the gate that goes with it, and whether it needs all trials at once."""
+    search: Search, rungs: tuple[int, ...], folder: Folder, workers: Callable[[], int], exhausted: Callable[[], bool]
+) -> tuple[Gate, TrialScheduler]:
+    """The scheduler, brought up to date, and the gate that goes with it."""
     stopping, objective = search.settings.early_stopping, search.model.objective
     if isinstance(stopping, Asha) and len(rungs) > 1:
         rule = Rule(stopping.mode, rungs, stopping.reduction, objective.mode, objective.worst, search.further)
@@ -31,10 +34,10 @@ def choose(
         bracket = Bracket(rule, exempt=lambda number: number == 0 or controlled(number, seed, share))
         replay(bracket, _history(folder, rule))
         scheduler = RungScheduler(bracket, workers, exhausted, _Decisions(folder.ledger))
-        return scheduler, scheduler, False
+        return scheduler, scheduler
     peer = _peer(search)
     unfinished = [trial.number for trial in folder.records.of_kind("search") if not trial.over]
-    return Slots(UNBOUNDED if peer.eager else workers, exhausted, unfinished), peer.scheduler, peer.eager
+    return Slots(_unbounded if peer.eager else workers, exhausted, unfinished), peer.scheduler
 
 
 def check_stopping(search: Search) -> None:

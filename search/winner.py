@@ -8,7 +8,8 @@ from search.confirm import Candidate, Verdict, judge
 from search.records import Records, Trial
 from search.resolve import Search, objective_name
 from search.tracked import Registration
-from trainables import checkpoints
+from trainables import checkpoints, storage
+from trainables.objects import Prefix
 from trainables.run import Objective
 from trainables.tune import trial_folder
 
@@ -38,6 +39,13 @@ def weights(folder: Path, records: Records, verdict: Verdict) -> Path | None:
     place = trial_folder(folder, run.number) / "checkpoints"
     path = place / f"{run.step:09d}.pt"
     return path if run.step in checkpoints.steps(place) else None
+
+
+def bring(store: Prefix, records: Records, objective: Objective, folder: Path) -> None:
+    """Copy what the run that best.yaml repeats has left in `store` into the search's folder."""
+    number = number_of(records, objective)
+    for part in ("checkpoints", "artifacts") if number is not None else ():
+        storage.download(store, f"trials/t{number:04d}/{part}", folder)
 
 
 def parts(folder: Path, records: Records, verdict: Verdict) -> list[Path]:

@@ -1,103 +1,194 @@
-"""Checkpoints of one trial: written whole or not at all, verified when read, the previous one kept until then."""
+"""Checkpoints of one trial: written whole or not at all, verified when read, the previous one kept until then.
+
+They lie in a folder, or below a prefix of an object store: `Place`.
+"""
 
 import hashlib
 import io
 import os
+import re
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+from trainables.objects import Prefix
 
 KEPT = 2
 """Newest checkpoints kept per trial: the second is there for the case that the first can't be read."""
 _EVICTED = "evicted"  # a note that there were checkpoints, which had to make room
+_NAME = re.compile(r"[0-9]+\.pt")
+
+Place = Path | Prefix
+P = TypeVar("P", Path, Prefix, Path | Prefix)
 
 
-def write(folder: Path, step: int, state: Mapping[str, Any]) -> Path:
+@dataclass(frozen=True)
+class Held:
+    """What a trial's place holds."""
+
+    steps: tuple[int, ...] = ()
+    """Of its checkpoints, intact or not, newest first."""
+    bytes: int = 0
+    evicted: bool = False
+    """Checkpoints were deleted here to make room, and none was written since."""
+
+
+def write(folder: P, step: int, state: Mapping[str, Any]) -> P:
     """Write `state` as the checkpoint at `step` and drop those beyond the newest `KEPT`. Raises OSError."""
     import torch  # here and below: the driver, which only removes checkpoints, starts without it
 
     buffer = io.BytesIO()
     torch.save(dict(state), buffer)
     data = buffer.getvalue()
+    name = f"{step:09d}.pt"
+    _put(folder, name, hashlib.sha256(data).digest() + data)
+    held = _files(folder)
+    if _EVICTED in held:
+        _drop(folder, _EVICTED)
+    for old in _newest_first(held)[KEPT:]:
+        _drop(folder, old)
+    return folder / name
+
+
+def newest(folder: Place, device: str) -> tuple[int, dict[str, Any]] | None:
+    """The newest checkpoint that is intact, as (step, state) with tensors on `device`; None where there is none."""
+    for name in _newest_first(_files(folder)):
+        state = _read(folder, name, device)
+        if state is not None:
+            return _step(name), state
+    return None
+
+
+def remove(folder: Place, beyond: int = -1) -> None:
+    """Delete the checkpoints in `folder` of steps above `beyond`: by default all."""
+    for name in _newest_first(_files(folder)):
+        if _step(name) > beyond:
+            _drop(folder, name)
+
+
+def trim(folder: Place) -> None:
+    """Delete all checkpoints in `folder` but the newest."""
+    for name in _newest_first(_files(folder))[1:]:
+        _drop(folder, name)
+
+
+def evict(folder: Place) -> None:
+    """Delete every checkpoint in `folder` to make room, and note that it was on purpose."""
+    match folder:
+        case Path():
+            (folder / _EVICTED).touch()
+        case Prefix():
+            folder.put(_EVICTED, b"-")
+    remove(folder)
+
+
+def evicted(folder: Place) -> bool:
+    """Whether checkpoints were deleted here to make room, and none was written since."""
+    return _EVICTED in _files(folder)
+
+
+def steps(folder: Place) -> list[int]:
+    """The steps of the checkpoints in `folder`, intact or not, newest first."""
+    return [_step(name) for name in _newest_first(_files(folder))]
+
+
+def size(folder: Place) -> int:
+    """Bytes that the checkpoints in `folder` take."""
+    return held(_files(folder)).bytes
+
+
+def held(files: Mapping[str, int]) -> Held:
+    """What `files` (name -> bytes) of a trial's place say."""
+    names = _newest_first(files)
+    return Held(tuple(_step(name) for name in names), sum(files[name] for name in names), _EVICTED in files)
+
+
+def survey(base: Place) -> dict[int, Held]:
+    """What each trial below `base`/trials holds, by number; also those that hold nothing. One request of a store."""
+    files: dict[int, dict[str, int]] = {}
+    match base:
+        case Path():
+            for folder in (base / "trials").glob("t[0-9]*"):
+                files[int(folder.name[1:])] = _files(folder / "checkpoints")
+        case Prefix():
+            for path, length in (base / "trials").sizes(recursive=True).items():
+                trial, _, rest = path.partition("/")
+                if re.fullmatch(r"t[0-9]+", trial):
+                    known = files.setdefault(int(trial[1:]), {})
+                    if rest.startswith("checkpoints/"):
+                        known[rest.removeprefix("checkpoints/")] = length
+    return {number: held(known) for number, known in files.items()}
+
+
+def _newest_first(files: Mapping[str, int]) -> list[str]:
+    return sorted((name for name in files if _NAME.fullmatch(name)), reverse=True)
+
+
+def _step(name: str) -> int:
+    return int(name.partition(".")[0])
+
+
+def _files(place: Place) -> dict[str, int]:
+    """Name -> bytes."""
+    match place:
+        case Prefix():
+            return place.sizes()
+        case Path():
+            found = {}
+            for path in place.glob("*"):
+                with suppress(OSError):  # replaced meanwhile
+                    found[path.name] = path.stat().st_size
+            return found
+
+
+def _put(place: Place, name: str, content: bytes) -> None:
+    match place:
+        case Prefix():
+            place.put(name, content)
+        case Path():
+            _replace(place, name, content)
+
+
+def _replace(folder: Path, name: str, content: bytes) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{step:09d}.pt"
-    partial = folder / f".{step:09d}.{os.getpid()}.partial"
+    partial = folder / f".{name.removesuffix('.pt')}.{os.getpid()}.partial"
     for left in folder.glob(".*.partial"):  # by a worker that died while it wrote
         left.unlink(missing_ok=True)
     try:
         with partial.open("wb") as file:
-            file.write(hashlib.sha256(data).digest())
-            file.write(data)
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        partial.replace(path)
+        partial.replace(folder / name)
     except OSError:
         partial.unlink(missing_ok=True)  # it would take the room that another try needs
         raise
-    (folder / _EVICTED).unlink(missing_ok=True)
-    for old in _newest_first(folder)[KEPT:]:
-        old.unlink(missing_ok=True)
-    return path
 
 
-def newest(folder: Path, device: str) -> tuple[int, dict[str, Any]] | None:
-    """The newest checkpoint that is intact, as (step, state) with tensors on `device`; None where there is none."""
-    for path in _newest_first(folder):
-        state = _read(path, device)
-        if state is not None:
-            return int(path.stem), state
-    return None
+def _drop(place: Place, name: str) -> None:
+    match place:
+        case Prefix():
+            place.delete(name)
+        case Path():
+            (place / name).unlink(missing_ok=True)
 
 
-def remove(folder: Path, beyond: int = -1) -> None:
-    """Delete the checkpoints in `folder` of steps above `beyond`: by default all."""
-    for path in _newest_first(folder):
-        if int(path.stem) > beyond:
-            path.unlink(missing_ok=True)
+def _content(place: Place, name: str) -> bytes | None:
+    match place:
+        case Prefix():
+            return place.get(name)
+        case Path():
+            try:
+                return (place / name).read_bytes()
+            except OSError:
+                return None
 
 
-def trim(folder: Path) -> None:
-    """Delete all checkpoints in `folder` but the newest."""
-    for path in _newest_first(folder)[1:]:
-        path.unlink(missing_ok=True)
-
-
-def evict(folder: Path) -> None:
-    """Delete every checkpoint in `folder` to make room, and note that it was on purpose."""
-    (folder / _EVICTED).touch()
-    remove(folder)
-
-
-def evicted(folder: Path) -> bool:
-    """Whether checkpoints were deleted here to make room, and none was written since."""
-    return (folder / _EVICTED).exists()
-
-
-def steps(folder: Path) -> list[int]:
-    """The steps of the checkpoints in `folder`, intact or not, newest first."""
-    return [int(path.stem) for path in _newest_first(folder)]
-
-
-def size(folder: Path) -> int:
-    """Bytes that the checkpoints in `folder` take."""
-    held = 0
-    for path in _newest_first(folder):
-        with suppress(OSError):  # replaced meanwhile
-            held += path.stat().st_size
-    return held
-
-
-def _newest_first(folder: Path) -> list[Path]:
-    return sorted(folder.glob("[0-9]*.pt"), reverse=True)
-
-
-def _read(path: Path, device: str) -> dict[str, Any] | None:
-    try:
-        data = path.read_bytes()
-    except OSError:
-        return None
-    if hashlib.sha256(data[32:]).digest() != data[:32]:
+def _read(place: Place, name: str, device: str) -> dict[str, Any] | None:
+    data = _content(place, name)
+    if data is None or hashlib.sha256(data[32:]).digest() != data[:32]:
         return None
     import torch
 

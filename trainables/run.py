@@ -22,8 +22,10 @@ OBJECTIVE = "objective"  # the model's objective, in its own sign; the worst val
 METRICS = "metrics"  # the model's own metrics and knob values, by name
 DIVERGED = "diverged"  # only present, with the reason as text, in the last report of a diverged trial
 ENDED = "ended"  # only present, with the reason as text, when the run's own early stopping has fired
+NODE = "node"  # Ray's id of the node that trains the trial
 GPU = "gpu"  # the name of the GPU that trains the trial; absent on CPU
 PACE = "seconds_per_step"  # among the metrics: training and evaluation since the previous report, per unit
+WARNING = "warning"  # only present, as text, where the worker found something that the user should know
 SECONDS = "train_seconds"  # wall seconds of training and evaluation since the previous report
 
 

@@ -13,14 +13,31 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import ray
 from ray import tune
 
 from spaces.paths import with_values
-from trainables import checkpoints, guard, storage
+from trainables import checkpoints, gpu, guard, storage
+from trainables.objects import Prefix
 from trainables.registry import model_named
-from trainables.run import DIVERGED, ENDED, GPU, METRICS, OBJECTIVE, PACE, SECONDS, STEP, Diverged, Native, Run
+from trainables.run import (
+    DIVERGED,
+    ENDED,
+    GPU,
+    METRICS,
+    NODE,
+    OBJECTIVE,
+    PACE,
+    SECONDS,
+    STEP,
+    WARNING,
+    Diverged,
+    Native,
+    Run,
+)
 
 _NOTE = "note.json"
+OWNER = ".owner"  # in the search's folder: which process has it
 HALT = ".halt"  # in the search's folder while the search is about to end: every evaluation is saved from then on
 FIRST_SAVE = 0.01  # seconds that a checkpoint is taken to cost before one is written
 _REPORT = "report"  # a checkpoint holds the report of its step, so that an evaluation is never repeated
@@ -48,6 +65,10 @@ class Job:
     always saved."""
     exchange: bool = False
     """Whether trials take over each other's state (population based training), so that Ray must carry it."""
+    storage: str | None = None
+    """The search's prefix in an object store, where checkpoints and artifacts go; None: into `folder`."""
+    owner: str = ""
+    """What `OWNER` in `folder` says, by which a worker knows that it sees the search's own folder; empty: not asked."""
     sitting: str = ""
     """Names the sitting: workers of others must not go on with a trial that this one takes up."""
     timeout: float | None = None
@@ -57,6 +78,10 @@ class Job:
     of them may be what the search hands over."""
     memory: int | None = None
     """Bytes of main memory that a trial's worker may hold with its children; None: what the machine has."""
+    gpu: float = 0.0
+    """GPUs that a trial has: of a fraction, it gets that share of the memory."""
+    gpu_memory: int | None = None
+    """Bytes of GPU memory that a trial may hold; None: its share."""
     further: tuple[str, ...] = ()
     """Metrics that are objectives beside the model's own. Seconds per unit are reported only if they are among them:
     a number that no two runs have in common."""
@@ -65,6 +90,13 @@ class Job:
 def trial_folder(folder: Path | str, number: int) -> Path:
     """Where trial `number` keeps its log and checkpoints."""
     return Path(folder) / "trials" / f"t{number:04d}"
+
+
+def checkpoint_place(folder: Path | str, number: int, store: Prefix | None = None) -> checkpoints.Place:
+    """Where trial `number` keeps its checkpoints: in its folder, or below a prefix of a store."""
+    if store is None:
+        return trial_folder(folder, number) / "checkpoints"
+    return store / f"trials/t{number:04d}/checkpoints"
 
 
 class OutOfMemory(RuntimeError):
@@ -80,10 +112,13 @@ class Bridge(tune.Trainable):  # type: ignore[misc]  # Ray's class is untyped fo
 
     def setup(self, config: dict[str, Any], job: Job) -> None:
         """Called once in a fresh worker."""
+        storage.check_seen(Path(job.folder) / OWNER, job.owner)
         guard.lead_group()
         guard.sweep(Path(job.folder) / "trials")
         _limit_threads(job.threads)
         self._job = job
+        self._node = ray.get_runtime_context().get_node_id() if ray.is_initialized() else ""
+        self._warning = gpu.limit(job.gpu, job.gpu_memory, _cuda)
         self._run: Run | None = None
         self._costs = [FIRST_SAVE]
         self._begin(config)
@@ -98,6 +133,8 @@ class Bridge(tune.Trainable):  # type: ignore[misc]  # Ray's class is untyped fo
         self._number, self._seed = int(config["trial"]), int(config["seed"])
         self._folder = trial_folder(self._job.folder, self._number)
         self._log = _open_log(self._folder, self._job.model)
+        self._store = None if self._job.storage is None else Prefix(self._job.storage, self._log.warning)
+        self._place = checkpoint_place(self._job.folder, self._number, self._store)
         self._pending: dict[str, Any] | None = None
         self._last: dict[str, Any] | None = None
         self._unsaved = 0.0  # seconds of training that no checkpoint holds
@@ -120,7 +157,7 @@ class Bridge(tune.Trainable):  # type: ignore[misc]  # Ray's class is untyped fo
     def _continue(self) -> None:
         """Go on from the newest intact checkpoint of this trial, whoever wrote it."""
         assert self._run is not None
-        found = checkpoints.newest(self._folder / "checkpoints", "cpu")
+        found = checkpoints.newest(self._place, "cpu")
         if found is None:
             return
         step, state = found
@@ -134,7 +171,7 @@ class Bridge(tune.Trainable):  # type: ignore[misc]  # Ray's class is untyped fo
         assert self._run is not None
         if self._pending is not None:
             report, self._pending = self._pending, None
-            return dict(report)
+            return self._placed(report)
         started, began = time.perf_counter(), self._run.step
         until = min((self._run.step // self._job.every + 1) * self._job.every, self._job.horizon)
         try:
@@ -143,14 +180,8 @@ class Bridge(tune.Trainable):  # type: ignore[misc]  # Ray's class is untyped fo
                 report = _report(self._run, trained, self._objective.metric, self._job.further)
         except Diverged as error:
             self._log.warning("diverged: %s", error)
-            return {
-                STEP: until,
-                OBJECTIVE: self._run.worst,
-                METRICS: {},
-                SECONDS: time.perf_counter() - started,
-                DIVERGED: str(error),
-                "done": True,
-            }
+            end = {STEP: until, OBJECTIVE: self._run.worst, METRICS: {}, DIVERGED: str(error), "done": True}
+            return self._placed({**end, SECONDS: time.perf_counter() - started})
         except Exception as error:
             self._log.error("failed after step %d:\n%s", self._run.step, traceback.format_exc())
             _advise(error)
@@ -169,7 +200,12 @@ class Bridge(tune.Trainable):  # type: ignore[misc]  # Ray's class is untyped fo
             self._save()
             report[SECONDS] = time.perf_counter() - started
         self._log.info("step %d: %s %.6g", until, self._objective.metric, report[OBJECTIVE])
-        return dict(report)
+        return self._placed(report)
+
+    def _placed(self, report: Mapping[str, Any]) -> dict[str, Any]:
+        """The report with what is true of this worker alone: a checkpoint's report may be told by another one."""
+        warning = {WARNING: self._warning} if self._warning is not None else {}
+        return {**report, NODE: self._node, **warning}
 
     def _show(self) -> None:
         """Write the artifacts; a picture that can't be drawn is no reason to fail."""
@@ -178,6 +214,8 @@ class Bridge(tune.Trainable):  # type: ignore[misc]  # Ray's class is untyped fo
         try:
             place.mkdir(exist_ok=True)
             self._run.artifacts(place)
+            if self._store is not None:
+                storage.upload(self._job.folder, place, self._store)
         except Exception:
             self._log.warning("no artifacts:\n%s", traceback.format_exc())
 
@@ -186,9 +224,7 @@ class Bridge(tune.Trainable):  # type: ignore[misc]  # Ray's class is untyped fo
         assert self._run is not None
         began = time.perf_counter()
         step, state = self._run.step, {"run": self._run.state(), _REPORT: self._last}
-        storage.when_there_is_room(
-            lambda: checkpoints.write(self._folder / "checkpoints", step, state), self._log.warning
-        )
+        storage.when_there_is_room(lambda: checkpoints.write(self._place, step, state), self._log.warning)
         self._costs = [self._costs[-1], time.perf_counter() - began]  # two: the first may load torch, or one be unlucky
         self._unsaved = 0.0
 
@@ -212,8 +248,8 @@ class Bridge(tune.Trainable):  # type: ignore[misc]  # Ray's class is untyped fo
             return
         found = checkpoints.newest(Path(checkpoint), "cpu")
         assert found is not None, f"trial {note['trial']} handed over no state"
-        checkpoints.remove(self._folder / "checkpoints")
-        checkpoints.write(self._folder / "checkpoints", *found)
+        checkpoints.remove(self._place)
+        checkpoints.write(self._place, *found)
         self._run.restore(found[1]["run"])
         self._pending = None
         self._log.info("goes on from trial %d at step %d", note["trial"], note["step"])
@@ -259,6 +295,12 @@ def _advise(error: Exception) -> None:
     advice = guard.out_of_memory(error)
     if advice is not None:
         raise OutOfMemory(advice) from error
+
+
+def _cuda() -> gpu.Cuda:
+    import torch  # as below
+
+    return torch.cuda
 
 
 def _limit_threads(threads: int) -> None:

@@ -56,6 +56,8 @@ def _parser() -> argparse.ArgumentParser:
     submit.add_argument("--register", metavar="NAME", help="make the winner a version of this registered MLflow model")
     shared = f"a folder that every node sees; default: {DEFAULT_RESULTS}"
     submit.add_argument("--results", default=DEFAULT_RESULTS, metavar="DIR", help=shared)
+    kept = "where the search is kept in place of --results: such a folder, or s3://BUCKET/PREFIX"
+    submit.add_argument("--storage", metavar="WHERE", help=kept)
     submit.add_argument("--no-wait", action="store_true", help="send it and leave")
     again = f"hand the search in again when the cluster loses it, at most so often; default: {RETRIES}"
     submit.add_argument("--retries", type=_count, default=RETRIES, metavar="N", help=again)
@@ -77,6 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     fetch.add_argument("name", metavar="NAME", help="the search")
     fetch.add_argument("--to", type=Path, required=True, metavar="DIR", help="a folder here")
     fetch.add_argument("--results", metavar="DIR", help="as it was submitted with, where the cluster has forgotten it")
+    fetch.add_argument("--storage", metavar="WHERE", help="likewise; s3://BUCKET/PREFIX is read without the cluster")
     return parser
 
 

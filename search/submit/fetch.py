@@ -3,18 +3,22 @@
 import base64
 import hashlib
 import io
+import os
 import secrets
 import tarfile
 import tempfile
 import time
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from search.commands import typed
+from search.storage import explained, located, within
 from search.submit import handout
 from search.submit.head import Head, Order
 from spaces.problems import BadInput
+from trainables.objects import brief
 
 POLL_SECONDS = 0.5
 WAIT_SECONDS = 300.0
@@ -29,6 +33,35 @@ def fetch(head: Head, folder: str, to: Path, rest: Callable[[float], None] = tim
     """
     text = _printed(head, folder, rest)
     return unpack(decoded(text, folder), to)
+
+
+def fetch_stored(storage: str, name: str, to: Path) -> list[Path]:
+    """Bring what the search `name` in an object store hands over into `to`; the files. Read from here, with the
+    credentials of this environment. Raises BadInput where there is nothing, or the store can't be read.
+    """
+    home = located(storage, to.parent, name, "--storage")
+    assert home.store is not None, "a folder is asked of the head"
+    store, files = replace(home.store, tries=1), []
+
+    def bring() -> str | None:
+        try:
+            names = [each for each in store.sizes(recursive=True) if each.partition("/")[0] in handout.FILES]
+            for each in names:
+                place, content = to / each, store.get(each)
+                if content is not None and place.resolve().is_relative_to(to.resolve()):
+                    place.parent.mkdir(parents=True, exist_ok=True)
+                    place.write_bytes(content)
+                    files.append(place)
+        except OSError as error:
+            return brief(error)
+        return None
+
+    answer = within(WAIT_SECONDS, bring)
+    if answer is not None:
+        raise BadInput.of(str(store), explained(store, answer, os.environ))
+    if not files:
+        raise BadInput.of(str(store), "holds nothing that a search hands over; is it the --storage it was begun with?")
+    return files
 
 
 def decoded(text: str, where: str) -> bytes:

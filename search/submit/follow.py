@@ -10,8 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
-from search.config import Resources
-from search.submit.fit import misfit
+from search.resources import Resources, refusal
 from search.submit.head import Head, Job, Order, Unreachable
 
 POLL_SECONDS = 2.0
@@ -165,11 +164,11 @@ class Client:
 
         def there() -> bool:
             nonlocal told
-            problems = misfit(self._resources, self._head.nodes())
-            if problems and not told:
+            why = refusal(self._resources, self._head.nodes())
+            if why is not None and not told:
                 told = True
-                self._say(f"waiting for nodes: {problems[0].what}")
-            return not problems
+                self._say(f"waiting for nodes: {why}")
+            return why is None
 
         self._wait_for(there)
 

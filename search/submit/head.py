@@ -17,9 +17,9 @@ import ray
 from ray.exceptions import AuthenticationError
 from ray.job_submission import JobSubmissionClient
 
+from search.nodes import Node
 from search.store_uri import mask
 from search.submit.address import address_of, token_of
-from search.submit.fit import Node
 from spaces.problems import BadInput
 
 T = TypeVar("T")
@@ -97,10 +97,13 @@ class Head:
         """The nodes that are alive."""
         try:
             rows = self._get("/api/v0/nodes?detail=1&limit=10000")["data"]["result"]["result"]
-            totals = [row.get("resources_total") or {} for row in rows if row["state"] == "ALIVE"]
+            return [
+                Node(row["node_id"], row["node_name"], row.get("resources_total") or {}, row.get("labels") or {})
+                for row in rows
+                if row["state"] == "ALIVE"
+            ]
         except (KeyError, TypeError, ValueError) as error:  # a head that is just starting
             raise Unreachable("it doesn't know its nodes yet") from error
-        return [Node(float(total.get("CPU", 0)), float(total.get("GPU", 0))) for total in totals]
 
     def submit(self, job_id: str, order: Order) -> None:
         """Send an order; a head that is just starting is given time."""

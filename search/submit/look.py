@@ -82,10 +82,15 @@ def listing(options: argparse.Namespace, say: Say) -> int:
 
 def fetch(options: argparse.Namespace, say: Say) -> int:
     """Bring a search's result here."""
-    head = head_at(options.address)
-    known = next((job for job in _asked(head, head.jobs) if job.search == options.name), None)
-    results = options.results or (known.results if known is not None else None) or DEFAULT_RESULTS
-    files = _asked(head, lambda: fetching.fetch(head, f"{results.rstrip('/')}/{options.name}", options.to))
+    known, place = None, options.storage or options.results or ""
+    if "://" not in place:
+        head = head_at(options.address)
+        known = next((job for job in _asked(head, head.jobs) if job.search == options.name), None)
+        place = place or (known.results if known is not None else None) or DEFAULT_RESULTS
+    if "://" in place:
+        files = fetching.fetch_stored(place, options.name, options.to)
+    else:
+        files = _asked(head, lambda: fetching.fetch(head, f"{place.rstrip('/')}/{options.name}", options.to))
     names = [file.relative_to(options.to).as_posix() for file in files]
     say(f"{len(files)} files in {options.to}: {', '.join(names[:SHOWN])}" + (", …" if len(names) > SHOWN else ""))
     if fetching.BEST not in names:

@@ -7,13 +7,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from search import storage
 from search.commands import python, typed
 from search.disk import shown
 from search.plan import describe, make_plan
 from search.resolve import Search, resolve
+from search.resources import refusal
 from search.store_uri import mask
 from search.submit import environment, package, start
-from search.submit.fit import misfit
 from search.submit.follow import DONE, FAILED, INTERRUPTED, Client, show
 from search.submit.head import RESULTS, SEARCH, Head, Order, Unreachable, head_at
 from search.submit.tree import code_root, working_tree
@@ -27,9 +28,11 @@ Say = Callable[[str], None]
 
 def run(options: argparse.Namespace, say: Say) -> int:
     """Submit the search that `options` name and stay with it; the exit code. Raises BadInput before it is sent."""
-    search = resolve(options.config, options.overrides, options.name, options.fork)
+    kept = [storage.override(options.storage)] if options.storage is not None else []
+    search = resolve(options.config, [*options.overrides, *kept], options.name, options.fork)
     plan = make_plan(search)
-    _check_words(options)
+    place = _place(options.results, search.settings.storage)
+    _check_words(options, place)
     from search.stopping import check_stopping  # Ray Tune takes seconds to import: a bad search is answered before
 
     check_stopping(search)
@@ -43,19 +46,19 @@ def run(options: argparse.Namespace, say: Say) -> int:
     handed = environment.handed(search.settings, options.results, os.environ, options.env)
     packages = None if options.no_install else environment.packages(code_root(), search.model.name)
     head = head_at(options.address)
-    for note in _checked(head, search, options.results):
+    for note in _checked(head, search, place):
         say(note)
     with tempfile.TemporaryDirectory() as scratch:
-        place = Path(scratch) / "search.zip"
+        archive = Path(scratch) / "search.zip"
         notes = {start.HANDED: environment.as_note(handed), **(packages.notes if packages else {})}
-        size = package.write(tree, notes, place)
+        size = package.write(tree, notes, archive)
         say(f"sends {len(tree.files)} files of {tree.root}, {shown(tree.size())}, packed {shown(size)}")
         shared = sorted(name for name in handed if name != environment.COMMIT)
         if shared:
             say(f"hands over {', '.join(shared)}")
-        runtime_env = _runtime_env(place, packages)
-        metadata = {SEARCH: search.name, RESULTS: options.results}
-        order = Order(entrypoint(tree.config, options, search.name), runtime_env, metadata)
+        runtime_env = _runtime_env(archive, packages)
+        metadata = {SEARCH: search.name, RESULTS: place}
+        order = Order(entrypoint(tree.config, options, search.name, place), runtime_env, metadata)
         return _handed_in(head, search, order, options, say)
 
 
@@ -64,16 +67,31 @@ def command(head: str, *words: str) -> str:
     return python("search.submit", [*words, "--address", head])
 
 
-def entrypoint(config: str, options: argparse.Namespace, name: str) -> str:
-    """The job's command, for a shell: search.run on `config`, which goes on with the search where it has begun."""
+def entrypoint(config: str, options: argparse.Namespace, name: str, kept: str) -> str:
+    """The job's command, for a shell: search.run on `config`, which goes on with the search where it has begun. `kept`:
+    the folder or store that the search is in.
+    """
     words = [config]
     given = {"--name": options.name if options.fork else name, "--fork": options.fork, "--register": options.register}
+    given["--storage"] = options.storage
     for flag, value in given.items():
         words += [flag, value] if value is not None else []
     words += [word for override in options.overrides for word in ("--set", override)]
+    command = f"exec python -m {start.__name__} {typed(words)}"
     results: str = options.results
+    if "://" not in kept and kept != results:
+        return command
     place = f"~/{typed([results[2:]])}" if results.startswith("~/") and results[2:] else typed([results])
-    return f"exec python -m {start.__name__} {typed(words)} --results {place}"
+    return f"{command} --results {place}"
+
+
+def _place(results: str, stored: str | None) -> str:
+    """Where searches are kept, as the cluster reads it. Raises BadInput where two folders are named."""
+    if stored is None:
+        return results
+    if "://" not in stored and results not in (DEFAULT_RESULTS, stored):
+        raise BadInput.of("--results", f"{results}, but storage says {stored}: a search is kept in one; drop one")
+    return stored
 
 
 def _handed_in(head: Head, search: Search, order: Order, options: argparse.Namespace, say: Say) -> int:
@@ -98,14 +116,15 @@ def _handed_in(head: Head, search: Search, order: Order, options: argparse.Names
     return code
 
 
-def _checked(head: Head, search: Search, results: str) -> list[str]:
+def _checked(head: Head, search: Search, place: str) -> list[str]:
     """What people should know before the search is sent there. Raises BadInput where it can't run there, or does."""
     try:
         nodes = head.nodes()
-        running = [job for job in head.jobs() if (job.search, job.results, job.over) == (search.name, results, False)]
+        running = [job for job in head.jobs() if (job.search, job.results, job.over) == (search.name, place, False)]
     except Unreachable as error:
         raise BadInput.of(f"--address {head.address}", f"it answered, and then no more ({error})") from error
-    problems = misfit(search.settings.resources, nodes)
+    why = refusal(search.settings.resources, nodes)
+    problems = [Problem("resources", why)] if why is not None else []
     if running:
         what = f"is running there as job {running[0].id}; look at it with: "
         problems.append(Problem(search.name, what + command(head.address, "logs", "-f", running[0].id)))
@@ -116,7 +135,8 @@ def _checked(head: Head, search: Search, results: str) -> list[str]:
     if own_host is not None:
         notes.append(f"warning: {own_host}")
     if len(nodes) > 1:
-        notes.append(f"{len(nodes)} nodes: each must see {results}, on NFS for instance")
+        what = f"must reach {place}" if "://" in place else f"must see {place}, on NFS for instance"
+        notes.append(f"{len(nodes)} nodes: each {what}")
     return notes
 
 
@@ -131,12 +151,14 @@ def _runtime_env(place: Path, packages: environment.Packages | None) -> Mapping[
     }
 
 
-def _check_words(options: argparse.Namespace) -> None:
+def _check_words(options: argparse.Namespace, place: str) -> None:
     """Raise BadInput for results that no node could find, and for secrets in what the cluster shows to everybody."""
     problems = []
-    if not options.results.startswith(("/", "~/")) or "\n" in options.results:
-        what = f"{options.results!r} is relative to nothing at the cluster; give a folder that every node sees, as in "
-        problems.append(Problem("--results", f"{what}/nfs/searches or {DEFAULT_RESULTS}"))
+    for folder, word in {place: "storage", options.results: "--results"}.items():
+        relative = not folder.startswith(("/", "~/")) and (word == "--results" or "://" not in folder)
+        if relative or "\n" in folder:
+            what = f"{folder!r} is relative to nothing at the cluster; give a folder that every node sees, as in "
+            problems.append(Problem(word, f"{what}/nfs/searches or {DEFAULT_RESULTS}"))
     for text in options.overrides:
         if mask(text) != text:
             what = "carries credentials, and a job's command is shown to everybody on the cluster; set "

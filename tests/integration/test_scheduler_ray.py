@@ -168,7 +168,7 @@ class Ours:
         bracket = Bracket(Rule(mode, RUNGS, 3, "min", 1e9))
         replay(bracket, history)
         self.scheduler = RungScheduler(
-            bracket, workers, lambda: self.feeder.given == len(values), self.decisions.append
+            bracket, lambda: workers, lambda: self.feeder.given == len(values), self.decisions.append
         )
         grid = fit(folder, monkeypatch, self.scheduler, self.feeder, workers, callbacks=[Retries(self, failures)])
         self.results = {result.config["trial"]: result for result in grid}  # the last one of a trial that was retried

@@ -16,7 +16,6 @@ import pytest
 
 from search.events import Reported
 from search.journal import read
-from search.submit.fit import Node
 from search.submit.head import Head, Unreachable
 from search.submit.start import HANDED
 from spaces.problems import BadInput
@@ -115,7 +114,7 @@ class TwoNodes:
 
     def _alive(self) -> int:
         try:
-            return sum(node == Node(1, 0) for node in Head(self.address, TOKEN).nodes())
+            return sum(node.resources["CPU"] == 1 for node in Head(self.address, TOKEN).nodes())
         except (Unreachable, BadInput):
             return 0
 

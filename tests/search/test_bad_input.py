@@ -324,6 +324,6 @@ def test_more_gpus_than_there_are_is_said_at_once_and_nothing_is_written(tmp_pat
     words = [str(path), "--results", str(tmp_path / "results"), *on_data(folder), "--set", "resources.gpu=64"]
     done = command(*words)  # within a minute
     assert done.returncode == 2, done.stderr
-    assert "error: resources: no node can run a trial: 64 GPUs per trial, but the largest node has" in done.stderr
+    assert "error: resources: no node can run a trial: a trial asks for 1 CPU, 64 GPU: no node has" in done.stderr
     assert "Traceback" not in done.stderr and len(done.stderr.splitlines()) <= SCREEN
     assert tree(tmp_path) == before

@@ -201,7 +201,7 @@ def test_configs_side_by_side_mark_what_differs_from_the_documented(tmp_path: Pa
     assert spaces["warmup_epochs"][1][0].startswith("held at ") and spaces["warmup_epochs"][1][1]
     assert not spaces["lr"][1][1]
     settings = {row.path: [cell.text for cell in row.cells] for row in configs.settings(table).rows}
-    assert settings == {"sampler.kind": ["tpe", "random"]}
+    assert settings == {"sampler.kind": ["forest", "random"]}
 
 
 def test_a_knob_that_is_not_active_says_so(tmp_path: Path) -> None:

@@ -127,7 +127,7 @@ def test_an_override_is_checked_like_the_file(tmp_path: Path) -> None:
 def test_defaults(tmp_path: Path) -> None:
     settings = read_settings(write_search(tmp_path))
     assert settings.early_stopping == Asha(kind="asha", mode="promote", first_rung="auto", reduction=3)
-    assert (settings.sampler.kind, settings.sampler.seed) == ("tpe", 0)
+    assert (settings.sampler.kind, settings.sampler.seed) == ("forest", 0)
     assert (settings.confirm.top, settings.confirm.seeds) == (3, 3)
     assert settings.tracking.uri is settings.tracking.experiment is settings.name is None
 

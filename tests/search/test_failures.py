@@ -16,6 +16,10 @@ ValueError: the cable 7 is loose
 MONITOR = "ray.exceptions.OutOfMemoryError: Task was killed due to the node running low on memory.\nTo adjust, see x\n"
 DIED = "ray.exceptions.ActorDiedError: The actor died unexpectedly before finishing this task.\nThe worker is dead\n"
 NODE = "ray.exceptions.ActorDiedError: The actor died.\nThe actor died because its node has died. Node Id: ab\n"
+AWAY = (
+    "Failure # 1 (occurred at 2026-11-21)\nThe actor d19f is unavailable: The actor is temporarily unavailable: "
+    "RpcError: RPC error: Socket closed rpc_code: 14. The task may or may not have been executed on the actor.\n"
+)
 OURS = "Traceback\ntrainables.tune.OutOfMemory: out of GPU memory: lower the batch size\n"
 
 
@@ -27,6 +31,7 @@ OURS = "Traceback\ntrainables.tune.OutOfMemory: out of GPU memory: lower the bat
         (DIED, "the worker was killed", False, False),
         ("", "the worker was killed", False, False),
         (NODE, "the node was lost", False, True),
+        (AWAY, "the node was lost, or can't be reached", False, True),
         (OURS, "out of GPU memory: lower", True, False),
     ],
 )

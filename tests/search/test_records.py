@@ -111,3 +111,14 @@ def test_a_broken_order_of_events_is_found() -> None:
         records_of(trial(0, 0.5), trial(0, 0.5))
     with pytest.raises(KeyError):
         Records([reported(3, 1, 0.5)])
+
+
+def test_a_lost_node_is_no_failure_of_its_trial_and_is_counted_until_the_next_evaluation() -> None:
+    lost = Retried(0, "the node was lost", 0.0, free=True)
+    records = records_of([proposed(0), lost, lost])
+    one = records.trials[0]
+    assert (one.failures, one.losses, one.status, one.reason) == (0, 2, "proposed", "the node was lost")
+    records.apply(reported(0, 3, 0.5))
+    assert one.losses == 0
+    records.apply(Retried(0, "ValueError: of its own", 0.0))
+    assert (one.failures, one.losses) == (1, 0)

@@ -59,7 +59,7 @@ def scheduler(
     rule = Rule(mode, rungs, reduction, objective, -9.0 if objective == "max" else 9.0)  # type: ignore[arg-type]
     bracket = Bracket(rule, exempt=exempt)
     replay(bracket, history or [])
-    return RungScheduler(bracket, workers, exhausted, observe)
+    return RungScheduler(bracket, lambda: workers, exhausted, observe)
 
 
 def result(step: int, objective: float, **more: str) -> dict[str, Any]:

@@ -22,13 +22,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_search import write_search
 
-from search.config import Resources
+from search.nodes import Node
+from search.resources import Resources
 from search.submit import fetch, look
 from search.submit import follow as following
 from search.submit import head as heads
 from search.submit.__main__ import main
 from search.submit.address import address_of, token_of
-from search.submit.fit import Node, misfit
 from search.submit.follow import Client, Final, Lost, Output, follow, meaning, table
 from search.submit.head import Head, Job, Order, Unreachable
 from search.submit.start import HANDED
@@ -36,6 +36,7 @@ from search.submit.submission import entrypoint
 from spaces.problems import BadInput
 
 CANARY = "canary-9f8e7d6c5b4a"
+UP, HEAD_ALONE = Node("1", "box", {"CPU": 1.0}), Node("2", "head", {"memory": 1.0})
 
 # -- addresses, tokens, resources
 
@@ -83,32 +84,6 @@ def test_the_token_comes_from_where_ray_looks(tmp_path: Path, monkeypatch: pytes
     assert token_of(on) == "home"
     assert token_of({**on, "RAY_AUTH_TOKEN_PATH": str(tmp_path / "other")}) == "other"
     assert token_of({**on, "RAY_AUTH_TOKEN": "own", "RAY_AUTH_TOKEN_PATH": str(tmp_path / "other")}) == "own"
-
-
-@pytest.mark.parametrize(
-    ("resources", "nodes", "said"),
-    [
-        ({"cpu": 2}, [Node(1, 0), Node(2, 0)], None),
-        (
-            {"cpu": 4},
-            [Node(1, 0), Node(2, 0)],
-            "resources.cpu: a trial asks the cluster for 4 CPUs, but its largest node",
-        ),
-        (
-            {"gpu": 1},
-            [Node(8, 0)],
-            "resources.gpu: a trial asks the cluster for 1 GPUs, but it has none; ask for less .auto",
-        ),
-        ({"gpu": 2}, [Node(8, 1), Node(8, 1)], "for 2 GPUs, but its largest node has 1"),
-        ({"gpu": 0.5}, [Node(8, 0), Node(8, 1)], None),
-        ({"gpu": "auto"}, [Node(1, 0)], None),
-        ({"cpu": 4, "gpu": 1}, [Node(1, 1), Node(8, 0)], "no single node has both the 4 CPUs and the 1 GPUs"),
-        ({"cpu": 1}, [], "for 1 CPUs, but it has none"),
-    ],
-)
-def test_what_no_node_can_run_is_refused(resources: dict[str, Any], nodes: list[Node], said: str | None) -> None:
-    found = misfit(Resources(**resources), nodes)
-    assert [bool(re.search(said, str(problem))) for problem in found] == [True] if said else not found
 
 
 # -- a head over HTTP
@@ -163,9 +138,15 @@ def served() -> Iterator[Served]:
 
 def ray_answers(version: str = ray.__version__, python: str = "3.11.7", gpus: int = 0) -> dict[str, tuple[int, str]]:
     rows = [
-        {"state": "ALIVE", "resources_total": {"CPU": 4.0, **({"GPU": float(gpus)} if gpus else {})}},
-        {"state": "ALIVE", "resources_total": {"memory": 1.0}},
-        {"state": "DEAD", "resources_total": {"CPU": 64.0}},
+        {
+            "state": "ALIVE",
+            "node_id": "1",
+            "node_name": "rack",
+            "resources_total": {"CPU": 4.0, **({"GPU": float(gpus)} if gpus else {})},
+            "labels": {"pool": "a100"},
+        },
+        {"state": "ALIVE", "node_id": "2", "node_name": "head", "resources_total": {"memory": 1.0}},
+        {"state": "DEAD", "node_id": "3", "node_name": "gone", "resources_total": {"CPU": 64.0}},
     ]
     return {
         "/api/version": (200, json.dumps({"version": "4", "ray_version": version})),
@@ -178,7 +159,8 @@ def test_a_head_of_our_ray_is_taken_and_says_what_its_living_nodes_have(served: 
     server = served(ray_answers(gpus=2))
     head = Head(server.url, CANARY)
     head.check()
-    assert head.nodes() == [Node(4, 2), Node(0, 0)]
+    rack = Node("1", "rack", {"CPU": 4.0, "GPU": 2.0}, {"pool": "a100"})
+    assert head.nodes() == [rack, Node("2", "head", {"memory": 1.0})]
     assert set(server.seen) == {f"Bearer {CANARY}"}
 
 
@@ -269,7 +251,7 @@ class Script:
     printed: str = ""
     chunks: list[str] = field(default_factory=list)
     breaks: bool = False
-    nodes_: list[list[Node]] = field(default_factory=lambda: [[Node(1, 0)]])
+    nodes_: list[list[Node]] = field(default_factory=lambda: [[UP]])
     submitted: list[str] = field(default_factory=list)
     checks: int = 0
     known: list[Job] = field(default_factory=list)
@@ -335,14 +317,14 @@ def test_a_job_that_ends_well_is_done() -> None:
 def test_a_lost_head_is_waited_for_and_the_search_handed_in_again() -> None:
     """The head goes, comes back without the job, has no node for trials at first; then the search ends."""
     script = Script([RUNNING, Unreachable("reset"), None, RUNNING, ended("SUCCEEDED", 0)])
-    script.nodes_ = [[], [Node(0, 0)], [Node(1, 0)]]
+    script.nodes_ = [[], [HEAD_ALONE], [UP]]
     code, said = stay(script)
     assert code == 0 and script.checks == 3
     assert len(set(script.submitted)) == 2 and all(re.fullmatch("s-[0-9a-f]{8}", each) for each in script.submitted)
     first, second = script.submitted
     assert said[0].startswith("http://head:8265 doesn't answer (reset); waiting")
     assert f"job {first} was lost: the head that answers now knows nothing of it; handing it in again (1 of 3)" in said
-    assert "waiting for nodes: a trial asks the cluster for 1 CPUs, but it has none" in "\n".join(said)
+    assert "waiting for nodes: no node can run a trial: the cluster has no node" in "\n".join(said)
     assert said[-1] == f"job {second} goes on with s"
 
 
@@ -402,7 +384,15 @@ def test_the_table_says_what_runs_since_when_and_where() -> None:
 
 def options(**given: Any) -> argparse.Namespace:
     return argparse.Namespace(
-        **{"name": None, "fork": None, "register": None, "overrides": [], "results": "~/x", **given}
+        **{
+            "name": None,
+            "fork": None,
+            "register": None,
+            "overrides": [],
+            "results": "~/x",
+            "storage": None,
+            **given,
+        }
     )
 
 
@@ -426,6 +416,11 @@ def options(**given: Any) -> argparse.Namespace:
             ["a b.yaml", "--name", "old", "--fork", "s", "--register", "m"],
         ),
         ({"results": "~/my $x/y"}, ["--results", "{home}/my $x/y"]),
+        (
+            {"storage": "s3://b/p?region=a&scheme=http"},
+            ["--storage", "s3://b/p?region=a&scheme=http", "--results", "{home}/x"],
+        ),
+        ({"storage": "/nfs/my $x"}, ["--name", "s", "--storage", "/nfs/my $x"]),
     ],
 )
 def test_the_shell_at_the_cluster_hears_the_words_as_they_were_typed(
@@ -435,7 +430,7 @@ def test_the_shell_at_the_cluster_hears_the_words_as_they_were_typed(
     fake.write_text('#!/bin/sh\nfor word in "$@"; do printf "%s\\n" "$word"; done\n')
     fake.chmod(0o755)
     environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "HOME": str(tmp_path)}
-    line = entrypoint("a b.yaml", options(**given), "s")
+    line = entrypoint("a b.yaml", options(**given), "s", given.get("storage") or given.get("results", "~/x"))
     done = subprocess.run(["/bin/sh", "-c", line], env=environment, capture_output=True, text=True, check=True)
     heard = done.stdout.splitlines()
     assert heard[:2] == ["-m", "search.submit.start"]
@@ -468,6 +463,9 @@ def test_a_search_that_can_t_be_is_refused_before_any_cluster_is_asked(
     ("words", "said"),
     [
         (["--results", "results"], "--results: 'results' is relative to nothing at the cluster"),
+        (["--storage", "results"], "storage: 'results' is relative to nothing at the cluster"),
+        (["--storage", "/a", "--results", "/b"], "--results: /b, but storage says /a: a search is kept in one"),
+        (["--storage", f"s3://me:{CANARY}@bucket/x"], "s3://***@bucket/x carries credentials"),
         (["--set", f"tracking.uri=postgresql://me:{CANARY}@db/x"], "--set tracking.uri=postgresql://***@db/x: carries"),
         (["--set", "data={data_dir: curves}"], "data.data_dir: curves is a relative path; data is not sent along"),
         (["--env", "NOT_THERE"], "--env NOT_THERE: is not set"),
@@ -492,7 +490,8 @@ def test_gpus_that_a_cluster_has_not_are_refused_there(
 ) -> None:
     monkeypatch.setattr(Head, "jobs", none)
     assert main(["search.yaml", "--address", served(ray_answers()).url, "--set", "resources.gpu=1"]) == 2
-    assert "resources.gpu: a trial asks the cluster for 1 GPUs, but it has none" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert re.search(r"resources: no node can run a trial: .*no node has any GPU.*gpu: auto takes what there is", said)
 
 
 def test_a_search_that_runs_there_already_is_not_sent_again(
@@ -594,7 +593,8 @@ def test_a_result_is_fetched_from_where_the_search_was_sent(
     assert "no best.yaml: the search has not come to one yet, and its job is running" in said
     looked(Script([None]), "fetch", "s", "--to", str(tmp_path))
     looked(script, "fetch", "s", "--to", str(tmp_path), "--results", "/other")
-    assert asked == ["/nfs/r/s", "~/schedule-search/s", "/other/s"]
+    looked(Script([None]), "fetch", "s", "--to", str(tmp_path), "--storage", "/nfs/r")
+    assert asked == ["/nfs/r/s", "~/schedule-search/s", "/other/s", "/nfs/r/s"]
 
 
 @pytest.mark.parametrize("words", [["status"], ["fetch", "s"], ["search.yaml", "--retries", "-1"], ["logs", "-f"]])

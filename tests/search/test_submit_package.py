@@ -280,13 +280,15 @@ ENDPOINT = {"MLFLOW_S3_ENDPOINT_URL": "https://s3.example"}
         (None, "~/r", {**FILE, **USER}, {}),
         (None, "~/r", {**HTTP, **KEYS, **ENDPOINT}, {**HTTP, **KEYS, **ENDPOINT}),
         (None, "s3://bucket/r", {**KEYS, **USER}, KEYS),
+        (None, "~/r with a store", {**KEYS, **USER}, KEYS),
         (None, "~/r", {"SCHEDULE_SEARCH_MODELS": "m=mine.spec"}, {"SCHEDULE_SEARCH_MODELS": "m=mine.spec"}),
     ],
 )
 def test_only_the_variables_that_a_search_needs_are_handed_over(
     uri: str | None, results: str, given: dict[str, str], expected: dict[str, str], tmp_path: Path
 ) -> None:
-    asked: Settings = small_search(tmp_path, *([f"tracking.uri={uri}"] if uri else [])).settings
+    kept = ["storage=s3://bucket/r"] if "a store" in results else []
+    asked: Settings = small_search(tmp_path, *([f"tracking.uri={uri}"] if uri else []), *kept).settings
     handed = environment.handed(asked, results, given, [])
     assert {name: value for name, value in handed.items() if name != environment.COMMIT} == expected
 

@@ -70,6 +70,29 @@ def test_features_stay_in_the_files_when_they_are_large(folder, monkeypatch):
     assert held.train[0].features() is held.train[0].features()
 
 
+def test_features_in_memory_are_one_file_that_processes_share(folder, monkeypatch, reads):
+    first = get(folder)
+    begun = dict(reads)
+    recordings_module.in_memory.cache_clear()  # as another process begins
+    again = get(folder)
+    assert reads["features"] == begun["features"]  # from the cache, whole
+    flat = {trial.held.base.filename for trial in again.train + again.validation}
+    assert len(flat) == 1 and all(isinstance(trial.held, np.memmap) for trial in first.train)
+    for one, other in zip(first.train + first.validation, again.train + again.validation, strict=True):
+        assert np.array_equal(one.features(), other.features()) and np.array_equal(one.features(), one._read())
+
+    # Without a cache that can be written, each process has a copy.
+    def full(*arguments):
+        raise BadInput.of("cache", "no space")
+
+    monkeypatch.setattr(recordings_module, "cached", full)
+    recordings_module.in_memory.cache_clear()
+    alone = get(folder)
+    assert not any(isinstance(trial.held, np.memmap) for trial in alone.train)
+    assert all(np.array_equal(a.features(), b.features()) for a, b in zip(alone.train, first.train, strict=True))
+    recordings_module.in_memory.cache_clear()
+
+
 def test_rows_beyond_n_time_steps_are_padding(folder):
     corpus = get(change(folder, attribute("n_time_steps", 90)))
     assert corpus.train[1].features().shape == (90, CHANNELS)
@@ -170,7 +193,8 @@ def reads(monkeypatch):
 
 
 @pytest.mark.parametrize("in_memory", [True, False])
-def test_the_next_trial_of_a_search_reads_nothing_again(folder, reads, monkeypatch, in_memory):
+def test_the_next_trial_of_a_search_reads_nothing_again(folder, reads, monkeypatch, tmp_path, in_memory):
+    monkeypatch.setenv("SCHEDULE_SEARCH_CACHE", str(tmp_path / "cache"))  # nobody has read them before
     if not in_memory:
         monkeypatch.setattr(data_module, "IN_MEMORY", 0)
     first, corpus = prepared(folder), get(folder)

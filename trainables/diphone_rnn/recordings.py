@@ -8,16 +8,20 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 
+import numpy as np
+
 from spaces.problems import BadInput, Problem, nearest
-from trainables.cache import Stamp, sha256_of, stamp_of
+from trainables.cache import Stamp, cached, content_key, sha256_of, stamp_of
 from trainables.diphone_rnn.config import Config
 from trainables.diphone_rnn.generate import MARKER, TRAIN_FILE, VAL_FILE
 from trainables.diphone_rnn.trials import Trial, trials_in
 
 FILES = (TRAIN_FILE, VAL_FILE)
+VERSION = 1  # raise it whenever the same recordings give other features: it is part of the cache's key
+FLAT = "features.npy"
 
 
 @dataclass(frozen=True)
@@ -89,9 +93,33 @@ def recordings(folder: Path, wanted: Wanted) -> Recordings:
 
 @lru_cache(maxsize=1)
 def in_memory(days: Recordings) -> Recordings:
-    """The same with all features in memory; those of the `days` asked for last are kept."""
-    train, validation = (tuple(trial.in_memory() for trial in trials) for trials in (days.train, days.validation))
-    return replace(days, train=train, validation=validation)
+    """The same with all features in memory; those of the `days` asked for last are kept.
+
+    They are one array in a file of the cache, written once, which every process of this machine maps: what several
+    read is in memory once. Where the cache can't be written, the process reads a copy of its own.
+    """
+    trials = (*days.train, *days.validation)
+    key = content_key({"version": VERSION, "content": days.digest, "trials": len(trials)})
+    try:
+        flat = np.load(cached("diphone_rnn_features", key, partial(_write, trials)) / FLAT, mmap_mode="r")
+    except BadInput:
+        held = [trial.in_memory() for trial in trials]
+    else:
+        ends = np.cumsum([trial.n_bins for trial in trials])
+        held = [replace(trial, held=flat[end - trial.n_bins : end]) for trial, end in zip(trials, ends, strict=True)]
+    n = len(days.train)
+    return replace(days, train=tuple(held[:n]), validation=tuple(held[n:]))
+
+
+def _write(trials: Sequence[Trial], folder: Path) -> None:
+    """All features, one trial after the other: (bins of all, C)."""
+    shape = (sum(trial.n_bins for trial in trials), trials[0].channels)
+    flat = np.lib.format.open_memmap(folder / FLAT, mode="w+", dtype=np.float32, shape=shape)
+    at = 0
+    for trial in trials:
+        flat[at : at + trial.n_bins] = trial.features()
+        at += trial.n_bins
+    flat.flush()
 
 
 @lru_cache(maxsize=2)

@@ -25,7 +25,6 @@ LOG = logging.getLogger("trainables.tts")
 
 VERSION = 1  # raise it whenever the same sound gives other frames: it is part of the cache's key
 FLOOR = 1e-5
-IN_MEMORY = 1 << 31  # bytes of frames that are read at once; more stay in their file
 _LINEAR_HZ, _KNEE_HZ, _LOG_STEP = 200.0 / 3.0, 1000.0, np.log(6.4) / 27.0
 """Slaney's scale (Auditory Toolbox, 1998): linear below 1 kHz, logarithmic above, 27 steps for a factor of 6.4."""
 
@@ -50,10 +49,8 @@ def mels_of(clips: Sequence[Clip], config: Dataset) -> Mels:
 
 
 def load(folder: Path) -> Mels:
-    """The frames that a cache entry holds."""
-    file = folder / "frames.npy"
-    small = file.stat().st_size <= IN_MEMORY
-    flat = np.load(file, mmap_mode=None if small else "r", allow_pickle=False)
+    """The frames that a cache entry holds, mapped: in memory once, however many processes of this machine read them."""
+    flat = np.load(folder / "frames.npy", mmap_mode="r", allow_pickle=False)
     return Mels(flat, np.load(folder / "starts.npy", allow_pickle=False))
 
 
