@@ -111,7 +111,7 @@ def test_two_searches_at_once_on_one_cluster_keep_to_themselves(tmp_path: Path, 
 def test_a_cluster_that_adds_nodes_by_itself_is_asked_for_them(tmp_path: Path, environment: dict[str, str]) -> None:
     folder = write_client(tmp_path / "client")
     with growing(folder, most=4, PACE="0.5") as address:
-        words = ["search.yaml", "--name", "s", "--address", address, "--set", WHOLE, "--set", "budget.trials=12"]
+        words = ["search.yaml", "--name", "s", "--address", address, "--set", WHOLE, "--set", f"budget.trials={TRIALS}"]
         whose = {**environment, **seen_by_all(folder)}
 
         def answers() -> bool:
@@ -124,7 +124,7 @@ def test_a_cluster_that_adds_nodes_by_itself_is_asked_for_them(tmp_path: Path, e
     assert code == 0, output
     assert "no node is up that could hold a trial; the search waits for one" in output
     events = happened(folder, "s")
-    assert evaluations(folder) == (12 + CONFIRMED) * STEPS and not of(Retried, events)
+    assert evaluations(folder) == (TRIALS + CONFIRMED) * STEPS and not of(Retried, events)
     assert at_once(events) == 3 <= len({event.node for event in of(Started, events)})
 
 
