@@ -70,7 +70,10 @@ def connected(
     _reach(where)
     try:
         _connect(where)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except Exception as error:  # Ray raises bare ones, too, as for a node that did not start in time
+        if where == "local":
+            what = f"Ray did not start on this machine: {error}; the same command tries again"
+            raise BadInput.of("Ray", what) from error
         hint = "if it asks for a token, set RAY_AUTH_MODE=token, and the token as RAY_AUTH_TOKEN or in its file"
         raise BadInput.of(f"--address {where}", f"no Ray cluster answers there: {error}; {hint}") from error
     for name in ("ray.tune", "ray.train", "ray.air"):
