@@ -23,6 +23,7 @@ from tests.integration.test_search import COMPARED, Environment, kill_tree, tria
 pytestmark = [
     pytest.mark.integration,
     pytest.mark.filterwarnings("ignore:The ``noload``:DeprecationWarning"),  # MLflow 3.17 on SQLAlchemy 2.1
+    pytest.mark.slow,
 ]
 
 NARROW = "space.lr={float: [5e-4, 4e-3], log: true}"
@@ -93,7 +94,6 @@ def test_a_fork_takes_over_what_fits_and_runs_the_best_first(project: Path, envi
     assert sum(isinstance(e, WarmStarted) for e in read(project / "results/new/journal.jsonl")[0]) == 1
 
 
-@pytest.mark.slow
 def test_a_killed_fork_goes_on_to_the_same_result_without_its_source(project: Path, environment: Environment) -> None:
     """With one worker, so that the order of results is the same."""
     common = ["--set", NARROW, "--set", "resources.cpu=2", "--set", "confirm.seeds=0", "--set", "budget.trials=7"]
@@ -114,7 +114,6 @@ def test_a_killed_fork_goes_on_to_the_same_result_without_its_source(project: Pa
     assert len(steps) == len(set(steps))
 
 
-@pytest.mark.slow
 def test_an_experiment_gives_the_same_observations_as_the_folder(project: Path, environment: Environment) -> None:
     def taken(warm: str, *overrides: str) -> WarmStarted:
         search: Search = resolve(project / "search.yaml", [f"warm_start={warm}", *overrides])

@@ -10,7 +10,7 @@ from search.journal import read
 from search.rungs import Bracket, Goal, Report, Rule, controlled, further_scores
 from tests.integration.conftest import make_project, run
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 OVERRIDES = [
     "budget.trials=null",

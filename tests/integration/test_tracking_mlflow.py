@@ -318,6 +318,7 @@ def server(database: Path, tmp_path: Path) -> Iterator[Server]:
     server.kill()
 
 
+@pytest.mark.slow
 def test_a_server_that_comes_late_goes_and_comes_back(server: Server, tmp_path: Path) -> None:
     journal = Journal(tmp_path / "demo", server.uri)
     tracker = journal.open()
