@@ -105,32 +105,11 @@ def _search(trials: int, mode: str, seed: int, folder: Path) -> Any:
 
 def bare(trials: int, seed: int, folder: Path) -> dict[str, Any]:
     """The same on Ray Tune alone."""
-    import logging
-
-    import optuna
     import ray
     from ray import tune
-    from ray.tune.schedulers import ASHAScheduler
     from ray.tune.search.optuna import OptunaSearch
 
-    from benchmarks.trivial import loss
-    from search.cluster import _QUIET
-
-    class Trivial(tune.Trainable):  # type: ignore[misc]
-        def setup(self, config: dict[str, Any]) -> None:
-            self._values, self._at = config, 0
-
-        def reset_config(self, new_config: dict[str, Any]) -> bool:
-            self.setup(new_config)
-            return True
-
-        def step(self) -> dict[str, Any]:
-            self._at += 1
-            return {"step": self._at, "loss": loss(**self._values, step=self._at), "done": self._at >= STEPS}
-
-        def save_checkpoint(self, checkpoint_dir: str) -> None: ...
-
-        def load_checkpoint(self, checkpoint: str) -> None: ...
+    from benchmarks import bare as beside
 
     class Marks(tune.Callback):  # type: ignore[misc]
         def __init__(self) -> None:
@@ -141,27 +120,20 @@ def bare(trials: int, seed: int, folder: Path) -> dict[str, Any]:
             self.marks.append((len(trials), time.process_time(), 0.0))
             self.pids.add(result["pid"])
 
-    os.environ.update(_QUIET)
-    ray.init(address="local", include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
-    logging.getLogger("ray.tune").setLevel(logging.ERROR)
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    space = {"alpha": tune.uniform(0, 1), "beta": tune.uniform(0, 1), "rate": tune.loguniform(1e-3, 1)}
+    beside.connect("local", include_dashboard=False)
     heard = Marks()
     start = time.perf_counter()
-    tune.Tuner(
-        tune.with_resources(Trivial, {"cpu": 1}),
-        param_space=space,
-        tune_config=tune.TuneConfig(
-            metric="loss",
-            mode="min",
-            search_alg=OptunaSearch(seed=seed),
-            scheduler=ASHAScheduler(time_attr="step", max_t=STEPS, grace_period=FIRST, reduction_factor=REDUCTION),
-            num_samples=trials,
-            max_concurrent_trials=int(ray.cluster_resources()["CPU"]),
-            reuse_actors=True,
-        ),
-        run_config=tune.RunConfig(name="bare", storage_path=str(folder), callbacks=[heard], verbose=0),
-    ).fit()
+    beside.search(
+        folder,
+        OptunaSearch(seed=seed),
+        heard,
+        name="bare",
+        trials=trials,
+        at_once=int(ray.cluster_resources()["CPU"]),
+        steps=STEPS,
+        first=FIRST,
+        reduction=REDUCTION,
+    )
     total = time.perf_counter() - start
     ray.shutdown()
     return _measured(trials, total, heard.marks) | {"workers": len(heard.pids)}

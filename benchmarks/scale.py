@@ -22,7 +22,6 @@ largest search opens.
 
 import argparse
 import json
-import logging
 import os
 import shutil
 import subprocess
@@ -162,29 +161,10 @@ def ours(case: Case, folder: Path, address: str) -> dict[str, float]:
 def bare(case: Case, folder: Path, address: str) -> dict[str, float]:
     """The same on Ray Tune alone."""
     import optuna
-    import ray
     from ray import tune
-    from ray.tune.schedulers import ASHAScheduler
     from ray.tune.search.optuna import OptunaSearch
 
-    from benchmarks.trivial import loss
-    from search.cluster import _QUIET
-
-    class Trivial(tune.Trainable):  # type: ignore[misc]
-        def setup(self, config: dict[str, Any]) -> None:
-            self._values, self._at = config, 0
-
-        def reset_config(self, new_config: dict[str, Any]) -> bool:
-            self.setup(new_config)
-            return True
-
-        def step(self) -> dict[str, Any]:
-            self._at += 1
-            return {"step": self._at, "loss": loss(**self._values, step=self._at), "done": self._at >= STEPS}
-
-        def save_checkpoint(self, checkpoint_dir: str) -> None: ...
-
-        def load_checkpoint(self, checkpoint: str) -> None: ...
+    from benchmarks import bare as beside
 
     class Heard(tune.Callback):  # type: ignore[misc]
         def __init__(self) -> None:
@@ -196,26 +176,20 @@ def bare(case: Case, folder: Path, address: str) -> dict[str, float]:
         def __getstate__(self) -> dict[str, Any]:
             return {}
 
-    os.environ.update(_QUIET)
-    ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-    logging.getLogger("ray.tune").setLevel(logging.ERROR)
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    beside.connect(address)
     kinds = {"random": optuna.samplers.RandomSampler, "tpe": optuna.samplers.TPESampler}
     heard = Heard()
-    tune.Tuner(
-        tune.with_resources(Trivial, {"cpu": 1}),
-        param_space={"alpha": tune.uniform(0, 1), "beta": tune.uniform(0, 1), "rate": tune.loguniform(1e-3, 1)},
-        tune_config=tune.TuneConfig(
-            metric="loss",
-            mode="min",
-            search_alg=OptunaSearch(sampler=kinds[case.sampler](seed=0)),
-            scheduler=ASHAScheduler(time_attr="step", max_t=STEPS, grace_period=FIRST, reduction_factor=REDUCTION),
-            num_samples=case.trials,
-            max_concurrent_trials=case.workers,
-            reuse_actors=True,
-        ),
-        run_config=tune.RunConfig(name="ray", storage_path=str(folder), callbacks=[heard], verbose=0),
-    ).fit()
+    beside.search(
+        folder,
+        OptunaSearch(sampler=kinds[case.sampler](seed=0)),
+        heard,
+        name="ray",
+        trials=case.trials,
+        at_once=case.workers,
+        steps=STEPS,
+        first=FIRST,
+        reduction=REDUCTION,
+    )
     return heard.meter.measured(case.trials)
 
 

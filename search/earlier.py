@@ -22,7 +22,7 @@ from search.warm import Old, OldTrial
 from spaces import strict_yaml
 from spaces.domain import Categorical
 from spaces.paths import leaves
-from spaces.problems import BadInput, nearest
+from spaces.problems import BadInput, cause, nearest
 from spaces.values import thaw
 from trainables.run import OBJECTIVE
 
@@ -117,8 +117,7 @@ def _experiment(search: Search, start: WarmStart, results: Path) -> Old:
     except LookupError as error:
         raise BadInput.of(where, str(error).replace("valid keys", "there are")) from error
     except Exception as error:  # MLflow's, its database's or its connection's
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise BadInput.of(where, f"can't be read: {mask(cut(first, 300))}") from error
+        raise BadInput.of(where, f"can't be read: {mask(cut(cause(error), 300))}") from error
     if not trials:
         models = sorted({run.tags["model"] for run in runs if _is_trial(run) and "model" in run.tags})
         what = f"it has trials of {', '.join(models)} only" if models else "it has no trials of a search"

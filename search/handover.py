@@ -12,6 +12,7 @@ from search.gate import Halt
 from search.records import Records
 from search.resolve import Search
 from search.sender import Sender
+from spaces.problems import cause
 from spaces.values import show
 from trainables.run import Prepared
 from trainables.storage import when_there_is_room
@@ -85,8 +86,7 @@ def write_report(folder: Path, say: Say) -> Path | None:
 
         return report.write(folder)
     except Exception as error:  # whatever it is
-        cause = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        say(f"warning: no report: {tracking.mask(cause)}")
+        say(f"warning: no report: {tracking.mask(cause(error))}")
         return None
 
 

@@ -19,7 +19,7 @@ from search.store_uri import mask, resolve_uri, sqlite_file, ui_command
 from search.tracked import KEY_TAG, Pace, Registration, Summary, TrackingInfo, Verdict, Warn
 from search.tracker import PACE, Tracker
 from search.updates import TAG_LENGTH, Point, RunStatus, cut, text
-from spaces.problems import nearest
+from spaces.problems import cause, nearest
 
 __all__ = ["MlflowStore", "Pace", "Registration", "Summary", "Tracker", "TrackingInfo", "Verdict", "mask"]
 __all__ += ["resolve_uri", "track", "ui_command"]
@@ -252,7 +252,7 @@ class MlflowStore:
                 return f"the server does not let {who} write to the experiment {self._experiment!r}"
         if isinstance(error, ModuleNotFoundError):
             return f"the Python package {error.name!r} is needed for it, and not installed here"
-        said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        said = cause(error)
         status = _STATUS_IN.search(said)
         if status is not None:
             return f"the server answers {status[1]}"

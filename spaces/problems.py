@@ -41,3 +41,8 @@ def nearest(key: str, keys: Iterable[str]) -> str:
         return f"; did you mean {close[0]!r}?"
     shown = ", ".join(known[:12]) + (", …" if len(known) > 12 else "")
     return f"; valid keys: {shown}" if known else ""
+
+
+def cause(error: BaseException) -> str:
+    """The first line of what an error says, or else its kind."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -12,6 +12,8 @@ from functools import lru_cache
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
+from spaces.problems import cause
+
 T = TypeVar("T")
 CONNECT_SECONDS = 3.0
 FIRST_WAIT, LONGEST_WAIT = 1.0, 30.0  # seconds between two tries while a store is away
@@ -166,8 +168,7 @@ def until_it_answers(
 
 def brief(error: BaseException) -> str:
     """An error of a store in a line: without what differs from request to request."""
-    text = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    text = text.partition(" (Request ID")[0].partition("; Details:")[0]
+    text = cause(error).partition(" (Request ID")[0].partition("; Details:")[0]
     _, found, rest = text.partition(": AWS Error ")
     return rest if found else text
 

@@ -16,7 +16,7 @@ from search.updates import Point, clean, cut, text
 from spaces import strict_yaml
 from spaces.domain import Categorical
 from spaces.paths import leaves
-from spaces.problems import BadInput, Problem, nearest
+from spaces.problems import BadInput, Problem, cause, nearest
 from spaces.space import parse_space
 from spaces.values import thaw
 from trainables.run import OBJECTIVE, SECONDS
@@ -104,8 +104,7 @@ def from_experiment(experiment: str, uri: str) -> tuple[list[Source], list[str]]
     except BadInput:
         raise
     except Exception as error:  # MLflow's, its database's or its connection's
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise BadInput.of(where, f"can't be read: {mask(cut(first, 300))}") from error
+        raise BadInput.of(where, f"can't be read: {mask(cut(cause(error), 300))}") from error
     if not found:
         raise BadInput.of(where, "; ".join(notes) or "it holds no search; name the experiment of one")
     return found, notes

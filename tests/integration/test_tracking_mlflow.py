@@ -1,19 +1,17 @@
 """Tracking into real MLflow: a SQLite file, and a server that is stopped and started."""
 
 import os
-import signal
-import socket
 import sqlite3
 import subprocess
 import sys
 import threading
 import time
-import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tracking_servers import Server
 
 from search.events import Ended, Event, Proposed, Reported, Started, Status
 from search.store_uri import resolve_uri
@@ -57,6 +55,19 @@ class Journal:
         for event in events:
             self.events.append(event)
             self.tracker.handle(event)
+
+    def live(self, trials: Iterable[int]) -> threading.Thread:
+        """Early-stopped trials, an event every 10 ms, in a thread."""
+
+        def run() -> None:
+            for trial in trials:
+                for event in life(trial, "stopped"):
+                    self.emit(event)
+                    time.sleep(0.01)
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        return thread
 
     def drained(self, seconds: float = 60.0) -> None:
         end = time.monotonic() + seconds
@@ -272,50 +283,11 @@ def test_no_secret_of_the_environment_is_tracked(
     assert rows(database, "select value from tags where key = 'reason'") == [(said.replace("me:hunter2", "***"),)]
 
 
-class Server:
-    """`mlflow server` on loopback."""
-
-    def __init__(self, folder: Path) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        self.uri = f"http://127.0.0.1:{self.port}"
-        self.folder = folder
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", "sqlite:///server.db"]
-        command += ["--host", "127.0.0.1", "--port", str(self.port), "--workers", "1"]
-        environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
-        with (self.folder / "server.log").open("ab") as log:
-            self.process = subprocess.Popen(
-                command, cwd=self.folder, env=environment, stdout=log, stderr=log, start_new_session=True
-            )
-        end = time.monotonic() + 90
-        while not self._healthy():
-            assert self.process.poll() is None, (self.folder / "server.log").read_text()[-2000:]
-            assert time.monotonic() < end, "the server did not start"
-            time.sleep(0.2)
-
-    def _healthy(self) -> bool:
-        try:
-            urllib.request.urlopen(f"{self.uri}/health", timeout=1).close()  # noqa: S310
-        except OSError:
-            return False
-        return True
-
-    def kill(self) -> None:
-        if self.process is not None:
-            os.killpg(self.process.pid, signal.SIGKILL)  # its own session: nothing else is in the group
-            self.process.wait(10)
-            self.process = None
-
-
 @pytest.fixture
 def server(database: Path, tmp_path: Path) -> Iterator[Server]:
-    server = Server(tmp_path)
+    server = Server(tmp_path, "sqlite:///server.db")
     yield server
-    server.kill()
+    server.stop()
 
 
 @pytest.mark.slow
@@ -327,18 +299,9 @@ def test_a_server_that_comes_late_goes_and_comes_back(server: Server, tmp_path: 
     journal.emit(*life(0, "completed"))
     server.start()
     journal.drained()
-    stop = threading.Event()
-
-    def run() -> None:
-        for trial in range(1, 40):
-            for event in life(trial, "stopped"):
-                journal.emit(event)
-                stop.wait(0.01)
-
-    search = threading.Thread(target=run)
-    search.start()
+    search = journal.live(range(1, 40))
     time.sleep(0.7)
-    server.kill()  # in the middle of requests
+    server.stop()  # in the middle of requests
     search.join()
     assert tracker.waiting > 0
     server.start()
@@ -346,7 +309,7 @@ def test_a_server_that_comes_late_goes_and_comes_back(server: Server, tmp_path: 
     assert (summary.closed, summary.waiting) == (True, 0)
     check_complete(tmp_path / "server.db", summary.parent, ["FINISHED"] + ["KILLED"] * 39)
     # gone for good: the search ends in time, and the next process sends what is left
-    server.kill()
+    server.stop()
     tracker = journal.open()
     journal.emit(*life(40, "failed"))
     began = time.monotonic()

@@ -1,6 +1,6 @@
 """Tracking into MLflow on a real PostgreSQL that is restarted in the middle, directly and through a server."""
 
-import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -41,17 +41,8 @@ def test_the_database_goes_and_comes_back(database: Postgres, tmp_path: Path, mo
     assert journal.warning is None
     journal.emit(*life(0, "completed"))
     journal.drained()
-    stop = threading.Event()
-
-    def run() -> None:
-        for trial in range(1, 30):
-            for event in life(trial, "stopped"):
-                journal.emit(event)
-                stop.wait(0.01)
-
-    search = threading.Thread(target=run)
-    search.start()
-    stop.wait(0.5)
+    search = journal.live(range(1, 30))
+    time.sleep(0.5)
     database.stop()  # in the middle of requests
     search.join()
     assert tracker.waiting > 0

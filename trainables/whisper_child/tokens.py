@@ -15,7 +15,7 @@ from tokenizers.pre_tokenizers import ByteLevel
 from transformers import WhisperTokenizer
 from transformers.models.whisper.english_normalizer import EnglishTextNormalizer
 
-from spaces.problems import BadInput, Problem
+from spaces.problems import BadInput, Problem, cause
 from trainables.whisper_child.config import LONGEST_LABELS, Network
 from trainables.whisper_child.manifest import SHOWN, Utterance
 
@@ -65,7 +65,7 @@ def _from_hub(name: str) -> Path:
 
 
 def _short(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
+    return cause(error)[:160]
 
 
 def _remedy(name: str) -> str:
