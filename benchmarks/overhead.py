@@ -80,7 +80,7 @@ def ours(trials: int, mode: str, seed: int, folder: Path) -> dict[str, Any]:
         folders.opened(folder / "overhead", search, plan, prepared, print) as place,
     ):
         start = time.perf_counter()
-        tracker = session._tracker(search, prepared, place, found, plan, print)
+        tracker = session._tracker(search, prepared, place, found, plan, print, None)
         place.ledger.listen(tracker.handle)
         place.ledger.listen(mark)
         stages.run_search(stages.Sitting(search, plan, place, found, stages.Halt(), lambda: None))
