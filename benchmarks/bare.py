@@ -11,7 +11,7 @@ from ray import tune
 from ray.tune.schedulers import ASHAScheduler
 
 from benchmarks.trivial import loss
-from search.cluster import _QUIET
+from search.execution.cluster import _QUIET
 
 
 def connect(address: str, **options: Any) -> None:

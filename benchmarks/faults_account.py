@@ -13,8 +13,8 @@ from typing import Any
 import pandas as pd
 
 from benchmarks.faults_model import KNOBS, Trained, mark
-from search.events import Ended, Event, Paused, Promoted, Proposed, Reported
-from search.journal import read
+from search.history.events import Ended, Event, Paused, Promoted, Proposed, Reported
+from search.history.journal import read
 from spaces import strict_yaml
 
 

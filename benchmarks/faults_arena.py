@@ -14,8 +14,8 @@ import psutil
 
 from benchmarks.faults_account import Outcome, outcome, repeated
 from benchmarks.faults_model import VARIABLE, Orders, Trouble, mark, trained
-from search.events import Event, Proposed
-from search.journal import read
+from search.history.events import Event, Proposed
+from search.history.journal import read
 
 ROOT = Path(__file__).resolve().parent.parent
 UNIT = "FAULTS_UNIT"  # environment variable by which a search's processes are found, whoever started them

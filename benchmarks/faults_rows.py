@@ -15,7 +15,7 @@ import psutil
 from benchmarks.faults_arena import Arena, Size
 from benchmarks.faults_model import Kind, Trouble
 from benchmarks.faults_tools import Clock, Server, full, locked, no_shim, no_small_disk, serving, small_disk
-from search.events import Ended, Started
+from search.history.events import Ended, Started
 
 LATE = 2
 """The evaluation at which a troubled trial meets its trouble."""

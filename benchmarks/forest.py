@@ -17,8 +17,8 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.samplers import BaseSampler, TPESampler
 from optuna.trial import TrialState
 
-from search.columns import Column
-from search.forest import ForestSampler
+from search.sampling.forest.columns import Column
+from search.sampling.forest.sampler import ForestSampler
 
 TARGET_MS, REPEATS = 50.0, 9
 RUNGS = (2, 6, 18, 50)

@@ -51,10 +51,11 @@ name: overhead
 
 def ours(trials: int, mode: str, seed: int, folder: Path) -> dict[str, Any]:
     """One search of this service; its store of MLflow exists already, as it does from a user's second search on."""
-    from search import cluster, session, stages
-    from search import folder as folders
-    from search.events import Event, Reported
-    from search.plan import make_plan
+    from search.app import session, stages
+    from search.execution import cluster
+    from search.history.events import Event, Reported
+    from search.persistence import folder as folders
+    from search.spec.plan import make_plan
 
     search = _search(trials, mode, seed, folder)
     plan, prepared = make_plan(search), search.model.prepare(search.data, None)
@@ -94,7 +95,7 @@ def ours(trials: int, mode: str, seed: int, folder: Path) -> dict[str, Any]:
 
 def _search(trials: int, mode: str, seed: int, folder: Path) -> Any:
     """The resolved search."""
-    from search import resolve
+    from search.spec import resolve
 
     asha = f"{{kind: asha, mode: {mode}, first_rung: {FIRST}, reduction: {REDUCTION}}}"
     stopping, steps = ("{kind: none}", FLAT_STEPS) if mode == "none" else (asha, STEPS)

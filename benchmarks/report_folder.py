@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from search import export
-from search.confirm import judge
-from search.events import Ended, Event, Paused, Phase, Promoted, Proposed, Reported, Retried, Started, Status
-from search.journal import Journal
-from search.plan import Plan, make_plan
-from search.records import Records
-from search.resolve import Search, resolve
+from search.history.events import Ended, Event, Paused, Phase, Promoted, Proposed, Reported, Retried, Started, Status
+from search.history.journal import Journal
+from search.history.records import Records
+from search.results import export
+from search.results.confirm import judge
+from search.spec.plan import Plan, make_plan
+from search.spec.resolve import Search, resolve
 from spaces.domain import snap, to_unit
 from spaces.paths import with_values
 from trainables.run import Prepared

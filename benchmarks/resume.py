@@ -28,8 +28,8 @@ import psutil
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from search.events import Ended, Phase, Reported  # noqa: E402 - found by the line above
-from search.journal import parse_line, read  # noqa: E402
+from search.history.events import Ended, Phase, Reported  # noqa: E402 - found by the line above
+from search.history.journal import parse_line, read  # noqa: E402
 
 BEYOND_S = 10.0
 LEFT = 20  # trials that are not proposed yet when the driver is killed
@@ -51,7 +51,7 @@ name: long
 """
 BARE = """\
 import logging, os, sys, time
-from search.cluster import _QUIET
+from search.execution.cluster import _QUIET
 os.environ.update(_QUIET)
 import ray
 from ray import tune

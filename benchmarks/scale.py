@@ -6,7 +6,7 @@ goes on starting processes for trials that are over before these are up, and two
 knobs at random by Optuna, and evaluate at every step: random, because the time of a TPE proposal grows with the trials
 by its nature, on either side.
 
-    promote  this service as users run it, `search.session.run`: journal, records, study file, limit on checkpoints,
+    promote  this service as users run it, `search.app.session.run`: journal, records, study file, limit on checkpoints,
              progress, MLflow in its process beside; trials wait at rungs and the best go on
     stop     the same, but trials are stopped at rungs as Ray does it
     ray      `Tuner` + `ASHAScheduler` + `OptunaSearch`, without tracking and without Ray's own snapshots
@@ -113,7 +113,7 @@ class Meter:
 
 
 class Watched:
-    """The service's own view of a search, and a meter that looks on; it fulfils `search.progress.View`."""
+    """The service's own view of a search, and a meter that looks on; it fulfils `search.app.progress.View`."""
 
     def __init__(self, inner: Any, meter: Meter, end: Callable[[], None]) -> None:
         self._inner, self._meter, self._end = inner, meter, end
@@ -139,8 +139,9 @@ def ours(case: Case, folder: Path, address: str) -> dict[str, float]:
     """The whole of a search of this service; its folder stays at `folder`/search."""
     from rich.console import Console
 
-    from search import resolve, session
-    from search.plan import make_plan
+    from search.app import session
+    from search.spec import resolve
+    from search.spec.plan import make_plan
 
     rungs = {"first": FIRST, "reduction": REDUCTION, "steps": STEPS}
     text = SETTINGS.format(trials=case.trials, mode=case.side, sampler=case.sampler, **rungs)

@@ -33,15 +33,15 @@ from ray.tune.schedulers import AsyncHyperBandScheduler, TrialScheduler
 from ray.tune.search.optuna import OptunaSearch
 from scipy import stats
 
-from search.codec import code
-from search.past import Sampling, Scoring
-from search.plan import Plan, make_plan
-from search.resolve import Search, adopted, resolve
-from search.rungs import Bracket, Rule
-from search.searcher import Proposer
+from search.sampling.codec import code
+from search.sampling.proposer import Proposer
+from search.sampling.trial_history import Sampling, Scoring
 from search.simulate.clock import Policy, simulate
 from search.simulate.ours import Asha
 from search.simulate.sources import Kind, Learned
+from search.spec.plan import Plan, make_plan
+from search.spec.resolve import Search, adopted, resolve
+from search.stopping.asha import Bracket, Rule
 from spaces.paths import with_values
 from trainables.run import Diverged, Prepared
 

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from search import storage
-from search.clock import now
-from search.commands import python
-from search.plan import Plan, describe, make_plan
-from search.resolve import Search, adopted, resolve
-from search.storage import Home
+from search.common.clock import now
+from search.common.commands import python
+from search.spec import storage
+from search.spec.plan import Plan, describe, make_plan
+from search.spec.resolve import Search, adopted, resolve
+from search.spec.storage import Home
 from spaces.problems import BadInput
 from spaces.values import show
 
 if TYPE_CHECKING:  # it takes a while to import
-    from search.mirror import Mirror
+    from search.persistence.object_store_journal import Mirror
 
 DONE, BAD_INPUT, NO_TRIAL, INTERRUPTED = 0, 2, 3, 130
 SHOWN = 20  # problems with the input on one screen
@@ -78,10 +78,13 @@ def _run(options: argparse.Namespace, console: Console) -> int:
     if options.plan:
         return DONE
     home = storage.located(search.settings.storage, options.results, search.name)
-    from search import copies, folder  # pandas takes a while to import; --plan has no use for it
+    from search.persistence import (
+        folder,  # pandas takes a while to import; --plan has no use for it
+        local_copy,
+    )
 
     folder.check_name(home.path, options.resume and home.store is None)
-    with copies.held(home, lambda text: _say(console, text)) as mirror:
+    with local_copy.held(home, lambda text: _say(console, text)) as mirror:
         folder.check_name(home.path, options.resume)
         return _sit(options, search, plan, home, mirror, console)
 
@@ -91,9 +94,11 @@ def _sit(
 ) -> int:
     path = home.path
     # Ray, torch, Optuna and MLflow take seconds to import: only from here on, so that bad input is answered quickly.
-    from search import copies, earlier, session, warm
+    from search.app import session
+    from search.persistence import local_copy
+    from search.warm_start import earlier, warm
 
-    copies.bring_source(home, search)
+    local_copy.bring_source(home, search)
     if options.fork:
         earlier.check_fork(search, path)
     old = earlier.read(search, path, options.config.parent)

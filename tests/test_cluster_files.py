@@ -16,7 +16,7 @@ import yaml
 from click import Command
 
 from search import run as search_run
-from search.resolve import resolve
+from search.spec.resolve import resolve
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "configs" / "cluster"

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from search.plan import describe, make_plan
-from search.resolve import resolve
+from search.spec.plan import describe, make_plan
+from search.spec.resolve import resolve
 from spaces import strict_yaml
 from trainables.registry import model_named
 

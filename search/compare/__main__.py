@@ -9,11 +9,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from search.commands import typed
+from search.common.commands import typed
+from search.common.store_uri import mask, resolve_uri
 from search.compare.page import compare, html
 from search.compare.sources import Source, from_experiment, from_folders, shown
 from search.compare.text import screens
-from search.store_uri import mask, resolve_uri
 from spaces.problems import BadInput, Problem
 
 DONE, BAD_INPUT = 0, 2

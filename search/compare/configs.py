@@ -5,10 +5,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from search.common.store_uri import mask
 from search.compare.groups import Group, Table, seed_of
 from search.compare.sources import Source
 from search.report.shown import setting
-from search.store_uri import mask
 from spaces.domain import describe
 from spaces.knob import Knob
 from spaces.paths import get, has, leaves

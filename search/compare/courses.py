@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from search.compare.sources import Source
-from search.confirm import Estimate
 from search.report.anytime import anytime
+from search.results.confirm import Estimate
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,9 @@ from search.compare.groups import Table, apart, grouped, tables, warnings
 from search.compare.results import Cost, Difference, Summary, cost, differences, overlap, summary
 from search.compare.sources import Source
 from search.compare.story import Story, tell
-from search.confirm import Estimate
 from search.report.page import page, templates
 from search.report.shown import moment
+from search.results.confirm import Estimate
 
 COLOURS = (
     ("#0072B2", "#56B4E9"),

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from search.compare.groups import Group, Table, seed_of
 from search.compare.sources import Source
-from search.confirm import Estimate, Verdict
 from search.report.anytime import anytime
 from search.report.material import Material, sittings
+from search.results.confirm import Estimate, Verdict
 
 
 @dataclass(frozen=True)

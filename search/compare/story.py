@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from search.compare.groups import Table
 from search.compare.results import Difference, Outcome, Summary
-from search.confirm import Estimate
 from search.report.shown import count, number
+from search.results.confirm import Estimate
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from rich.table import Table as Screen
 
 from search.compare.groups import Table, seed_of
 from search.compare.results import Cost, Difference, Outcome, Summary
-from search.confirm import Estimate
 from search.report.shown import duration, number, rounded
+from search.results.confirm import Estimate
 
 
 def screens(

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from search.events import Phase, Reported
+from search.history.events import Phase, Reported
 from search.report.material import Material
 from trainables.run import OBJECTIVE
 

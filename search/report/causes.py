@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from search.events import Ended, Event, Retried, signature
+from search.history.events import Ended, Event, Retried, signature
 
 Kind = Literal["failed", "diverged", "tried again"]
 

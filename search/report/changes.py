@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from search.confirm import Verdict
 from search.report.material import Material
 from search.report.shown import setting
+from search.results.confirm import Verdict
 from spaces.domain import Categorical, Float, Int, contains, describe, to_unit
 from spaces.paths import Missing, get, with_values
 from spaces.problems import BadInput

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from search.records import Trial
+from search.history.records import Trial
 from search.report.anytime import Anytime, Point
 from search.report.importance import Importance, place
 from search.report.levels import Level

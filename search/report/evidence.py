@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from search.confirm import Candidate, Estimate, Verdict
 from search.report.shown import number, rounded, scale
+from search.results.confirm import Candidate, Estimate, Verdict
 
 ROWS = 6
 """Configs that are shown; the winner and the baseline are always among them."""

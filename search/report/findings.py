@@ -3,9 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
-from search.events import Ended, Proposed, Reported, Started
-from search.fairness import RungCheck, first_rung_advice, rung_checks
-from search.records import Records
+from search.history.events import Ended, Proposed, Reported, Started
+from search.history.records import Records
 from search.report.anytime import Anytime, anytime
 from search.report.causes import Cause, causes
 from search.report.changes import Change, FileDiff, knob_changes, native_diffs
@@ -15,6 +14,7 @@ from search.report.material import Material
 from search.report.schedules import Schedules, schedules, with_seen
 from search.report.story import Story, tell
 from search.report.timeline import Timeline, timeline
+from search.simulate.fairness import RungCheck, first_rung_advice, rung_checks
 from spaces.paths import with_values
 
 REPLAYED = 60

@@ -20,9 +20,9 @@ from scipy.stats import norm, rankdata
 from sklearn.ensemble import ExtraTreesRegressor
 from sklearn.model_selection import KFold
 
-from search.codec import code
-from search.records import Trial
+from search.history.records import Trial
 from search.report.levels import Level
+from search.sampling.codec import code
 from spaces.domain import Categorical, snap, to_unit
 from spaces.knob import Knob
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from search.records import Trial
+from search.history.records import Trial
 from search.report.material import Material, value_at
 
 ENOUGH = 20

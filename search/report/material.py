@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from search.confirm import Verdict, judge
-from search.events import Event, Phase
-from search.journal import read
-from search.records import Records, Trial
+from search.history.events import Event, Phase
+from search.history.journal import read
+from search.history.records import Records, Trial
+from search.results.confirm import Verdict, judge
 from spaces import strict_yaml
 from spaces.problems import BadInput
 from spaces.space import Space, parse_space

@@ -6,12 +6,12 @@ from typing import Literal
 
 from scipy import stats
 
-from search.confirm import LEVEL, Estimate, Verdict
 from search.report.anytime import Anytime
 from search.report.changes import Change
 from search.report.material import Material
 from search.report.shown import count, duration, interval, number, rounded, scale, share
 from search.report.timeline import Timeline
+from search.results.confirm import LEVEL, Estimate, Verdict
 
 MOST_SEEDS = 40
 """More than so many are not advised: then the gain is too small to matter at this cost."""

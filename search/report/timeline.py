@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import assert_never
 
-from search.events import (
+from search.history.events import (
     Changed,
     Ended,
     Event,

@@ -10,7 +10,6 @@ from itertools import product
 from pathlib import Path
 from typing import TypeVar, get_args
 
-from search.rungs import Mode
 from search.simulate import show
 from search.simulate.clock import Handover
 from search.simulate.ours import Halving
@@ -19,6 +18,7 @@ from search.simulate.sources import Kind
 from search.simulate.standing import Standings
 from search.simulate.table import Table, load
 from search.simulate.tournament import Game, Ours, play_all
+from search.stopping.asha import Mode
 from spaces.problems import BadInput, Problem
 
 T = TypeVar("T")

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from search.events import Status
-from search.ladder import ladder
-from search.rungs import Bracket, Rule
+from search.history.events import Status
 from search.simulate.clock import simulate
 from search.simulate.ours import Asha
 from search.simulate.table import Array
+from search.stopping.asha import Bracket, Rule
+from search.stopping.ladder import ladder
 
 LEAST = 8  # complete curves below which replays say nothing
 REPLAYS = 200

@@ -22,7 +22,7 @@ class Policy(Protocol):
 Handover = Literal["newest", "furthest"]
 """Which trial a search stands for while it runs; diverged ones are left out, ties go to the older trial.
 
-newest    the lowest newest value of all trials, wherever each one is (`search.confirm.candidates`)
+newest    the lowest newest value of all trials, wherever each one is (`search.results.confirm.candidates`)
 furthest  the lowest newest value among the trials at the greatest step
 """
 

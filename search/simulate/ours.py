@@ -1,22 +1,22 @@
-"""The service's own policies: the stopping rule of `search.rungs` with one of its samplers, and full trainings."""
+"""The service's own policies: the rule of `search.stopping.asha` with one of its samplers, and full trainings."""
 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from search.events import Status
-from search.ladder import auto_first_rung, ladder
-from search.order import due
-from search.rungs import Bracket, Mode, Report, Rule
+from search.history.events import Status
 from search.simulate.table import Table
+from search.stopping.asha import Bracket, Mode, Report, Rule
+from search.stopping.ladder import auto_first_rung, ladder
+from search.stopping.promotion_order import due
 
 Move = tuple[Literal["propose", "pause", "promote", "stop", "diverge", "complete"], int, int]
 """A decision about a trial, at the step that it had reached."""
 
 
 class Source(Protocol):
-    """Proposes trials and hears what becomes of them, as `search.searcher.Proposer` does on Ray."""
+    """Proposes trials and hears what becomes of them, as `search.sampling.proposer.Proposer` does on Ray."""
 
     def propose(self, trial: int) -> Sequence[float] | None:
         """The curve of a new trial; None where there is none to make."""
@@ -38,8 +38,9 @@ def _ignore(move: Move) -> None: ...
 
 
 class Asha:
-    """Successive halving as the service runs it: `search.rungs.Bracket` decides, `search.order` orders, and the source
-    hears of everything in the order in which it would on Ray."""
+    """Successive halving as the service runs it: `search.stopping.asha.Bracket` decides,
+    `search.stopping.promotion_order` orders, and the source hears of everything in the order in which it would on Ray.
+    """
 
     def __init__(
         self,
@@ -71,7 +72,7 @@ class Asha:
         return self._curves[trial]
 
     def report(self, trial: int, step: int, value: float) -> bool:
-        """Enter the evaluation, as `search.scheduler` does."""
+        """Enter the evaluation, as `search.execution.ray_scheduler` does."""
         self._source.report(trial, step, value)
         if step not in self._rungs and math.isfinite(value):
             return True  # what the bracket would say: between rungs nothing is decided

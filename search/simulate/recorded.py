@@ -9,9 +9,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from search import fairness, journal
-from search.events import Ended, Event, Proposed, Reported
-from search.records import Records
+from search.history import journal
+from search.history.events import Ended, Event, Proposed, Reported
+from search.history.records import Records
+from search.simulate import fairness
 from search.simulate.advice import LEAST
 from search.simulate.table import Table, unit_point
 from spaces import strict_yaml

@@ -6,9 +6,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from search.events import Status
-from search.past import Sampling, Scoring
-from search.searcher import Proposer
+from search.history.events import Status
+from search.sampling.proposer import Proposer
+from search.sampling.trial_history import Sampling, Scoring
 from search.simulate.ours import Source
 from search.simulate.table import Array, Table, unit_point
 

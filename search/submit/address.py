@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from search.store_uri import mask
+from search.common.store_uri import mask
 from spaces.problems import BadInput
 
 

@@ -13,8 +13,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from search.commands import typed
-from search.storage import explained, located, within
+from search.common.commands import typed
+from search.spec.storage import explained, located, within
 from search.submit import handout
 from search.submit.head import Head, Order
 from spaces.problems import BadInput

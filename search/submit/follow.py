@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
-from search.resources import Resources, refusal
+from search.spec.resources import Resources, refusal
 from search.submit.head import Head, Job, Order, Unreachable
 
 POLL_SECONDS = 2.0
@@ -18,7 +18,7 @@ PATIENCE_SECONDS = 24 * 3600.0  # for a head that was lost, and for its nodes, t
 FAREWELL_SECONDS = 5.0  # for the last lines of a job that has ended
 DONE, FAILED, INTERRUPTED = 0, 1, 130
 _OWN_CODES = (2, 3, INTERRUPTED)  # of search.run, which knows why it ended
-_OWNED = "is running this search"  # search.folder's words: the lost head's process has not gone yet
+_OWNED = "is running this search"  # search.persistence.folder's words: the lost head's process has not gone yet
 
 Say = Callable[[str], None]
 Rest = Callable[[float], None]

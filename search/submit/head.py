@@ -17,8 +17,8 @@ import ray
 from ray.exceptions import AuthenticationError
 from ray.job_submission import JobSubmissionClient
 
-from search.nodes import Node
-from search.store_uri import mask
+from search.common.store_uri import mask
+from search.spec.nodes import Node
 from search.submit.address import address_of, token_of
 from spaces.problems import BadInput
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import TypeVar
 
-from search.clock import now
+from search.common.clock import now
 from search.submit import fetch as fetching
 from search.submit.follow import DONE, FAILED, Final, Output, follow, meaning, show, table
 from search.submit.head import Head, Job, Unreachable, head_at

@@ -4,7 +4,7 @@ import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from search.disk import shown
+from search.persistence.checkpoint_retention import shown
 from search.submit.tree import Tree
 from spaces.problems import BadInput
 

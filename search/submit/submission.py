@@ -7,13 +7,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from search import storage
-from search.commands import python, typed
-from search.disk import shown
-from search.plan import describe, make_plan
-from search.resolve import Search, resolve
-from search.resources import refusal
-from search.store_uri import mask
+from search.common.commands import python, typed
+from search.common.store_uri import mask
+from search.persistence.checkpoint_retention import shown
+from search.spec import storage
+from search.spec.plan import describe, make_plan
+from search.spec.resolve import Search, resolve
+from search.spec.resources import refusal
 from search.submit import environment, package, start
 from search.submit.follow import DONE, FAILED, INTERRUPTED, Client, show
 from search.submit.head import RESULTS, SEARCH, Head, Order, Unreachable, head_at
@@ -33,7 +33,9 @@ def run(options: argparse.Namespace, say: Say) -> int:
     plan = make_plan(search)
     place = _place(options.results, search.settings.storage)
     _check_words(options, place)
-    from search.stopping import check_stopping  # Ray Tune takes seconds to import: a bad search is answered before
+    from search.execution.choose_stopping import (
+        check_stopping,  # Ray Tune takes seconds to import: a bad search is answered before
+    )
 
     check_stopping(search)
     say(describe(search, plan))

@@ -19,8 +19,8 @@ from ray.autoscaler._private.fake_multi_node.node_provider import FAKE_HEAD_NODE
 from ray.cluster_utils import Cluster
 from ray.util import get_node_ip_address
 
-from search.events import Event
-from search.journal import read
+from search.history.events import Event
+from search.history.journal import read
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 120.0

@@ -10,10 +10,10 @@ import pytest
 from conftest import SEARCH, make_project
 
 from search.compare.__main__ import main
-from search.events import Ended, Event, Phase, Proposed, Reported
-from search.journal import Journal
-from search.plan import make_plan
-from search.resolve import resolve
+from search.history.events import Ended, Event, Phase, Proposed, Reported
+from search.history.journal import Journal
+from search.spec.plan import make_plan
+from search.spec.resolve import resolve
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 

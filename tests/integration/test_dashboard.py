@@ -17,7 +17,7 @@ import psutil
 import pytest
 import tracked_search
 
-from search.dashboard import free_port
+from search.dashboard.serve import free_port
 
 pytestmark = pytest.mark.integration
 

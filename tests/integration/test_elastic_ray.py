@@ -11,8 +11,8 @@ from typing import TypeVar
 import pytest
 
 from benchmarks.trivial import Config, loss
-from search.events import Ended, Event, Paused, Phase, Reported, Retried, Started
-from search.records import Records
+from search.history.events import Ended, Event, Paused, Phase, Reported, Retried, Started
+from search.history.records import Records
 from tests.integration.conftest import run, start
 from tests.integration.real_nodes import (
     LOG,

@@ -11,8 +11,8 @@ from benchmarks.faults_account import repeated
 from benchmarks.faults_arena import SMALL
 from benchmarks.faults_model import KNOBS, Trained, mark
 from benchmarks.faults_rows import DRIVER_KILLED, FAULTS, Fault
-from search.events import Proposed, Reported
-from search.journal import Journal
+from search.history.events import Proposed, Reported
+from search.history.journal import Journal
 
 HOLD = 0.1
 """The part of a fault's own length that it lasts here: a lock of 30 s lasts 3."""

@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from search.events import Proposed
-from search.journal import read
-from search.past import Sampling, Scoring
-from search.plan import make_plan
-from search.records import Records
-from search.resolve import resolve
-from search.searcher import Proposer
-from search.stages import _past
+from search.app.stages import _past
+from search.history.events import Proposed
+from search.history.journal import read
+from search.history.records import Records
+from search.sampling.proposer import Proposer
+from search.sampling.trial_history import Sampling, Scoring
+from search.spec.plan import make_plan
+from search.spec.resolve import resolve
 from tests.integration.conftest import run
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]

@@ -11,11 +11,11 @@ from mlflow.tracking import MlflowClient
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
-from search import earlier
-from search.events import Phase, Proposed, Reported, WarmStarted
-from search.journal import read
-from search.resolve import Search, resolve
-from search.warm import warm_start
+from search.history.events import Phase, Proposed, Reported, WarmStarted
+from search.history.journal import read
+from search.spec.resolve import Search, resolve
+from search.warm_start import earlier
+from search.warm_start.warm import warm_start
 from spaces import strict_yaml
 from tests.integration.conftest import make_project, run, start
 from tests.integration.test_search import COMPARED, Environment, kill_tree, trials_of, wait_for_reports

@@ -5,9 +5,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from search.events import Paused, Promoted, Proposed, Reported
-from search.journal import read
-from search.rungs import Bracket, Goal, Report, Rule, controlled, further_scores
+from search.history.events import Paused, Promoted, Proposed, Reported
+from search.history.journal import read
+from search.stopping.asha import Bracket, Goal, Report, Rule, controlled, further_scores
 from tests.integration.conftest import make_project, run
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]

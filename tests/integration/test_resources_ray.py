@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import ray
 
-from search.events import Started
-from search.nodes import Need, label_fits
-from search.room import Asked, Room, alive
+from search.execution.capacity import Asked, Room, alive
+from search.history.events import Started
+from search.spec.nodes import Need, label_fits
 from tests.integration.conftest import run
 from tests.integration.real_nodes import Nodes, happened, nodes, seen_by_all, wait_until, write_client
 

@@ -15,9 +15,9 @@ import ray
 from ray import cloudpickle, tune
 from ray.tune.search import Searcher
 
-from search.peers import Exploit, HyperBand, Median, NoStopping, PeerOptions, Population, make_peer
-from search.rungs import Bracket, Mode, Record, Report, Rule, Start, replay
-from search.scheduler import Decision, RungScheduler
+from search.execution.ray_scheduler import Decision, RungScheduler
+from search.execution.ray_schedulers import Exploit, HyperBand, Median, NoStopping, PeerOptions, Population, make_peer
+from search.stopping.asha import Bracket, Mode, Record, Report, Rule, Start, replay
 from spaces.domain import Categorical, Float
 from trainables.run import DIVERGED, OBJECTIVE, STEP
 

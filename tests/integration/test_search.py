@@ -14,9 +14,9 @@ from mlflow.tracking import MlflowClient
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
-from search.events import Paused, Phase, Promoted, Proposed, Reported
-from search.journal import read
-from search.rungs import Bracket, Report, Rule
+from search.history.events import Paused, Phase, Promoted, Proposed, Reported
+from search.history.journal import read
+from search.stopping.asha import Bracket, Report, Rule
 from spaces import strict_yaml
 from tests.integration.conftest import make_project, run, start
 

@@ -7,10 +7,10 @@ import psutil
 import pytest
 from mlflow.tracking import MlflowClient
 
-from search.events import Ended, Event, Proposed, Reported
-from search.journal import Journal, read
-from search.sender import Sender
-from search.tracking import Pace, TrackingInfo, Verdict
+from search.history.events import Ended, Event, Proposed, Reported
+from search.history.journal import Journal, read
+from search.tracking.mlflow_store import Pace, TrackingInfo, Verdict
+from search.tracking.sender import Sender
 
 pytestmark = pytest.mark.integration
 

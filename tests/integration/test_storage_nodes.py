@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from search.events import Ended, Reported, Started
-from search.journal import parse, read
-from search.mirror import journal, parts
+from search.history.events import Ended, Reported, Started
+from search.history.journal import parse, read
+from search.persistence.object_store_journal import journal, parts
 from tests.integration.conftest import make_project, run, start
 from tests.integration.machines import Machines, missing
 from tests.integration.s3_server import BUCKET, Server, s3_server

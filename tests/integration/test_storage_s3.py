@@ -18,10 +18,10 @@ import psutil
 import pytest
 from mlflow.tracking import MlflowClient
 
-from search.events import Event, Reported
-from search.journal import parse
-from search.lease import LEASE, Owner
-from search.mirror import journal, parts
+from search.history.events import Event, Reported
+from search.history.journal import parse
+from search.persistence.lease import LEASE, Owner
+from search.persistence.object_store_journal import journal, parts
 from spaces import strict_yaml
 from tests.integration.conftest import make_project, run, start
 from tests.integration.s3_server import BUCKET, KEYS, Server, s3_server

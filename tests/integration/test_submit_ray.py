@@ -14,8 +14,8 @@ import pandas as pd
 import psutil
 import pytest
 
-from search.events import Reported
-from search.journal import read
+from search.history.events import Reported
+from search.history.journal import read
 from search.submit.head import Head, Unreachable
 from search.submit.start import HANDED
 from spaces.problems import BadInput

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from tracking_servers import Server
 
-from search.events import Ended, Event, Proposed, Reported, Started, Status
-from search.store_uri import resolve_uri
-from search.tracking import MlflowReader, MlflowStore, Pace, Registration, Tracker, TrackingInfo, Verdict
+from search.common.store_uri import resolve_uri
+from search.history.events import Ended, Event, Proposed, Reported, Started, Status
+from search.tracking.mlflow_store import MlflowReader, MlflowStore, Pace, Registration, Tracker, TrackingInfo, Verdict
 
 pytestmark = [
     pytest.mark.integration,
@@ -330,7 +330,7 @@ def test_a_winner_is_registered_at_a_server(server: Server, tmp_path: Path) -> N
     check_registered(server.uri, "fits", tmp_path / "got")
 
 
-OPEN = "import sys; from search.tracking import MlflowStore; MlflowStore(sys.argv[1], 'e').open()"
+OPEN = "import sys; from search.tracking.mlflow_store import MlflowStore; MlflowStore(sys.argv[1], 'e').open()"
 
 
 def test_a_process_killed_while_it_makes_the_database_leaves_none(tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ from test_tracking_mlflow import Journal, life
 from tracking_servers import Postgres, Server, check_tracked, parent_of, postgres, requires_postgres, serving
 
 from benchmarks.faults_arena import SMALL, Arena
-from search.events import Ended, Proposed, Reported
-from search.tracking import Verdict
+from search.history.events import Ended, Proposed, Reported
+from search.tracking.mlflow_store import Verdict
 
 pytestmark = [
     pytest.mark.integration,

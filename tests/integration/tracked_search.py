@@ -5,9 +5,9 @@ from pathlib import Path
 import optuna
 from optuna.study import StudyDirection
 
-from search.events import Ended, Event, Phase, Proposed, Reported, Started, Status
-from search.study import StudyFile
-from search.tracking import MlflowStore, Pace, Registration, Tracker, TrackingInfo, Verdict
+from search.history.events import Ended, Event, Phase, Proposed, Reported, Started, Status
+from search.sampling.study import StudyFile
+from search.tracking.mlflow_store import MlflowStore, Pace, Registration, Tracker, TrackingInfo, Verdict
 
 EXPERIMENT, NAME, TRIALS = "fits", "demo", 7
 AT = 1_760_000_000.0
@@ -87,7 +87,7 @@ def _study(path: Path) -> None:
 
 def runs(results: Path) -> list[str]:
     """Ids of the trials' runs, by trial."""
-    from search.tracking import MlflowReader
+    from search.tracking.mlflow_store import MlflowReader
 
     found = [run for run in MlflowReader(f"sqlite:///{results}/mlflow.db", EXPERIMENT).runs() if "trial" in run.tags]
     return [run.id for run in sorted(found, key=lambda run: int(run.tags["trial"]))]

@@ -21,8 +21,8 @@ import psutil
 import pytest
 
 from benchmarks.faults_arena import free_port
-from search.events import Ended, Event, Proposed, Reported, Status
-from search.updates import RunStatus, text
+from search.history.events import Ended, Event, Proposed, Reported, Status
+from search.tracking.updates import RunStatus, text
 from trainables.run import OBJECTIVE, SECONDS
 
 PATIENCE = 120.0  # seconds that a start may take

@@ -8,9 +8,9 @@ from typing import Any
 from small_search import small_search
 
 from search.compare.sources import Source, from_folders
-from search.events import Ended, Event, Phase, Proposed, Reported, Started, Status
-from search.journal import Journal
-from search.plan import make_plan
+from search.history.events import Ended, Event, Phase, Proposed, Reported, Started, Status
+from search.history.journal import Journal
+from search.spec.plan import make_plan
 
 HORIZON = 18
 BASELINE = {"lr": 1e-3, "batch_size": 256, "warmup_epochs": 1}

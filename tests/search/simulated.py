@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from search.events import Status
+from search.history.events import Status
 from search.simulate.table import Array, Table
 from spaces.domain import Float
 from spaces.knob import Knob

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from search.events import Ended, Event, Proposed, Reported, Status
-from search.records import Records
-from search.resolve import Search, resolve
+from search.history.events import Ended, Event, Proposed, Reported, Status
+from search.history.records import Records
+from search.spec.resolve import Search, resolve
 
 BASE = """\
 # my config

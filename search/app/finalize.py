@@ -1,0 +1,152 @@
+"""The end of a sitting: the verdict, the files that carry it, the report, and all of it in MLflow."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from search.execution.admission import Halt
+from search.history.records import Records
+from search.persistence.folder import Folder
+from search.results import export, pareto_export, summary, winner
+from search.results.confirm import Verdict, judge
+from search.spec.resolve import Search
+from search.tracking import mlflow_store
+from search.tracking.sender import Sender
+from spaces.problems import cause
+from spaces.values import show
+from trainables.run import Prepared
+from trainables.storage import when_there_is_room
+
+TRACKING_SECONDS = 30.0  # how long the end of a search waits for the tracker,
+TRACKING_PACE = 5e6  # with a second more for so many bytes of artifacts
+DONE, NO_TRIAL, INTERRUPTED = 0, 3, 130
+_FILES = ("search.yaml", "plan.json", "trials.csv", "best.yaml", "pareto.csv", "pareto", "report.html", "figures")
+"""What MLflow keeps of a search's folder."""
+
+Say = Callable[[str], None]
+
+
+def hand_over(
+    search: Search,
+    prepared: Prepared,
+    folder: Folder,
+    tracker: Sender,
+    halt: Halt,
+    again: str,
+    register: str | None,
+    console: Console,
+    say: Say,
+) -> int:
+    """Write and show what has come of the search so far; returns the exit code. `register`: the registered model that
+    a final winner becomes a version of.
+    """
+    path, records = folder.path, folder.records
+    verdict = judge(records, search.model.objective)
+    final = None if halt.resumable else verdict  # MLflow keeps every value that it was ever given
+    if verdict is not None:
+        when_there_is_room(lambda: export.write_best(path, search, prepared, verdict), say)
+    members = pareto_export.front(search, records) if search.further else []
+    if members:
+        when_there_is_room(lambda: pareto_export.write_front(path, search, prepared, members), say)
+    shown = when_there_is_room(lambda: export.write_artifacts(path, records, final), say) if final is not None else None
+    report = None if halt.kind == "signal" else write_report(path, say)  # whoever interrupts doesn't want to wait
+    told = _told(search, records, path, verdict, final, halt, shown, register)
+    tracked = tracker.finish(told, TRACKING_SECONDS + _bytes([*told.artifacts, *told.winner]) / TRACKING_PACE)
+    if tracked.message:
+        say(tracked.message)
+    if halt.kind == "signal":
+        say(f"interrupted ({halt.reason}); so far: {path / 'trials.csv'}\ngo on with: {again}")
+        return INTERRUPTED
+    if report is not None and (verdict is None or halt.kind == "failures"):
+        say(f"{'report':<14}{report}")
+    if halt.kind == "failures":
+        say(f"stopped: {halt.reason}\nlogs: {path / 'trials'}; so far: {path / 'trials.csv'}")
+        say(f"when the cause is mended, go on with: {again}")
+        return NO_TRIAL
+    if verdict is None:
+        reasons = sorted({trial.reason for trial in records.of_kind("search") if trial.reason})
+        say(f"no trial succeeded. {'; '.join(reasons[:3])}\nlogs: {path / 'trials'}")
+        return NO_TRIAL
+    tables = [*summary.tables(search, verdict), *([pareto_export.shown(search, members)] if members else [])]
+    for table in tables:
+        console.print(table)
+    say(f"verdict: {summary.said(verdict)}")
+    uri = mlflow_store.resolve_uri(search.settings.tracking.uri, path.parent)
+    for what, where in summary.pointers(path, mlflow_store.ui_command(uri), shown, bool(members), report):
+        say(f"{what:<14}{where}")
+    if tracked.version:
+        say(f"{'registered':<14}{register} version {tracked.version}")
+    return DONE
+
+
+def write_report(folder: Path, say: Say) -> Path | None:
+    """`report.html` and `figures/`; None, and a warning, where they can't be made: the search is worth more."""
+    try:
+        from search import report  # lazy: it takes a while to import, and only the end of a search has a use for it
+
+        return report.write(folder)
+    except Exception as error:  # whatever it is
+        say(f"warning: no report: {mlflow_store.mask(cause(error))}")
+        return None
+
+
+def _told(
+    search: Search,
+    records: Records,
+    path: Path,
+    verdict: Verdict | None,
+    final: Verdict | None,
+    halt: Halt,
+    shown: Path | None,
+    register: str | None,
+) -> mlflow_store.Verdict:
+    """What MLflow is told. Weights and a registered version only of a final winner."""
+    kept = [path / name for name in _FILES if (path / name).exists()]
+    saved = winner.weights(path, records, final) if final is not None else None
+    place = winner.place(final) if final is not None else ""
+    version = winner.registration(register, search, final, saved, place) if register and final is not None else None
+    return mlflow_store.Verdict(
+        "interrupted" if halt.kind == "signal" else "done" if verdict is not None else "failed",
+        note=describe(search, verdict, kept, place),
+        metrics=summary.measures(final),
+        at=max((trial.ended_at for trial in records.trials.values() if trial.ended_at is not None), default=None),
+        tags={"verdict": final.decision, "winner": final.winner.trial} if final is not None else {},
+        artifacts=[*kept, shown] if shown is not None else kept,
+        folder=place,
+        winner=winner.parts(path, records, final) if final is not None else [],
+        version=version,
+    )
+
+
+def describe(search: Search, verdict: Verdict | None, kept: Sequence[Path], place: str) -> str:
+    """The description of the search's run, in Markdown: the verdict, what it changes, and where to look on."""
+    text = [summary.note(search, verdict)]
+    base = verdict.baseline if verdict is not None else None
+    if verdict is not None and base is not None and base is not verdict.winner:
+        before, after = base.values, verdict.winner.values
+        rows = [
+            f"| {_cell(path)} | {_cell(before.get(path, 'not active'))} | {_cell(after.get(path, 'not active'))} |"
+            for path in [knob.path for knob in search.space.knobs]
+            if before.get(path) != after.get(path)
+        ]
+        text += ["\n".join(["| knob | documented | best |", "|---|---|---|", *rows])]
+    told = {"report.html": "the whole story", "figures": "its main pictures", "best.yaml": "the config"}
+    look = [f"`{path.name}` ({told[path.name]})" for path in kept if path.name in told]
+    look += [f"`{place}` (all one needs to use it)"] if place else []
+    if look:
+        text += [f"Among the artifacts: {', '.join(look)}."]
+    return "\n\n".join(text)
+
+
+def _cell(value: object) -> str:
+    """A value in a table of Markdown, none of it taken for markup."""
+    said = f"{value:.4g}" if isinstance(value, float) else value if isinstance(value, str) else show(value)
+    for odd, safe in (("&", "&amp;"), ("<", "&lt;"), ("|", "\\|"), ("\n", " ")):
+        said = said.replace(odd, safe)
+    return said
+
+
+def _bytes(paths: Sequence[Path]) -> int:
+    files = [file for path in paths for file in ([path] if path.is_file() else path.rglob("*"))]
+    return sum(file.stat().st_size for file in files if file.is_file())

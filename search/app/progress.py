@@ -1,0 +1,199 @@
+"""What a person sees while the search runs: a live panel on a terminal, one plain line per event elsewhere."""
+
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Protocol, Self, assert_never
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from search.history.events import (
+    Changed,
+    Ended,
+    Event,
+    Paused,
+    Phase,
+    Promoted,
+    Proposed,
+    Reported,
+    Retried,
+    Started,
+    WarmStarted,
+)
+from search.history.records import Records, Trial
+from search.warm_start import warm
+from trainables.run import Objective
+
+
+class View(Protocol):
+    """A way of showing progress: listens to events between entering and leaving."""
+
+    def __call__(self, event: Event) -> None:
+        """Show what the records have just taken in."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+class Outlook:
+    """The numbers behind both views."""
+
+    def __init__(self, records: Records, objective: Objective, unit: str, planned: int) -> None:
+        """`planned`: units that the whole search, confirmation included, is expected to train."""
+        self.records, self.objective, self.unit, self.planned = records, objective, unit, planned
+        self._began = time.monotonic()
+        self._before = self.trained
+
+    @property
+    def trained(self) -> int:
+        """Units trained so far by all trials."""
+        return sum(trial.step for trial in self.records.trials.values())
+
+    @property
+    def left(self) -> float | None:
+        """Seconds to go at this sitting's pace; None before there is one."""
+        done = self.trained - self._before
+        return (time.monotonic() - self._began) / done * max(0, self.planned - self.trained) if done else None
+
+    @property
+    def best(self) -> Trial | None:
+        """The best last value among the search's trials that trained furthest."""
+        sign = 1 if self.objective.mode == "min" else -1
+        scored = [
+            (-trial.step, sign * trial.objective, trial.number, trial)
+            for trial in self.records.of_kind("search")
+            if trial.objective is not None and trial.status not in {"diverged", "failed"}
+        ]
+        return min(scored)[3] if scored else None
+
+    def value(self, trial: Trial | None) -> str:
+        """A trial's last objective with its step, for people."""
+        if trial is None or trial.objective is None:
+            return "–"
+        return f"{trial.objective:.4f} at {self.unit} {trial.step}"
+
+
+def name_of(trial: Trial) -> str:
+    """How a trial is called on screen."""
+    if trial.proposed.kind == "confirm":
+        return f"{trial.proposed.origin}, seed {trial.proposed.seed}"
+    return f"trial {trial.number}" + (" (baseline)" if trial.baseline else "")
+
+
+def line(event: Event, outlook: Outlook) -> str | None:
+    """The plain line for an event that the records have already taken in; None where there is nothing to say."""
+    records, unit = outlook.records, outlook.unit
+    match event:
+        case Proposed() | Started():
+            return None
+        case Reported():
+            trial = records.trials[event.trial]
+            value = event.metrics["objective"]
+            return (
+                f"{name_of(trial)}: {unit} {event.step}, {outlook.objective.metric} {value:.4f} ({event.seconds:.1f} s)"
+            )
+        case Paused():
+            return f"{name_of(records.trials[event.trial])}: waits at {unit} {event.step}"
+        case Promoted():
+            return f"{name_of(records.trials[event.trial])}: goes on from {unit} {event.step}"
+        case Changed():
+            return f"{name_of(records.trials[event.trial])}: takes on {dict(event.values)}"
+        case Retried():
+            what = "interrupted" if event.free else "failed"
+            return f"{name_of(records.trials[event.trial])}: {what}, starts again from its checkpoint: {event.reason}"
+        case Ended():
+            trial = records.trials[event.trial]
+            return f"{name_of(trial)}: {event.status} at {unit} {trial.step}" + (
+                f": {event.reason}" if event.reason else ""
+            )
+        case Phase():
+            what = {"search": "searching", "confirm": "confirming on fresh seeds", "done": "done"}[event.name]
+            return f"-- {what}"
+        case WarmStarted():
+            return warm.told(event)
+        case _:
+            assert_never(event)
+
+
+class Plain:
+    """One line per event."""
+
+    def __init__(self, outlook: Outlook, write: Callable[[str], None]) -> None:
+        self._outlook, self._write = outlook, write
+
+    def __call__(self, event: Event) -> None:
+        """Write the event's line, if it has one."""
+        text = line(event, self._outlook)
+        if text is not None:
+            self._write(text)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        pass
+
+
+class Panel:
+    """A live panel: running trials, best against the baseline, units trained of those planned, time left."""
+
+    def __init__(self, outlook: Outlook, console: Console) -> None:
+        self._outlook = outlook
+        self._live = Live(console=console, get_renderable=self._render, refresh_per_second=2, transient=True)
+
+    def __call__(self, event: Event) -> None:
+        """Leave a line above the panel for what should stay on screen."""
+        text = line(event, self._outlook)
+        if text is not None and isinstance(event, Ended | Retried | Phase | WarmStarted):
+            self._live.console.print(text, highlight=False, markup=False)
+
+    def __enter__(self) -> Self:
+        self._live.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._live.__exit__(kind, error, trace)
+
+    def _render(self) -> RenderableType:
+        outlook = self._outlook
+        table = Table(box=None, pad_edge=False, header_style="dim")
+        for column in ("running", outlook.unit, outlook.objective.metric):
+            table.add_column(Text(column))  # Text: nothing in a name is markup
+        for trial in list(outlook.records.trials.values()):
+            if trial.status == "running":
+                value = "–" if trial.objective is None else f"{trial.objective:.4f}"
+                table.add_row(Text(name_of(trial)), str(trial.step), value)
+        if not table.rows:
+            table.add_row("starting workers …")
+        trained = outlook.trained
+        left = outlook.left
+        share = Table.grid(padding=(0, 1))
+        share.add_row(
+            ProgressBar(total=max(outlook.planned, 1), completed=min(trained, outlook.planned), width=30),
+            Text(f"{trained} of about {outlook.planned} {outlook.unit}s" + (f", {_span(left)} left" if left else "")),
+        )
+        best, baseline = outlook.value(outlook.best), outlook.value(outlook.records.baseline)
+        return Group(table, Text(f"best {best}   baseline {baseline}"), share)
+
+
+def view(outlook: Outlook, console: Console) -> View:
+    """The panel on a terminal, plain lines otherwise."""
+    if console.is_terminal:
+        return Panel(outlook, console)
+    return Plain(outlook, lambda text: console.print(text, highlight=False, markup=False, soft_wrap=True))
+
+
+def _span(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    return f"{round(seconds)} s" if seconds < 90 else f"{minutes} min" if minutes < 120 else f"{minutes / 60:.1f} h"

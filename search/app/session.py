@@ -1,0 +1,185 @@
+"""One sitting at a search: open it, search, confirm, hand over."""
+
+import signal
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from types import FrameType
+
+from rich.console import Console
+
+from search.app.finalize import hand_over
+from search.app.progress import Outlook, view
+from search.app.run_metadata import introduce
+from search.app.stages import Sitting, run_confirmation, run_search
+from search.common.clock import SetBack, now
+from search.execution.admission import Halt
+from search.execution.choose_stopping import check_stopping
+from search.execution.cluster import Cluster, connected, restart
+from search.execution.node_checks import check_nodes
+from search.history.events import Phase, WarmStarted
+from search.persistence import checkpoint_retention
+from search.persistence.checkpoint_retention import Shelf
+from search.persistence.folder import JOURNAL, Folder, opened
+from search.persistence.local_copy import remember_runs
+from search.persistence.object_store_journal import Mirror, upload
+from search.results import export, summary, winner
+from search.spec.plan import Plan
+from search.spec.resolve import Search
+from search.tracking import mlflow_store
+from search.tracking.sender import Sender
+from trainables.run import Prepared
+from trainables.storage import when_there_is_room
+
+__all__ = ["check_stopping", "run"]
+
+
+def run(
+    search: Search,
+    plan: Plan,
+    prepared: Prepared,
+    path: Path,
+    address: str | None,
+    again: str,
+    console: Console,
+    warm: WarmStarted | None = None,
+    register: str | None = None,
+    mirror: Mirror | None = None,
+) -> int:
+    """Run or go on with the search in the folder `path`; returns the exit code.
+
+    `again` is the command that goes on after an interruption; `warm` is what a new search takes over from earlier ones;
+    `register` is the registered model of MLflow that the winner becomes a version of; `mirror` is the store that the
+    folder is a copy of.
+    Raises BadInput before anything is written.
+    """
+
+    def say(text: str) -> None:
+        console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    with connected(address, search.settings.resources, say) as cluster:
+        check_nodes(path, None if mirror is None else mirror.store, say)
+        with opened(path, search, plan, prepared, say, mirror) as folder:
+            return _run(search, plan, prepared, folder, cluster, again, register, warm, console, say, mirror)
+
+
+def _run(
+    search: Search,
+    plan: Plan,
+    prepared: Prepared,
+    folder: Folder,
+    cluster: Cluster,
+    again: str,
+    register: str | None,
+    warm: WarmStarted | None,
+    console: Console,
+    say: Callable[[str], None],
+    mirror: Mirror | None,
+) -> int:
+    path, store = folder.path, folder.store
+    halt = Halt()
+    if folder.history:
+        say(summary.state(path, folder.records, plan.unit, search.settings.budget.trials))
+    tracker = _tracker(search, prepared, folder, cluster, plan, say, mirror)
+    folder.ledger.listen(tracker.handle)
+    outlook = Outlook(folder.records, search.model.objective, plan.unit, plan.steps)
+    mode, first = search.model.objective.mode, confirmed_first(search)
+    shelf = Shelf(path, folder.records, mode, search.disk, say, first, store)
+    folder.ledger.listen(shelf)
+    with _signals(halt, console), view(outlook, console) as shown:
+        folder.ledger.listen(shown)
+        try:
+            if warm is not None and not folder.history:
+                folder.ledger.emit(warm)
+            _sit(Sitting(search, plan, folder, cluster, halt, SetBack() if cluster.own else _never), say)
+        except BaseException as error:
+            at_once = isinstance(error, KeyboardInterrupt)
+            tracker.finish(mlflow_store.Verdict("interrupted" if at_once else "failed"), timeout=0.5 if at_once else 5)
+            raise
+    when_there_is_room(lambda: export.write_tables(path, folder.records, [k.path for k in search.space.knobs]), say)
+    if store is not None and not halt.resumable:
+        winner.bring(store, folder.records, search.model.objective, path)
+    code = hand_over(search, prepared, folder, tracker, halt, again, register, console, say)
+    if not halt.resumable:
+        shelf.handed_over(winner.number_of(folder.records, search.model.objective))
+    if shelf.held:
+        place = path / "trials" if store is None else store / "trials"
+        say(f"{'on disk':<14}{checkpoint_retention.shown(shelf.held)} of checkpoints in {place}, to go on from")
+    if store is not None:
+        upload(store, path)
+        say(f"{'kept in':<14}{store}")
+    return code
+
+
+def confirmed_first(search: Search) -> int | None:
+    """The seed of the first confirmation runs, which best.yaml names; None where nothing is confirmed."""
+    return search.settings.sampler.seed + 1 if search.settings.confirm.seeds else None
+
+
+def _never() -> None: ...
+
+
+def _sit(sitting: Sitting, say: Callable[[str], None]) -> None:
+    """Both stages; again from the journal with fresh processes where Ray's own have lost their sense of time."""
+    _stages(sitting)
+    while sitting.halt.kind == "clock":
+        say(f"{sitting.halt.reason}: Ray's processes are started anew, trials go on from their checkpoints")
+        restart()
+        sitting.halt.clear()
+        _stages(replace(sitting, set_back=SetBack(), name=uuid.uuid4().hex))
+
+
+def _stages(sitting: Sitting) -> None:
+    emit = sitting.folder.ledger.emit
+    if not sitting.done():
+        emit(Phase("search", now()))
+        run_search(sitting)
+    if not sitting.halt.resumable:
+        emit(Phase("confirm", now()))
+        sitting.halt.clear()  # a spent budget ends the search, not the confirmation
+        run_confirmation(sitting)
+    if not sitting.halt.resumable:
+        emit(Phase("done", now()))
+
+
+@contextmanager
+def _signals(halt: Halt, console: Console) -> Iterator[None]:
+    """First Ctrl-C: end the sitting in order. Second: at once. The journal makes both resumable."""
+
+    def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+        if halt.kind == "signal":
+            raise KeyboardInterrupt
+        halt.call(signal.Signals(number).name, "signal")
+        console.print("stopping: trials keep their last evaluation; again to stop at once", highlight=False)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _tracker(
+    search: Search,
+    prepared: Prepared,
+    folder: Folder,
+    cluster: Cluster,
+    plan: Plan,
+    say: Callable[[str], None],
+    mirror: Mirror | None,
+) -> Sender:
+    info = introduce(search, prepared, folder, plan, cluster.workers)
+    if mirror is not None:
+        remember_runs(mirror, folder.records.trials, info)
+
+    def warn(text: str) -> None:
+        say(f"warning: {text}")
+
+    tracker = Sender(info, folder.path / JOURNAL, len(folder.history), warn)
+    trouble = tracker.start()
+    if trouble:
+        warn(trouble)
+    return tracker

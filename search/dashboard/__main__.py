@@ -1,0 +1,7 @@
+"""`python -m search.dashboard`: look at all searches in a browser."""
+
+import sys
+
+from search.dashboard.serve import main
+
+sys.exit(main())

@@ -1,0 +1,260 @@
+"""Look at all searches in a browser: `python -m search.dashboard`. MLflow's pages, and Optuna's where installed.
+
+Both servers answer this machine only. They end with the command, by Ctrl-C or SIGTERM, with all that they started.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from types import FrameType
+
+import psutil
+
+from search.common.store_uri import mask, resolve_uri, sqlite_file, unreachable
+from spaces.problems import BadInput
+
+DONE, BAD_INPUT, FAILED = 0, 2, 1
+HOST = "127.0.0.1"
+MLFLOW_PORT, OPTUNA_PORT = 5000, 8080
+PATIENCE = 120.0  # seconds until a server must answer: MLflow imports for many of them on a busy machine
+GRACE = 5.0  # seconds to end in, before it is killed
+STUDY = "study.journal"
+LISTED = 8  # experiments whose pages are named
+
+
+@dataclass(frozen=True)
+class Service:
+    """A server to be started."""
+
+    name: str
+    command: Sequence[str]
+    address: str
+    probe: str
+    """What answers once the server is ready."""
+    environment: Mapping[str, str]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command. Exit code: 0 stopped by a signal, 1 a server has failed, 2 bad input."""
+    options = _options(arguments)
+    try:
+        uri = resolve_uri(options.uri, options.results)
+        services = _services(uri, options.results, options.port, options.optuna_port)
+    except BadInput as error:
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        return BAD_INPUT
+    if uri.startswith(("http://", "https://")):
+        _say(f"{'MLflow':<10}{mask(uri)}   (a server that runs already)")
+    return _serve(services)
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m search.dashboard", description="Look at searches in a browser.")
+    parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: results")
+    parser.add_argument("--uri", help="MLflow's store; default: MLFLOW_TRACKING_URI, else mlflow.db in DIR")
+    for flag, port in (("--port", MLFLOW_PORT), ("--optuna-port", OPTUNA_PORT)):
+        parser.add_argument(flag, type=int, default=port, metavar="PORT", help=f"default: {port}, or a free one")
+    return parser.parse_args(arguments)
+
+
+def _services(uri: str, results: Path, port: int, optuna_port: int) -> list[Service]:
+    """What is to be started. Raises BadInput where there is nothing to look at."""
+    found = []
+    taken: set[int] = set()
+    if not uri.startswith(("http://", "https://")):
+        file = sqlite_file(uri)
+        if file is not None and not file.exists():  # MLflow would make an empty one
+            what = "there is no such file: nothing was tracked here yet; run a search, or give --results or --uri"
+            raise BadInput.of(str(file), what)
+        if reason := unreachable(uri):
+            raise BadInput.of(mask(uri), f"can't be used: {reason}")
+        found.append(_mlflow(uri, free_port(port, taken)))
+    if any(results.glob(f"*/{STUDY}")):
+        if find_spec("optuna_dashboard") is None:
+            _say(f"{'Optuna':<10}not installed; `pip install optuna-dashboard` adds its pages")
+        else:
+            found.append(_optuna(results, free_port(optuna_port, taken)))
+    return found
+
+
+def _mlflow(uri: str, port: int) -> Service:
+    address = f"http://{HOST}:{port}"
+    # The URI goes by the environment: everyone on the machine can read a command line, and it may hold a password.
+    environment = {
+        "MLFLOW_BACKEND_STORE_URI": uri,
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # workers for language models' jobs, which we have none of
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+    }
+    file = sqlite_file(uri)
+    if file is not None:
+        environment |= {
+            "MLFLOW_BACKEND_STORE_URI": f"sqlite:///{file}",
+            "MLFLOW_DEFAULT_ARTIFACT_ROOT": (file.parent / "mlartifacts").as_uri(),
+        }
+    command = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"]
+    return Service("MLflow", command, address, f"{address}/health", environment)
+
+
+def _optuna(results: Path, port: int) -> Service:
+    address = f"http://{HOST}:{port}"
+    command = [sys.executable, "-m", "search.dashboard.studies", str(results), HOST, str(port)]
+    return Service("Optuna", command, address, f"{address}/api/studies", {})
+
+
+def free_port(wanted: int, taken: set[int]) -> int:
+    """`wanted`, or another that nobody listens on and that is not in `taken`, where it is added."""
+    for port in (wanted, 0, 0, 0):
+        with socket.socket() as trial, contextlib.suppress(OSError):
+            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a server that has just ended is no obstacle
+            trial.bind((HOST, port))
+            found = int(trial.getsockname()[1])
+            if found not in taken:
+                taken.add(found)
+                return found
+    raise BadInput.of(f"port {wanted}", "is taken, and no other could be had")
+
+
+def _serve(services: Sequence[Service]) -> int:
+    """Run the servers until a signal comes, or until one of them ends by itself."""
+    stop = threading.Event()
+    with _signals(stop), contextlib.ExitStack() as stack:
+        running = [(service, *stack.enter_context(_started(service))) for service in services]
+        for service, process, log in running:
+            if not _answers(service, process, stop):
+                if stop.is_set():
+                    return DONE
+                _say(f"{service.name} did not start: {_end_of(log)}", file_error=True)
+                return FAILED
+            _say(f"{service.name:<10}{service.address}")
+            if service.name == "MLflow":
+                for name, page in experiments(service.address):
+                    _say(f"{'':<10}{page}   {name}")
+        if services:
+            _say("Ctrl-C stops " + ("both" if len(services) > 1 else "it"))
+        while services and not stop.wait(0.5):
+            for service, process, log in running:
+                if process.poll() is not None:
+                    _say(f"{service.name} has ended: {_end_of(log)}", file_error=True)
+                    return FAILED
+    return DONE
+
+
+@contextlib.contextmanager
+def _signals(stop: threading.Event) -> Iterator[None]:
+    def end(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+        stop.set()
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _started(service: Service) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
+    """The server's process and what it prints; at the end it is gone, with all that it started."""
+    with tempfile.TemporaryDirectory() as folder:
+        log = Path(folder) / "log"
+        with log.open("wb") as out:
+            process = subprocess.Popen(  # noqa: S603
+                list(service.command),
+                env={**os.environ, **service.environment},
+                stdin=subprocess.PIPE,  # it breaks when we are killed: `search.dashboard.studies` ends by that
+                stdout=out,
+                stderr=out,
+                start_new_session=True,  # Ctrl-C is for us, who end it with its children
+            )
+        try:
+            yield process, log
+        finally:
+            end(process)
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """End a process that leads a session of its own, with all its descendants: asked first, killed after `GRACE`."""
+    family = _descendants(process.pid)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGTERM)
+    deadline = time.monotonic() + GRACE
+    while time.monotonic() < deadline and (process.poll() is None or any(map(_lives, family))):
+        time.sleep(0.05)
+    late = _descendants(process.pid)
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    for child in [*family, *late]:
+        with contextlib.suppress(psutil.Error):
+            child.kill()  # psutil knows a process by its start, too: no other one that got its number is hit
+    process.wait()
+    if process.stdin is not None:
+        process.stdin.close()
+
+
+def _descendants(pid: int) -> list[psutil.Process]:
+    try:
+        return psutil.Process(pid).children(recursive=True)
+    except psutil.Error:
+        return []
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
+
+
+def experiments(address: str) -> list[tuple[str, str]]:
+    """The latest experiments of an MLflow server, each with the page of its runs: from its front page one comes to
+    pages for language models. None where the server does not tell.
+    """
+    wanted = {"max_results": LISTED + 1, "order_by": ["last_update_time DESC"]}
+    asked = urllib.request.Request(  # noqa: S310 - our own address
+        f"{address}/api/2.0/mlflow/experiments/search",
+        data=json.dumps(wanted).encode(),
+        headers={"Content-Type": "application/json"},
+    )
+    try:
+        with urllib.request.urlopen(asked, timeout=30) as answer:  # noqa: S310
+            found = json.load(answer).get("experiments", [])
+    except (OSError, ValueError):
+        return []
+    page = f"{address}/#/experiments/{{}}/runs?workflowType=machine_learning"
+    mine = [(each["name"], page.format(each["experiment_id"])) for each in found if each["experiment_id"] != "0"]
+    return mine[:LISTED]
+
+
+def _answers(service: Service, process: subprocess.Popen[bytes], stop: threading.Event) -> bool:
+    """Wait until the server answers; False if it ends before, is not ready in time, or we are to stop."""
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline and process.poll() is None and not stop.wait(0.2):
+        try:
+            urllib.request.urlopen(service.probe, timeout=5).close()  # noqa: S310 - our own address
+        except (OSError, ValueError):
+            continue
+        return True
+    return False
+
+
+def _end_of(log: Path) -> str:
+    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    return mask("\n".join(lines[-5:])) or "it said nothing"
+
+
+def _say(text: str, file_error: bool = False) -> None:
+    print(text, file=sys.stderr if file_error else sys.stdout, flush=True)

@@ -1,0 +1,4 @@
+"""Trials on Ray: cluster, capacity, admission, schedulers, failures.
+
+May import: search.warm_start and below.
+"""

@@ -1,0 +1,261 @@
+"""Trials on Ray: what to run next, what came of it. The only place where Ray's loop and our events meet.
+
+Ray hears about a trial when it is to run (`Feed.suggest`) and tells us every result (`Ear`, asked first of all on each
+one, so that the journal has a report before anything is decided about it). Ray's own snapshots are not used: a search
+is taken up again from its journal, and each trial finds its own checkpoint.
+"""
+
+import os
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ray import tune
+from ray.tune import Callback, CheckpointConfig, FailureConfig, RunConfig, Stopper, TuneConfig, Tuner
+from ray.tune.schedulers import TrialScheduler
+from ray.tune.search import Searcher
+
+from search.common.clock import now
+from search.execution.admission import Gate, Halt, Kind, Slots
+from search.execution.cluster import Cluster
+from search.execution.failures import LOSSES, failure_of
+from search.execution.node_checks import RAY, notes_place
+from search.history.events import Changed, Ended, Reported, Retried, Started
+from search.history.ledger import Ledger
+from trainables.guard import end_all
+from trainables.objects import Prefix
+from trainables.run import DIVERGED, ENDED, GPU, METRICS, NODE, OBJECTIVE, SECONDS, STEP, WARNING
+from trainables.tune import HALT, Bridge, Job
+
+FAREWELL_SECONDS = 2.0
+PENDING = 10**6
+"""Trials that Ray may hold ready beside the running ones. Read once by Ray, while a cluster may grow at any time: so
+it is never what decides, the gate is."""
+
+
+class Feed(Searcher):  # type: ignore[misc]  # Ray is untyped: its classes are Any here
+    """Gives Ray the trials that a gate lets through, and hears of their ends."""
+
+    def __init__(self, ledger: Ledger, gate: Gate, propose: Callable[[], int | None], halt: Halt, horizon: int) -> None:
+        """`propose` makes a new trial known to the ledger and returns its number; None when there is none to make."""
+        super().__init__(metric=OBJECTIVE, mode="min")
+        self._ledger, self._gate, self._propose, self._halt = ledger, gate, propose, halt
+        self._horizon = horizon
+        self.numbers: dict[str, int] = {}
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        """The next trial's Ray config; None for "not now"."""
+        if self._halt.reason is not None:
+            return str(Searcher.FINISHED)
+        number = self._gate.wanted()
+        if number is None and self._gate.room():
+            number = self._propose()
+        if number is None:
+            return str(Searcher.FINISHED) if self._gate.finished() else None
+        self.numbers[trial_id] = number
+        if isinstance(self._gate, Slots):
+            self._gate.busy.add(number)
+        trial = self._ledger.records.trials[number]
+        return {"trial": number, "values": trial.values, "seed": trial.proposed.seed}
+
+    def on_trial_complete(self, trial_id: str, result: Mapping[str, Any] | None = None, error: bool = False) -> None:
+        """The trial is over. Errors are heard by `Ear.on_trial_error`, which knows the reason."""
+        number = self.numbers[trial_id]
+        if isinstance(self._gate, Slots):
+            self._gate.busy.discard(number)
+        trial = self._ledger.records.trials[number]
+        if error or trial.over:
+            return
+        if result is None:
+            self._ledger.emit(Ended(number, "stopped", f"not promoted from {trial.rung}", now()))
+        elif DIVERGED in result:
+            self._ledger.emit(Ended(number, "diverged", str(result[DIVERGED]), now()))
+        elif ENDED in result or result[STEP] >= self._horizon:
+            self._ledger.emit(Ended(number, "completed", str(result.get(ENDED, "")), now()))
+        else:
+            self._ledger.emit(Ended(number, "stopped", f"among the worst at {result[STEP]}", now()))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Ray pickles its setup for a restore that we don't use; the journal holds what counts."""
+        return {}
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: the journal holds it."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing: the journal holds it."""
+
+
+class Ear(Stopper, Callback):  # type: ignore[misc]
+    """Hears every result and failure; ends the experiment when it should end."""
+
+    def __init__(self, stage: "Stage", numbers: Mapping[str, int]) -> None:
+        self._stage, self._numbers = stage, numbers
+        self._ledger, self._halt = stage.ledger, stage.halt
+        self._took_up: set[str] = set()
+        self._awaited: set[str] = set()  # trials whose next evaluation is still to be saved before the search ends
+        self._until: float | None = None
+        self._warned: set[str] = set()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing, as for the feed."""
+        return {}
+
+    def __call__(self, trial_id: str, result: Mapping[str, Any]) -> bool:
+        """Keep the report. Ray asks this first of all; the answer is always to let the scheduler decide."""
+        trial = self._ledger.records.trials[self._numbers[trial_id]]
+        at = now()
+        self._awaited.discard(trial_id)
+        if trial_id not in self._took_up:
+            self._took_up.add(trial_id)
+            self._warn(result.get(WARNING))
+            host = str(result.get("hostname", socket.gethostname()))
+            began = at - float(result[SECONDS])
+            gpu, node = str(result.get(GPU, "")), str(result.get(NODE, ""))
+            self._ledger.emit(Started(trial.number, host, int(result["pid"]), gpu, began, node))
+        if result[STEP] > trial.step:  # a retried trial repeats its last report, in case that it was lost
+            metrics = {**result[METRICS], OBJECTIVE: float(result[OBJECTIVE])}
+            outcome = "diverged" if DIVERGED in result else "ended" if ENDED in result else "running"
+            self._ledger.emit(
+                Reported(trial.number, int(result[STEP]), metrics, float(result[SECONDS]), at, outcome)  # type: ignore[arg-type]
+            )
+        return False
+
+    def _warn(self, text: str | None) -> None:
+        """Pass on what a worker has to say, once."""
+        if text is not None and text not in self._warned:
+            self._warned.add(text)
+            self._stage.cluster.say(f"warning: {text}")
+
+    def stop_all(self) -> bool:
+        """Whether the experiment ends now, whatever still runs. Asked on every turn of Ray's loop."""
+        self._stage.cluster.room.tend(self._stage.gate.hungry)
+        for kind, check in self._stage.checks.items():
+            if self._halt.reason is None and (reason := check()):
+                self._halt.call(reason, kind)
+        if self._halt.reason is None:
+            return False
+        if self._halt.resumable:
+            if not self._saved():
+                return False
+            end_all(Path(self._stage.job.folder) / "trials")  # Ray would wait for each one's evaluation, up to 10 s
+        return True
+
+    def _saved(self) -> bool:
+        """Whether every running trial has saved an evaluation since the halt was called. Not waited for long: only
+        trials with quick evaluations leave some unsaved (`Job.saving`).
+        """
+        if self._until is None:
+            self._until = now() + FAREWELL_SECONDS
+            (Path(self._stage.job.folder) / HALT).touch()
+            trials = self._ledger.records.trials
+            self._awaited = {t for t in self._took_up if trials[self._numbers[t]].status == "running"}
+        return not self._awaited or now() > self._until
+
+    def on_trial_start(self, iteration: int, trials: Sequence[Any], trial: Any) -> None:  # noqa: ARG002
+        """A worker takes the trial up: its next result says which one."""
+        self._took_up.discard(trial.trial_id)
+        known = self._ledger.records.trials[trial.config["trial"]]
+        if trial.config["values"] != known.values:
+            self._ledger.emit(Changed(known.number, trial.config["values"], now()))
+
+    def on_trial_error(self, iteration: int, trials: Sequence[Any], trial: Any) -> None:  # noqa: ARG002
+        """The trial failed: Ray, which could only try it again blindly, gives it up; we may hand it in once more."""
+        number = int(trial.config["trial"])
+        known = self._ledger.records.trials[number]
+        self._took_up.discard(trial.trial_id)
+        if self._halt.reason is not None:
+            return  # it was stopped in the middle of things; it goes on in the next sitting
+        failure = failure_of(Path(self._stage.job.folder), number, _error_text(trial))
+        if failure.astray:  # every trial that comes there would fail: none is given up for it
+            self._halt.call(failure.reason, "failures")
+            return
+        free = failure.free and known.losses < LOSSES
+        again = free or (not failure.hopeless and known.failures < self._stage.max_failures)
+        if again:
+            self._ledger.emit(Retried(number, failure.reason, now(), failure.detail, free))
+        else:
+            self._ledger.emit(Ended(number, "failed", failure.reason, now(), failure.detail))
+        self._stage.gate.lost(number, again)
+
+
+def _error_text(trial: Any) -> str:
+    """What Ray kept of a trial's error."""
+    path = trial.error_file
+    return Path(path).read_text(encoding="utf-8", errors="replace") if path and Path(path).exists() else ""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Trials to run on Ray in one go: the search's own, or the confirmation runs."""
+
+    job: Job
+    ledger: Ledger
+    cluster: Cluster
+    gate: Gate
+    scheduler: TrialScheduler
+    propose: Callable[[], int | None]
+    checks: Mapping[Kind, Callable[[], str | None]]
+    """Each says why to end now, if there is cause to: a budget used up, failures that are all alike…"""
+    halt: Halt
+    max_failures: int
+
+
+def run_stage(stage: Stage) -> None:
+    """Run until the gate is finished, a budget is spent or a halt is called. Events tell what happened."""
+    folder = Path(stage.job.folder)
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(PENDING)
+    feed = Feed(stage.ledger, stage.gate, stage.propose, stage.halt, stage.job.horizon)
+    ear = Ear(stage, feed.numbers)
+    (folder / HALT).unlink(missing_ok=True)
+    store = None if stage.job.storage is None else Prefix(stage.job.storage, stage.cluster.say)
+    files, place = notes_place(folder, store, stage.cluster.own)
+    trainable = tune.with_resources(tune.with_parameters(Bridge, job=stage.job), stage.cluster.request())
+    tuner = Tuner(
+        trainable,
+        tune_config=TuneConfig(
+            search_alg=feed,
+            scheduler=stage.scheduler,
+            num_samples=-1,
+            reuse_actors=True,
+            trial_name_creator=_name,
+            trial_dirname_creator=_name,
+        ),
+        run_config=RunConfig(
+            name=RAY,
+            storage_path=place,
+            storage_filesystem=files,
+            stop=ear,
+            callbacks=[ear],
+            failure_config=FailureConfig(max_failures=0),
+            checkpoint_config=_kept(stage.job),
+            verbose=0,
+        ),
+    )
+    try:
+        tuner.fit()
+    finally:
+        stage.cluster.room.close()
+    if not stage.halt.resumable:
+        _end_the_rest(stage.ledger, stage.halt)
+
+
+def _end_the_rest(ledger: Ledger, halt: Halt) -> None:
+    """Trials that a spent budget cut off, or that waited since an earlier sitting and were not promoted in this one."""
+    for trial in list(ledger.records.trials.values()):
+        if not trial.over:
+            ledger.emit(Ended(trial.number, "stopped", halt.reason or f"not promoted from {trial.rung}", now()))
+
+
+def _kept(job: Job) -> CheckpointConfig:
+    """Ray's checkpoints are notes of some bytes unless trials exchange their state. Keeping just the newest would make
+    Ray write its whole state down at each one, and saving at a trial's end would hold its worker back: nobody resumes
+    it from there.
+    """
+    return CheckpointConfig(num_to_keep=1 if job.exchange else None, checkpoint_at_end=False)
+
+
+def _name(trial: Any) -> str:
+    return f"t{trial.config['trial']:04d}_{trial.trial_id}"

@@ -1,0 +1,98 @@
+"""What a failure was, in words for people; whether another try may help; and when so many are alike that it is time to
+stop.
+"""
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from search.history.events import Ended, Event, signature
+from search.results.export import write_text
+from trainables.guard import ADVICE, last_words
+from trainables.storage import Unseen
+from trainables.tune import OutOfMemory, trial_folder
+
+DETAIL = 5000  # characters of a traceback that are kept: MLflow takes no longer tag
+REASON = 500
+LOSSES = 3  # nodes that a trial may lose without an evaluation between: one that breaks them must end some day
+ALIKE = 3  # trials that must fail the same way before a search is stopped for it
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One failure of a trial."""
+
+    reason: str  # one line
+    detail: str  # the traceback, or what is there of one
+    hopeless: bool = False
+    """Another try would end the same way."""
+    free: bool = False
+    """Not the trial's doing: it doesn't count against its tries, while it is not the same again and again."""
+    astray: bool = False
+    """Its node does not see the search's folder: nothing that is done there can be found again."""
+
+
+def failure_of(folder: Path, number: int, text: str) -> Failure:
+    """What happened to trial `number`, given what Ray kept of its error; writes `error.txt` into the trial's folder."""
+    place = trial_folder(folder, number)
+    failure = _explained(place, text)
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        write_text(place / "error.txt", f"{failure.reason}\n\n{failure.detail}\n")
+    except OSError:
+        pass  # a full disk: the journal, which waits for room, has it all
+    return failure
+
+
+def _explained(place: Path, text: str) -> Failure:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    last = lines[-1][:REASON] if lines else ""
+    detail = text.strip()[-DETAIL:]
+    words = last_words(place)
+    if words is not None:
+        reason, stacks = words
+        return Failure(reason, (stacks or text).strip()[-DETAIL:], hopeless=reason.startswith("out of memory"))
+    if unseen := re.search(rf"{Unseen.__name__}: (.*)", text):
+        return Failure(unseen[1], detail, astray=True)
+    if OutOfMemory.__name__ in last:
+        return Failure(last.partition(": ")[2] or last, detail, hopeless=True)
+    if "OutOfMemoryError" in text:  # Ray's monitor: it picks a worker by its age, so it may have hit the wrong one
+        return Failure(f"the machine ran out of memory and the worker was killed: {ADVICE}", detail)
+    if "node" in text and re.search(r"node (has died|was terminated|is dead|failure)", text):
+        return Failure("the node was lost", detail, free=True)
+    if "The actor is temporarily unavailable" in text:
+        # A lost node at first: the cluster itself finds out only some ten seconds later that it is dead.
+        return Failure("the node was lost, or can't be reached", detail, free=True)
+    if "ActorDiedError" in text or "RayActorError" in text or not last:
+        return Failure(f"the worker was killed; if nobody did so, memory has run out: {ADVICE}", detail)
+    return Failure(last, detail)
+
+
+class Strikes:
+    """Listens for trials that fail the same way. Failures of earlier sittings don't count: much was mended since."""
+
+    def __init__(self, share: float | None) -> None:
+        """`share` of the trials that have ended: more than this must fail the same way. None: never stop for it."""
+        self._share = share
+        self._ended = 0
+        self._kinds: Counter[str] = Counter()
+        self._example: dict[str, str] = {}
+
+    def __call__(self, event: Event) -> None:
+        """Count an end."""
+        if isinstance(event, Ended):
+            self._ended += 1
+            if event.status == "failed":
+                kind = signature(event.reason)
+                self._kinds[kind] += 1
+                self._example[kind] = event.reason
+
+    def cause(self) -> str | None:
+        """Why the search should stop, if it should."""
+        if self._share is None or not self._kinds:
+            return None
+        kind, count = self._kinds.most_common(1)[0]
+        if count < ALIKE or count <= self._share * self._ended:
+            return None
+        return f"{count} of {self._ended} trials failed the same way: {self._example[kind]}"

@@ -1,0 +1,154 @@
+"""What is known of every trial: the fold of the event stream, and nothing else."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, assert_never
+
+from search.history.events import (
+    FINAL,
+    Changed,
+    Ended,
+    Event,
+    Paused,
+    Phase,
+    Promoted,
+    Proposed,
+    Reported,
+    Retried,
+    Started,
+    Status,
+    WarmStarted,
+)
+
+
+@dataclass
+class Trial:
+    """One trial up to now. Only `Records.apply` changes it."""
+
+    proposed: Proposed
+    status: Status | Literal["proposed"] = "proposed"
+    reports: list[Reported] = field(default_factory=list)
+    starts: list[Started] = field(default_factory=list)
+    rung: int = 0
+    """Highest step at which it paused."""
+    failures: int = 0
+    losses: int = 0
+    """Nodes lost under it since its last evaluation."""
+    reason: str = ""
+    ended_at: float | None = None
+    changed: Mapping[str, Any] | None = None
+    """Its knobs now, where they have changed in mid-run."""
+
+    @property
+    def number(self) -> int:
+        """Unique within the search."""
+        return self.proposed.trial
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The active knobs by path."""
+        return dict(self.proposed.values if self.changed is None else self.changed)
+
+    @property
+    def baseline(self) -> bool:
+        """Whether it trains the documented baseline."""
+        return self.proposed.origin == "baseline"
+
+    @property
+    def step(self) -> int:
+        """The step of the last evaluation, 0 before the first."""
+        return self.reports[-1].step if self.reports else 0
+
+    @property
+    def objective(self) -> float | None:
+        """The last evaluation's objective."""
+        return self.reports[-1].metrics["objective"] if self.reports else None
+
+    @property
+    def seconds(self) -> float:
+        """Spent in training and evaluation."""
+        return sum(report.seconds for report in self.reports)
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more will come of it."""
+        return self.status in FINAL
+
+
+class Records:
+    """All trials of a search by number, with the phase that it is in and what it has spent."""
+
+    def __init__(self, history: Iterable[Event] = ()) -> None:
+        self.trials: dict[int, Trial] = {}
+        self.proposed = {"search": 0, "confirm": 0}
+        """Trials of each kind."""
+        self.phase: Literal["search", "confirm", "done"] = "search"
+        self.search_steps = 0
+        """Units trained by the search's own trials (confirmation not counted)."""
+        self.search_worked = 0.0
+        """Seconds of training and evaluation that the search's own trials have taken, all workers together."""
+        self.search_seconds = 0.0
+        """Time spent searching: from each take-up of the search to the last event of that sitting."""
+        self.warm: WarmStarted | None = None
+        """What the search has taken over from earlier ones; none of it is a trial of its own."""
+        self._last_at: float | None = None
+        for event in history:
+            self.apply(event)
+
+    def apply(self, event: Event) -> None:
+        """Take one event in. Events of an unknown trial break an invariant of the journal."""
+        self._clock(event)
+        match event:
+            case Proposed():
+                assert event.trial not in self.trials, f"trial {event.trial} is proposed twice"
+                self.trials[event.trial] = Trial(event)
+                self.proposed[event.kind] += 1
+            case Started():
+                trial = self.trials[event.trial]
+                trial.status = "running"
+                trial.starts.append(event)
+            case Reported():
+                trial = self.trials[event.trial]
+                if trial.proposed.kind == "search":
+                    self.search_steps += event.step - trial.step
+                    self.search_worked += event.seconds
+                trial.reports.append(event)
+                trial.losses = 0
+            case Paused():
+                trial = self.trials[event.trial]
+                trial.status, trial.rung = "paused", event.step
+            case Promoted():
+                self.trials[event.trial].status = "running"
+            case Changed():
+                self.trials[event.trial].changed = event.values
+            case Retried():
+                trial = self.trials[event.trial]
+                trial.failures, trial.reason = trial.failures + (not event.free), event.reason
+                trial.losses += event.free
+            case Ended():
+                trial = self.trials[event.trial]
+                trial.status, trial.reason, trial.ended_at = event.status, event.reason, event.at
+            case Phase():
+                self.phase = event.name
+            case WarmStarted():
+                self.warm = event
+            case _:
+                assert_never(event)
+
+    def _clock(self, event: Event) -> None:
+        if self.phase == "search" and self._last_at is not None and not isinstance(event, Phase):
+            self.search_seconds += max(0.0, event.at - self._last_at)  # a clock set back adds nothing
+        self._last_at = event.at
+
+    def searching_for(self, now: float) -> float:
+        """Seconds spent searching, up to `now`."""
+        return self.search_seconds + (max(0.0, now - self._last_at) if self._last_at is not None else 0.0)
+
+    def of_kind(self, kind: Literal["search", "confirm"]) -> list[Trial]:
+        """The trials of the search itself, or its confirmation runs, by number."""
+        return [trial for trial in self.trials.values() if trial.proposed.kind == kind]
+
+    @property
+    def baseline(self) -> Trial | None:
+        """The documented baseline's trial in the search."""
+        return next((t for t in self.trials.values() if t.baseline and t.proposed.kind == "search"), None)

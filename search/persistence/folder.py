@@ -1,0 +1,144 @@
+"""A search's folder under `results/`: made for a new search, taken up again by its one owner."""
+
+import json
+import os
+import socket
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from search.history.events import Event
+from search.history.journal import Journal, read
+from search.history.ledger import Ledger
+from search.history.records import Records
+from search.persistence.object_store_journal import Mirror
+from search.persistence.reconcile import reconcile
+from search.results.export import write_text
+from search.spec.plan import Plan
+from search.spec.resolve import Search
+from search.spec.storage import JOURNAL as JOURNAL
+from search.spec.storage import NOTE
+from spaces import strict_yaml
+from spaces.problems import BadInput
+from spaces.values import show
+from trainables.objects import Prefix
+from trainables.run import Prepared
+from trainables.tune import OWNER
+
+
+@dataclass(frozen=True)
+class Folder:
+    """An open search: its place, what happened before, and the ledger for what will."""
+
+    path: Path
+    history: tuple[Event, ...]
+    ledger: Ledger
+    owner: str
+    """What `OWNER` in it says of this process."""
+    store: Prefix | None = None
+    """Where its lasting state is, if not in the folder itself."""
+
+    @property
+    def records(self) -> Records:
+        """What is known of every trial."""
+        return self.ledger.records
+
+    def replay(self, index: int) -> Iterator[Event]:
+        """The journal's events from `index` on, down to its present end."""
+        return islice(read(self.path / JOURNAL)[0], index, None)
+
+
+def check_name(path: Path, resume: bool) -> None:
+    """Raise BadInput where no search can be begun or gone on with, and with `resume` where none exists yet."""
+    for place in (path.parent, path):
+        if place.exists() and not place.is_dir():
+            raise BadInput.of(str(place), "is a file, where a folder is needed; choose another --results or --name")
+    exists = (path / JOURNAL).exists()
+    if resume and not exists:
+        raise BadInput.of(str(path), "there is no search to resume; leave --resume out to start it")
+    if path.exists() and not exists and any(not file.name.startswith(".") for file in path.iterdir()):
+        raise BadInput.of(str(path), "the folder holds something else than a search; choose another --name")
+
+
+@contextmanager
+def opened(
+    path: Path,
+    search: Search,
+    plan: Plan,
+    prepared: Prepared,
+    say: Callable[[str], None],
+    mirror: Mirror | None = None,
+) -> Iterator[Folder]:
+    """Own the folder until the end of the block; `say` tells people what needs them meanwhile. `mirror`: the store that
+    the folder is a copy of.
+
+    Raises BadInput where another process owns it, where what the search is has changed since it began, or where the
+    journal is damaged or doesn't go with what lies beside it.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        write_text(path / ".writable", "")
+        (path / ".writable").unlink()
+    except OSError as error:
+        raise BadInput.of(
+            str(path), f"nothing can be written here ({error.strerror}); choose another --results"
+        ) from error
+    store = None if mirror is None else mirror.store
+    with _owned(path) as owner:
+        journal = path / JOURNAL
+        history, intact = read(journal) if journal.exists() else ([], 0)
+        identity = {**search.identity(), "data_digest": prepared.digest}
+        if history:
+            _check_same(path / "search.yaml", identity)
+            for line in reconcile(path, Records(history), search.every, store):
+                say(line)
+        first = None if mirror is None else mirror.commit
+        # First: by the journal a search that was killed right here is known again.
+        with Journal(journal, intact, say, first) as file:
+            described = {
+                "search.yaml": search.to_yaml(prepared.digest),
+                "plan.json": json.dumps(plan.as_dict(), indent=2) + "\n",
+            }
+            for name, text in described.items():
+                write_text(path / name, text)
+                if store is not None:
+                    store.put(name, text.encode())
+            if store is not None:
+                write_text(path / NOTE, f"{store.uri}\n")
+            yield Folder(path, tuple(history), Ledger(file, Records(history)), owner, store)
+
+
+@contextmanager
+def _owned(path: Path) -> Iterator[str]:
+    owner = path / OWNER
+    me = f"{socket.gethostname()} pid {os.getpid()}\n"
+    try:
+        with FileLock(path / ".lock", timeout=0):
+            write_text(owner, me)
+            yield me
+    except Timeout as error:
+        who = owner.read_text(encoding="utf-8").strip() if owner.exists() else "another process"
+        raise BadInput.of(str(path), f"{who} is running this search; wait for it or stop it") from error
+
+
+def _check_same(path: Path, identity: Mapping[str, Any]) -> None:
+    before = strict_yaml.load(path)
+    now = json.loads(json.dumps(identity))
+    changed = list(_differences({key: before.get(key) for key in now}, now, ""))
+    if changed:
+        what = "this is not the search that the folder holds; take its results along with --fork NAME, begin anew with "
+        what += "another --name, or undo what changed: "
+        raise BadInput.of(str(path), what + "; ".join(changed[:8]) + ("; …" if len(changed) > 8 else ""))
+
+
+def _differences(old: Any, new: Any, path: str) -> Iterator[str]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in sorted({*old, *new}):
+            yield from _differences(old.get(key), new.get(key), f"{path}.{key}" if path else key)
+    elif old != new:
+        yield f"{path}: {show(old)} -> {show(new)}"

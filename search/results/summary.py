@@ -1,0 +1,108 @@
+"""The end of a search in words and tables: on the screen, and as the note of its run in MLflow."""
+
+import shlex
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.markup import escape
+from rich.table import Table
+
+from search.common.commands import python
+from search.history.records import Records
+from search.results.confirm import Candidate, Verdict
+from search.spec.resolve import Search
+
+_ADVICE = {"switch": "switch to the new config", "keep": "keep your config", "unconfirmed": "not confirmed"}
+
+
+def said(verdict: Verdict) -> str:
+    """The verdict as one sentence."""
+    return f"{_ADVICE[verdict.decision]} – {verdict.why}"
+
+
+def tables(search: Search, verdict: Verdict) -> Iterator[Table]:
+    """The confirmed configs, best first; then what the winner changes in the baseline, if anything."""
+    objective = search.model.objective
+    seeds = len(verdict.winner.by_seed)
+    spent = f"{seeds} seed{'s' * (seeds != 1)}, {search.horizon} {search.model.unit}s each"
+    scores = Table(title=f"{objective.metric} in {objective.unit}, {spent}", title_justify="left")
+    scores.add_column("config")
+    for column in ("mean", "95% interval"):
+        scores.add_column(column, justify="right")
+    for candidate in verdict.ranking:
+        estimate = candidate.estimate
+        interval = "–" if estimate.low is None else f"{estimate.low:.4f} to {estimate.high:.4f}"
+        best = "bold" if candidate is verdict.winner else ""
+        scores.add_row(_name(candidate), f"{estimate.mean:.4f}", interval, style=best)
+    yield scores
+    if verdict.baseline is None or verdict.winner is verdict.baseline:
+        return
+    changes = Table("knob", "baseline", "best", title="what changes", title_justify="left")
+    before, after = verdict.baseline.values, verdict.winner.values
+    for knob in [knob.path for knob in search.space.knobs]:
+        if before.get(knob) != after.get(knob):
+            changes.add_row(escape(knob), _value(before, knob), _value(after, knob))
+    yield changes
+
+
+def state(folder: Path, records: Records, unit: str, asked: int | None) -> str:
+    """What a search that is taken up again has done so far, as one line. `asked`: trials that it may have, if said."""
+    trials, confirming = records.of_kind("search"), records.of_kind("confirm")
+    finished = records.phase == "done" and all(trial.over for trial in records.trials.values())
+    if finished and (asked is None or len(trials) >= asked):
+        return f"{folder} holds this search, finished; a new one takes another --name"
+    of = len(trials) if asked is None else asked
+    parts = [f"{sum(t.over for t in trials)} of {of} trials over, {records.search_steps} {unit}s trained"]
+    if confirming:
+        parts.append(f"{sum(t.over for t in confirming)} of {len(confirming)} confirmation runs")
+    return f"going on with {folder}: {'; '.join(parts)}"
+
+
+def pointers(
+    folder: Path, look: str, artifacts: Path | None = None, pareto: bool = False, report: Path | None = None
+) -> Iterator[tuple[str, str]]:
+    """Where things are and what to type next, as (what, where). `look` shows the runs in MLflow."""
+    if report is not None:
+        yield "report", str(report)
+    yield "best config", f"{folder / 'best.yaml'}   (your own file: {folder / 'native'})"
+    yield "train it", python("trainables.train", [str(folder / "best.yaml")])
+    if artifacts is not None:
+        yield "its artifacts", str(artifacts)
+    if pareto:
+        yield "the front", f"{folder / 'pareto.csv'}   (each config: {folder / 'pareto'})"
+    yield "all trials", str(folder / "trials.csv")
+    words = shlex.split(look)
+    yield "look at them", python(words[0], words[1:]) if words[0] == "mlflow" else look
+
+
+def note(search: Search, verdict: Verdict | None) -> str:
+    """The verdict in Markdown, for the search's run."""
+    if verdict is None:
+        return f"**{search.name}**: no trial has a value."
+    lines = [f"**{search.name}**: {said(verdict)}", "", f"| config | {search.model.objective.metric} |", "|---|---|"]
+    lines += [f"| {_name(candidate)} | {candidate.estimate} |" for candidate in verdict.ranking]
+    return "\n".join(lines)
+
+
+def measures(verdict: Verdict | None) -> Mapping[str, float]:
+    """The verdict's numbers, as metrics of the search's run."""
+    if verdict is None:
+        return {}
+    found = {"confirmed_mean": verdict.winner.estimate.mean}
+    if verdict.baseline is not None:
+        found["baseline_mean"] = verdict.baseline.estimate.mean
+    if verdict.gain is not None:
+        found["gain"] = verdict.gain.mean
+    return found
+
+
+def _name(candidate: Candidate) -> str:
+    return "documented baseline" if candidate.baseline else f"trial {candidate.trial}"
+
+
+def _value(values: Mapping[str, Any], knob: str) -> str:
+    if knob not in values:
+        return "not active"
+    value = values[knob]
+    return f"{value:.4g}" if isinstance(value, float) else escape(str(value))

@@ -1,0 +1,105 @@
+"""The winner as something to take away: the run that best.yaml repeats, its weights, and what a registry is told."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from search.history.records import Records, Trial
+from search.results.confirm import Candidate, Verdict, judge
+from search.spec.resolve import Search, objective_name
+from search.tracking.types import Registration
+from trainables import checkpoints, storage
+from trainables.objects import Prefix
+from trainables.run import Objective
+from trainables.tune import trial_folder
+
+PARTS = ("best.yaml", "native")
+"""Of a search's folder: what a winner is made of beside its weights."""
+
+
+def run_of(records: Records, verdict: Verdict) -> Trial | None:
+    """The confirmation run that best.yaml repeats; None where the winner was not confirmed."""
+    origin, seed = f"trial {verdict.winner.trial}", next(iter(verdict.winner.by_seed))
+    runs = records.of_kind("confirm")
+    return next((run for run in runs if run.proposed.origin == origin and run.proposed.seed == seed), None)
+
+
+def number_of(records: Records, objective: Objective) -> int | None:
+    """The number of the run that best.yaml repeats, if there is one."""
+    verdict = judge(records, objective)
+    run = run_of(records, verdict) if verdict is not None else None
+    return run.number if run is not None else None
+
+
+def weights(folder: Path, records: Records, verdict: Verdict) -> Path | None:
+    """The checkpoint at the end of the run that best.yaml repeats; None where it was never written, or is deleted."""
+    run = run_of(records, verdict)
+    if run is None or not run.over:
+        return None
+    place = trial_folder(folder, run.number) / "checkpoints"
+    path = place / f"{run.step:09d}.pt"
+    return path if run.step in checkpoints.steps(place) else None
+
+
+def bring(store: Prefix, records: Records, objective: Objective, folder: Path) -> None:
+    """Copy what the run that best.yaml repeats has left in `store` into the search's folder."""
+    number = number_of(records, objective)
+    for part in ("checkpoints", "artifacts") if number is not None else ():
+        storage.download(store, f"trials/t{number:04d}/{part}", folder)
+
+
+def parts(folder: Path, records: Records, verdict: Verdict) -> list[Path]:
+    """The files and folders that make up the winner."""
+    found = [folder / name for name in PARTS if (folder / name).exists()]
+    saved = weights(folder, records, verdict)
+    return found if saved is None else [*found, saved]
+
+
+def place(verdict: Verdict) -> str:
+    """The folder for a winner among artifacts. A search that grows may find another one: each has its own."""
+    return f"winner/trial-{verdict.winner.trial}-seed-{next(iter(verdict.winner.by_seed))}"
+
+
+def registration(name: str, search: Search, verdict: Verdict, saved: Path | None, folder: str) -> Registration:
+    """The winner as a version of the registered model `name`; `saved` is its checkpoint, `folder` its `place`."""
+    objective, winner = search.model.objective, verdict.winner
+    seed, value = next(iter(winner.by_seed.items()))
+    lines = [
+        f"**{search.name}**, {_called(winner)}, seed {seed}: {objective.metric} {value:.6g} {objective.unit}",
+        "",
+        f"Over fresh seeds: {winner.estimate}"
+        + (f"; the documented baseline: {verdict.baseline.estimate}" if verdict.baseline is not None else ""),
+        "",
+        f"Verdict: {verdict.decision} – {verdict.why}",
+        "",
+        "- `best.yaml`: the whole config; `python -m trainables.train best.yaml` trains it again, to this number",
+        "- `native/`: the user's own file with the winning values in it",
+        _weights_line(saved),
+    ]
+    tags: Mapping[str, Any] = {
+        "search": search.name,
+        "search_hash": search.digest,
+        "model": search.model.name,
+        "trial": winner.trial,
+        "seed": seed,
+        "baseline": winner.baseline,
+        "objective": objective_name(objective),
+        "value": value,
+        "confirmed_mean": winner.estimate.mean,
+        "verdict": verdict.decision,
+        "weights": saved is not None,
+    }
+    return Registration(name, folder, "\n".join(lines), tags)
+
+
+def _called(candidate: Candidate) -> str:
+    return "the documented baseline" if candidate.baseline else f"trial {candidate.trial}"
+
+
+def _weights_line(saved: Path | None) -> str:
+    if saved is None:
+        return "- its weights are not kept: only a confirmed winner's are, until room is needed"
+    return (
+        f"- `{saved.name}`: its weights and optimizer; `trainables.checkpoints.newest(FOLDER, 'cpu')` checks and "
+        "reads it (plain tensors, no code), and `restore(state['run'])` of the model's run takes it up"
+    )

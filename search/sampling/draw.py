@@ -1,0 +1,98 @@
+"""One draw from a sampler: values of a space's active knobs, from nothing but (seed, number, past)."""
+
+import contextlib
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+from optuna.study import StudyDirection
+
+from search.sampling.codec import Code, code
+from search.sampling.samplers import FOREST_BEST, FOREST_WINDOW, Outlook, Standing, draw_seed, make_sampler
+from search.sampling.study import View, view_study
+from spaces.space import Space
+from spaces.values import thaw
+
+Drawn = Literal["forest", "tpe", "random"]
+Snap = Callable[[Mapping[str, Any]], dict[str, Any]]
+
+
+class Draws:
+    """Draws for the proposals of one search. `codes` are the space's knobs as Optuna sees them."""
+
+    def __init__(
+        self,
+        space: Space,
+        base: Mapping[str, Any],
+        seed: int,
+        direction: StudyDirection,
+        name: str,
+        horizon: int | None,
+        rungs: Sequence[int],
+        snap: Snap | None = None,
+    ) -> None:
+        self._space, self._base, self._seed, self._direction, self._name = space, base, seed, direction, name
+        self.codes: Mapping[str, Code] = {knob.path: code(knob.path, knob.domain) for knob in space.knobs}
+        self._outlook = Outlook(
+            horizon=horizon,
+            rungs=tuple(rungs),
+            baseline=_nearest(space.baseline(base), self.codes),
+            active=activity(space, base, self.codes),
+            project=None if snap is None else _projection(snap, self.codes),
+        )
+
+    def draw(self, kind: Drawn, number: int, attempt: int, standing: Standing, index: int) -> dict[str, Any]:
+        """Values for the search's trial `number`, which will be the study's trial `index`."""
+        seed = draw_seed(self._seed, number, attempt)
+        if kind == "random":  # without Optuna: a study per draw takes several times as long, and teaches nothing
+            drawn = self._space.sample(np.random.default_rng(seed), self._base)
+            return {path: thaw(value) for path, value in drawn.items()}
+        past = standing.window(FOREST_BEST, FOREST_WINDOW) if kind == "forest" else standing.window()
+        sampler = make_sampler(kind, seed, standing.finished, self._outlook)
+        trial = view_study(View(self._name, self._direction, past, number=index), self._name, sampler).ask()
+        values: dict[str, Any] = {}
+        for knob in self._space.knobs:
+            if self._space.is_active(knob, values, self._base):
+                values[knob.path] = self.codes[knob.path].suggest(trial)
+        return values
+
+
+def _projection(snap: Snap, codes: Mapping[str, Code]) -> Callable[[Mapping[str, Any]], Mapping[str, Any]]:
+    """`snap` between values as Optuna keeps them."""
+
+    def project(kept: Mapping[str, Any]) -> dict[str, Any]:
+        became = snap({path: codes[path].decode(value) for path, value in kept.items()})
+        return {path: codes[path].encode(value) for path, value in became.items()}
+
+    return project
+
+
+def _nearest(values: Mapping[str, Any], codes: Mapping[str, Code]) -> dict[str, Any]:
+    """The values as Optuna keeps them, the nearest ones where they lie outside; without those that have no nearest."""
+    kept = {}
+    for path, value in values.items():
+        with contextlib.suppress(ValueError):
+            kept[path] = codes[path].encode(value)
+    return kept
+
+
+def activity(
+    space: Space, base: Mapping[str, Any], codes: Mapping[str, Code]
+) -> Callable[[Mapping[str, Any]], Collection[str]] | None:
+    """Which knobs a config has, from its values as Optuna keeps them; None where no knob depends on another.
+
+    What is active follows from the knobs that conditions name, and these take few values: each case is worked out once.
+    """
+    switches = [path for path in codes if any(path == c.knob for knob in space.knobs for c in knob.when)]
+    if not switches:
+        return None
+    known: dict[tuple[tuple[type, Any], ...], frozenset[str]] = {}
+
+    def active(kept: Mapping[str, Any]) -> frozenset[str]:
+        key = tuple((type(kept.get(path)), kept.get(path)) for path in switches)  # 1 and True are two values
+        if key not in known:
+            values = {path: codes[path].decode(kept[path]) for path in switches if path in kept}
+            known[key] = frozenset(knob.path for knob in space.active(values, base))
+        return known[key]
+
+    return active

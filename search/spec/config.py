@@ -1,0 +1,259 @@
+"""The search YAML's schema: what a user writes, typed, frozen and checked together."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from search.spec.resources import Resources
+from spaces import strict_yaml
+from spaces.problems import BadInput, Problem
+from spaces.schema import Real, Section, Text, Whole, parse
+
+Span = Annotated[Whole | Text, Field(description="a length of training: 40, '40 epochs', '3000 steps'")]
+Wait = Annotated[Whole | Real | Text, Field(description="a time: 90 (seconds), '90s', '20m', '1.5h'")]
+Positive = Annotated[Whole, Field(ge=1)]
+
+
+class Budget(Section):
+    """What the search may spend. Whichever is reached first ends it cleanly, with confirmation and export."""
+
+    trials: Positive | None = None
+    """Configs to try, the documented baseline among them. null: as many as `total_steps` allows."""
+    steps: Span | None = None
+    """A trial's full length in the model's unit; null: the length that the base config names."""
+    evaluate_every: Span | None = None
+    """Units between evaluations; null: a twenty-fifth of `steps`."""
+    total_steps: Span | None = None
+    """Units trained over all trials of the search, confirmation not counted."""
+    wall: Wait | None = None
+    """Time spent searching, over all sittings, confirmation not counted."""
+    gpu_hours: Annotated[Real, Field(gt=0)] | None = None
+
+
+class Asha(Section):
+    """Asynchronous successive halving (Li et al. 2020, arXiv 1810.05934) on the model's own step."""
+
+    kind: Literal["asha"]
+    mode: Literal["promote", "stop"] = "promote"
+    """`promote`: pause at a rung, resume the best 1/reduction. `stop`: Ray's variant, stop the worst at a rung."""
+    first_rung: Span = "auto"
+    """`auto`: the first rung by which 90% of the space's configs have left warmup, freeze and ramp."""
+    reduction: Annotated[Whole, Field(ge=2)] = 3
+    control: Annotated[Real, Field(ge=0, le=0.5)] = 0.0
+    """This share of the trials, drawn at random, trains in full regardless: it shows what stopping early costs."""
+
+
+class NoStopping(Section):
+    """Every trial runs to the full budget."""
+
+    kind: Literal["none"]
+
+
+class Hyperband(Section):
+    """Ray's synchronous HyperBand (Li et al. 2018)."""
+
+    kind: Literal["hyperband"]
+    reduction: Annotated[Whole, Field(ge=2)] = 3
+
+
+class Median(Section):
+    """Ray's median stopping rule (Golovin et al. 2017): stop below the median of the others' running means."""
+
+    kind: Literal["median"]
+    grace: Span = "auto"
+    min_trials: Positive = 3
+
+
+class Pbt(Section):
+    """Ray's population based training (Jaderberg et al. 2017); knobs change in mid-run."""
+
+    kind: Literal["pbt"]
+    perturb_every: Span | None = None
+    """Units between exploit-and-explore; null: a tenth of `budget.steps`, on the grid of evaluations."""
+    quantile: Annotated[Real, Field(gt=0, le=0.5)] = 0.25
+
+
+EarlyStopping = Annotated[Asha | NoStopping | Hyperband | Median | Pbt, Field(discriminator="kind")]
+
+
+class Sampler(Section):
+    """Who proposes configs."""
+
+    kind: Literal["forest", "tpe", "random", "grid"] = "forest"
+    """`forest`: a random forest over all trials and rungs (search/sampling/forest/sampler.py). `tpe`: Optuna's."""
+    seed: Annotated[Whole, Field(ge=0)] = 0
+    """Seeds the proposals and the training of every trial of the search; confirmation takes seeds that follow."""
+    points: Annotated[Whole, Field(ge=2)] = 3
+    """Grid only: values per numeric knob."""
+
+
+class Confirm(Section):
+    """The best configs and the documented baseline, trained in full on fresh seeds."""
+
+    top: Annotated[Whole, Field(ge=1)] = 3
+    seeds: Annotated[Whole, Field(ge=0)] = 3
+    """0 skips the confirmation: the verdict then says that nothing is confirmed."""
+
+
+class Tracking(Section):
+    """Where MLflow keeps the runs."""
+
+    uri: Text | None = None
+    """null: MLFLOW_TRACKING_URI if set, else `mlflow.db` beside the search's folder."""
+    experiment: Text | None = None
+    """null: the model's name."""
+
+
+Goal = Annotated[dict[Text, Literal["min", "max"]], Field(min_length=1, max_length=1)]
+"""`metric: min` or `metric: max`."""
+
+
+class WarmStart(Section):
+    """Earlier trials to begin with: of one search, or of all searches in an MLflow experiment."""
+
+    search: Text | None = None
+    """A search's name, beside this one; with a slash: its folder, relative to the YAML."""
+    experiment: Text | None = None
+    uri: Text | None = None
+    """Of the experiment. null: where this search is tracked."""
+    first: Annotated[Whole, Field(ge=0)] = 3
+    """So many of their best configs are run right after the baseline."""
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if (self.search is None) == (self.experiment is None):
+            raise ValueError(f"expected one of search and experiment, got {'both' if self.search else 'neither'}")
+        if self.search is not None and self.uri is not None:
+            raise ValueError("uri belongs to experiment; drop it, or name an experiment instead of a search")
+        return self
+
+
+class Settings(Section):
+    """One search, as its YAML says it."""
+
+    model: Text
+    base: Text | None = None
+    """The user's native file, relative to the YAML; documented defaults fill what it omits. null: all documented."""
+    data: dict[str, Any]
+    knobs: list[Text] | None = None
+    """Search only these knobs of the space; the others keep the base's values. null: all."""
+    space: dict[str, Any] = Field(default_factory=dict)
+    """Narrows, widens, fixes or adds to `spaces/<model>.yaml`."""
+    budget: Budget
+    objectives: Annotated[list[Goal], Field(min_length=1)] | None = None
+    """`[val_per: min, seconds_per_step: min]`: the model's own objective first, which decides the verdict; trials are
+    promoted by non-dominated rank over all of them. null: the model's own alone."""
+    early_stopping: EarlyStopping = Asha(kind="asha")
+    sampler: Sampler = Sampler()
+    resources: Resources = Resources()
+    confirm: Confirm = Confirm()
+    tracking: Tracking = Tracking()
+    max_failures: Annotated[Whole, Field(ge=0)] = 2
+    """A trial that raises is started again from its checkpoint so many times."""
+    stop_after_failures: Annotated[Real, Field(ge=0, lt=1)] | None = 0.5
+    """The search stops early when more than this share of its trials, and at least three, fail the same way."""
+    trial_timeout: Wait | None = None
+    """A trial whose next evaluation takes longer has hung: its worker is killed, the trial started again."""
+    warm_start: WarmStart | None = None
+    """What the sampler knows from the start; read once, when the search begins."""
+    storage: Text | None = None
+    """Where the search is kept: a folder that every node sees, or s3://BUCKET/PREFIX. null: the folder `--results`."""
+    name: Text | None = None
+    """The search's folder under `results/`; null: `<model>-<file's name>`."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        kind = self.early_stopping.kind
+        if self.budget.trials is None and self.budget.total_steps is None:
+            raise ValueError("budget: without trials, total_steps must say when to end; give one of them")
+        if self.budget.trials is None and kind in {"hyperband", "pbt"}:
+            raise ValueError(f"budget.trials is missing: {kind} groups trials before they run; say how many")
+        if len(self.objectives or ()) > 1:
+            if kind not in {"asha", "none"}:
+                raise ValueError(f"objectives: {kind} compares by one objective; use kind asha or none, or give one")
+            if self.warm_start is not None:
+                raise ValueError("objectives: earlier trials are known by one objective; drop warm_start, or give one")
+        return self
+
+
+def read_settings(path: Path, overrides: Sequence[str] = ()) -> Settings:
+    """The settings in a search YAML, with `KEY=VALUE` overrides applied. Raises BadInput with every problem."""
+    raw = strict_yaml.load(path)
+    if not isinstance(raw, dict):
+        raise BadInput.of(str(path), "a search is a mapping with the keys model, data, budget, …")
+    return parse(Settings, overridden(raw, overrides), str(path))
+
+
+def overridden(raw: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """`raw` with each `a.b.c=VALUE` set, VALUE read as YAML. Raises BadInput for one that can't be applied."""
+    out = _copy(raw)
+    problems: list[Problem] = []
+    for text in overrides:
+        key, separator, value = text.partition("=")
+        try:
+            if not separator or not key or "" in key.split("."):
+                raise BadInput.of(f"--set {text}", "expected KEY=VALUE with a dotted key, as in budget.trials=12")
+            _set(out, key, strict_yaml.loads(value, f"--set {text}"))
+        except BadInput as error:
+            problems += error.problems
+    if problems:
+        raise BadInput(problems)
+    return out
+
+
+def _copy(raw: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: _copy(value) if isinstance(value, Mapping) else value for key, value in raw.items()}
+
+
+def _set(out: dict[str, Any], key: str, value: Any) -> None:
+    """Sections that don't exist are made. Knobs have dotted names of their own: `space.` takes the rest as one."""
+    *sections, last = key.split(".", 1) if key.startswith("space.") else key.split(".")
+    section = out
+    for name in sections:
+        inner = section.setdefault(name, {})
+        if not isinstance(inner, dict):
+            raise BadInput([Problem(f"--set {key}", f"{name} is {inner!r}, which has no keys below it")])
+        section = inner
+    section[last] = value
+
+
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def seconds(wait: int | float | str, where: str) -> float:
+    """A time in seconds: a number, or text with a unit. Raises BadInput."""
+    value: float | None
+    if isinstance(wait, str):
+        unit = wait.strip()[-1:]
+        value = _number(wait.strip()[:-1]) if unit in _SECONDS else None
+        value = value * _SECONDS[unit] if value is not None else None
+    else:
+        value = float(wait)
+    if value is None or value <= 0:
+        raise BadInput.of(where, f"expected a time above zero such as 90s, 20m, 1.5h, got {wait!r}")
+    return value
+
+
+def units(span: int | str, unit: str, where: str) -> int:
+    """A length of training in the model's own unit. Raises BadInput for another unit or a length below one."""
+    value: float | None
+    if isinstance(span, str):
+        number, _, named = span.strip().partition(" ")
+        value = _number(number)
+        if value is not None and named.strip() not in {unit, f"{unit}s"}:
+            raise BadInput.of(where, f"this model counts in {unit}s: write '{number} {unit}s', got {span!r}")
+    else:
+        value = span
+    if value is None or value != int(value) or value < 1:
+        raise BadInput.of(where, f"expected a whole number of {unit}s from 1, such as '20 {unit}s', got {span!r}")
+    return int(value)
+
+
+def _number(text: str) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if value == value and abs(value) != float("inf") else None

@@ -1,0 +1,184 @@
+"""What a search will do, before it does it: rungs, trials, units to be trained, and whether the first rung is fair."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from search.spec.config import Asha, units
+from search.spec.knob_onset import acting
+from search.spec.resolve import Search
+from search.stopping.ladder import auto_first_rung, ladder
+from spaces.paths import with_values
+from spaces.problems import BadInput, Problem
+
+NAMED = 4  # knobs on a line
+SAMPLED = 200
+"""Configs drawn from the space to learn when they settle."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The search in numbers. Lengths are in the model's unit."""
+
+    unit: str
+    trials: int
+    horizon: int
+    every: int
+    rungs: tuple[int, ...]
+    """Steps at which trials are compared; the last is the horizon. Only the horizon without early stopping."""
+    entering: tuple[int, ...]
+    """Trials expected to reach each rung."""
+    unsettled: tuple[float, ...]
+    """Share of the space's configs that are still in warmup, freeze or ramp at each rung."""
+    search_steps: int
+    confirm_steps: int
+    full_steps: int
+    """What the same trials would train without early stopping."""
+    acting: Mapping[str, int]
+    """The knobs that act late, with the step before which most configs that differ in them alone train alike."""
+
+    @property
+    def steps(self) -> int:
+        """Everything that is expected to be trained."""
+        return self.search_steps + self.confirm_steps
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for `plan.json`."""
+        return {**asdict(self), "steps": self.steps}
+
+
+def make_plan(search: Search) -> Plan:
+    """Plan `search`. Raises BadInput for impossible rungs and for a space with configs that the model refuses."""
+    settles = _settling(search)
+    stopping = search.settings.early_stopping
+    rungs: tuple[int, ...] = (search.horizon,)
+    if isinstance(stopping, Asha):
+        rungs = _rungs(search, stopping, settles)
+    trials, total = _trials(search, rungs), search.total_steps
+    entering = _entering(search, rungs, trials)
+    trained = _trained(rungs, entering)
+    runs = (min(search.settings.confirm.top, trials - 1) + 1) * search.settings.confirm.seeds
+    return Plan(
+        unit=search.model.unit,
+        trials=trials,
+        horizon=search.horizon,
+        every=search.every,
+        rungs=rungs,
+        entering=entering,
+        unsettled=tuple(sum(s > rung for s in settles) / len(settles) for rung in rungs),
+        search_steps=trained if total is None else min(trained, total),
+        confirm_steps=runs * search.horizon,
+        full_steps=trials * search.horizon,
+        acting=acting(search),
+    )
+
+
+def _settling(search: Search) -> list[int]:
+    """When each of many sampled configs, the baseline among them, has settled."""
+    rng = np.random.default_rng(0)
+    draws: list[Mapping[str, Any]] = [{}, *(search.space.sample(rng, search.base) for _ in range(SAMPLED))]
+    settles, refused = [], []
+    for values in draws:
+        try:
+            config = search.model.parse(with_values(search.base, values), f"a config of the space, {dict(values)}")
+            settles.append(search.model.settles(config))
+        except BadInput as error:
+            refused.append(error)
+    if refused:
+        first = Problem(
+            "space", f"{len(refused)} of {len(draws)} configs drawn from it are refused by the model; narrow it"
+        )
+        raise BadInput([first, *refused[0].problems])
+    return settles
+
+
+def _rungs(search: Search, stopping: Asha, settles: Sequence[int]) -> tuple[int, ...]:
+    where = "early_stopping.first_rung"
+    if stopping.first_rung == "auto":
+        first = auto_first_rung(settles, search.horizon, search.every)
+        if first >= search.horizon:
+            return (search.horizon,)
+    else:
+        first = units(stopping.first_rung, search.model.unit, where)
+    try:
+        return ladder(first, stopping.reduction, search.horizon, search.every)
+    except ValueError as error:
+        raise BadInput.of(where, str(error)) from error
+
+
+def _trials(search: Search, rungs: Sequence[int]) -> int:
+    """How many trials there will be: as many as asked for, or as the steps are expected to last for."""
+    asked, total = search.settings.budget.trials, search.total_steps
+    if asked is not None:
+        return asked
+    assert total is not None, "a budget has one of the two"
+    low, high = 1, max(2, total // rungs[0] + 1)
+    while high - low > 1:  # the expected length grows with the trials
+        middle = (low + high) // 2
+        enough = _trained(rungs, _entering(search, rungs, middle)) <= total
+        low, high = (middle, high) if enough else (low, middle)
+    return low
+
+
+def _trained(rungs: Sequence[int], entering: Sequence[int]) -> int:
+    """Units trained when so many trials enter each rung."""
+    ends = (*entering[1:], 0)
+    return sum((here - on) * rung for here, on, rung in zip(entering, ends, rungs, strict=True))
+
+
+def _entering(search: Search, rungs: Sequence[int], trials: int) -> tuple[int, ...]:
+    """Trials that reach each rung when each promotes its best 1/reduction, and the control group and the baseline,
+    rarely among them, go on through all.
+    """
+    stopping = search.settings.early_stopping
+    counts, best = [trials], trials
+    for _ in rungs[1:]:
+        assert isinstance(stopping, Asha)
+        best //= stopping.reduction
+        counts.append(min(trials, best + 1 + round(stopping.control * (trials - 1))))
+    return tuple(counts)
+
+
+def _late(plan: Plan) -> list[str]:
+    """Which knobs a rung can't decide, for they act later."""
+    lines = []
+    for rung in plan.rungs[:-1]:
+        late = sorted((acts, knob) for knob, acts in plan.acting.items() if acts >= rung)
+        if late:
+            named = ", ".join(f"{knob} ({acts})" for acts, knob in late[:NAMED])
+            more = f" and {len(late) - NAMED} more" if len(late) > NAMED else ""
+            lines.append(f"the rung at {rung} can't decide what acts only from a later {plan.unit} on: {named}{more}")
+    return lines
+
+
+def describe(search: Search, plan: Plan) -> str:
+    """The plan for people."""
+    unit, objective = plan.unit, search.model.objective
+    about = "about " if search.settings.budget.trials is None else ""
+    lines = [
+        f"{search.name}: {about}{plan.trials} trials of {search.model.name} over {len(search.space.knobs)} knobs, "
+        f"the documented baseline first",
+        f"objective: {objective.metric} ({objective.mode}), in {objective.unit}"
+        + "".join(f"; beside it {goal.metric} ({goal.mode})" for goal in search.further),
+        f"each trial: up to {plan.horizon} {unit}s, evaluated every {plan.every}",
+    ]
+    start = search.settings.warm_start
+    if start is not None:
+        source = f"search {start.search}" if start.search is not None else f"MLflow experiment {start.experiment}"
+        lines.append(f"starts from {source}" + (f", its best {start.first} configs first" if start.first else ""))
+    if len(plan.rungs) > 1:
+        lines.append(f"  rung ({unit})  trials that reach it  configs still in warmup or ramp there")
+        for rung, entering, unsettled in zip(plan.rungs, plan.entering, plan.unsettled, strict=True):
+            lines.append(f"  {rung:>11}  {entering:>20}  {unsettled:>38.0%}")
+        lines += _late(plan)
+    elif isinstance(search.settings.early_stopping, Asha):
+        lines.append(
+            f"no rung fits: 90% of the space's configs settle only by {unit} {plan.horizon}; every trial runs in full"
+        )
+    lines.append(
+        f"to train: about {plan.search_steps} {unit}s searching ({plan.full_steps} without early stopping) "
+        f"+ {plan.confirm_steps} confirming"
+    )
+    return "\n".join(lines)

@@ -1,0 +1,294 @@
+"""MLflow: one run for the search, one nested run per trial. The only place that imports mlflow."""
+
+import contextlib
+import logging
+import os
+import posixpath
+import re
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from filelock import FileLock
+
+from search.common.store_uri import mask, resolve_uri, sqlite_file, ui_command
+from search.tracking.run_ids import Replay
+from search.tracking.tracker import PACE, Tracker
+from search.tracking.types import KEY_TAG, Pace, Registration, Summary, TrackingInfo, Verdict, Warn
+from search.tracking.updates import TAG_LENGTH, Point, RunStatus, cut, text
+from spaces.problems import cause, nearest
+
+__all__ = ["MlflowStore", "Pace", "Registration", "Summary", "Tracker", "TrackingInfo", "Verdict", "mask"]
+__all__ += ["resolve_uri", "track", "ui_command"]
+
+# Set where the user has not: MLflow's own patience (7 retries of 120 s) would hold every batch for minutes. A retried
+# request to create a run may create two, so repeating is left to the tracker, which looks first.
+_ENVIRONMENT = {
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+}
+_REFUSALS = {"INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "INVALID_STATE"}
+_STATUS_IN = re.compile(r"too many (\d+) error responses")
+_SIGNS = {  # of what requests and urllib3 wrap three times over
+    "Connection refused": "connection refused",
+    "Connection aborted": "the connection broke",
+    "Read timed out": "the server takes the connection but gives no answer",
+    "Failed to resolve": "there is no such host",
+}
+_CREATE_LOCK_SECONDS = 60.0
+_EXPERIMENT = {"mlflow.experimentKind": "custom_model_development"}  # else the UI shows tables for language models
+PAGE = 1000  # runs in one answer
+
+
+def track(info: TrackingInfo, replay: Replay, first: int, warn: Warn, pace: Pace = PACE) -> Tracker:
+    """A tracker to MLflow; see `Tracker`."""
+    return Tracker(info, MlflowStore(info.uri, info.experiment), replay, first, warn, pace)
+
+
+def connected(uri: str) -> Any:
+    """A client. Imports mlflow, which takes seconds."""
+    for key, value in _ENVIRONMENT.items():
+        os.environ.setdefault(key, value)
+    from mlflow.tracking import MlflowClient  # slow: in the tracking process, not while the search starts
+
+    for name, level in (("mlflow", logging.ERROR), ("alembic", logging.WARNING)):
+        logging.getLogger(name).setLevel(level)
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # it logs a traceback per failure
+    return MlflowClient(uri)
+
+
+@dataclass(frozen=True)
+class TrackedRun:
+    """A run that is in MLflow."""
+
+    id: str
+    params: Mapping[str, str]
+    tags: Mapping[str, str]
+    start: int = 0  # unix milliseconds, also below
+    end: int | None = None
+
+
+class MlflowReader:
+    """The runs of an experiment; changes nothing there."""
+
+    def __init__(self, uri: str, experiment: str) -> None:
+        """Raises LookupError without such an experiment, and whatever MLflow raises where it can't be reached."""
+        file = sqlite_file(uri)
+        if file is not None and not file.exists():  # MLflow would make it
+            raise LookupError(f"{file} does not exist")
+        self._client = connected(uri)
+        found = self._client.get_experiment_by_name(experiment)
+        if found is None:
+            names = [each.name for each in self._client.search_experiments(max_results=100)]
+            raise LookupError(f"there is no experiment {experiment!r}{nearest(experiment, names)}")
+        self._experiment_id = found.experiment_id
+
+    def runs(self) -> list[TrackedRun]:
+        """All that are not deleted, oldest first."""
+        found: list[TrackedRun] = []
+        token = None
+        while True:
+            page = self._client.search_runs(
+                [self._experiment_id],
+                order_by=["attributes.start_time ASC"],
+                max_results=PAGE,
+                page_token=token,
+            )
+            found += [
+                TrackedRun(run.info.run_id, run.data.params, run.data.tags, run.info.start_time, run.info.end_time)
+                for run in page
+            ]
+            token = page.token
+            if not token:
+                return found
+
+    def curve(self, run: str, metric: str) -> list[tuple[int, float]]:
+        """A metric's values as (step, value), by step."""
+        return [(point.step, point.value) for point in self.points(run, metric)]
+
+    def points(self, run: str, metric: str) -> list[Point]:
+        """A metric's values by step, one a step, with the time of each."""
+        found = self._client.get_metric_history(run, metric)
+        single = {point.step: Point(metric, point.value, point.step, point.timestamp) for point in found}
+        return [single[step] for step in sorted(single)]
+
+    def read_text(self, run: str, path: str) -> str | None:
+        """A text file among the run's artifacts; None where there is none."""
+        if path not in {file.path for file in self._client.list_artifacts(run, posixpath.dirname(path) or None)}:
+            return None
+        with tempfile.TemporaryDirectory() as place:
+            return Path(self._client.download_artifacts(run, path, place)).read_text(encoding="utf-8")
+
+
+class MlflowStore:
+    """A `Store` in MLflow: a SQLite file, a database or a tracking server. For one thread."""
+
+    def __init__(self, uri: str, experiment: str) -> None:
+        self._uri = uri
+        self._experiment = experiment
+        self._client: Any = None
+        self._experiment_id = ""
+
+    def open(self) -> None:
+        """Import mlflow (seconds), connect, make the experiment if it is missing."""
+        file = sqlite_file(self._uri)
+        if file is not None:
+            file.parent.mkdir(parents=True, exist_ok=True)
+        with _one_creator(file):
+            if file is not None and not (file.exists() and file.stat().st_size):
+                _make(file)
+            self._client = connected(self._uri)
+            found = self._client.get_experiment_by_name(self._experiment)
+            if found is None:
+                place = None if file is None else (file.parent / "mlartifacts").as_uri()
+                self._experiment_id = self._new_experiment(place)
+                return
+        if found.lifecycle_stage == "deleted":
+            raise ValueError(
+                f"the MLflow experiment {self._experiment!r} is deleted; restore it with "
+                f"`mlflow experiments restore -x {found.experiment_id}` or set tracking.experiment to another name"
+            )
+        self._experiment_id = found.experiment_id
+
+    def _new_experiment(self, place: str | None) -> str:
+        try:
+            made: str = self._client.create_experiment(self._experiment, artifact_location=place, tags=_EXPERIMENT)
+        except Exception:  # another search may have made it meanwhile
+            found = self._client.get_experiment_by_name(self._experiment)
+            if found is None:
+                raise
+            made = found.experiment_id
+        return made
+
+    def find(self, key: str) -> list[str]:
+        """Ids of the runs with this key, oldest first."""
+        query = f"tags.`{KEY_TAG}` = '{key}'"
+        runs = self._client.search_runs([self._experiment_id], query, order_by=["attributes.start_time ASC"])
+        return [run.info.run_id for run in runs]
+
+    def create(self, name: str, tags: Mapping[str, str], start: int) -> str:
+        """A new run; one request."""
+        run = self._client.create_run(self._experiment_id, start_time=start, tags=dict(tags), run_name=name)
+        identifier: str = run.info.run_id
+        return identifier
+
+    def write(self, run: str, metrics: Sequence[Point], params: Mapping[str, str], tags: Mapping[str, str]) -> None:
+        """Add to a run; one request. The store keeps one of equal (key, step, time, value)."""
+        from mlflow.entities import Metric, Param, RunTag  # loaded by `open`
+
+        self._client.log_batch(
+            run,
+            metrics=[Metric(point.key, point.value, point.at, point.step) for point in metrics],
+            params=[Param(key, value) for key, value in params.items()],
+            tags=[RunTag(key, value) for key, value in tags.items()],
+            synchronous=True,
+        )
+
+    def set_status(self, run: str, status: RunStatus, at: int) -> None:
+        """End the run, or take it up again; one request."""
+        if status == "RUNNING":
+            self._client.update_run(run, status=status)
+        else:
+            self._client.set_terminated(run, status=status, end_time=at)
+
+    def add_file(self, run: str, path: Path, into: str = "") -> None:
+        """Keep a copy of a file or folder as the run's artifact, in the folder `into`."""
+        self._client.log_artifact(run, str(path), into or None)
+
+    def register(self, run: str, version: Registration) -> str:
+        """Make a version of a registered model whose source is a folder of the run's artifacts; its number. One that is
+        there already, from the same run, folder and tags, is not made twice.
+
+        The source is plain files: MLflow's registry needs no `MLmodel`, and nothing in the folder is executed.
+        """
+        from mlflow.exceptions import MlflowException  # loaded by `open`
+        from mlflow.utils.uri import append_to_uri_path
+
+        source = append_to_uri_path(self._client.get_run(run).info.artifact_uri, version.folder)
+        tags = {key: cut(text(value), TAG_LENGTH) for key, value in version.tags.items() if value is not None}
+        try:
+            self._client.create_registered_model(version.name)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+        for known in self._client.search_model_versions(f"name = '{version.name}'", max_results=PAGE):
+            if known.run_id == run and known.source == source and tags.items() <= known.tags.items():
+                return str(known.version)
+        made = self._client.create_model_version(
+            version.name, source, run, tags=tags, description=version.description, await_creation_for=0
+        )
+        return str(made.version)
+
+    def delete(self, run: str) -> None:
+        """Mark a run deleted."""
+        self._client.delete_run(run)
+
+    def refuses(self, error: Exception) -> bool:
+        """Whether the store works but won't take what led to `error`."""
+        from mlflow.exceptions import MlflowException  # loaded by `open`
+
+        if not isinstance(error, MlflowException) or error.error_code not in _REFUSALS:
+            return False
+        with contextlib.suppress(Exception):
+            return self._client.get_experiment(self._experiment_id) is not None
+        return False
+
+    def explain(self, error: Exception) -> str:
+        """What `error` means, in one line: who is not let in, what is not installed, that nobody answers."""
+        match getattr(error, "error_code", ""):
+            case "UNAUTHENTICATED":
+                who = self._who()
+                if who is None:
+                    return "the server asks who you are: set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+                return f"the server does not accept {who}"
+            case "PERMISSION_DENIED":
+                who = self._who() or "whoever gives no name"
+                return f"the server does not let {who} write to the experiment {self._experiment!r}"
+        if isinstance(error, ModuleNotFoundError):
+            return f"the Python package {error.name!r} is needed for it, and not installed here"
+        said = cause(error)
+        status = _STATUS_IN.search(said)
+        if status is not None:
+            return f"the server answers {status[1]}"
+        return next((words for sign, words in _SIGNS.items() if sign in said), said)
+
+    def _who(self) -> str | None:
+        """As whom MLflow goes to a server, in its own order; None: as nobody."""
+        from mlflow.utils.credentials import read_mlflow_creds  # loaded by `open`
+
+        known = read_mlflow_creds()  # the environment, else ~/.mlflow/credentials
+        if known.username and known.password:
+            return f"the user {known.username!r} with that password"
+        if os.environ.get("MLFLOW_TRACKING_TOKEN"):
+            return "the token in MLFLOW_TRACKING_TOKEN"
+        name = urlsplit(self._uri).username
+        return f"the user {name!r} with the password in the URI" if name else None
+
+
+def _make(file: Path) -> None:
+    """A new database at `file`, whole or not at all: MLflow takes seconds to make its tables, in many steps, and can't
+    go on with what a process leaves that was killed meanwhile.
+    """
+    for left in file.parent.glob(f".{file.name}.*.partial*"):
+        left.unlink(missing_ok=True)
+    partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
+    client = connected(f"sqlite:///{partial}")
+    client.search_experiments(max_results=1)  # the first request makes the tables
+    client._tracking_client.store.engine.dispose()
+    partial.replace(file)
+
+
+@contextlib.contextmanager
+def _one_creator(file: Path | None) -> Iterator[None]:
+    """Searches that start together on a new SQLite file must not both create its tables."""
+    if file is None:
+        yield
+        return
+    with FileLock(f"{file}.lock", timeout=_CREATE_LOCK_SECONDS):
+        yield

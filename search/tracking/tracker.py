@@ -1,0 +1,315 @@
+"""Sends the events of a search to the store of tracked runs: in batches, in order, each one once, beside the search.
+
+`handle` only queues. One thread folds what has come since its last look into one update per run and sends that. While
+the store is away the journal holds what waits; the count of events sent is kept on disk, so that the next process
+goes on there, in the same runs.
+"""
+
+import contextlib
+import getpass
+import random
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+from search.common.clock import now
+from search.common.store_uri import identity, mask, unreachable
+from search.history.events import Event
+from search.tracking.run_ids import QUEUE, Feed, Replay, RunIds
+from search.tracking.types import KEY_TAG, Pace, Registration, Store, Summary, TrackingInfo, Verdict, Warn
+from search.tracking.updates import (
+    NOTE_LENGTH,
+    PARAM_LENGTH,
+    PARENT,
+    RunStatus,
+    Trials,
+    Update,
+    clean,
+    cut,
+    points,
+    text,
+)
+
+PACE = Pace()
+TAKE = 1000  # events folded at a time
+SAID_LENGTH = 300  # characters of an error that people are shown
+
+_ENDS: Mapping[str, RunStatus] = {"done": "FINISHED", "interrupted": "KILLED", "failed": "FAILED"}
+
+
+class Tracker:
+    """A listener of events. After `start`, `handle` each event that is in the journal, then `finish`."""
+
+    def __init__(
+        self,
+        info: TrackingInfo,
+        store: Store,
+        replay: Replay,
+        first: int,
+        warn: Warn,
+        pace: Pace = PACE,
+        queue: int = QUEUE,
+    ) -> None:
+        """`first`: the number of events in the journal now; they are read through `replay`, not handed in again.
+
+        Raises OSError where the search's folder can't be written.
+        """
+        self._info, self._store, self._first, self._warn, self._pace = info, store, first, warn, pace
+        self._feed = Feed(replay, first, queue)
+        self._runs = RunIds(info.folder / "tracking.jsonl", identity(info.uri, info.experiment))
+        self._trials = Trials(info.rungs, info.mode, info.left_out)
+        self._updates: dict[int, Update] = {}
+        self._upto = 0  # events folded
+        self._announced = set(self._runs.doubtful)
+        self._doubtful = set(self._runs.doubtful)  # their runs may exist, or turn out to be there twice
+        self._opened = self._down = self._closed = False
+        self._verdict: Verdict | None = None
+        self._kept: set[Path] = set()  # artifacts that the run has: a verdict that is sent again does not repeat them
+        self._version = ""
+        self._wake, self._finishing, self._quit = threading.Event(), threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._work, name="tracking", daemon=True)
+
+    def start(self) -> str | None:
+        """Start sending; returns within 5 s with a warning for people when the store does not answer."""
+        reason = unreachable(self._info.uri)
+        self._down = reason is not None
+        self._thread.start()
+        return waiting_note(self._info, reason) if reason else None
+
+    def handle(self, event: Event) -> None:
+        """Take in an event that the journal holds. Some microseconds; never raises, never waits for the store."""
+        self._feed.put(event)
+        if not self._wake.is_set():
+            self._wake.set()
+
+    @property
+    def waiting(self) -> int:
+        """Events that are not in the store yet."""
+        return max(0, self._feed.total - self._runs.acknowledged)
+
+    def finish(self, verdict: Verdict, timeout: float) -> Summary:
+        """Send what waits, then the verdict; returns after `timeout` seconds, sooner if the store is away."""
+        self._verdict = verdict
+        self._finishing.set()
+        self._wake.set()
+        if self._thread.is_alive():
+            patience = min(timeout, self._pace.farewell)
+            self._thread.join(patience)
+            if not self._down:
+                self._thread.join(timeout - patience)
+        self._quit.set()
+        message = ""
+        if not self._closed:
+            message = (
+                f"tracking: {self.waiting} events and the verdict could not be sent to {mask(self._info.uri)} by "
+                f"now; they are kept in {self._info.folder}: the same command with --resume sends them"
+            )
+        ids = self._runs.ids
+        sent, waiting = self._runs.acknowledged, self.waiting
+        return Summary(sent, waiting, self._closed, len(ids), ids.get(PARENT), message, self._version)
+
+    def _work(self) -> None:
+        failures = 0
+        while not self._quit.is_set() and not self._closed:
+            try:
+                self._look()
+                failures = 0
+            except Exception as error:  # whatever it is: tracking waits, the search goes on
+                self._trouble(error)
+                most = self._pace.farewell_retry if self._finishing.is_set() else self._pace.retry_most
+                longest = min(most, self._pace.retry * 2.0**failures)
+                failures = min(failures + 1, 20)
+                self._rest(longest * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
+        with contextlib.suppress(OSError):
+            self._runs.close()
+
+    def _look(self) -> None:
+        """Send a helping of events; when there are none left, end or wait for more."""
+        more = self._deliver()
+        self._recovered()
+        if more or self._quit.is_set():
+            return
+        if self._verdict is not None:
+            self._close(self._verdict)
+            return
+        self._wake.wait()
+        self._wake.clear()
+        self._rest(self._pace.gather)
+
+    def _rest(self, seconds: float) -> None:
+        (self._quit if self._finishing.is_set() else self._finishing).wait(seconds)
+
+    def _deliver(self) -> bool:
+        """Send one helping of events; False when nothing was left to send."""
+        if not self._opened:
+            self._open()
+        batch = [] if self._updates else self._feed.take(TAKE)
+        if not batch and not self._updates:
+            return False
+        for index, event in batch:
+            if index == self._first:
+                self._trials.interrupted()  # an earlier process left them
+            self._trials.fold(event, self._updates if index >= self._runs.acknowledged else {})
+            self._upto = index + 1
+        self._announce()
+        while self._updates:
+            trial, update = next(iter(self._updates.items()))
+            if self._quit.is_set():
+                return True
+            self._send(update)
+            del self._updates[trial]
+        self._runs.acknowledge(self._upto)
+        return True
+
+    def _open(self) -> None:
+        self._store.open()
+        info = self._info
+        parent = Update(PARENT, info.search, start=_now())
+        parent.set_tags({**info.tags, "search": info.search, "kind": "search", "status": "running"})
+        if not self._runs.described:
+            parent.params = {clean(key): cut(text(value), PARAM_LENGTH) for key, value in info.params.items()}
+        parent.reopen = PARENT in self._runs.ids
+        self._updates = {PARENT: parent}
+        self._announce()
+        self._send(parent)
+        self._runs.describe()
+        self._updates = {}
+        self._opened = True
+
+    def _announce(self) -> None:
+        """Write down which runs are about to be created: a crash in between must not create them twice."""
+        new = [trial for trial in self._updates if trial not in self._runs.ids and trial not in self._announced]
+        self._runs.creating(new)
+        self._announced.update(new)
+
+    def _send(self, update: Update) -> None:
+        run = self._run_of(update)
+        while update.metrics or update.params or update.tags:
+            metrics, params, tags = update.chunk()
+            self._offer(update.name, partial(self._store.write, run, metrics, params, tags))
+            update.sent(len(metrics), params, tags)
+        if update.ended:
+            status, at = update.ended
+            self._offer(update.name, partial(self._store.set_status, run, status, at))
+        elif update.reopen:
+            self._offer(update.name, partial(self._store.set_status, run, "RUNNING", _now()))
+
+    def _offer(self, name: str, send: Callable[[], object]) -> None:
+        """Send; what the store will never take is left out, with a warning, so that the rest goes on."""
+        try:
+            send()
+        except Exception as error:
+            if not self._store.refuses(error):
+                raise
+            self._say(f"tracking: a part of {name!r} was refused and is left out: {self._brief(error)}")
+
+    def _run_of(self, update: Update) -> str:
+        known = self._runs.ids.get(update.trial)
+        if known:
+            return known
+        key = f"{self._runs.uid}/{'search' if update.trial == PARENT else update.trial}"
+        if update.trial in self._doubtful:  # asked for before: the answer may have been lost, not the run
+            for run in self._store.find(key)[:1]:
+                self._runs.created(update.trial, run)
+                return run
+        tags = {KEY_TAG: key, "mlflow.user": _user(), **update.tags}
+        if update.trial != PARENT:
+            tags |= {"mlflow.parentRunId": self._runs.ids[PARENT], **_as_tags(self._info)}
+        try:
+            run = self._store.create(update.name, tags, update.start or _now())
+        except Exception:
+            self._doubtful.add(update.trial)
+            raise
+        update.tags = {}
+        self._runs.created(update.trial, run)
+        return run
+
+    def _close(self, verdict: Verdict) -> None:
+        now = _now()
+        for trial in self._trials.interrupted():
+            if run := self._runs.ids.get(trial):
+                self._offer("an open trial", partial(self._store.write, run, [], {}, {"status": "interrupted"}))
+                self._offer("an open trial", partial(self._store.set_status, run, "KILLED", now))
+        for trial in self._doubtful:
+            found = self._store.find(f"{self._runs.uid}/{'search' if trial == PARENT else trial}")
+            for run in found:
+                if run != self._runs.ids.get(trial):
+                    self._store.delete(run)
+        at = now if verdict.at is None else round(verdict.at * 1000)
+        parent = Update(PARENT, self._info.search, metrics=points(verdict.metrics, 0, at))
+        parent.set_tags({**verdict.tags, "status": verdict.status})
+        if verdict.note:
+            parent.tags["mlflow.note.content"] = cut(verdict.note, NOTE_LENGTH)
+        for path in verdict.artifacts:
+            self._attach(path)
+        missing = [path for path in verdict.winner if not self._attach(path, verdict.folder)]
+        parent.ended = (_ENDS[verdict.status], now)
+        self._send(parent)
+        if verdict.version is not None:
+            self._register(verdict.version, missing)
+        self._closed = True
+
+    def _attach(self, path: Path, into: str = "") -> bool:
+        where = Path(into) / path.name
+        if where in self._kept:
+            return True
+        try:
+            self._store.add_file(self._runs.ids[PARENT], path, into)
+        except Exception as error:  # the verdict matters more than a copy of a file that is in the folder
+            self._say(f"tracking: {path.name} could not be added to the search's run: {self._brief(error)}")
+            return False
+        self._kept.add(where)
+        return True
+
+    def _register(self, version: Registration, missing: Sequence[Path]) -> None:
+        again = f"the same command with --register {version.name} tries again"
+        if missing:  # a version can't be changed later
+            self._say(f"tracking: nothing is registered, as {missing[0].name} is not with the search's run; {again}")
+            return
+        try:
+            self._version = self._store.register(self._runs.ids[PARENT], version)
+        except Exception as error:  # a store without a registry, a name that is taken: the search is tracked still
+            self._say(f"tracking: the winner could not be registered as {version.name}: {self._brief(error)}; {again}")
+
+    def _trouble(self, error: Exception) -> None:
+        if not self._down:
+            self._say(waiting_note(self._info, self._brief(error)))
+        self._down = True
+
+    def _brief(self, error: Exception) -> str:
+        return mask(cut(self._store.explain(error).strip() or type(error).__name__, SAID_LENGTH))
+
+    def _recovered(self) -> None:
+        if self._down:
+            self._say("tracking: the store answers again; what waited is being sent")
+        self._down = False
+
+    def _say(self, line: str) -> None:
+        with contextlib.suppress(Exception):  # a broken terminal must not end tracking
+            self._warn(mask(line))
+
+
+def waiting_note(info: TrackingInfo, reason: str) -> str:
+    """For people, when the store can't be reached."""
+    return (
+        f"tracking: {mask(info.uri)} can't be used now ({reason}). The search goes on; its events are kept in "
+        f"{info.folder} and sent later, by --resume if not before"
+    )
+
+
+def _as_tags(info: TrackingInfo) -> dict[str, str]:
+    holder = Update(PARENT, "")
+    holder.set_tags(info.trial_tags)
+    return holder.tags
+
+
+def _now() -> int:
+    return round(now() * 1000)
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        return "unknown"

@@ -1,0 +1,329 @@
+"""What a user gets wrong: exit code 2, one screen that says what and where, and nothing written."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from small_search import small_search, write_search
+
+from search.run import main
+from trainables.cache import cache_root
+
+SCREEN = 25  # lines
+
+Refused = Callable[..., str]
+
+
+def tree(folder: Path) -> dict[str, bytes | None]:
+    return {str(p): p.read_bytes() if p.is_file() else None for p in sorted(folder.rglob("*"))}
+
+
+@pytest.fixture
+def refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Refused:
+    """Runs the command on the search in `tmp_path`; returns what it says about the bad input."""
+
+    def run(*words: str, config: str = "search.yaml") -> str:
+        if not (tmp_path / "search.yaml").exists():
+            write_search(tmp_path)
+        before = tree(tmp_path), tree(cache_root())
+        code = main([str(tmp_path / config), "--results", str(tmp_path / "results"), *words])
+        output = capsys.readouterr()
+        assert code == 2, output
+        assert (tree(tmp_path), tree(cache_root())) == before
+        assert "Traceback" not in output.out + output.err
+        assert 0 < len(output.err.splitlines()) <= SCREEN
+        assert all(line.startswith(("error: ", "…")) for line in output.err.splitlines())
+        return output.err.replace(f"{tmp_path}/", "")
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        # An unknown key at any depth.
+        (["budgt=1"], ["search.yaml budgt: unknown key; did you mean 'budget'?"]),
+        (["budget.trails=1"], ["search.yaml budget.trails: unknown key; did you mean 'trials'?"]),
+        (["early_stopping={kind: asha, first_rug: 3}"], ["early_stopping.first_rug: ", "did you mean 'first_rung'?"]),
+        (["data.generate.sampels=1"], ["data", "generate.sampels: unknown key; did you mean 'samples'?"]),
+        (["data.generate.measurement={noise_sd: 1}"], ["measurement.noise_sd: ", "did you mean 'noise_sd_ph'?"]),
+        (["space.lr={flot: [0, 1]}"], ["space.lr.flot: unknown key; did you mean 'float'?"]),
+        (["model=early_inferenc"], ["model: no model is called 'early_inferenc'; did you mean 'early_inference'?"]),
+        # A knob that nothing reads.
+        (["knobs=null", "space.output_dir={choice: [a, b]}"], ["space.output_dir: can't be searched: it says where"]),
+        (["knobs=null", "space.epochs={int: [1, 9]}"], ["space.epochs: can't be searched", "budget"]),
+        (["knobs=null", "space.lrr={float: [0, 1]}"], ["space.lrr: unknown key; did you mean 'lr'?"]),
+        (["knobs=null", "space.my_note={choice: [a, b]}"], ["space.my_note: early_inference does not read this key"]),
+        (["knobs=[lr, batchsize]"], ["knobs: the space has no knob 'batchsize'; did you mean 'batch_size'?"]),
+        # Domains that can't be.
+        (["space.lr={float: [1e-2, 1e-4]}"], ["space.lr.float[0]: the lower end 0.01 is above the upper end 1e-4"]),
+        (["space.lr={float: [0, 1], log: true}"], ["space.lr.float[0]: with log the lower end must be above 0, got 0"]),
+        (["space.batch_size={choice: []}"], ["space.batch_size.choice: got an empty list", "at least 1 value"]),
+        (["space.lr={float: [0.1, 2.0]}"], ["configs drawn from it are refused", "lr", "less than or equal to 1"]),
+        # Conditions.
+        (["space.lr={when: {batchsize: 32}}"], ["space.lr.when.batchsize: unknown key; did you mean 'batch_size'?"]),
+        (
+            ["space.lr={when: {batch_size: 32}}", "space.batch_size={when: {lr: 1e-3}}"],
+            ["when: conditions in a circle: ", "lr -> batch_size -> lr"],
+        ),
+        (["space.lr={when: {batch_size: 33}}"], ["space.lr.when.batch_size: 33 is never taken by 'batch_size'"]),
+        # Rungs and evaluations.
+        (["early_stopping={kind: asha, first_rung: 30}"], ["first_rung is 30; it must lie below steps 18"]),
+        (
+            ["early_stopping={kind: asha, first_rung: 3}", "budget.evaluate_every=2"],
+            ["first_rung is 3, no multiple of evaluate_every 2; set it to 4"],
+        ),
+        (["budget.evaluate_every=4"], ["budget.evaluate_every: 4 epochs does not divide budget.steps, 18", "try 3"]),
+        (["budget.steps=3000 steps"], ["budget.steps: this model counts in epochs: write '3000 epochs'"]),
+        (["budget.wall=soon"], ["budget.wall: expected a time above zero such as 90s", "'soon'"]),
+        (["budget.trials=0"], ["budget.trials: input should be greater than or equal to 1, got 0"]),
+        # --set itself.
+        (["budget.trials"], ["--set budget.trials: expected KEY=VALUE"]),
+        (["=3"], ["--set =3: expected KEY=VALUE"]),
+        (["budget..trials=3"], ["--set budget..trials=3: expected KEY=VALUE with a dotted key"]),
+        (["budget.trials=[1"], ["--set budget.trials=[1: not valid YAML line 1"]),
+        (["model.name=x"], ["--set model.name: model is 'early_inference', which has no keys below it"]),
+        # Data that a search can't be about.
+        (["data={}"], ["data: expected one of generate and data_dir, got neither"]),
+        (["data.generate.samples=1"], ["generate.samples: input should be greater than or equal to 2, got 1"]),
+        (["data.generate.prefix_lengths=[10]"], ["data.generate.prefix_lengths", "holds 10 s", "prefix_length is 30"]),
+    ],
+)
+def test_a_bad_key_or_value(refused: Refused, words: list[str], told: list[str]) -> None:
+    message = refused(*(part for word in words for part in ("--set", word)))
+    assert all(text in message for text in told), message
+
+
+@pytest.mark.parametrize(
+    ("stopping", "told"),
+    [
+        ("{kind: median, grace: 18}", "grace is 18; it must lie below steps 18"),
+        ("{kind: median, grace: 3 steps}", "early_stopping.grace: this model counts in epochs"),
+        ("{kind: hyperband, reduction: 19}", "reduction is 19; it must be at most steps 18"),
+        ("{kind: pbt, perturb_every: 18}", "perturb_every is 18; it must lie below steps 18"),
+    ],
+)
+def test_options_that_rays_schedulers_can_not_work_with(refused: Refused, stopping: str, told: str) -> None:
+    message = refused("--set", f"early_stopping={stopping}")
+    assert message.startswith("error: early_stopping") and told in message
+
+
+def test_population_based_training_without_a_knob_that_may_change(refused: Refused) -> None:
+    message = refused("--set", "early_stopping={kind: pbt}", "--set", "knobs=[warmup_epochs]")
+    assert "error: early_stopping: " in message and "may change in mid-run" in message
+
+
+def test_an_interval_of_population_based_training_that_misses_evaluations(refused: Refused) -> None:
+    message = refused("--set", "early_stopping={kind: pbt, perturb_every: 3}", "--set", "budget.evaluate_every=2")
+    assert "early_stopping.perturb_every: 3 is no multiple of evaluate_every 2" in message
+
+
+def test_several_problems_are_told_at_once(refused: Refused) -> None:
+    wrong = [
+        "space.lr={float: [1, 0]}",
+        "space.batch_size={choice: []}",
+        "space.tcn_dropout={float: [0, 1], log: true}",
+    ]
+    message = refused(*(part for word in wrong for part in ("--set", word)))
+    assert len(message.splitlines()) == 3
+
+
+def test_many_problems_fit_on_one_screen(refused: Refused) -> None:
+    message = refused(*(part for n in range(60) for part in ("--set", f"key_{n}=1")))
+    assert message.splitlines()[-1] == "… and 40 more"
+
+
+def test_a_seed_below_zero(refused: Refused) -> None:
+    assert "sampler.seed: input should be greater than or equal to 0, got -1" in refused("--seed", "-1")
+
+
+# Files.
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("a: [1", "search.yaml: not valid YAML line 1"),
+        ("model: a\nmodel: b", "search.yaml: not valid YAML line 2: key 'model' stands twice"),
+        ("- 1", "search.yaml: a search is a mapping"),
+        ("", "search.yaml: a search is a mapping"),
+        ("model: early_inference", "search.yaml budget: missing; this key is required"),
+        ("a: !!python/object/apply:os.mkdir [x]", "search.yaml: not valid YAML line 1"),
+    ],
+)
+def test_a_file_that_is_no_search(tmp_path: Path, refused: Refused, text: str, told: str) -> None:
+    write_search(tmp_path).write_text(text)
+    assert told in refused()
+
+
+def test_a_search_file_that_is_missing_or_no_text(tmp_path: Path, refused: Refused) -> None:
+    assert "nowhere.yaml: can't be read: No such file" in refused(config="nowhere.yaml")
+    (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
+    assert "binary.yaml: can't be read: is not UTF-8 text" in refused(config="binary.yaml")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        ("gone.yaml", None, "gone.yaml: can't be read: No such file"),
+        ("base.txt", "lr: 1", "base.txt: suffix '.txt' is not a native config's"),
+        ("base.py", "CONFIG = {'lr': float('1')}", "base.py lr: \"float('1')\" is no literal"),
+        ("base.py", "CONFIG = make()", "base.py"),
+        ("base.py", "lr = 1", "base.py"),
+        ("base.py", "CONFIG = {", "base.py"),
+        ("base.yaml", "lr: fast", "base.yaml lr: input should be a valid number, got 'fast'"),
+        ("base.yaml", "lr: 1\nlr: 2", "base.yaml: not valid YAML line 2: key 'lr' stands twice"),
+        ("base.yaml", "[1]", "base.yaml: expected a mapping"),
+        ("base.json", "{", "base.json: not valid JSON line 1"),
+    ],
+)
+def test_a_base_file_that_is_none(tmp_path: Path, refused: Refused, name: str, text: str | None, told: str) -> None:
+    write_search(tmp_path)
+    if text is not None:
+        (tmp_path / name).write_text(text)
+    assert told in refused("--set", f"base={name}")
+
+
+def test_a_base_file_is_never_run(tmp_path: Path, refused: Refused) -> None:
+    sentinel = tmp_path / "sentinel"
+    write_search(tmp_path)
+    (tmp_path / "base.py").write_text(f"import os\nos.mkdir({str(sentinel)!r})\nCONFIG = {{'lr': os.getpid()}}\n")
+    assert "base.py lr: 'os.getpid()' is no literal" in refused("--set", "base=base.py")
+    assert not sentinel.exists()
+
+
+# Data files.
+
+
+def data_folder(folder: Path, content: Any = None) -> Path:
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    arrays = {
+        "pH_prefix": 7 + rng.random((6, 10)),
+        "t_prefix": np.tile(np.linspace(0, 30, 10), (6, 1)),
+        "known_inputs": rng.random((6, 1)),
+        "target_params": rng.uniform(0, 1, (6, 1)),
+    }
+    np.savez(folder / "training_data.npz", prefix_30s=np.array(arrays if content is None else content, dtype=object))
+    ranges = {"volume_L": [0, 1], "E0_g_per_L": [0, 1]}
+    names = {"known_input_names": ["volume_L"], "infer_params": ["E0_g_per_L"], "param_ranges": ranges}
+    (folder / "metadata.json").write_text(json.dumps(names))
+    return folder
+
+
+def on_data(folder: Path) -> Sequence[str]:
+    return "--set", f"data={{data_dir: {folder}}}"
+
+
+def test_a_data_folder_that_is_missing_or_incomplete(tmp_path: Path, refused: Refused) -> None:
+    assert "nowhere: no such folder" in refused(*on_data(tmp_path / "nowhere"))
+    (data_folder(tmp_path / "d") / "training_data.npz").unlink()
+    assert "d/training_data.npz: missing" in refused(*on_data(tmp_path / "d"))
+    (data_folder(tmp_path / "e") / "metadata.json").unlink()
+    assert "e/metadata.json" in refused(*on_data(tmp_path / "e"))
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.9])
+def test_a_truncated_npz(tmp_path: Path, refused: Refused, share: float) -> None:
+    path = data_folder(tmp_path / "d") / "training_data.npz"
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(share * len(whole))])
+    assert "d/training_data.npz: is no intact npz archive" in refused(*on_data(tmp_path / "d"))
+
+
+def test_an_npz_damaged_inside(tmp_path: Path, refused: Refused) -> None:
+    path = data_folder(tmp_path / "d") / "training_data.npz"
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    path.write_bytes(data)
+    assert "d/training_data.npz prefix_30s: is damaged" in refused(*on_data(tmp_path / "d"))
+
+
+class Hostile:
+    """Makes a folder when it is unpickled."""
+
+    def __init__(self, sentinel: Path) -> None:
+        self.sentinel = sentinel
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, (str(self.sentinel),)
+
+
+def test_a_hostile_pickle_in_an_npz_is_refused_and_nothing_in_it_runs(tmp_path: Path, refused: Refused) -> None:
+    sentinel = tmp_path / "sentinel"
+    folder = data_folder(tmp_path / "d", Hostile(sentinel))
+    message = refused(*on_data(folder))
+    assert "d/training_data.npz prefix_30s: holds" in message and "nothing in it ran" in message
+    assert not sentinel.exists()
+    with np.load(folder / "training_data.npz", allow_pickle=True) as archive:
+        _ = archive["prefix_30s"]
+    assert sentinel.is_dir()  # it would have been
+
+
+def test_the_data_of_these_tests_is_good_where_it_is_not_made_bad(tmp_path: Path) -> None:
+    search = small_search(tmp_path, *on_data(data_folder(tmp_path / "d"))[1:])
+    assert "6 curves of 30 s" in search.model.prepare(search.data, search.model.parse(search.base, "")).summary
+
+
+# Names of searches.
+
+
+def test_a_search_that_does_not_exist_can_not_be_resumed(tmp_path: Path, refused: Refused) -> None:
+    assert "results/s: there is no search to resume" in refused("--name", "s", "--resume")
+    assert not (tmp_path / "results").exists()
+
+
+def test_results_that_are_a_file(tmp_path: Path, refused: Refused) -> None:
+    (tmp_path / "results").write_text("")
+    assert "results: is a file, where a folder is needed" in refused("--name", "s")
+
+
+@pytest.mark.parametrize("words", [[], ["a.yaml", "--seed", "x"], ["a.yaml", "--nmae", "x"]])
+def test_words_that_the_command_does_not_know(capsys: pytest.CaptureFixture[str], words: list[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    assert ended.value.code == 2 and "usage: python -m search.run" in capsys.readouterr().err
+
+
+# In processes of their own.
+
+
+def command(*words: str, python: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *python, "-m", "search.run", *words],
+        cwd=Path(__file__).parents[3],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def test_a_plan_and_a_bad_key_import_nothing_slow_and_write_nothing(tmp_path: Path) -> None:
+    path = write_search(tmp_path)
+    before = tree(tmp_path)
+    for words, code in (([], 0), (["--set", "budgt=1"], 2)):
+        done = command(str(path), "--plan", "--results", str(tmp_path / "r"), *words, python=["-X", "importtime"])
+        assert done.returncode == code
+        imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines()}
+        assert "search" in imported and "numpy" in imported
+        assert not imported & {"torch", "ray", "mlflow", "optuna", "pandas"}
+    assert tree(tmp_path) == before
+
+
+@pytest.mark.integration
+def test_more_gpus_than_there_are_is_said_at_once_and_nothing_is_written(tmp_path: Path) -> None:
+    path = write_search(tmp_path)
+    folder = data_folder(tmp_path / "d")
+    before = tree(tmp_path)
+    words = [str(path), "--results", str(tmp_path / "results"), *on_data(folder), "--set", "resources.gpu=64"]
+    done = command(*words)  # within a minute
+    assert done.returncode == 2, done.stderr
+    assert "error: resources: no node can run a trial: a trial asks for 1 CPU, 64 GPU: no node has" in done.stderr
+    assert "Traceback" not in done.stderr and len(done.stderr.splitlines()) <= SCREEN
+    assert tree(tmp_path) == before

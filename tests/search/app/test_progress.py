@@ -1,0 +1,191 @@
+import re
+from io import StringIO
+
+import pytest
+from rich.console import Console
+from small_search import proposed, reported, trial
+
+from search.app.progress import Outlook, Panel, Plain, view
+from search.history.events import Changed, Ended, Event, Paused, Phase, Promoted, Retried, Started
+from search.history.records import Records
+from trainables.run import Objective
+
+MAE = Objective("mae", "min", 1.0, "prior sd")
+ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+
+
+def outlook(*events: Event, planned: int = 100, objective: Objective = MAE) -> Outlook:
+    return Outlook(Records(events), objective, "epoch", planned)
+
+
+def lines(*events: Event, objective: Objective = MAE) -> list[str]:
+    """What is written for the events, one by one as they happen."""
+    known = Records()
+    written: list[str] = []
+    with Plain(Outlook(known, objective, "epoch", 100), written.append) as shown:
+        for event in events:
+            known.apply(event)
+            shown(event)
+    return written
+
+
+def terminal() -> Console:
+    return Console(force_terminal=True, file=StringIO(), width=80, height=30, color_system=None, legacy_windows=False)
+
+
+def output(console: Console) -> str:
+    assert isinstance(console.file, StringIO)
+    return ESCAPES.sub("", console.file.getvalue())
+
+
+def rendered(seen: Outlook) -> str:
+    """The panel as it stands on a terminal of 80 columns."""
+    console = terminal()
+    with Panel(seen, console) as panel:
+        panel(Phase("search", 0.0))
+    return output(console)
+
+
+# Plain lines.
+
+
+def test_one_line_per_event_worth_telling() -> None:
+    written = lines(
+        Phase("search", 0.0),
+        proposed(0, origin="baseline"),
+        Started(0, "h", 1, "", 0.0),
+        reported(0, 3, 0.51234567, seconds=2.34),
+        Paused(0, 3, 0.0),
+        Promoted(0, 3, 0.0),
+        Changed(0, {"lr": 0.1}, 0.0),
+        Retried(0, "worker died", 0.0),
+        reported(0, 18, 0.4),
+        Ended(0, "completed", "", 0.0),
+        Phase("confirm", 0.0),
+        *trial(1, 0.3, kind="confirm", origin="trial 0", seed=7, status="failed"),
+        Phase("done", 0.0),
+    )
+    assert written == [
+        "-- searching",
+        "trial 0 (baseline): epoch 3, mae 0.5123 (2.3 s)",
+        "trial 0 (baseline): waits at epoch 3",
+        "trial 0 (baseline): goes on from epoch 3",
+        "trial 0 (baseline): takes on {'lr': 0.1}",
+        "trial 0 (baseline): failed, starts again from its checkpoint: worker died",
+        "trial 0 (baseline): epoch 18, mae 0.4000 (1.0 s)",
+        "trial 0 (baseline): completed at epoch 18",
+        "-- confirming on fresh seeds",
+        "trial 0, seed 7: epoch 18, mae 0.3000 (1.0 s)",
+        "trial 0, seed 7: failed at epoch 18",
+        "-- done",
+    ]
+
+
+def test_an_end_gives_its_reason() -> None:
+    assert lines(proposed(4), Ended(4, "diverged", "loss is nan at step 2", 0.0)) == [
+        "trial 4: diverged at epoch 0: loss is nan at step 2"
+    ]
+
+
+def test_off_a_terminal_lines_are_plain_long_and_without_markup() -> None:
+    console = Console(file=StringIO(), width=40)
+    values = {"[bold]x": 1.0, "[/red]": 2.0, "https://example.org/" + "a" * 60: 3.0}
+    known = Records([proposed(0)])
+    with view(Outlook(known, MAE, "epoch", 10), console) as shown:
+        shown(Changed(0, values, 0.0))
+    assert isinstance(shown, Plain)
+    assert output(console) == f"trial 0: takes on {values}\n"
+
+
+# The numbers behind the panel.
+
+
+def test_trained_units_and_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [1000.0]
+    monkeypatch.setattr("search.app.progress.time.monotonic", lambda: clock[0])
+    seen = outlook(proposed(0), reported(0, 20, 0.5), planned=100)
+    assert seen.trained == 20 and seen.left is None  # an earlier sitting's steps say nothing about this one's pace
+    clock[0] += 30.0
+    assert seen.left is None
+    seen.records.apply(proposed(1))
+    seen.records.apply(reported(1, 10, 0.5))
+    assert seen.trained == 30 and seen.left == pytest.approx(30.0 / 10 * 70)
+    seen.records.apply(reported(0, 200, 0.5))
+    assert seen.left == 0
+
+
+def test_best_is_the_best_of_those_trained_furthest() -> None:
+    events = [
+        *trial(0, 0.5, origin="baseline"),
+        *trial(1, 0.4),
+        *trial(2, 0.01, step=6, status="stopped"),
+        *trial(3, 0.0, status="diverged"),
+        *trial(4, 0.4),
+        *trial(5, 0.001, kind="confirm", origin="trial 1"),
+    ]
+    best = outlook(*events).best
+    assert best is not None and best.number == 1
+    highest = outlook(*events, objective=Objective("accuracy", "max", 0.0, "share")).best
+    assert highest is not None and highest.number == 0
+    assert outlook().best is None and outlook(proposed(0)).best is None
+
+
+# The panel.
+
+
+def test_the_panel_shows_what_runs_the_best_and_the_baseline() -> None:
+    running: list[Event] = [proposed(2), Started(2, "h", 1, "", 0.0), reported(2, 4, 0.45678)]
+    fresh: list[Event] = [proposed(3), Started(3, "h", 1, "", 0.0)]
+    text = rendered(outlook(*trial(0, 0.5, origin="baseline"), *trial(1, 0.4), *running, *fresh, planned=400))
+    assert "-- searching" in text
+    rows = [line.split() for line in text.splitlines()]
+    assert ["running", "epoch", "mae"] in rows
+    assert ["trial", "2", "4", "0.4568"] in rows and ["trial", "3", "0", "–"] in rows
+    assert "best 0.4000 at epoch 18   baseline 0.5000 at epoch 18" in text
+    assert re.search(r"━ +40 of about 400 epochs\n", text)
+    assert not any(row[:2] == ["trial", "1"] for row in rows)  # over
+
+
+def test_the_panel_of_a_search_that_has_just_begun() -> None:
+    text = rendered(outlook(planned=0))
+    assert "best –   baseline –" in text and "0 of about 0 epochs" in text
+
+
+def test_the_panel_fits_80_columns_and_more_epochs_than_planned() -> None:
+    events = [event for n in range(12) for event in (proposed(n), Started(n, "h" * 90, 1, "g" * 90, 0.0))]
+    text = rendered(outlook(*events, reported(0, 10**7, 0.5), planned=50))
+    assert max(map(len, text.splitlines())) <= 80
+    assert "10000000 of about 50 epochs" in text
+
+
+def test_lines_above_the_panel_are_ends_retries_and_phases() -> None:
+    console = terminal()
+    known = Records()
+    with Panel(Outlook(known, MAE, "epoch", 10), console) as panel:
+        for event in (*trial(0, 0.5), Retried(0, "worker died", 0.0), Paused(0, 18, 0.0)):
+            known.apply(event)
+            panel(event)
+    text = output(console)
+    assert "trial 0: completed at epoch 18" in text and "worker died" in text
+    assert "waits at" not in text and "(1.0 s)" not in text
+
+
+def test_names_and_reasons_are_no_markup() -> None:
+    """A knob named like a tag must neither vanish, nor style the rest, nor end the search with an error."""
+    console = Console(force_terminal=True, file=StringIO(), width=80, height=30, color_system="standard")
+    odd = Objective("[bold]mae", "min", 1.0, "x")
+    trials = [proposed(0, {"[bold]x": 1.0}), proposed(1, kind="confirm", origin="[/red]")]
+    known = Records([*trials, *(Started(n, "h", 1, "", 0.0) for n in (0, 1))])
+    with Panel(Outlook(known, odd, "[blue]epoch", 10), console) as panel:
+        for event in (Retried(0, "no knob '[bold]x' [/nope]", 0.0), Ended(0, "failed", "[red]bad[/red]", 0.0)):
+            panel(event)
+    text = output(console)
+    assert "no knob '[bold]x' [/nope]" in text and "[red]bad[/red]" in text
+    panel_at_the_end = text[text.rindex("running") :]
+    assert "[bold]mae" in panel_at_the_end and panel_at_the_end.count("[blue]epoch") == 2
+    assert "[/red], seed 0" in panel_at_the_end
+
+
+def test_a_terminal_gets_the_panel() -> None:
+    assert isinstance(view(outlook(), terminal()), Panel)
+    assert isinstance(view(outlook(), Console(file=StringIO())), Plain)

@@ -1,0 +1,79 @@
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from search.execution.ray_schedulers import HyperBand, Median, NoStopping, PeerOptions, Population, explore, make_peer
+from spaces.domain import Categorical, Float, Int, contains
+
+KNOBS = {
+    "lr": Float(1e-4, 1e-1, log=True),
+    "dropout": Float(0.0, 0.5, step=0.1),
+    "width": Int(16, 256, step=16),
+    "kind": Categorical(("a", "b", "c")),
+}
+
+
+@given(st.integers(0, 2**32 - 1), st.floats(0, 1))
+def test_explored_values_stay_in_their_domains(seed: int, resample: float) -> None:
+    rng = np.random.default_rng(seed)
+    values: dict[str, Any] = {"lr": 1e-2, "dropout": 0.0, "width": 256, "kind": "b", "other": 7}
+    for _ in range(20):
+        new = explore(values, KNOBS, resample, rng)
+        assert list(new) == list(values) and new["other"] == 7
+        assert all(contains(domain, new[path]) for path, domain in KNOBS.items())
+        assert resample > 0 or new["kind"] == "b"
+        values = new
+
+
+def test_explore_is_decided_by_the_seed_and_leaves_inactive_knobs_out() -> None:
+    values = {"lr": 1e-2, "width": 64}
+    first, again = (explore(values, KNOBS, 0.5, np.random.default_rng(3)) for _ in range(2))
+    assert first == again and set(first) == {"lr", "width"}
+    assert explore({"lr": 1e-2}, KNOBS, 0.0, np.random.default_rng(0))["lr"] in (
+        pytest.approx(8e-3),
+        pytest.approx(1.2e-2),
+    )
+    assert explore({"lr": "auto"}, KNOBS, 0.0, np.random.default_rng(0))["lr"] != "auto"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (HyperBand(1), "reduction is 1; it must be at least 2"),
+        (HyperBand(200), "reduction is 200; it must be at most steps 100"),
+        (Median(0), "grace is 0; it must be at least 1"),
+        (Median(100), "grace is 100; it must lie below steps 100"),
+        (Median(5, 0), "min_trials is 0"),
+        (Population(0), "perturb_every is 0"),
+        (Population(100), "perturb_every is 100; it must lie below steps 100"),
+        (Population(5, 0.6), "quantile is 0.6; it must lie above 0 and be at most 0.5"),
+        (Population(5, resample=1.5), "resample is 1.5"),
+    ],
+)
+def test_bad_options_say_what_is_wrong(options: PeerOptions, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make_peer(options, "min", 100, KNOBS, 0)
+
+
+def test_population_based_training_needs_a_changeable_knob() -> None:
+    with pytest.raises(ValueError, match="may change in mid-run, and the space holds none"):
+        make_peer(Population(5), "min", 100, {}, 0)
+    with pytest.raises(ValueError, match="steps is 0"):
+        make_peer(NoStopping(), "min", 0, {}, 0)
+
+
+def test_what_each_kind_needs_from_the_caller() -> None:
+    peers = {
+        type(o).__name__: make_peer(o, "max", 100, KNOBS, 0)
+        for o in (NoStopping(), HyperBand(), Median(5), Population(5))
+    }
+    assert {name: peer.eager for name, peer in peers.items()} == {
+        "NoStopping": False,
+        "HyperBand": True,
+        "Median": False,
+        "Population": True,
+    }
+    assert [name for name, peer in peers.items() if not peer.stop] == ["HyperBand"]

@@ -1,0 +1,124 @@
+import pytest
+from small_search import proposed, records_of, reported, trial
+
+from search.history.events import Changed, Ended, Event, Paused, Phase, Promoted, Retried, Started
+from search.history.records import Records
+
+
+def test_statuses_follow_the_events() -> None:
+    records = Records()
+    steps: list[tuple[Event, str]] = [
+        (proposed(0), "proposed"),
+        (Started(0, "h", 1, "", 0.0), "running"),
+        (reported(0, 3, 0.5), "running"),
+        (Paused(0, 3, 0.0), "paused"),
+        (Promoted(0, 3, 0.0), "running"),
+        (Started(0, "h", 2, "", 0.0), "running"),
+        (Retried(0, "worker died", 0.0), "running"),
+        (reported(0, 9, 0.4), "running"),
+        (Ended(0, "completed", "", 7.0), "completed"),
+    ]
+    for event, status in steps:
+        records.apply(event)
+        assert records.trials[0].status == status
+    done = records.trials[0]
+    assert (done.step, done.objective, done.rung, done.failures) == (9, 0.4, 3, 1)
+    assert done.over and done.ended_at == 7.0 and [s.pid for s in done.starts] == [1, 2]
+
+
+@pytest.mark.parametrize("status", ["completed", "stopped", "diverged", "failed"])
+def test_an_ended_trial_is_over_with_its_reason(status: str) -> None:
+    records = Records([proposed(0), Ended(0, status, "why", 0.0)])  # type: ignore[arg-type]
+    assert records.trials[0].over and records.trials[0].reason == "why"
+    assert (records.trials[0].step, records.trials[0].objective, records.trials[0].seconds) == (0, None, 0)
+
+
+def test_a_paused_or_running_trial_is_not_over() -> None:
+    records = Records([proposed(0), Paused(0, 3, 0.0), proposed(1), Started(1, "h", 1, "", 0.0), proposed(2)])
+    assert [t.over for t in records.trials.values()] == [False] * 3
+
+
+def test_steps_are_counted_once_and_without_confirmation() -> None:
+    confirmed = trial(9, 0.3, step=18, origin="trial 0", kind="confirm")
+    records = Records([proposed(0), reported(0, 3, 0.5), Paused(0, 3, 0.0), Promoted(0, 3, 0.0), reported(0, 9, 0.4)])
+    assert records.search_steps == 9
+    records.apply(reported(0, 9, 0.4))  # told again
+    assert records.search_steps == 9
+    for event in [*trial(1, 0.9, step=3), *confirmed]:
+        records.apply(event)
+    assert records.search_steps == 12
+    assert [t.number for t in records.of_kind("search")] == [0, 1]
+    assert [t.number for t in records.of_kind("confirm")] == [9]
+
+
+def test_seconds_are_the_sum_over_reports() -> None:
+    records = Records([proposed(0), reported(0, 1, 0.5, seconds=1.5), reported(0, 2, 0.4, seconds=2.0)])
+    assert records.trials[0].seconds == 3.5
+
+
+def test_values_are_those_after_a_change_in_mid_run() -> None:
+    records = Records([proposed(0, {"lr": 1.0}), Changed(0, {"lr": 2.0}, 0.0)])
+    assert records.trials[0].values == {"lr": 2.0} and records.trials[0].proposed.values == {"lr": 1.0}
+
+
+def test_the_baseline_is_the_one_of_the_search() -> None:
+    confirmed = proposed(1, origin="baseline", kind="confirm")
+    assert Records([confirmed]).baseline is None
+    found = Records([confirmed, proposed(2), proposed(3, origin="baseline")]).baseline
+    assert found is not None and found.number == 3
+
+
+def test_the_clock_runs_while_searching_and_not_between_sittings_or_in_confirmation() -> None:
+    first: list[Event] = [Phase("search", 100.0), proposed(0, at=101.0), reported(0, 1, 0.5, at=110.0)]
+    records = Records(first)
+    assert records.search_seconds == 10 and records.searching_for(115.0) == 15
+    second: list[Event] = [
+        Phase("search", 10_000.0),
+        reported(0, 2, 0.4, at=10_005.0),
+        Ended(0, "completed", "", 10_006.0),
+    ]
+    for event in second:
+        records.apply(event)
+    assert records.search_seconds == 16
+    for event in [
+        Phase("confirm", 10_006.0),
+        proposed(1, kind="confirm", at=10_006.0),
+        reported(1, 9, 0.1, at=11_000.0),
+    ]:
+        records.apply(event)
+    assert records.search_seconds == 16 and records.phase == "confirm"
+    records.apply(Phase("done", 11_001.0))
+    records.apply(Phase("search", 20_000.0))  # a grown budget
+    records.apply(reported(0, 3, 0.4, at=20_002.0))
+    assert records.search_seconds == 18 and records.phase == "search"
+
+
+def test_time_between_the_last_result_and_a_later_confirmation_is_no_searching() -> None:
+    killed: list[Event] = [Phase("search", 0.0), *trial(0, 0.5), Phase("confirm", 5_000.0)]
+    assert Records(killed).search_seconds == 0
+
+
+def test_a_clock_set_back_takes_nothing_away() -> None:
+    records = Records([Phase("search", 100.0), proposed(0, at=110.0), reported(0, 1, 0.5, at=50.0)])
+    assert records.search_seconds == 10
+    assert records.searching_for(40.0) == 10
+    records.apply(reported(0, 2, 0.5, at=55.0))
+    assert records.search_seconds == 15
+
+
+def test_a_broken_order_of_events_is_found() -> None:
+    with pytest.raises(AssertionError, match="trial 0 is proposed twice"):
+        records_of(trial(0, 0.5), trial(0, 0.5))
+    with pytest.raises(KeyError):
+        Records([reported(3, 1, 0.5)])
+
+
+def test_a_lost_node_is_no_failure_of_its_trial_and_is_counted_until_the_next_evaluation() -> None:
+    lost = Retried(0, "the node was lost", 0.0, free=True)
+    records = records_of([proposed(0), lost, lost])
+    one = records.trials[0]
+    assert (one.failures, one.losses, one.status, one.reason) == (0, 2, "proposed", "the node was lost")
+    records.apply(reported(0, 3, 0.5))
+    assert one.losses == 0
+    records.apply(Retried(0, "ValueError: of its own", 0.0))
+    assert (one.failures, one.losses) == (1, 0)

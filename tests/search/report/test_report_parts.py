@@ -1,0 +1,375 @@
+"""The report's parts, each from events or values alone."""
+
+import base64
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from small_search import proposed, records_of, reported, trial
+
+from search.history.events import Ended, Event, Paused, Phase, Promoted, Reported, Retried, Started
+from search.history.records import Records
+from search.report import changes, data, evidence, page, palette, shown
+from search.report.causes import causes
+from search.report.importance import importance, ped_anova, permutation, place, scores
+from search.report.levels import ENOUGH, Level, level, telling
+from search.report.material import value_at
+from search.report.schedules import POINTS, sampled
+from search.report.story import MOST_SEEDS, seeds_needed
+from search.report.timeline import timeline
+from search.results.confirm import Candidate, Estimate, Verdict, judge
+from spaces.domain import Categorical, Float, Int
+from spaces.knob import Knob
+from trainables.run import Objective
+
+LR = Knob("lr", Float(1e-4, 1e-2, log=True))
+WIDTH = Knob("width", Int(1, 9))
+KIND = Knob("kind", Categorical(("a", "b", "c")))
+OBJECTIVE = Objective("loss", "min", 10.0, "nats")
+
+
+# Numbers as people read them.
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0, "0"), (0.5, "0.5"), (0.0020916920, "0.002092"), (1e-5, "1e-5"), (-0.25, "−0.25"), (150000.0, "150000"),
+        (123456.7, "123457"), (2.5e9, "2.5e9"), (-1e-5, "−1e-5"), (math.inf, "inf"),
+    ],
+)  # fmt: skip
+def test_numbers_are_short_and_plain(value: float, text: str) -> None:
+    assert shown.number(value) == text
+
+
+@given(st.floats(-1e6, 1e6), st.floats(1e-6, 1e6))
+def test_a_rounded_number_is_within_a_tenth_of_the_spread(value: float, spread: float) -> None:
+    told = float(shown.rounded(value, spread).replace(shown.MINUS, "-"))
+    assert abs(told - value) <= max(0.05 * spread, 0.5e-8) or (spread >= 10 and abs(told - value) <= 0.5)
+
+
+def test_times_counts_and_shares() -> None:
+    assert [shown.duration(s) for s in (45, 150, 9000, 200000)] == ["45 s", "2.5 min", "2.5 h", "2.3 days"]
+    assert [shown.count(n, "trial") for n in (0, 1, 12000)] == ["0 trials", "1 trial", "12,000 trials"]
+    assert [shown.share(p) for p in (0, 0.031, 0.25)] == ["0%", "3.1%", "25%"]
+    assert shown.moment(0.0) == "1 Jan 1970, 00:00 UTC"
+    assert [shown.setting(v) for v in (True, [4, 8], "cosine", 0.00012345, None)] == [
+        "true", "[4, 8]", "cosine", "1.234e-4", "null",
+    ]  # fmt: skip
+
+
+def test_an_interval_that_excludes_zero_never_looks_as_if_it_reached_it() -> None:
+    assert shown.interval(Estimate(0.077, 0.00312, 0.151, 3)) == "0.003 to 0.151"
+    assert shown.interval(Estimate(0.06416, 0.02948, 0.09884, 5)) == "0.029 to 0.099"
+    assert shown.interval(Estimate(-0.02, -0.05, -0.0011, 5)) == "−0.050 to −0.001"
+    assert shown.interval(Estimate(0.5, None, None, 1)) == "–"
+
+
+# Scores at equal steps.
+
+
+def test_a_value_counts_only_at_its_own_step() -> None:
+    curve = records_of([proposed(0), reported(0, 2, 0.5), reported(0, 4, 0.4)]).trials[0]
+    assert [value_at(curve, step, 9.0) for step in (1, 2, 3, 4, 6)] == [None, 0.5, None, 0.4, None]
+
+
+def test_what_diverged_keeps_its_worst_value_and_what_ended_itself_its_last() -> None:
+    worst = Reported(0, 3, {"objective": 7.0}, 1.0, 0.0, "diverged")
+    gone = records_of([proposed(0), reported(0, 2, 0.5), worst, Ended(0, "diverged", "nan", 0.0)]).trials[0]
+    assert [value_at(gone, step, 9.0) for step in (2, 3, 4, 8)] == [0.5, 7.0, 7.0, 7.0]
+    last = Reported(0, 3, {"objective": 0.3}, 1.0, 0.0, "ended")
+    patient = records_of([proposed(0), reported(0, 2, 0.5), last, Ended(0, "completed", "", 0.0)]).trials[0]
+    assert [value_at(patient, step, 9.0) for step in (2, 3, 4, 8)] == [0.5, 0.3, 0.3, 0.3]
+    silent = records_of([proposed(0), Ended(0, "diverged", "nan", 0.0)]).trials[0]
+    assert value_at(silent, 2, 9.0) == 9.0
+
+
+def test_a_level_holds_who_has_a_value_there_and_counts_the_diverged() -> None:
+    records = records_of(trial(0, 0.5, step=9), trial(1, 0.4, step=3), trial(2, None, status="diverged"))
+    found = level(records.of_kind("search"), 9, 10.0)
+    assert (found.trials, found.values, found.diverged) == ((0, 2), (0.5, 10.0), 1)
+
+
+def test_the_telling_level_is_the_last_with_enough_trials_or_the_one_with_most() -> None:
+    def of(step: int, n: int) -> Level:
+        return Level(step, tuple(range(n)), (0.5,) * n, 0)
+
+    assert telling([of(1, 90), of(3, ENOUGH), of(9, 5)]) == of(3, ENOUGH)
+    assert telling([of(1, 12), of(3, 12), of(9, 5)]) == of(3, 12)
+    assert telling([]) is None
+
+
+# Which knobs matter.
+
+
+def cloud(n: int = 80) -> tuple[Records, Level]:
+    """Trials whose score is a function of `lr` alone; `width` and `kind` do nothing."""
+    rng = np.random.default_rng(0)
+    events, values = [], []
+    for number in range(n):
+        place_of_lr = rng.random()
+        knobs = {"lr": 1e-4 * 100**place_of_lr, "width": int(rng.integers(1, 10)), "kind": "abc"[rng.integers(3)]}
+        values.append((place_of_lr - 0.3) ** 2)
+        events.append(trial(number, values[-1], values=knobs))
+    return records_of(*events), Level(18, tuple(range(n)), tuple(values), 0)
+
+
+def test_both_measures_find_the_one_knob_that_acts() -> None:
+    records, found = cloud()
+    told = importance(found, records.trials, [KIND, WIDTH, LR], lower=True)
+    assert told is not None and told.knobs[0] == "lr" and told.skill > 0.5
+    assert told.ped_anova[0] > 0.5 > sum(told.ped_anova[1:]) and sum(told.ped_anova) == pytest.approx(1)
+    assert told.permutation[0] > 0.5 and all(abs(drop) < 0.1 for drop in told.permutation[1:])
+    assert told == importance(found, records.trials, [KIND, WIDTH, LR], lower=True)
+
+
+def test_the_best_are_the_highest_where_higher_is_better() -> None:
+    records, found = cloud()
+    trials = [records.trials[number] for number in found.trials]
+    up, down = (ped_anova(trials, sign * np.array(found.values), [LR, WIDTH], sign > 0) for sign in (1, -1))
+    assert up.tolist() == pytest.approx(down.tolist())
+
+
+def test_a_knob_that_is_never_active_matters_nothing_and_few_trials_say_nothing() -> None:
+    records, found = cloud(30)
+    never = Knob("never", Float(0.0, 1.0))
+    told = importance(found, records.trials, [LR, never], lower=True)
+    assert told is not None and told.knobs == ("lr", "never") and told.ped_anova[1] == 0
+    few = Level(18, found.trials[:7], found.values[:7], 0)
+    assert importance(few, records.trials, [LR], lower=True) is None
+    assert importance(None, records.trials, [LR], lower=True) is None
+
+
+def test_noise_is_not_predicted_and_equal_scores_divide_nothing() -> None:
+    rng = np.random.default_rng(3)
+    x = rng.random((60, 3))
+    drops, skill = permutation(x, rng.normal(size=60))
+    assert skill < 0.1 and np.all(np.abs(drops) < 0.2)
+    drops, skill = permutation(x, np.zeros(60))
+    assert skill == 0 and not drops.any()
+
+
+def test_scores_go_by_rank_alone() -> None:
+    assert scores(np.array([0.1, 0.2, 1e9])).tolist() == pytest.approx(scores(np.array([1.0, 2.0, 3.0])).tolist())
+
+
+def test_places_lie_in_the_domain_also_of_documented_values_outside() -> None:
+    assert place(LR, {"lr": 1e-3}) == pytest.approx(0.5)
+    assert place(LR, {"lr": 1.0}) == 1 and place(LR, {}) == -1
+    assert place(KIND, {"kind": "b"}) == pytest.approx(0.5) and place(KIND, {"kind": "z"}) == 0.5
+
+
+# Who worked when.
+
+
+def started(number: int, at: float, pid: int = 1, host: str = "h") -> Started:
+    return Started(number, host, pid, "", at)
+
+
+def test_stays_are_spans_and_what_is_between_them_is_idle() -> None:
+    events: Sequence[Event] = [
+        Phase("search", 0.0),
+        *(proposed(0), proposed(1)),
+        *(started(0, 1.0, pid=1), started(1, 1.0, pid=2)),
+        *(reported(0, 3, 0.5, at=4.0), Paused(0, 3, 5.0)),
+        *(reported(1, 3, 0.4, at=6.0), Paused(1, 3, 6.0)),
+        *(Promoted(0, 3, 7.0), started(0, 7.0, pid=1), reported(0, 9, 0.3, at=11.0), Ended(0, "completed", "", 11.0)),
+    ]
+    found = timeline(events)
+    assert [(s.trial, s.lane, s.begin, s.end, s.steps) for s in found.spans] == [
+        (0, 0, 1.0, 5.0, (0, 3)), (1, 1, 1.0, 6.0, (0, 3)), (0, 0, 7.0, 11.0, (3, 9)),
+    ]  # fmt: skip
+    assert found.lanes == ("h · 1", "h · 2") and found.gaps == ()
+    assert (found.working, found.available) == (13.0, 20.0) and found.idle == pytest.approx(0.35)
+
+
+def test_an_interruption_is_no_idle_time_and_confirming_is_no_interruption() -> None:
+    events: Sequence[Event] = [
+        *(Phase("search", 0.0), proposed(0), started(0, 1.0, pid=1), reported(0, 1, 0.5, at=3.0)),
+        *(Phase("search", 100.0), started(0, 101.0, pid=2), reported(0, 2, 0.5, at=105.0)),
+        *(Ended(0, "completed", "", 105.0), Phase("confirm", 106.0), proposed(1, kind="confirm")),
+        *(started(1, 107.0, pid=3), reported(1, 2, 0.4, at=109.0)),
+        *(Ended(1, "completed", "", 109.0), Phase("done", 110.0)),
+    ]
+    found = timeline(events)
+    assert found.gaps == ((3.0, 101.0),)
+    assert found.available == pytest.approx(2.0 + 8.0) and found.working == pytest.approx(2.0 + 4.0 + 2.0)
+    assert found.lanes == ("h · 1",)  # each fresh process takes the place of the one that has gone
+    assert timeline([]).idle is None
+
+
+def test_a_try_ends_where_it_failed() -> None:
+    events: Sequence[Event] = [
+        *(Phase("search", 0.0), proposed(0), started(0, 0.0), Retried(0, "OSError", 2.0), started(0, 3.0)),
+        *(reported(0, 1, 0.5, at=4.0), Ended(0, "completed", "", 4.0)),
+    ]
+    assert [(s.begin, s.end) for s in timeline(events).spans] == [(0.0, 2.0), (3.0, 4.0)]
+
+
+def test_failures_alike_but_for_numbers_are_one_cause() -> None:
+    events = [
+        Ended(1, "failed", "RuntimeError: 101 MiB asked", 1.0, "Traceback A"),
+        Ended(2, "failed", "RuntimeError: 202 MiB asked", 2.0, "Traceback B"),
+        Ended(3, "diverged", "loss is nan at step 7", 3.0),
+        *(Retried(4, "OSError: 'x.npy'", 4.0), Retried(4, "OSError: 'y.npy'", 5.0)),
+        Ended(5, "stopped", "among the worst", 6.0),
+    ]
+    found = causes(events)
+    assert [(c.kind, c.trials, c.times) for c in found] == [
+        ("failed", (1, 2), 2), ("diverged", (3,), 1), ("tried again", (4,), 2),
+    ]  # fmt: skip
+    assert found[0].reason == "RuntimeError: 101 MiB asked" and found[0].detail == "Traceback A"
+
+
+# The verdict's picture, and what it would take to decide.
+
+
+def candidate(number: int, *values: float, baseline: bool = False) -> Candidate:
+    return Candidate(number, baseline, {"lr": 0.1 * number}, dict(enumerate(values)))
+
+
+def test_the_picture_has_every_seed_in_place_and_the_ends_of_the_interval() -> None:
+    new, old = candidate(3, 0.40, 0.44), candidate(0, 0.50, 0.60, baseline=True)
+    gains = [0.10, 0.16]
+    verdict = Verdict("switch", "", new, old, Estimate.of(gains), (new, old))
+    axis = evidence.scores(verdict)
+    assert [(row.name, row.role) for row in axis.rows] == [("New (trial 3)", "new"), ("Documented", "documented")]
+    ticks = [(at, float(text)) for at, text in axis.ticks]
+    (a, x), (b, y) = ticks[0], ticks[-1]
+    for row, of in zip(axis.rows, (new, old), strict=True):
+        expected = [a + (value - x) * (b - a) / (y - x) for value in of.by_seed.values()]
+        assert list(row.seeds) == pytest.approx(expected, abs=0.01) and all(0 <= at <= 100 for at in row.seeds)
+        assert row.low is not None and row.high is not None and 0 <= row.low < row.mean < row.high <= 100
+    told = evidence.gain(verdict, 1)
+    assert told is not None and told.zero is not None and 0 < told.zero < 100
+    assert evidence.gain(Verdict("keep", "", old, old, None, (old,)), 1) is None
+
+
+def test_one_seed_has_no_interval_and_equal_values_still_have_an_axis() -> None:
+    alone = candidate(0, 0.5, baseline=True)
+    (row,) = evidence.scores(Verdict("unconfirmed", "", alone, alone, None, (alone,))).rows
+    assert (row.low, row.between, row.text) == (None, "", "0.50")
+
+
+@pytest.mark.parametrize("seeds", [3, 5, 9])
+def test_so_many_seeds_decide_and_one_less_does_not(seeds: int) -> None:
+    rng = np.random.default_rng(seeds)
+    gains = 0.05 + 0.08 * rng.normal(size=seeds)
+    estimate = Estimate.of(gains.tolist())
+    needed = seeds_needed(estimate)
+    if estimate.mean <= 0:
+        assert needed is None
+        return
+    assert needed is not None
+    scatter = gains.std(ddof=1)
+
+    def decided(n: int) -> bool:  # values with just this mean and scatter
+        base = np.arange(n) - (n - 1) / 2
+        low = Estimate.of((estimate.mean + base / base.std(ddof=1) * scatter).tolist()).low
+        return low is not None and low > 0
+
+    assert needed == MOST_SEEDS + 1 or (decided(needed) and (needed == 2 or not decided(needed - 1)))
+
+
+def test_no_number_of_seeds_is_named_where_there_is_no_gain() -> None:
+    assert seeds_needed(None) is None and seeds_needed(Estimate.of([-0.1, 0.05])) is None
+    assert seeds_needed(Estimate.of([0.3])) is None
+
+
+# Columns and packed numbers.
+
+
+@given(st.lists(st.floats(-1e6, 1e6, width=32), max_size=20))
+def test_packed_numbers_are_the_numbers(values: list[float]) -> None:
+    told = page.packed(values)
+    assert np.frombuffer(base64.b64decode(told["bytes"]), dtype="<f4").tolist() == values
+
+
+def test_a_curve_keeps_its_ends_and_rungs_when_it_is_thinned(monkeypatch: pytest.MonkeyPatch) -> None:
+    events = [proposed(0), *(reported(0, step, 1.0 / step) for step in range(2, 42, 2)), Ended(0, "completed", "", 0.0)]
+    monkeypatch.setattr(data, "MOST", 5)
+    told = data.curves(records_of(events).of_kind("search"), (6, 40), 2)
+    steps = 2 * np.frombuffer(base64.b64decode(told["steps"]["bytes"]), dtype="<u2")
+    assert steps.tolist() == [2, 6, 10, 18, 26, 34, 40] and told["stride"] == 4
+
+
+def test_curves_of_a_run_that_ended_between_two_evaluations_keep_their_steps() -> None:
+    told = data.curves(records_of([proposed(0), reported(0, 4, 0.5), reported(0, 7, 0.4)]).of_kind("search"), (8,), 4)
+    assert told["every"] == 1
+    assert np.frombuffer(base64.b64decode(told["steps"]["bytes"]), dtype="<u2").tolist() == [4, 7]
+
+
+def test_ticks_span_the_domain() -> None:
+    lr, width, kind = data.knob_columns([LR, WIDTH, KIND])
+    assert [text for _, text, _ in lr["ticks"]] == ["1e-4", "0.001", "0.01"] and lr["log"] and not lr["integer"]
+    assert [number for *_, number in width["ticks"]] == [1, 5, 9] and width["integer"]
+    assert [text for _, text, _ in kind["ticks"]] == ["a", "b", "c"] and kind["choice"]
+
+
+def test_steps_are_sampled_with_both_ends() -> None:
+    assert sampled(5) == (0, 1, 2, 3, 4)
+    many = sampled(150_000)
+    assert len(many) == POINTS and (many[0], many[-1]) == (0, 149_999) and list(many) == sorted(set(many))
+
+
+# Safe in HTML, and to the eye.
+
+
+@pytest.mark.parametrize("text", ["</script><script>alert(1)</script>", "<!--", "]]>", "a\u2028b\u2029c", '"\\ &amp;'])
+def test_json_in_a_page_is_the_same_json_and_no_markup(text: str) -> None:
+    import json
+
+    told = str(page.json_in_html({text: [text]}))
+    assert not set("<>&\u2028\u2029") & set(told) and json.loads(told) == {text: [text]}
+
+
+def test_names_may_break_at_their_joints_and_are_escaped() -> None:
+    assert str(page.broken("a.b_<c>")) == "a.<wbr>b_<wbr>&lt;c&gt;"
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance of sRGB (WCAG 2.2)."""
+    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(one: str, other: str) -> float:
+    high, low = sorted((luminance(one), luminance(other)), reverse=True)
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("colours", [palette.LIGHT, palette.DARK], ids=["light", "dark"])
+def test_text_and_lines_stand_out_from_the_ground(colours: palette.Palette) -> None:
+    for text in (colours.text, colours.muted):
+        assert contrast(text, colours.ground) >= 4.5
+    for line in (colours.new, colours.documented, colours.other, colours.diverged, colours.failed, colours.confirm):
+        assert contrast(line, colours.ground) >= 2.9  # 3 is what WCAG asks of graphics; Okabe and Ito's pink has 2.96
+
+
+def test_judging_what_the_report_judges_needs_no_more_than_the_records(tmp_path: Path) -> None:
+    records = records_of(trial(0, 0.5, values={"lr": 1.0}, origin="baseline"), trial(1, 0.4, values={"lr": 2.0}))
+    verdict = judge(records, OBJECTIVE)
+    assert verdict is not None and verdict.decision == "unconfirmed"
+    assert [row.role for row in evidence.scores(verdict).rows] == ["new", "documented"]
+
+
+@pytest.mark.parametrize(
+    ("domain", "value", "end"),
+    [
+        (Float(1e-4, 1e-2, log=True), 1.02e-4, "low"),
+        (Float(1e-4, 1e-2, log=True), 9.9e-3, "high"),
+        (Float(1e-4, 1e-2, log=True), 1e-3, None),
+        (Int(1, 3), 3, "high"),
+        (Float(0.0, 0.5), 0.0, None),  # nothing lies below
+        (Float(0.1, 0.5), 0.7, None),  # a documented value outside touches no end
+    ],
+)
+def test_an_end_of_the_domain_is_noticed_where_something_lies_beyond(
+    domain: Float | Int, value: float, end: str | None
+) -> None:
+    assert changes.edge(domain, value) == end

@@ -1,0 +1,242 @@
+"""The parts of tracking: updates from events, the line of waiting events, remembered run ids, URIs."""
+
+import json
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+from search.common.store_uri import identity, mask, resolve_uri, sqlite_file, ui_command, unreachable
+from search.history.events import (
+    Changed,
+    Ended,
+    Event,
+    Paused,
+    Phase,
+    Promoted,
+    Proposed,
+    Reported,
+    Retried,
+    Started,
+    Status,
+)
+from search.tracking.mlflow_store import MlflowStore
+from search.tracking.run_ids import Feed, RunIds
+from search.tracking.updates import PARENT, Trials, Update, clean, cut
+
+
+def proposed(trial: int, origin: str = "tpe", kind: str = "search", seed: int = 1) -> Proposed:
+    return Proposed(trial, {"lr": 0.1 + trial, "loss.kind": "l1", "warm": True}, seed, kind, origin, 10.0)  # type: ignore[arg-type]
+
+
+def life(trial: int, status: Status = "completed", steps: Sequence[int] = (1, 3, 9)) -> list[Event]:
+    reports = [Reported(trial, step, {"objective": 1 / step}, 0.5, 20.0 + step) for step in steps]
+    return [proposed(trial), Started(trial, "box", 7, "", 11.0), *reports, Ended(trial, status, "why", 40.0)]
+
+
+def test_a_grown_budget_reopens_a_stopped_trial() -> None:
+    trials, updates = Trials(), dict[int, Update]()
+    for event in (*life(0, "stopped"), Promoted(0, 9, 50.0), Started(0, "box", 1, "", 51.0)):
+        trials.fold(event, updates)
+    assert updates[0].ended is None
+    assert updates[0].reopen
+    assert trials.interrupted() == [0]
+
+
+def test_changed_knobs_are_a_tag() -> None:
+    trials, updates = Trials(), dict[int, Update]()
+    trials.fold(proposed(0), updates)
+    trials.fold(Changed(0, {"lr": 0.5}, 20.0), updates)
+    trials.fold(Paused(0, 3, 21.0), updates)
+    assert json.loads(updates[0].tags["knobs_now"]) == {"lr": 0.5}
+    assert (updates[0].tags["status"], updates[0].tags["rung"]) == ("paused", "3")
+
+
+def best_points(mode: Literal["min", "max"], *events: Event) -> list[tuple[float, int]]:
+    trials, updates = Trials((1, 3, 9), mode), dict[int, Update]()
+    for event in events:
+        trials.fold(event, updates)
+    found = updates[PARENT].metrics if PARENT in updates else []
+    assert {point.key for point in found} <= {"best_so_far"}
+    return [(point.value, point.step) for point in found]
+
+
+def test_the_best_so_far_counts_full_trainings_only_and_all_units() -> None:
+    one, two = (
+        [proposed(trial), *(Reported(trial, step, {"objective": value}, 0.5, 20.0) for step, value in curve)]
+        for trial, curve in ((0, [(1, 0.1), (3, 0.2), (9, 0.5)]), (1, [(1, 0.9), (3, 0.05), (9, 0.4)]))
+    )
+    assert best_points("min", *one, *two) == [(0.5, 9), (0.4, 18)]
+    assert best_points("max", *one, *two) == [(0.5, 9)]
+    again = Reported(0, 9, {"objective": 0.5}, 0.5, 21.0)  # trained again from an older checkpoint
+    assert best_points("min", *one, again, *two) == [(0.5, 9), (0.4, 18)]
+    assert best_points("min", *one[:3], *two) == [(0.4, 12)]  # the first was stopped at 3
+
+
+def test_diverged_confirmed_and_patient_trials_in_the_best_so_far() -> None:
+    diverged = [proposed(0), Reported(0, 9, {"objective": 0.1}, 0.5, 20.0, "diverged")]
+    patient = [proposed(1), Reported(1, 4, {"objective": 0.3}, 0.5, 20.0, "ended")]
+    confirm = [proposed(2, "trial 1", "confirm"), Reported(2, 9, {"objective": 0.2}, 0.5, 20.0)]
+    assert best_points("min", *diverged, *patient, *confirm) == [(0.3, 13)]
+
+
+def test_parts_and_what_is_left_out_are_not_sent() -> None:
+    trials, updates = Trials((9,), "min", ["weight_decay"]), dict[int, Update]()
+    metrics = {"objective": 1.0, "val_mae": 1.0, "val_mae.k_d": 2.0, "weight_decay": 0.1, "lr": 0.5}
+    trials.fold(proposed(0), updates)
+    trials.fold(Reported(0, 1, metrics, 1.0, 20.0), updates)
+    assert [point.key for point in updates[0].metrics] == ["objective", "val_mae", "lr", "train_seconds"]
+
+
+def test_no_password_of_an_error_is_tracked() -> None:
+    trials, updates = Trials(), dict[int, Update]()
+    said = "connecting to postgresql://me:hunter2@db/x failed"
+    for event in (proposed(0), Retried(0, said, 1.0, said), Ended(0, "failed", said, 2.0, said)):
+        trials.fold(event, updates)
+        assert "hunter2" not in str(updates[0])
+    assert updates[0].tags["reason"] == "connecting to postgresql://***@db/x failed"
+
+
+def test_non_finite_values_and_odd_names() -> None:
+    trials, updates = Trials(), dict[int, Update]()
+    trials.fold(proposed(0), updates)
+    trials.fold(Reported(0, 1, {"objective": 1.0, "b": math.inf, "a": math.nan, "x<y>": 2.0}, 1.0, 20.0), updates)
+    assert [point.key for point in updates[0].metrics] == ["objective", "x_y_", "train_seconds"]
+    assert [clean(key) for key in ("a.b", "/etc", "..", "", "a//b", "é")] == ["a.b", "__etc", "_..", "_", "_a__b", "_"]
+    assert len(clean("k" * 300)) == 250
+
+
+@pytest.mark.parametrize(
+    ("value", "length", "kept"),
+    [
+        ("abc", 3, "abc"),
+        ("abcd", 3, "ab…"),
+        ("a\0b", 9, "a?b"),  # PostgreSQL takes no NUL
+        ("a\udcff😀", 9, "a?😀"),  # a byte of a log that was not UTF-8
+    ],
+)
+def test_texts_as_every_database_takes_them(value: str, length: int, kept: str) -> None:
+    assert cut(value, length) == kept
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError("… Max retries exceeded (Caused by ResponseError('too many 503 error responses'))"), "answers 503"),
+        (OSError("… NewConnectionError('[Errno 111] Connection refused')"), "connection refused"),
+        (OSError('… ReadTimeoutError("… Read timed out. (read timeout=10)")'), "gives no answer"),
+        (ModuleNotFoundError("No module named 'psycopg'", name="psycopg"), "'psycopg' is needed"),
+        (ValueError("params can't change\nand more"), "params can't change"),
+        (ValueError(), "ValueError"),
+    ],
+)
+def test_what_an_error_of_the_store_means(error: Exception, said: str) -> None:
+    told = MlflowStore("http://host", "e").explain(error)
+    assert said in told and "\n" not in told
+
+
+def test_the_feed_gives_each_event_once_and_in_order() -> None:
+    journal: list[Event] = [Phase("search", float(index)) for index in range(5)]
+    feed = Feed(lambda start: iter(journal[start:]), first=5, bound=4)
+    taken: list[tuple[int, Event]] = []
+
+    def emit(count: int) -> None:
+        for _ in range(count):
+            journal.append(Phase("search", float(len(journal))))
+            feed.put(journal[-1])
+
+    for count, limit in ((3, 2), (1, 9), (2, 9), (9, 3), (2, 3), (0, 99), (4, 99), (5, 99), (0, 99), (0, 99)):
+        emit(count)
+        taken += feed.take(limit)
+    assert taken == list(enumerate(journal))
+
+
+def test_the_feed_survives_a_journal_that_cannot_be_read() -> None:
+    journal: list[Event] = [Phase("search", float(index)) for index in range(5)]
+    broken = True
+
+    def replay(start: int) -> Iterator[Event]:
+        for event in journal[start:]:
+            if broken and event.at == 3:
+                raise OSError("no such disk")
+            yield event
+
+    feed = Feed(replay, first=5)
+    taken = feed.take(2)
+    with pytest.raises(OSError, match="disk"):
+        feed.take(2)
+    broken = False
+    while batch := feed.take(2):
+        taken += batch
+    assert taken == list(enumerate(journal))
+
+
+def test_run_ids_survive_torn_and_foreign_lines(tmp_path: Path) -> None:
+    path = tmp_path / "tracking.jsonl"
+    first = RunIds(path, "here")
+    first.creating([PARENT, 0, 1])
+    first.created(PARENT, "p")
+    first.created(0, "a")
+    first.acknowledge(7)
+    first.close()
+    path.write_bytes(path.read_bytes() + b'not json\n{"acknowledged": 9')
+    second = RunIds(path, "here")
+    assert (second.uid, second.ids, second.doubtful) == (first.uid, {PARENT: "p", 0: "a"}, {1})
+    assert (second.acknowledged, second.described) == (7, False)
+    second.acknowledge(8)
+    second.close()
+    other = RunIds(path, "there")
+    assert (other.uid, other.ids, other.doubtful, other.acknowledged) == (first.uid, {}, set(), 0)
+    other.close()
+    again = RunIds(path, "here")
+    assert again.acknowledged == 8
+    again.close()
+
+
+def test_which_uri_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    assert resolve_uri(None, Path("results")) == "sqlite:///results/mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://tracking:5000")
+    assert resolve_uri(None, tmp_path) == "http://tracking:5000"
+    assert resolve_uri("sqlite:///mine.db", tmp_path) == "sqlite:///mine.db"
+
+
+@pytest.mark.parametrize(
+    ("shown", "masked"),
+    [
+        ("https://user:hunter2@host:5000/x", "https://***@host:5000/x"),
+        ("https://hunter2@host/x", "https://***@host/x"),
+        ("postgresql://u:hunter2/@2@db/mlflow failed", "postgresql://***@db/mlflow failed"),
+        ("mysql://db/x?ssl_password=hunter2&a=1", "mysql://db/x?ssl_password=***&a=1"),
+        ("sqlite:///results/mlflow.db", "sqlite:///results/mlflow.db"),
+    ],
+)
+def test_credentials_are_masked(shown: str, masked: str) -> None:
+    assert mask(shown) == masked
+    assert "hunter2" not in identity(shown, "x")
+
+
+def test_the_command_to_look() -> None:
+    assert ui_command("sqlite:///results/mlflow.db") == "mlflow ui --backend-store-uri sqlite:///results/mlflow.db"
+    assert ui_command("sqlite:///my results/m.db") == "mlflow ui --backend-store-uri 'sqlite:///my results/m.db'"
+    assert ui_command("https://u:hunter2@host:5000") == "https://***@host:5000"
+
+
+def test_reachability(tmp_path: Path) -> None:
+    assert unreachable(f"sqlite:///{tmp_path}/new/mlflow.db") is None
+    broken = tmp_path / "broken.db"
+    broken.write_text("this is not a database, whatever its name says" * 100)
+    assert "not a database" in str(unreachable(f"sqlite:///{broken}"))
+    assert unreachable("http://127.0.0.1:9") is not None
+    assert unreachable("postgresql://u:p@127.0.0.1:9/mlflow") is not None
+    assert "none of" in str(unreachable("htp://host"))
+    assert "none of" in str(unreachable("./mlruns"))
+
+
+def test_sqlite_files() -> None:
+    assert sqlite_file("sqlite:////a/b.db") == Path("/a/b.db")
+    assert sqlite_file("sqlite:///b.db") == Path.cwd() / "b.db"
+    assert sqlite_file("sqlite://") is None
+    assert sqlite_file("http://host") is None

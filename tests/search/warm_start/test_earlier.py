@@ -1,0 +1,393 @@
+"""Earlier searches read from their folders and from tracked runs; what is refused, with nothing written."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from small_search import proposed, reported, small_search, trial, write_search
+
+from search.history.events import Changed, Ended, Event, Observed, Paused, Phase, Started, WarmStarted
+from search.history.journal import Journal
+from search.history.records import Records
+from search.persistence.folder import JOURNAL, opened
+from search.run import _again, _options, main
+from search.spec.config import WarmStart
+from search.spec.plan import describe, make_plan
+from search.spec.resolve import Search, resolve
+from search.tracking.mlflow_store import TrackedRun
+from search.tracking.updates import PARENT, Trials, Update
+from search.warm_start import earlier
+from search.warm_start.warm import Old, OldTrial
+from spaces.domain import Categorical
+from spaces.knob import Knob
+from spaces.problems import BadInput
+from spaces.space import Space
+from trainables.run import Prepared
+
+PREPARED = Prepared(Path("/nowhere"), "d" * 64, "20 curves")
+VALUES: dict[str, Any] = {"lr": 2e-3, "batch_size": 64, "warmup_epochs": 2}
+EVENTS: list[Event] = [
+    Phase("search", 1.0),
+    *trial(0, 0.6, values={"lr": 1e-3, "batch_size": 256, "warmup_epochs": 3}, origin="baseline"),
+    proposed(1, VALUES),
+    reported(1, 3, 0.7),
+    reported(1, 9, 0.65),
+    Paused(1, 9, 0.0),
+    *trial(2, 1.0, step=3, status="diverged", values=VALUES),
+    *trial(3, None, status="failed", values=VALUES),
+    proposed(4, VALUES),
+    Started(4, "h", 1, "", 0.0),
+    proposed(5, VALUES),
+    Changed(5, {**VALUES, "lr": 3e-3}, 0.0),
+    reported(5, 3, 0.4),
+    *trial(6, 0.1, kind="confirm", origin="trial 0", values=VALUES),
+]
+
+
+def silent(text: str) -> None: ...
+
+
+def made(place: Path, path: Path, *events: Event, overrides: tuple[str, ...] = ()) -> Search:
+    """A search in the folder `path` with such a journal."""
+    search = replace(small_search(place, *overrides), name=path.name)
+    with opened(path, search, make_plan(search), PREPARED, silent) as folder:
+        for event in events:
+            folder.ledger.emit(event)
+    return search
+
+
+def state(folder: Path) -> dict[str, tuple[bytes, float]]:
+    return {str(p): (p.read_bytes(), p.stat().st_mtime) for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+# --- from a folder -----------------------------------------------------------------------------------------------
+
+
+def test_the_trials_of_a_folder_as_its_journal_has_them(tmp_path: Path) -> None:
+    old = made(tmp_path, tmp_path / "r" / "old", *EVENTS)
+    new = small_search(tmp_path, "warm_start={search: old}")
+    found = earlier.read(new, tmp_path / "r" / "new", tmp_path)
+    assert found is not None and found.source == "search old"
+    plain = OldTrial("old trial 1", old.base, "d" * 64, VALUES, "paused", [(3, 0.7), (9, 0.65)])
+    assert found.trials[1] == plain
+    assert [each.name for each in found.trials] == [f"old trial {n}" for n in range(6)]
+    assert [each.status for each in found.trials] == [
+        "completed", "paused", "diverged", "failed", "running", "running",
+    ]  # fmt: skip
+    assert [each.changed for each in found.trials] == [False] * 5 + [True]
+    assert found.trials[5].values["lr"] == 3e-3
+
+
+def test_a_source_that_another_process_owns_is_read_and_left_as_it_is(tmp_path: Path) -> None:
+    old = made(tmp_path, tmp_path / "r" / "old", *EVENTS)
+    new = small_search(tmp_path, "warm_start={search: old}")
+    with opened(tmp_path / "r" / "old", old, make_plan(old), PREPARED, silent) as folder:
+        folder.ledger.emit(reported(1, 12, 0.5))
+        torn = tmp_path / "r" / "old" / JOURNAL
+        torn.write_bytes(torn.read_bytes() + b"0123abcd {")  # a record on its way to the disk
+        before = state(tmp_path / "r")
+        found = earlier.read(new, tmp_path / "r" / "new", tmp_path)
+        assert state(tmp_path / "r") == before
+    assert found is not None and found.trials[1].reports[-1] == (12, 0.5)
+    assert not (tmp_path / "r" / "new").exists()
+
+
+def test_what_the_source_itself_took_over_is_taken_along(tmp_path: Path) -> None:
+    seen = Observed("older trial 3", VALUES, "stopped", [(3, 0.5)], "why")
+    started = WarmStarted("search older", [seen], [seen], 1, "", 0.0)
+    old = made(tmp_path, tmp_path / "old", started, *EVENTS, overrides=("warm_start={search: older}",))
+    found = earlier.read(small_search(tmp_path, "warm_start={search: old}"), tmp_path / "new", tmp_path)
+    assert found is not None and len(found.trials) == 7
+    assert found.trials[0] == OldTrial("older trial 3", old.base, "d" * 64, VALUES, "stopped", [(3, 0.5)], "why")
+
+
+def test_a_path_is_relative_to_the_yaml_and_a_name_to_the_results(tmp_path: Path) -> None:
+    made(tmp_path, tmp_path / "elsewhere" / "old", *EVENTS)
+    by_path = small_search(tmp_path, "warm_start={search: elsewhere/old}")
+    assert earlier.read(by_path, tmp_path / "r" / "new", tmp_path) is not None
+    absolute = small_search(tmp_path, f"warm_start={{search: {tmp_path}/elsewhere/old}}")
+    assert earlier.read(absolute, tmp_path / "r" / "new", tmp_path / "other") is not None
+    by_name = small_search(tmp_path, "warm_start={search: old}")
+    assert earlier.read(by_name, tmp_path / "elsewhere" / "new", tmp_path) is not None
+    with pytest.raises(BadInput, match="no such search"):
+        earlier.read(by_name, tmp_path / "r" / "new", tmp_path)
+
+
+def test_a_search_that_has_begun_needs_no_source(tmp_path: Path) -> None:
+    new = made(tmp_path, tmp_path / "new", overrides=("warm_start={search: old}",))
+    with pytest.raises(BadInput, match="no such search"):
+        earlier.read(new, tmp_path / "new", tmp_path)  # nothing in its journal yet
+    with Journal(tmp_path / "new" / JOURNAL) as journal:
+        journal.append(WarmStarted("search old", [], [], 0, "", 0.0))
+    assert earlier.read(new, tmp_path / "new", tmp_path) is None
+    assert earlier.read(small_search(tmp_path), tmp_path / "other", tmp_path) is None
+
+
+def refusal(place: Path, *overrides: str) -> str:
+    before = state(place / "r")
+    with pytest.raises(BadInput) as caught:
+        earlier.read(small_search(place, *overrides), place / "r" / "new", place)
+    assert state(place / "r") == before
+    (problem,) = caught.value.problems
+    return f"{problem}"
+
+
+def test_folders_that_are_refused(tmp_path: Path) -> None:
+    made(tmp_path, tmp_path / "r" / "old", *EVENTS)
+    (tmp_path / "r" / "empty").mkdir()
+    ask = "warm_start={{search: {}}}".format
+    assert "r/odl: there is no such search to start from; did you mean 'old'?" in refusal(tmp_path, ask("odl"))
+    assert "r/xyz: there is no such search to start from; there are: old" in refusal(tmp_path, ask("xyz"))
+    assert "r/empty: holds no search to start from" in refusal(tmp_path, ask("empty"))
+    assert "warm_start.search: new is this search itself" in refusal(tmp_path, ask("new"))
+    described = tmp_path / "r" / "old" / "search.yaml"
+    text = described.read_text()
+    for before, after, told in [
+        ("model: early_inference", "model: other", "its model is other, here it is early_inference"),
+        ("_sd (min)", "_sd (max)", "its objective is val_mae_prior_sd (max), here it is val_mae_prior_sd (min)"),
+        ("data_digest:", "digest:", "does not describe a search: settings, base, data_digest are needed"),
+        ("name:", "\tname:", "not valid YAML"),
+    ]:
+        assert text.count(before) == 1
+        described.write_text(text.replace(before, after))
+        assert told in refusal(tmp_path, ask("old"))
+    described.write_text("- a list\n")
+    assert "does not describe a search" in refusal(tmp_path, ask("old"))
+    described.write_text(text)
+    journal = tmp_path / "r" / "old" / JOURNAL
+    journal.write_bytes(b"0" * 8 + journal.read_bytes()[8:])
+    assert "journal.jsonl line 1: the record is damaged" in refusal(tmp_path, ask("old"))
+    described.unlink()
+    assert "search.yaml: can't be read" in refusal(tmp_path, ask("old"))
+
+
+# --- from tracked runs -------------------------------------------------------------------------------------------
+
+
+def tracked(old: Search, events: list[Event]) -> tuple[list[TrackedRun], dict[str, list[tuple[int, float]]]]:
+    """The runs that tracking makes of such a search, without a store, and their curves."""
+    updates: dict[int, Update] = {PARENT: Update(PARENT, "old")}
+    trials = Trials()
+    for event in events:
+        trials.fold(event, updates)
+    shared = {"model": "early_inference", "objective": "val_mae_prior_sd (min)", "data_hash": "d" * 64}
+    updates[PARENT].set_tags({**shared, "search": "old", "kind": "search", "base": json.dumps(old.base)})
+    runs, curves = [], {}
+    for number, update in updates.items():
+        nested = {"mlflow.parentRunId": str(PARENT)} if number != PARENT else {}
+        runs.append(TrackedRun(str(number), update.params, {**shared, **update.tags, **nested}))
+        curves[str(number)] = [(p.step, p.value) for p in update.metrics if p.key == "objective"]
+    return runs, curves
+
+
+@pytest.fixture
+def store(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Puts runs where MLflow's would be."""
+
+    def put(runs: list[TrackedRun], curves: dict[str, list[tuple[int, float]]]) -> None:
+        class Reader:
+            def __init__(self, uri: str, experiment: str) -> None: ...
+
+            def runs(self) -> list[TrackedRun]:
+                return runs
+
+            def curve(self, run: str, metric: str) -> list[tuple[int, float]]:
+                assert metric == "objective"
+                return curves[run]
+
+        monkeypatch.setattr(earlier, "MlflowReader", Reader)
+
+    return put
+
+
+def of_experiment(place: Path, *overrides: str) -> Old:
+    search = small_search(place, "warm_start={experiment: e}", *overrides)
+    found = earlier.read(search, place / "r" / "new", place)
+    assert found is not None
+    return found
+
+
+def test_tracked_runs_tell_the_same_as_the_folder(tmp_path: Path, store: Callable[..., None]) -> None:
+    old = made(tmp_path, tmp_path / "r" / "old", *EVENTS)
+    store(*tracked(old, EVENTS))
+    folder = earlier.read(small_search(tmp_path, "warm_start={search: old}"), tmp_path / "r" / "new", tmp_path)
+    assert folder is not None
+    runs = of_experiment(tmp_path)
+    assert runs.source.startswith("MLflow experiment e in sqlite:///")
+    assert [each for each in runs.trials if each.reports] == [
+        replace(each, status="running" if each.status == "paused" else each.status)
+        for each in folder.trials
+        if each.reports
+    ]
+    assert [each.name for each in runs.trials] == [each.name for each in folder.trials]
+
+
+def test_params_are_values_again(tmp_path: Path, store: Callable[..., None]) -> None:
+    choices = "space.tcn_channels={choice: [[4], [8, 8]]}"
+    values = {"tcn_channels": [8, 8], "lr": 1e-05, "use_uncertainty": False, "mlp.odd/key!": "x"}
+    old = small_search(tmp_path)
+    store(*tracked(old, [*trial(0, 0.5, values=values)]))
+    (found,) = of_experiment(tmp_path, choices, "knobs=[tcn_channels, lr]").trials
+    known = {path: value for path, value in values.items() if path != "mlp.odd/key!"}
+    assert {path: found.values[path] for path in known} == known
+    assert repr({path: found.values[path] for path in known}) == repr(known)
+
+
+def test_text_that_looks_like_a_number_is_told_apart_by_the_domain(tmp_path: Path) -> None:
+    words, numbers = (Space((Knob("device", Categorical(choices)),)) for choices in (("1", "true"), (1, "x")))
+    search = small_search(tmp_path)
+    for said, word, other in [("1", "1", 1), ("true", "true", True), ("x", "x", "x")]:
+        run = TrackedRun("r", {"device": said}, {})
+        assert earlier._values(run, replace(search, space=words), None) == {"device": word}
+        assert earlier._values(run, replace(search, space=numbers), None) == {"device": other}
+
+
+def test_runs_of_others_are_left_out(tmp_path: Path, store: Callable[..., None]) -> None:
+    runs, curves = tracked(small_search(tmp_path), EVENTS)
+    alone = TrackedRun("mine", {"lr": "0.1"}, {})
+    other = [replace(run, id=f"o{run.id}", tags={**run.tags, "model": "other"}) for run in runs]
+    store([alone, *other, *runs], {**curves, **{f"o{run}": curve for run, curve in curves.items()}})
+    assert len(of_experiment(tmp_path).trials) == 6
+    store([alone, *other], {})
+    with pytest.raises(BadInput, match="it has trials of other only; trials of early_inference are needed"):
+        of_experiment(tmp_path)
+    store([alone], {})
+    with pytest.raises(BadInput, match=r"experiment 'e' in sqlite.*it has no trials of a search"):
+        of_experiment(tmp_path)
+
+
+@pytest.mark.parametrize("base", [None, "cut…", "[1]"])
+def test_without_its_base_a_trial_is_a_config_only(
+    tmp_path: Path, store: Callable[..., None], base: str | None
+) -> None:
+    runs, curves = tracked(small_search(tmp_path), EVENTS)
+    parent = replace(runs[0], tags={k: v for k, v in runs[0].tags.items() if k != "base"})
+    store([replace(parent, tags={**parent.tags, **({"base": base} if base else {})}), *runs[1:]], curves)
+    assert {each.base for each in of_experiment(tmp_path).trials} == {None}
+    store(runs[1:], curves)  # its run is deleted
+    assert [each.name for each in of_experiment(tmp_path).trials][:2] == ["run trial 0", "run trial 1"]
+
+
+def test_a_store_that_fails_is_said_in_one_line_without_secrets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(uri: str, experiment: str) -> None:
+        raise RuntimeError(f"no table at {uri}\nand more")
+
+    monkeypatch.setattr(earlier, "MlflowReader", fail)
+    monkeypatch.setattr(earlier, "unreachable", {}.get)
+    search = small_search(tmp_path, "warm_start={experiment: e, uri: 'http://me:secret@host'}")
+    with pytest.raises(BadInput) as caught:
+        earlier.read(search, tmp_path / "new", tmp_path)
+    assert str(caught.value) == (
+        "warm_start: MLflow experiment 'e' in http://***@host: can't be read: no table at http://***@host"
+    )
+    assert "secret" not in json.dumps(search.identity())
+
+
+# --- the command -------------------------------------------------------------------------------------------------
+
+Refused = Callable[..., str]
+
+
+@pytest.fixture
+def refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Refused]:
+    """Runs the command on the search in `tmp_path`; returns what it says about the bad input."""
+    write_search(tmp_path)
+    results = tmp_path / "results"
+    made(tmp_path, results / "early_inference-search", *EVENTS)
+
+    def run(*words: str) -> str:
+        before = state(tmp_path)
+        code = main([str(tmp_path / "search.yaml"), "--results", str(results), *words])
+        output = capsys.readouterr()
+        assert code == 2 and "Traceback" not in output.out + output.err, output
+        assert state(tmp_path) == before
+        return output.err.replace(f"{tmp_path}/", "")
+
+    yield run
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ("{}", "warm_start: expected one of search and experiment, got neither"),
+        ("{search: a, experiment: b}", "warm_start: expected one of search and experiment, got both"),
+        ("{search: a, uri: 'http://x'}", "warm_start: uri belongs to experiment"),
+        ("{search: a, first: -1}", "warm_start.first: input should be greater than or equal to 0, got -1"),
+        ("{serch: a}", "warm_start.serch: unknown key; did you mean 'search'?"),
+        ("{search: a}", "results/a: there is no such search to start from"),
+        ("{experiment: e}", "results/mlflow.db does not exist"),
+        ("{experiment: e, uri: 'http://127.0.0.1:9'}", "can't be read: "),
+    ],
+)
+def test_warm_starts_that_are_refused(refused: Refused, value: str, told: str) -> None:
+    assert told in refused("--name", "new", "--set", f"warm_start={value}")
+
+
+def test_forks_that_are_refused(refused: Refused, tmp_path: Path) -> None:
+    assert "--fork: begins a new search" in refused("--fork", "new", "--resume")
+    told = refused("--fork", "new", "--set", "warm_start={search: a}")
+    assert "search.yaml warm_start: a search starts from one place" in told and "early_inference-search" in told
+    assert "--fork: 'early_inference-search' is the search to start from" in refused("--fork", "early_inference-search")
+    assert "results/gone: there is no such search to start from" in refused("--name", "gone", "--fork", "new")
+    assert "'a/b' can't name a folder" in refused("--fork", "a/b")
+    made(tmp_path, tmp_path / "results" / "taken", *EVENTS)
+    assert "--fork taken: a search of this name exists, and it did not start from early_inference-search" in refused(
+        "--fork", "taken"
+    )
+    made(tmp_path, tmp_path / "results" / "other", *EVENTS, overrides=("warm_start={search: taken}",))
+    assert "--fork other: a search of this name exists" in refused("--fork", "other")
+
+
+def test_a_fork_is_the_same_search_as_one_with_that_warm_start(tmp_path: Path) -> None:
+    path = write_search(tmp_path)
+    fork = resolve(path, ["name=old"], fork="new")
+    assert fork == resolve(path, ["name=old", "warm_start={search: old}"], "new")
+    assert fork.name == "new" and fork.settings.warm_start == WarmStart(search="old")
+    assert resolve(path, [], "older", "new").settings.warm_start == WarmStart(search="older")
+    assert resolve(path, [], fork="new").settings.warm_start == WarmStart(search="early_inference-search")
+
+
+def test_the_warm_start_is_part_of_what_a_search_is(tmp_path: Path) -> None:
+    cold, a = small_search(tmp_path), small_search(tmp_path, "warm_start={search: a}")
+    assert "warm_start" not in cold.identity()["settings"]
+    assert a.identity()["settings"]["warm_start"] == {"search": "a", "first": 3}
+    assert len({cold.digest, a.digest, small_search(tmp_path, "warm_start={search: b}").digest}) == 3
+    made(tmp_path, tmp_path / "new", *EVENTS, overrides=("warm_start={search: a}",))
+    for overrides in [(), ("warm_start={search: b}",), ("warm_start={search: a, first: 1}",)]:
+        with pytest.raises(BadInput, match=r"settings\.warm_start"):
+            made(tmp_path, tmp_path / "new", overrides=overrides)
+
+
+def test_the_plan_says_where_a_search_starts_from(tmp_path: Path) -> None:
+    def line(warm_start: str) -> str:
+        search = small_search(tmp_path, f"warm_start={warm_start}")
+        return describe(search, make_plan(search)).splitlines()[3]
+
+    assert line("{search: old}") == "starts from search old, its best 3 configs first"
+    assert line("{experiment: e, first: 0}") == "starts from MLflow experiment e"
+
+
+def test_five_hundred_trials_are_read_in_a_moment(tmp_path: Path) -> None:
+    events: list[Event] = [Phase("search", 0.0)]
+    for number in range(500):
+        events += [
+            proposed(number, VALUES),
+            *(reported(number, step, 0.5) for step in range(1, 19)),
+            Ended(number, "completed", "", 0.0),
+        ]
+    made(tmp_path, tmp_path / "old", *events)
+    began = time.process_time()
+    found = earlier.read(small_search(tmp_path, "warm_start={search: old}"), tmp_path / "new", tmp_path)
+    assert found is not None and len(found.trials) == len(Records(events).trials)
+    assert time.process_time() - began < 5.0
+
+
+def test_the_command_that_goes_on_with_a_fork_is_the_one_that_began_it() -> None:
+    again = _again(_options(["s.yaml", "--name", "old", "--fork", "new", "--set", "budget.trials=4"]))
+    assert again.endswith("s.yaml --set budget.trials=4 --name old --fork new")
