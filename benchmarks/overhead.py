@@ -84,9 +84,9 @@ def ours(trials: int, mode: str, seed: int, folder: Path) -> dict[str, Any]:
         tracker = session._tracker(search, prepared, place, found, plan, print, None)
         place.ledger.listen(tracker.handle)
         place.ledger.listen(mark)
-        stages.run_search(stages.Sitting(search, plan, place, found, stages.Halt(), lambda: None))
+        stages.run_search(stages.RunContext(search, plan, place, found, stages.Halt(), lambda: None))
         searched = time.perf_counter() - start
-        summary = tracker.finish(session.tracking.Verdict("done"), 600.0)
+        summary = tracker.finish(session.mlflow_store.SearchStatus("done"), 600.0)
         sent = time.perf_counter() - start
         assert summary.closed, summary.message
         workers = {start.pid for trial in place.records.trials.values() for start in trial.starts}

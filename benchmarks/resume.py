@@ -62,12 +62,12 @@ class Trivial(tune.Trainable):
     def step(self): return {"loss": 0.0, "done": True}
     def save_checkpoint(self, checkpoint_dir): pass
     def load_checkpoint(self, checkpoint): pass
-class Ear(tune.Callback):
+class ResultListener(tune.Callback):
     def on_trial_result(self, iteration, trials, trial, result, **info): print("result", flush=True)
 tune.Tuner(
     tune.with_resources(Trivial, {"cpu": 1}),
     tune_config=tune.TuneConfig(metric="loss", mode="min", num_samples=1),
-    run_config=tune.RunConfig(name="bare", storage_path=sys.argv[1], callbacks=[Ear()], verbose=0),
+    run_config=tune.RunConfig(name="bare", storage_path=sys.argv[1], callbacks=[ResultListener()], verbose=0),
 ).fit()
 """
 

@@ -100,13 +100,13 @@ def _told(
     halt: Halt,
     shown: Path | None,
     register: str | None,
-) -> mlflow_store.Verdict:
+) -> mlflow_store.SearchStatus:
     """What MLflow is told. Weights and a registered version only of a final winner."""
     kept = [path / name for name in _FILES if (path / name).exists()]
     saved = winner.weights(path, records, final) if final is not None else None
     place = winner.place(final) if final is not None else ""
     version = winner.registration(register, search, final, saved, place) if register and final is not None else None
-    return mlflow_store.Verdict(
+    return mlflow_store.SearchStatus(
         "interrupted" if halt.kind == "signal" else "done" if verdict is not None else "failed",
         note=describe(search, verdict, kept, place),
         metrics=summary.measures(final),

@@ -42,7 +42,7 @@ class View(Protocol):
     ) -> None: ...
 
 
-class Outlook:
+class ProgressEstimate:
     """The numbers behind both views."""
 
     def __init__(self, records: Records, objective: Objective, unit: str, planned: int) -> None:
@@ -87,7 +87,7 @@ def name_of(trial: Trial) -> str:
     return f"trial {trial.number}" + (" (baseline)" if trial.baseline else "")
 
 
-def line(event: Event, outlook: Outlook) -> str | None:
+def line(event: Event, outlook: ProgressEstimate) -> str | None:
     """The plain line for an event that the records have already taken in; None where there is nothing to say."""
     records, unit = outlook.records, outlook.unit
     match event:
@@ -125,7 +125,7 @@ def line(event: Event, outlook: Outlook) -> str | None:
 class Plain:
     """One line per event."""
 
-    def __init__(self, outlook: Outlook, write: Callable[[str], None]) -> None:
+    def __init__(self, outlook: ProgressEstimate, write: Callable[[str], None]) -> None:
         self._outlook, self._write = outlook, write
 
     def __call__(self, event: Event) -> None:
@@ -146,7 +146,7 @@ class Plain:
 class Panel:
     """A live panel: running trials, best against the baseline, units trained of those planned, time left."""
 
-    def __init__(self, outlook: Outlook, console: Console) -> None:
+    def __init__(self, outlook: ProgressEstimate, console: Console) -> None:
         self._outlook = outlook
         self._live = Live(console=console, get_renderable=self._render, refresh_per_second=2, transient=True)
 
@@ -187,7 +187,7 @@ class Panel:
         return Group(table, Text(f"best {best}   baseline {baseline}"), share)
 
 
-def view(outlook: Outlook, console: Console) -> View:
+def view(outlook: ProgressEstimate, console: Console) -> View:
     """The panel on a terminal, plain lines otherwise."""
     if console.is_terminal:
         return Panel(outlook, console)

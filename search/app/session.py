@@ -11,9 +11,9 @@ from types import FrameType
 from rich.console import Console
 
 from search.app.finalize import hand_over
-from search.app.progress import Outlook, view
+from search.app.progress import ProgressEstimate, view
 from search.app.run_metadata import introduce
-from search.app.stages import Sitting, run_confirmation, run_search
+from search.app.stages import RunContext, run_confirmation, run_search
 from search.common.clock import SetBack, now
 from search.execution.admission import Halt
 from search.execution.choose_stopping import check_stopping
@@ -21,7 +21,7 @@ from search.execution.cluster import Cluster, connected, restart
 from search.execution.node_checks import check_nodes
 from search.history.events import Phase, WarmStarted
 from search.persistence import checkpoint_retention
-from search.persistence.checkpoint_retention import Shelf
+from search.persistence.checkpoint_retention import CheckpointRetention
 from search.persistence.folder import JOURNAL, Folder, opened
 from search.persistence.local_copy import remember_runs
 from search.persistence.object_store_journal import Mirror, upload
@@ -84,29 +84,31 @@ def _run(
         say(summary.state(path, folder.records, plan.unit, search.settings.budget.trials))
     tracker = _tracker(search, prepared, folder, cluster, plan, say, mirror)
     folder.ledger.listen(tracker.handle)
-    outlook = Outlook(folder.records, search.model.objective, plan.unit, plan.steps)
+    outlook = ProgressEstimate(folder.records, search.model.objective, plan.unit, plan.steps)
     mode, first = search.model.objective.mode, confirmed_first(search)
-    shelf = Shelf(path, folder.records, mode, search.disk, say, first, store)
-    folder.ledger.listen(shelf)
+    retention = CheckpointRetention(path, folder.records, mode, search.disk, say, first, store)
+    folder.ledger.listen(retention)
     with _signals(halt, console), view(outlook, console) as shown:
         folder.ledger.listen(shown)
         try:
             if warm is not None and not folder.history:
                 folder.ledger.emit(warm)
-            _sit(Sitting(search, plan, folder, cluster, halt, SetBack() if cluster.own else _never), say)
+            _sit(RunContext(search, plan, folder, cluster, halt, SetBack() if cluster.own else _never), say)
         except BaseException as error:
             at_once = isinstance(error, KeyboardInterrupt)
-            tracker.finish(mlflow_store.Verdict("interrupted" if at_once else "failed"), timeout=0.5 if at_once else 5)
+            tracker.finish(
+                mlflow_store.SearchStatus("interrupted" if at_once else "failed"), timeout=0.5 if at_once else 5
+            )
             raise
     when_there_is_room(lambda: export.write_tables(path, folder.records, [k.path for k in search.space.knobs]), say)
     if store is not None and not halt.resumable:
         winner.bring(store, folder.records, search.model.objective, path)
     code = hand_over(search, prepared, folder, tracker, halt, again, register, console, say)
     if not halt.resumable:
-        shelf.handed_over(winner.number_of(folder.records, search.model.objective))
-    if shelf.held:
+        retention.handed_over(winner.number_of(folder.records, search.model.objective))
+    if retention.held:
         place = path / "trials" if store is None else store / "trials"
-        say(f"{'on disk':<14}{checkpoint_retention.shown(shelf.held)} of checkpoints in {place}, to go on from")
+        say(f"{'on disk':<14}{checkpoint_retention.shown(retention.held)} of checkpoints in {place}, to go on from")
     if store is not None:
         upload(store, path)
         say(f"{'kept in':<14}{store}")
@@ -121,26 +123,26 @@ def confirmed_first(search: Search) -> int | None:
 def _never() -> None: ...
 
 
-def _sit(sitting: Sitting, say: Callable[[str], None]) -> None:
+def _sit(context: RunContext, say: Callable[[str], None]) -> None:
     """Both stages; again from the journal with fresh processes where Ray's own have lost their sense of time."""
-    _stages(sitting)
-    while sitting.halt.kind == "clock":
-        say(f"{sitting.halt.reason}: Ray's processes are started anew, trials go on from their checkpoints")
+    _stages(context)
+    while context.halt.kind == "clock":
+        say(f"{context.halt.reason}: Ray's processes are started anew, trials go on from their checkpoints")
         restart()
-        sitting.halt.clear()
-        _stages(replace(sitting, set_back=SetBack(), name=uuid.uuid4().hex))
+        context.halt.clear()
+        _stages(replace(context, set_back=SetBack(), name=uuid.uuid4().hex))
 
 
-def _stages(sitting: Sitting) -> None:
-    emit = sitting.folder.ledger.emit
-    if not sitting.done():
+def _stages(context: RunContext) -> None:
+    emit = context.folder.ledger.emit
+    if not context.done():
         emit(Phase("search", now()))
-        run_search(sitting)
-    if not sitting.halt.resumable:
+        run_search(context)
+    if not context.halt.resumable:
         emit(Phase("confirm", now()))
-        sitting.halt.clear()  # a spent budget ends the search, not the confirmation
-        run_confirmation(sitting)
-    if not sitting.halt.resumable:
+        context.halt.clear()  # a spent budget ends the search, not the confirmation
+        run_confirmation(context)
+    if not context.halt.resumable:
         emit(Phase("done", now()))
 
 

@@ -12,7 +12,7 @@ from search.execution.admission import Halt, Slots
 from search.execution.choose_stopping import choose
 from search.execution.cluster import Cluster
 from search.execution.engine import Stage, run_stage
-from search.execution.failures import Strikes
+from search.execution.failures import FailurePolicy
 from search.history.events import (
     Changed,
     Ended,
@@ -40,7 +40,7 @@ from trainables.tune import Job
 
 
 @dataclass(frozen=True)
-class Sitting:
+class RunContext:
     """One process at work on a search, from taking it up to leaving it."""
 
     search: Search
@@ -83,35 +83,35 @@ class Sitting:
         return enough and all(trial.over for trial in trials)
 
 
-def run_search(sitting: Sitting) -> None:
+def run_search(context: RunContext) -> None:
     """Propose, train and stop trials until the budget is spent, or until a halt."""
-    search, records, ledger = sitting.search, sitting.folder.records, sitting.folder.ledger
-    proposer = _proposer(sitting)
-    strikes = Strikes(search.settings.stop_after_failures)
-    source = _Source(sitting, proposer)
-    gate, scheduler = choose(search, sitting.plan.rungs, sitting.folder, sitting.cluster.room, source.exhausted)
+    search, records, ledger = context.search, context.folder.records, context.folder.ledger
+    proposer = _proposer(context)
+    failure_policy = FailurePolicy(search.settings.stop_after_failures)
+    source = _Source(context, proposer)
+    gate, scheduler = choose(search, context.plan.rungs, context.folder, context.cluster.room, source.exhausted)
     stage = Stage(
-        job=sitting.job(exchange=isinstance(search.settings.early_stopping, Pbt)),
+        job=context.job(exchange=isinstance(search.settings.early_stopping, Pbt)),
         ledger=ledger,
-        cluster=sitting.cluster,
+        cluster=context.cluster,
         gate=gate,
         scheduler=scheduler,
         propose=source.propose,
         checks={
-            "budget": _spent(search, records, sitting.cluster),
-            "failures": strikes.cause,
-            "clock": sitting.set_back,
+            "budget": _spent(search, records, context.cluster),
+            "failures": failure_policy.cause,
+            "clock": context.set_back,
         },
-        halt=sitting.halt,
+        halt=context.halt,
         max_failures=search.settings.max_failures,
     )
-    with ledger.listening(_Study(proposer, records, search.further), strikes):
+    with ledger.listening(_Study(proposer, records, search.further), failure_policy):
         run_stage(stage)
 
 
-def run_confirmation(sitting: Sitting) -> None:
+def run_confirmation(context: RunContext) -> None:
     """Train the best configs and the baseline in full on fresh seeds."""
-    search, records, ledger = sitting.search, sitting.folder.records, sitting.folder.ledger
+    search, records, ledger = context.search, context.folder.records, context.folder.ledger
     settings = search.settings
     seeds = [settings.sampler.seed + 1 + i for i in range(settings.confirm.seeds)]
     for run in confirmation(records, search.model.objective, settings.confirm.top, seeds, now(), search.further):
@@ -121,33 +121,33 @@ def run_confirmation(sitting: Sitting) -> None:
         return
     run_stage(
         Stage(
-            job=sitting.job(shown=next(iter(seeds), None)),  # the seed of best.yaml
+            job=context.job(shown=next(iter(seeds), None)),  # the seed of best.yaml
             ledger=ledger,
-            cluster=sitting.cluster,
-            gate=Slots(sitting.cluster.room, lambda: True, unfinished),
+            cluster=context.cluster,
+            gate=Slots(context.cluster.room, lambda: True, unfinished),
             scheduler=FIFOScheduler(),
             propose=lambda: None,
-            checks={"clock": sitting.set_back},
-            halt=sitting.halt,
+            checks={"clock": context.set_back},
+            halt=context.halt,
             max_failures=settings.max_failures,
         )
     )
 
 
-def _proposer(sitting: Sitting) -> Proposer:
-    search, records = sitting.search, sitting.folder.records
+def _proposer(context: RunContext) -> Proposer:
+    search, records = context.search, context.folder.records
     sampler, objective = search.settings.sampler, search.model.objective
     return Proposer(
         search.space,
         search.base,
         Sampling(sampler.kind, sampler.seed, sampler.points),
         Scoring(objective.mode, objective.worst, 1 + len(search.further)),
-        sitting.folder.path / "study.journal",
+        context.folder.path / "study.journal",
         search.name,
         [*warm.past(records.warm), *(_past(trial, search.further) for trial in records.of_kind("search"))],
         warm.queue(records.warm),
         horizon=search.horizon,
-        rungs=sitting.plan.rungs,
+        rungs=context.plan.rungs,
     )
 
 
@@ -169,27 +169,27 @@ def _past(trial: Trial, further: Sequence[Goal]) -> PastTrial:
 class _Source:
     """New trials, as many as the budget has."""
 
-    def __init__(self, sitting: Sitting, proposer: Proposer) -> None:
-        self._sitting, self._proposer = sitting, proposer
+    def __init__(self, context: RunContext, proposer: Proposer) -> None:
+        self._context, self._proposer = context, proposer
         self._dry = False
 
     def exhausted(self) -> bool:
         """Whether no new trial will come."""
-        asked = self._sitting.search.settings.budget.trials
-        return self._dry or (asked is not None and self._sitting.folder.records.proposed["search"] >= asked)
+        asked = self._context.search.settings.budget.trials
+        return self._dry or (asked is not None and self._context.folder.records.proposed["search"] >= asked)
 
     def propose(self) -> int | None:
         """A new trial's number, once its proposal is in the journal."""
         if self.exhausted():
             return None
-        number = next(reversed(self._sitting.folder.records.trials), -1) + 1  # they are proposed in order
+        number = next(reversed(self._context.folder.records.trials), -1) + 1  # they are proposed in order
         values = self._proposer.propose(number)
         if values is None:
             self._dry = True
             return None
-        seed = self._sitting.search.settings.sampler.seed
+        seed = self._context.search.settings.sampler.seed
         origin = self._proposer.origin(number)
-        self._sitting.folder.ledger.emit(Proposed(number, values, seed, "search", origin, now()))
+        self._context.folder.ledger.emit(Proposed(number, values, seed, "search", origin, now()))
         return number
 
 

@@ -8,7 +8,7 @@ from typing import Literal, Protocol
 class Gate(Protocol):
     """Says when a worker is free, and for whom."""
 
-    def wanted(self) -> int | None:
+    def next_resumable(self) -> int | None:
         """A known trial that should run now and that Ray doesn't hold."""
 
     def room(self) -> bool:
@@ -17,7 +17,7 @@ class Gate(Protocol):
     def finished(self) -> bool:
         """Whether nothing runs, waits or will come."""
 
-    def hungry(self) -> bool:
+    def has_pending_work(self) -> bool:
         """Whether one more worker would have something to do."""
 
     def lost(self, trial: int, again: bool) -> None:
@@ -35,7 +35,7 @@ class Slots:
     """Trials of an earlier sitting, or proposed already."""
     busy: set[int] = field(default_factory=set)
 
-    def wanted(self) -> int | None:
+    def next_resumable(self) -> int | None:
         """The next unfinished trial, if a worker is free."""
         if len(self.busy) >= self.workers() or not self.unfinished:
             return None
@@ -49,7 +49,7 @@ class Slots:
         """Whether nothing runs and nothing will come."""
         return not self.busy and not self.unfinished and self.exhausted()
 
-    def hungry(self) -> bool:
+    def has_pending_work(self) -> bool:
         """Whether trials are left to be started."""
         return bool(self.unfinished) or not self.exhausted()
 

@@ -88,15 +88,15 @@ class Room:
         """How many trials may have or await a worker now."""
         return max(1, self._capped(self._fit))
 
-    def tend(self, hungry: Callable[[], bool]) -> None:
-        """Look at the nodes again if it is time to. `hungry`: whether the search had work for more of them."""
+    def tend(self, has_pending_work: Callable[[], bool]) -> None:
+        """Look at the nodes again if it is time to. `has_pending_work`: whether the search has work for more."""
         if self.own or self.clock() < self._looked + POLL_SECONDS:
             return
         self._looked = self.clock()
         with suppress(*_AWAY):  # a head that is away for a moment: what was, holds
             self._take_in({node.id: node for node in self.look()})
             if self.most is not None:
-                self._ask(min(self.most - self(), ASKED_AT_ONCE) if hungry() else 0)
+                self._ask(min(self.most - self(), ASKED_AT_ONCE) if has_pending_work() else 0)
 
     def close(self) -> None:
         """Ask for nothing any more."""

@@ -1,8 +1,8 @@
 """Trials on Ray: what to run next, what came of it. The only place where Ray's loop and our events meet.
 
-Ray hears about a trial when it is to run (`Feed.suggest`) and tells us every result (`Ear`, asked first of all on each
-one, so that the journal has a report before anything is decided about it). Ray's own snapshots are not used: a search
-is taken up again from its journal, and each trial finds its own checkpoint.
+Ray hears about a trial when it is to run (`TrialFeed.suggest`) and tells us every result (`ResultListener`, asked first
+of all on each one, so that the journal has a report before anything is decided about it). Ray's own snapshots are not
+used: a search is taken up again from its journal, and each trial finds its own checkpoint.
 """
 
 import os
@@ -35,7 +35,7 @@ PENDING = 10**6
 it is never what decides, the gate is."""
 
 
-class Feed(Searcher):  # type: ignore[misc]  # Ray is untyped: its classes are Any here
+class TrialFeed(Searcher):  # type: ignore[misc]  # Ray is untyped: its classes are Any here
     """Gives Ray the trials that a gate lets through, and hears of their ends."""
 
     def __init__(self, ledger: Ledger, gate: Gate, propose: Callable[[], int | None], halt: Halt, horizon: int) -> None:
@@ -49,7 +49,7 @@ class Feed(Searcher):  # type: ignore[misc]  # Ray is untyped: its classes are A
         """The next trial's Ray config; None for "not now"."""
         if self._halt.reason is not None:
             return str(Searcher.FINISHED)
-        number = self._gate.wanted()
+        number = self._gate.next_resumable()
         if number is None and self._gate.room():
             number = self._propose()
         if number is None:
@@ -61,7 +61,7 @@ class Feed(Searcher):  # type: ignore[misc]  # Ray is untyped: its classes are A
         return {"trial": number, "values": trial.values, "seed": trial.proposed.seed}
 
     def on_trial_complete(self, trial_id: str, result: Mapping[str, Any] | None = None, error: bool = False) -> None:
-        """The trial is over. Errors are heard by `Ear.on_trial_error`, which knows the reason."""
+        """The trial is over. Errors are heard by `ResultListener.on_trial_error`, which knows the reason."""
         number = self.numbers[trial_id]
         if isinstance(self._gate, Slots):
             self._gate.busy.discard(number)
@@ -88,7 +88,7 @@ class Feed(Searcher):  # type: ignore[misc]  # Ray is untyped: its classes are A
         """Nothing: the journal holds it."""
 
 
-class Ear(Stopper, Callback):  # type: ignore[misc]
+class ResultListener(Stopper, Callback):  # type: ignore[misc]
     """Hears every result and failure; ends the experiment when it should end."""
 
     def __init__(self, stage: "Stage", numbers: Mapping[str, int]) -> None:
@@ -131,7 +131,7 @@ class Ear(Stopper, Callback):  # type: ignore[misc]
 
     def stop_all(self) -> bool:
         """Whether the experiment ends now, whatever still runs. Asked on every turn of Ray's loop."""
-        self._stage.cluster.room.tend(self._stage.gate.hungry)
+        self._stage.cluster.room.tend(self._stage.gate.has_pending_work)
         for kind, check in self._stage.checks.items():
             if self._halt.reason is None and (reason := check()):
                 self._halt.call(reason, kind)
@@ -207,8 +207,8 @@ def run_stage(stage: Stage) -> None:
     """Run until the gate is finished, a budget is spent or a halt is called. Events tell what happened."""
     folder = Path(stage.job.folder)
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(PENDING)
-    feed = Feed(stage.ledger, stage.gate, stage.propose, stage.halt, stage.job.horizon)
-    ear = Ear(stage, feed.numbers)
+    feed = TrialFeed(stage.ledger, stage.gate, stage.propose, stage.halt, stage.job.horizon)
+    listener = ResultListener(stage, feed.numbers)
     (folder / HALT).unlink(missing_ok=True)
     store = None if stage.job.storage is None else Prefix(stage.job.storage, stage.cluster.say)
     files, place = notes_place(folder, store, stage.cluster.own)
@@ -227,8 +227,8 @@ def run_stage(stage: Stage) -> None:
             name=RAY,
             storage_path=place,
             storage_filesystem=files,
-            stop=ear,
-            callbacks=[ear],
+            stop=listener,
+            callbacks=[listener],
             failure_config=FailureConfig(max_failures=0),
             checkpoint_config=_kept(stage.job),
             verbose=0,

@@ -69,7 +69,7 @@ def _explained(place: Path, text: str) -> Failure:
     return Failure(last, detail)
 
 
-class Strikes:
+class FailurePolicy:
     """Listens for trials that fail the same way. Failures of earlier sittings don't count: much was mended since."""
 
     def __init__(self, share: float | None) -> None:

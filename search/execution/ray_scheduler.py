@@ -6,8 +6,9 @@ don't. What the caller sets up, and why, so that paused trials neither block nor
 - no `max_concurrent_trials`: paused trials would count against it until the search hangs;
 - `TUNE_MAX_PENDING_TRIALS_PG` at least `workers()`: with a searcher of ours Ray keeps a single trial pending otherwise.
   Ray reads it once, so that it is set to what no cluster will hold; the gate alone decides;
-- `num_samples=-1`, and a searcher that answers `wanted()` first (that trial again, from its checkpoint), then proposes
-  a new trial while `room()`, else None; FINISHED only when `finished()`: from then on Ray throws idle actors away.
+- `num_samples=-1`, and a searcher that answers `next_resumable()` first (that trial again, from its checkpoint), then
+  proposes a new trial while `room()`, else None; FINISHED only when `finished()`: from then on Ray throws idle actors
+  away.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -18,7 +19,7 @@ from typing import Any, Literal, assert_never
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import TrialScheduler
 
-from search.stopping.asha import Bracket, Outcome, Report, Verdict, further_scores
+from search.stopping.asha import Bracket, Outcome, Report, Ruling, further_scores
 from search.stopping.promotion_order import due
 from trainables.run import DIVERGED, ENDED, METRICS, OBJECTIVE, STEP
 
@@ -80,7 +81,7 @@ class RungScheduler(TrialScheduler):  # type: ignore[misc]  # Ray is untyped: it
         self._refresh()
         return max(0, self._workers() - len(self._active))
 
-    def wanted(self) -> int | None:
+    def next_resumable(self) -> int | None:
         """The number of a trial that should run now and that Ray doesn't hold: one of an earlier process that was
         running, or that is promoted now. The searcher gives it to Ray again as a new Ray trial from its checkpoint."""
         free = self.free()
@@ -100,13 +101,13 @@ class RungScheduler(TrialScheduler):  # type: ignore[misc]  # Ray is untyped: it
         self._refresh()
         return not self._held and self._idle()
 
-    def hungry(self) -> bool:
+    def has_pending_work(self) -> bool:
         """Whether one more worker would have something to do: a new trial, or one that is promoted."""
         self._refresh()
         return not self._exhausted() or next(self._runnable(), None) is not None
 
     def lost(self, trial: int, again: bool) -> None:
-        """A trial that Ray held has failed; `again`: it is `wanted` as before.
+        """A trial that Ray held has failed; `again`: it is `next_resumable` as before.
 
         One that failed while it saved at its rung waits there; if it is promoted, it runs up to the rung once more.
         """
@@ -231,7 +232,7 @@ class RungScheduler(TrialScheduler):  # type: ignore[misc]  # Ray is untyped: it
         more = further_scores(self.bracket.rule.further, _metrics(result), outcome)
         return Report(number, int(result[STEP]), score, outcome, more)
 
-    def _tell(self, verdict: Verdict, report: Report) -> None:
+    def _tell(self, verdict: Ruling, report: Report) -> None:
         match verdict:
             case "continue":
                 return

@@ -34,7 +34,7 @@ def shown(size: float) -> str:
     return f"{size:.3g} TB"
 
 
-class Shelf:
+class CheckpointRetention:
     """Listens to the search and keeps its checkpoints within `limit` bytes (None: half of the disk's free space)."""
 
     def __init__(

@@ -8,7 +8,7 @@ import numpy as np
 from optuna.study import StudyDirection
 
 from search.sampling.codec import Code, code
-from search.sampling.samplers import FOREST_BEST, FOREST_WINDOW, Outlook, Standing, draw_seed, make_sampler
+from search.sampling.samplers import FOREST_BEST, FOREST_WINDOW, SamplerContext, Standing, draw_seed, make_sampler
 from search.sampling.study import View, view_study
 from spaces.space import Space
 from spaces.values import thaw
@@ -33,7 +33,7 @@ class Draws:
     ) -> None:
         self._space, self._base, self._seed, self._direction, self._name = space, base, seed, direction, name
         self.codes: Mapping[str, Code] = {knob.path: code(knob.path, knob.domain) for knob in space.knobs}
-        self._outlook = Outlook(
+        self._context = SamplerContext(
             horizon=horizon,
             rungs=tuple(rungs),
             baseline=_nearest(space.baseline(base), self.codes),
@@ -48,7 +48,7 @@ class Draws:
             drawn = self._space.sample(np.random.default_rng(seed), self._base)
             return {path: thaw(value) for path, value in drawn.items()}
         past = standing.window(FOREST_BEST, FOREST_WINDOW) if kind == "forest" else standing.window()
-        sampler = make_sampler(kind, seed, standing.finished, self._outlook)
+        sampler = make_sampler(kind, seed, standing.finished, self._context)
         trial = view_study(View(self._name, self._direction, past, number=index), self._name, sampler).ask()
         values: dict[str, Any] = {}
         for knob in self._space.knobs:

@@ -23,7 +23,7 @@ takes 40 ms at 2,000 trials, and grows on."""
 
 
 @dataclass(frozen=True)
-class Outlook:
+class SamplerContext:
     """What a sampler that models learning curves is told of the search; values as Optuna keeps them."""
 
     horizon: int | None = None
@@ -37,7 +37,7 @@ class Outlook:
     """What a config becomes when it is proposed; None: it stays as it is."""
 
 
-def make_sampler(kind: Literal["forest", "tpe"], seed: int, finished: int, outlook: Outlook) -> BaseSampler:
+def make_sampler(kind: Literal["forest", "tpe"], seed: int, finished: int, outlook: SamplerContext) -> BaseSampler:
     """A sampler without a past, for one proposal. Another kind is another case here.
 
     `finished`: trials that have ended, those that the window leaves out counted in.

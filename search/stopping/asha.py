@@ -16,7 +16,7 @@ from search.stopping import pareto
 
 Mode = Literal["promote", "stop"]
 Outcome = Literal["running", "ended", "diverged"]
-Verdict = Literal["continue", "pause", "stop", "complete"]
+Ruling = Literal["continue", "pause", "stop", "complete"]
 """`stop`: early-stopped or diverged. `complete`: trained to the horizon, or ended by its own patience."""
 
 _CONTROL = 2**32
@@ -240,7 +240,7 @@ class Bracket:
         """Whether the trial is known and does not run or wait any more: over, or gone."""
         return trial in self.reached and trial not in self.running and trial not in self.waiting
 
-    def report(self, report: Report) -> Verdict:
+    def report(self, report: Report) -> Ruling:
         """Enter an evaluation and decide what becomes of the trial. A step reported again is not judged again."""
         trial = report.trial
         if self.final(trial):
@@ -292,7 +292,7 @@ class Bracket:
             return (math.inf,) * (1 + len(self.rule.further))
         return (self.rule.score(self.rule.worst),)
 
-    def _reach(self, trial: int, step: int, point: pareto.Point) -> Verdict:
+    def _reach(self, trial: int, step: int, point: pareto.Point) -> Ruling:
         at = self._index.get(step)
         last = len(self.rungs) - 1
         if at is None:

@@ -17,11 +17,11 @@ from filelock import FileLock
 from search.common.store_uri import mask, resolve_uri, sqlite_file, ui_command
 from search.tracking.run_ids import Replay
 from search.tracking.tracker import PACE, Tracker
-from search.tracking.types import KEY_TAG, Pace, Registration, Summary, TrackingInfo, Verdict, Warn
+from search.tracking.types import KEY_TAG, Pace, Registration, SearchStatus, Summary, TrackingInfo, Warn
 from search.tracking.updates import TAG_LENGTH, Point, RunStatus, cut, text
 from spaces.problems import cause, nearest
 
-__all__ = ["MlflowStore", "Pace", "Registration", "Summary", "Tracker", "TrackingInfo", "Verdict", "mask"]
+__all__ = ["MlflowStore", "Pace", "Registration", "SearchStatus", "Summary", "Tracker", "TrackingInfo", "mask"]
 __all__ += ["resolve_uri", "track", "ui_command"]
 
 # Set where the user has not: MLflow's own patience (7 retries of 120 s) would hold every batch for minutes. A retried

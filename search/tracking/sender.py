@@ -24,7 +24,7 @@ from search.history.events import Event
 from search.history.journal import parse_line, read
 from search.tracking.mlflow_store import track
 from search.tracking.tracker import PACE, waiting_note
-from search.tracking.types import Pace, Summary, TrackingInfo, Verdict, Warn, info_of, verdict_of
+from search.tracking.types import Pace, SearchStatus, Summary, TrackingInfo, Warn, info_of, status_of
 
 NICE = 5  # on a scale from 0 to 19, as `nice` takes it
 LOOK = 0.25  # seconds between two looks at the journal
@@ -68,7 +68,7 @@ class Sender:
         """Count the event."""
         self._known += 1
 
-    def finish(self, verdict: Verdict, timeout: float) -> Summary:
+    def finish(self, verdict: SearchStatus, timeout: float) -> Summary:
         """Send what waits, then the verdict; returns soon after `timeout` seconds at the latest."""
         assert self._child is not None, "finish comes after start"
         self._tell({"verdict": dataclasses.asdict(verdict), "timeout": timeout})
@@ -156,7 +156,7 @@ def main() -> None:
     for event in tail():
         tracker.handle(event)
     final = json.loads(last[0])
-    say({"summary": dataclasses.asdict(tracker.finish(verdict_of(final["verdict"]), final["timeout"]))})
+    say({"summary": dataclasses.asdict(tracker.finish(status_of(final["verdict"]), final["timeout"]))})
 
 
 if __name__ == "__main__":

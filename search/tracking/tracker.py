@@ -17,7 +17,7 @@ from search.common.clock import now
 from search.common.store_uri import identity, mask, unreachable
 from search.history.events import Event
 from search.tracking.run_ids import QUEUE, Feed, Replay, RunIds
-from search.tracking.types import KEY_TAG, Pace, Registration, Store, Summary, TrackingInfo, Verdict, Warn
+from search.tracking.types import KEY_TAG, Pace, Registration, SearchStatus, Store, Summary, TrackingInfo, Warn
 from search.tracking.updates import (
     NOTE_LENGTH,
     PARAM_LENGTH,
@@ -64,7 +64,7 @@ class Tracker:
         self._announced = set(self._runs.doubtful)
         self._doubtful = set(self._runs.doubtful)  # their runs may exist, or turn out to be there twice
         self._opened = self._down = self._closed = False
-        self._verdict: Verdict | None = None
+        self._verdict: SearchStatus | None = None
         self._kept: set[Path] = set()  # artifacts that the run has: a verdict that is sent again does not repeat them
         self._version = ""
         self._wake, self._finishing, self._quit = threading.Event(), threading.Event(), threading.Event()
@@ -88,7 +88,7 @@ class Tracker:
         """Events that are not in the store yet."""
         return max(0, self._feed.total - self._runs.acknowledged)
 
-    def finish(self, verdict: Verdict, timeout: float) -> Summary:
+    def finish(self, verdict: SearchStatus, timeout: float) -> Summary:
         """Send what waits, then the verdict; returns after `timeout` seconds, sooner if the store is away."""
         self._verdict = verdict
         self._finishing.set()
@@ -225,7 +225,7 @@ class Tracker:
         self._runs.created(update.trial, run)
         return run
 
-    def _close(self, verdict: Verdict) -> None:
+    def _close(self, verdict: SearchStatus) -> None:
         now = _now()
         for trial in self._trials.interrupted():
             if run := self._runs.ids.get(trial):

@@ -86,7 +86,7 @@ class Registration:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class SearchStatus:
     """How the search ended, for its own run."""
 
     status: Literal["done", "interrupted", "failed"]
@@ -123,8 +123,8 @@ def info_of(fields: Mapping[str, Any]) -> TrackingInfo:
     return TrackingInfo(**{**fields, **lists, "folder": Path(fields["folder"])})
 
 
-def verdict_of(fields: Mapping[str, Any]) -> Verdict:
+def status_of(fields: Mapping[str, Any]) -> SearchStatus:
     """The verdict that `dataclasses.asdict` made `fields` of, back from JSON."""
     paths = {key: [Path(path) for path in fields[key]] for key in ("artifacts", "winner")}
     version = fields["version"]
-    return Verdict(**{**fields, **paths, "version": None if version is None else Registration(**version)})
+    return SearchStatus(**{**fields, **paths, "version": None if version is None else Registration(**version)})

@@ -91,7 +91,7 @@ class Feeder(Searcher):  # type: ignore[misc]
         self.asked += 1
         if self.ours is not None:
             scheduler = self.ours()
-            if (number := scheduler.wanted()) is not None:
+            if (number := scheduler.next_resumable()) is not None:
                 at = scheduler.bracket.reached[number]
                 done = scheduler.bracket.rule.rungs[at - 1] if at else 0
                 return {"trial": number, "values": self.values[number], "folder": str(self.folder), "from": done}

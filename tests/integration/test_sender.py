@@ -9,7 +9,7 @@ from mlflow.tracking import MlflowClient
 
 from search.history.events import Ended, Event, Proposed, Reported
 from search.history.journal import Journal, read
-from search.tracking.mlflow_store import Pace, TrackingInfo, Verdict
+from search.tracking.mlflow_store import Pace, SearchStatus, TrackingInfo
 from search.tracking.sender import Sender
 
 pytestmark = pytest.mark.integration
@@ -38,11 +38,11 @@ def test_what_a_killed_sender_leaves_unsent_is_sent_in_the_next_sitting(tmp_path
         for event in EVENTS:
             journal.append(event)
             first.handle(event)
-        summary = first.finish(Verdict("interrupted"), timeout=1.0)
+        summary = first.finish(SearchStatus("interrupted"), timeout=1.0)
     assert not summary.closed and "--resume" in summary.message
     second = sender(tmp_path, said)
     second.start()
-    summary = second.finish(Verdict("done", note="**good**"), timeout=60.0)
+    summary = second.finish(SearchStatus("done", note="**good**"), timeout=60.0)
     assert summary.closed and summary.sent == len(EVENTS) and summary.message == ""
     client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
     experiment = client.get_experiment_by_name("e")

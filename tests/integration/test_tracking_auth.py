@@ -14,7 +14,7 @@ from test_tracking_mlflow import Journal, life
 from tracking_servers import Server, check_tracked, parent_of, serving, sqlite_rows
 
 from benchmarks.faults_arena import SMALL, Arena
-from search.tracking.mlflow_store import Verdict
+from search.tracking.mlflow_store import SearchStatus
 
 pytestmark = [
     pytest.mark.integration,
@@ -94,15 +94,15 @@ def test_who_is_not_let_in_is_told_and_nothing_is_lost(
 
     sitting(0)
     heard(journal, "the server asks who you are: set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD)")
-    assert not journal.tracker.finish(Verdict("interrupted"), 0.5).closed
+    assert not journal.tracker.finish(SearchStatus("interrupted"), 0.5).closed
     sitting(1, MLFLOW_TRACKING_TOKEN="canary-token")  # noqa: S106
     heard(journal, "does not accept the token in MLFLOW_TRACKING_TOKEN)")
-    assert not journal.tracker.finish(Verdict("interrupted"), 0.5).closed
+    assert not journal.tracker.finish(SearchStatus("interrupted"), 0.5).closed
     sitting(2, **credentials(ADMIN, WRONG))
     heard(journal, "does not accept the user 'admin' with that password)")
-    assert not journal.tracker.finish(Verdict("interrupted"), 0.5).closed
+    assert not journal.tracker.finish(SearchStatus("interrupted"), 0.5).closed
     sitting(3, **credentials(ADMIN, PASSWORD))
-    summary = journal.tracker.finish(Verdict("done", artifacts=[]), 60)
+    summary = journal.tracker.finish(SearchStatus("done", artifacts=[]), 60)
     assert (summary.closed, summary.waiting, journal.said) == (True, 0, [])
     assert summary.parent is not None
     check_tracked(sqlite_rows(server.folder / "server.db"), summary.parent, journal.events)
@@ -112,7 +112,7 @@ def test_who_is_not_let_in_is_told_and_nothing_is_lost(
         monkeypatch.setenv(name, value)
     stranger.open()
     heard(stranger, "does not let the user 'guest' with that password write to the experiment 'fits')")
-    assert not stranger.tracker.finish(Verdict("done"), 0.5).closed
+    assert not stranger.tracker.finish(SearchStatus("done"), 0.5).closed
     assert not any("canary" in said for said in [*journal.said, *stranger.said])
 
 

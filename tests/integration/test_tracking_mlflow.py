@@ -15,7 +15,15 @@ from tracking_servers import Server
 
 from search.common.store_uri import resolve_uri
 from search.history.events import Ended, Event, Proposed, Reported, Started, Status
-from search.tracking.mlflow_store import MlflowReader, MlflowStore, Pace, Registration, Tracker, TrackingInfo, Verdict
+from search.tracking.mlflow_store import (
+    MlflowReader,
+    MlflowStore,
+    Pace,
+    Registration,
+    SearchStatus,
+    Tracker,
+    TrackingInfo,
+)
 
 pytestmark = [
     pytest.mark.integration,
@@ -126,7 +134,9 @@ def test_a_search_in_sqlite(database: Path, tmp_path: Path, capfd: pytest.Captur
     for trial, status in enumerate(STATUSES):
         journal.emit(*life(trial, status))
     (tmp_path / "best.yaml").write_text("lr: 0.1\n")
-    verdict = Verdict("done", "# Use it", {"best": 0.1}, {"best.lr": 0.1}, [tmp_path / "best.yaml", tmp_path / "gone"])
+    verdict = SearchStatus(
+        "done", "# Use it", {"best": 0.1}, {"best.lr": 0.1}, [tmp_path / "best.yaml", tmp_path / "gone"]
+    )
     summary = journal.tracker.finish(verdict, 60)
     assert (summary.closed, summary.waiting, summary.runs) == (True, 0, 5), journal.said
     check_complete(database, summary.parent, SHOWN)
@@ -154,14 +164,14 @@ def test_sending_again_after_a_kill_doubles_nothing(database: Path, tmp_path: Pa
     journal = Journal(tmp_path / "demo", resolve_uri(None, tmp_path))
     tracker = journal.open()
     journal.emit(*life(0, "completed"), *life(1, "stopped"))
-    parent = tracker.finish(Verdict("interrupted"), 60).parent
+    parent = tracker.finish(SearchStatus("interrupted"), 60).parent
     notes = tmp_path / "demo" / "tracking.jsonl"
     notes.write_text("".join(line for line in notes.read_text().splitlines(True) if '"run"' not in line))
     kept = notes.read_text().replace('{"acknowledged"', '{"forgotten"')
     notes.write_text(kept)
     tracker = journal.open()
     journal.emit(*life(2, "failed"))
-    summary = tracker.finish(Verdict("done"), 60)
+    summary = tracker.finish(SearchStatus("done"), 60)
     assert summary.parent == parent
     check_complete(database, parent, ["FINISHED", "KILLED", "FAILED"])
 
@@ -175,13 +185,13 @@ def test_a_locked_file_is_an_outage(database: Path, tmp_path: Path) -> None:
     lock.execute("BEGIN EXCLUSIVE")
     journal.emit(*life(1, "stopped"))
     began = time.monotonic()
-    summary = tracker.finish(Verdict("done"), 1.0)
+    summary = tracker.finish(SearchStatus("done"), 1.0)
     assert time.monotonic() - began < 30  # not the minutes that a database waits for a lock by itself
     assert (summary.closed, summary.waiting) == (False, 6)
     lock.execute("ROLLBACK")
     lock.close()
     tracker._thread.join(60)  # a process would be gone by now, with what it had asked for
-    summary = journal.open().finish(Verdict("done"), 60)
+    summary = journal.open().finish(SearchStatus("done"), 60)
     check_complete(database, summary.parent, ["FINISHED", "KILLED"])
 
 
@@ -190,7 +200,7 @@ def test_two_searches_start_together_on_a_new_file(database: Path, tmp_path: Pat
         "import sys, pathlib; sys.path.insert(0, sys.argv[3]); import test_tracking_mlflow as t;"
         "j = t.Journal(pathlib.Path(sys.argv[1]), sys.argv[2]); k = j.open();"
         "[j.emit(*t.life(n, 'completed')) for n in range(3)];"
-        "s = k.finish(t.Verdict('done'), 90); assert s.closed, (s, j.said); assert not j.said, j.said"
+        "s = k.finish(t.SearchStatus('done'), 90); assert s.closed, (s, j.said); assert not j.said, j.said"
     )
     here, uri = str(Path(__file__).parent), f"sqlite:///{database}"
     command = [sys.executable, "-c", code]
@@ -211,7 +221,7 @@ def hand_over(journal: Journal, folder: Path, name: str, trial: int = 1) -> str:
     place = f"winner/trial-{trial}"
     version = Registration(name, place, "**Good.**", {"trial": trial, "search": "demo", "objective": "val_mae (min)"})
     files = [folder / "best.yaml", folder / "native"]
-    summary = journal.open().finish(Verdict("done", folder=place, winner=files, version=version), 60)
+    summary = journal.open().finish(SearchStatus("done", folder=place, winner=files, version=version), 60)
     assert (summary.closed, journal.said) == (True, [])
     return summary.version
 
@@ -253,7 +263,7 @@ def test_what_is_read_back(database: Path, tmp_path: Path) -> None:
     journal.open()
     journal.emit(*life(0, "completed"))
     (tmp_path / "search.yaml").write_text("name: demo\n")
-    journal.tracker.finish(Verdict("done", artifacts=[tmp_path / "search.yaml"]), 60)
+    journal.tracker.finish(SearchStatus("done", artifacts=[tmp_path / "search.yaml"]), 60)
     reader = MlflowReader(journal.uri, "fits")
     parent, child = sorted(reader.runs(), key=lambda run: "trial" in run.tags)
     assert (child.start, child.end) == (1_700_000_000_000, 1_700_000_010_000)
@@ -277,7 +287,7 @@ def test_no_secret_of_the_environment_is_tracked(
     assert isinstance(end, Ended)
     said = "RuntimeError: no answer from https://me:hunter2@host/x"
     journal.emit(*events, Ended(0, "failed", said, end.at, f"Traceback …\n{said}"))
-    assert journal.tracker.finish(Verdict("done", "# Use it"), 60).closed
+    assert journal.tracker.finish(SearchStatus("done", "# Use it"), 60).closed
     for table in ("tags", "params", "metrics", "runs", "experiments", "experiment_tags"):
         assert "hunter2" not in str(rows(database, f"select * from {table}"))  # noqa: S608 - our own names
     assert rows(database, "select value from tags where key = 'reason'") == [(said.replace("me:hunter2", "***"),)]
@@ -305,7 +315,7 @@ def test_a_server_that_comes_late_goes_and_comes_back(server: Server, tmp_path: 
     search.join()
     assert tracker.waiting > 0
     server.start()
-    summary = tracker.finish(Verdict("done", "# Done"), 60)
+    summary = tracker.finish(SearchStatus("done", "# Done"), 60)
     assert (summary.closed, summary.waiting) == (True, 0)
     check_complete(tmp_path / "server.db", summary.parent, ["FINISHED"] + ["KILLED"] * 39)
     # gone for good: the search ends in time, and the next process sends what is left
@@ -313,12 +323,12 @@ def test_a_server_that_comes_late_goes_and_comes_back(server: Server, tmp_path: 
     tracker = journal.open()
     journal.emit(*life(40, "failed"))
     began = time.monotonic()
-    left = tracker.finish(Verdict("done"), 1.0)
+    left = tracker.finish(SearchStatus("done"), 1.0)
     assert time.monotonic() - began < 30  # not the minutes that a database waits for a lock by itself
     assert (left.closed, left.waiting) == (False, 6)
     assert "--resume" in left.message
     server.start()
-    summary = journal.open().finish(Verdict("done"), 60)
+    summary = journal.open().finish(SearchStatus("done"), 60)
     check_complete(tmp_path / "server.db", summary.parent, ["FINISHED"] + ["KILLED"] * 39 + ["FAILED"])
 
 

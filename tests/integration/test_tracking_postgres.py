@@ -11,7 +11,7 @@ from tracking_servers import Postgres, Server, check_tracked, parent_of, postgre
 
 from benchmarks.faults_arena import SMALL, Arena
 from search.history.events import Ended, Proposed, Reported
-from search.tracking.mlflow_store import Verdict
+from search.tracking.mlflow_store import SearchStatus
 
 pytestmark = [
     pytest.mark.integration,
@@ -47,7 +47,7 @@ def test_the_database_goes_and_comes_back(database: Postgres, tmp_path: Path, mo
     search.join()
     assert tracker.waiting > 0
     database.start()
-    summary = tracker.finish(Verdict("done", "# Done"), 60)
+    summary = tracker.finish(SearchStatus("done", "# Done"), 60)
     assert (summary.closed, summary.waiting) == (True, 0), journal.said
     assert summary.parent is not None
     check_tracked(database.rows, summary.parent, journal.events)
@@ -67,7 +67,7 @@ def test_what_a_database_may_refuse_arrives(
     values = {"kind": odd, "a" * 300: 1e-320, "nul\0key": 1}
     reports = [Reported(0, 2**40, {"objective": 1e308, "tiny": 5e-324, "zero": -0.0}, 1e-9, first.at)]
     journal.emit(replace(first, values=values), started, *reports, Ended(0, "failed", odd, first.at, odd))
-    summary = journal.tracker.finish(Verdict("done", odd, tags={"odd": odd}), 60)
+    summary = journal.tracker.finish(SearchStatus("done", odd, tags={"odd": odd}), 60)
     assert (summary.closed, journal.said) == (True, [])
     told = dict(database.rows("select key, value from metrics where step = %s", 2**40))
     assert told == {"objective": 1e308, "best_so_far": 1e308, "tiny": 5e-324, "zero": 0.0, "train_seconds": 1e-9}

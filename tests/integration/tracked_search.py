@@ -7,7 +7,7 @@ from optuna.study import StudyDirection
 
 from search.history.events import Ended, Event, Phase, Proposed, Reported, Started, Status
 from search.sampling.study import StudyFile
-from search.tracking.mlflow_store import MlflowStore, Pace, Registration, Tracker, TrackingInfo, Verdict
+from search.tracking.mlflow_store import MlflowStore, Pace, Registration, SearchStatus, Tracker, TrackingInfo
 
 EXPERIMENT, NAME, TRIALS = "fits", "demo", 7
 AT = 1_760_000_000.0
@@ -42,7 +42,7 @@ def make(results: Path) -> str:
     )
     tracker.start()
     place = "winner/trial-1-seed-1"
-    verdict = Verdict(
+    verdict = SearchStatus(
         "done",
         NOTE,
         {"confirmed_mean": 0.3, "baseline_mean": 0.4, "gain": 0.1},

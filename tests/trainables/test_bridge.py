@@ -128,10 +128,10 @@ def test_a_diverging_trial_scores_the_worst_value_and_ends(tmp_path: Path, monke
 def test_running_out_of_memory_is_told_with_advice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bridge = worker(config(lr=0.01), job(tmp_path))
 
-    def hungry(self: Any, until: int) -> None:
+    def has_pending_work(self: Any, until: int) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(type(bridge._run), "train", hungry)
+    monkeypatch.setattr(type(bridge._run), "train", has_pending_work)
     with pytest.raises(OutOfMemory, match=r"out of memory: lower the batch size"):
         bridge.step()
 

@@ -5,7 +5,7 @@ import pytest
 from rich.console import Console
 from small_search import proposed, reported, trial
 
-from search.app.progress import Outlook, Panel, Plain, view
+from search.app.progress import Panel, Plain, ProgressEstimate, view
 from search.history.events import Changed, Ended, Event, Paused, Phase, Promoted, Retried, Started
 from search.history.records import Records
 from trainables.run import Objective
@@ -14,15 +14,15 @@ MAE = Objective("mae", "min", 1.0, "prior sd")
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
-def outlook(*events: Event, planned: int = 100, objective: Objective = MAE) -> Outlook:
-    return Outlook(Records(events), objective, "epoch", planned)
+def outlook(*events: Event, planned: int = 100, objective: Objective = MAE) -> ProgressEstimate:
+    return ProgressEstimate(Records(events), objective, "epoch", planned)
 
 
 def lines(*events: Event, objective: Objective = MAE) -> list[str]:
     """What is written for the events, one by one as they happen."""
     known = Records()
     written: list[str] = []
-    with Plain(Outlook(known, objective, "epoch", 100), written.append) as shown:
+    with Plain(ProgressEstimate(known, objective, "epoch", 100), written.append) as shown:
         for event in events:
             known.apply(event)
             shown(event)
@@ -38,7 +38,7 @@ def output(console: Console) -> str:
     return ESCAPES.sub("", console.file.getvalue())
 
 
-def rendered(seen: Outlook) -> str:
+def rendered(seen: ProgressEstimate) -> str:
     """The panel as it stands on a terminal of 80 columns."""
     console = terminal()
     with Panel(seen, console) as panel:
@@ -91,7 +91,7 @@ def test_off_a_terminal_lines_are_plain_long_and_without_markup() -> None:
     console = Console(file=StringIO(), width=40)
     values = {"[bold]x": 1.0, "[/red]": 2.0, "https://example.org/" + "a" * 60: 3.0}
     known = Records([proposed(0)])
-    with view(Outlook(known, MAE, "epoch", 10), console) as shown:
+    with view(ProgressEstimate(known, MAE, "epoch", 10), console) as shown:
         shown(Changed(0, values, 0.0))
     assert isinstance(shown, Plain)
     assert output(console) == f"trial 0: takes on {values}\n"
@@ -161,7 +161,7 @@ def test_the_panel_fits_80_columns_and_more_epochs_than_planned() -> None:
 def test_lines_above_the_panel_are_ends_retries_and_phases() -> None:
     console = terminal()
     known = Records()
-    with Panel(Outlook(known, MAE, "epoch", 10), console) as panel:
+    with Panel(ProgressEstimate(known, MAE, "epoch", 10), console) as panel:
         for event in (*trial(0, 0.5), Retried(0, "worker died", 0.0), Paused(0, 18, 0.0)):
             known.apply(event)
             panel(event)
@@ -176,7 +176,7 @@ def test_names_and_reasons_are_no_markup() -> None:
     odd = Objective("[bold]mae", "min", 1.0, "x")
     trials = [proposed(0, {"[bold]x": 1.0}), proposed(1, kind="confirm", origin="[/red]")]
     known = Records([*trials, *(Started(n, "h", 1, "", 0.0) for n in (0, 1))])
-    with Panel(Outlook(known, odd, "[blue]epoch", 10), console) as panel:
+    with Panel(ProgressEstimate(known, odd, "[blue]epoch", 10), console) as panel:
         for event in (Retried(0, "no knob '[bold]x' [/nope]", 0.0), Ended(0, "failed", "[red]bad[/red]", 0.0)):
             panel(event)
     text = output(console)

@@ -24,40 +24,40 @@ def rung_gate(room: list[int], supply: Supply) -> Gate:
 def test_slots_open_and_close_with_the_room() -> None:
     room, supply = [1], Supply(9)
     gate = Slots(lambda: room[0], supply.exhausted, [4, 5])
-    assert gate.wanted() == 4
+    assert gate.next_resumable() == 4
     gate.busy.add(4)
-    assert gate.wanted() is None and not gate.room()
+    assert gate.next_resumable() is None and not gate.room()
     room[0] = 2  # a node has joined
-    assert gate.wanted() == 5
+    assert gate.next_resumable() == 5
     gate.busy.add(5)
     room[0] = 3
-    assert gate.wanted() is None and gate.room()
+    assert gate.next_resumable() is None and gate.room()
     room[0] = 1  # two were lost: what runs, runs on
     assert not gate.room() and not gate.finished()
     gate.busy.discard(4)
     gate.lost(4, again=True)
-    assert gate.wanted() is None  # 5 has the only worker
+    assert gate.next_resumable() is None  # 5 has the only worker
     gate.busy.discard(5)
-    assert gate.wanted() == 4
+    assert gate.next_resumable() == 4
 
 
 def test_who_has_work_left_is_hungry() -> None:
     supply = Supply(1)
     gate = Slots(lambda: 1, supply.exhausted, [0])
-    assert gate.hungry()
-    assert gate.wanted() == 0 and gate.hungry()  # a new one may come
+    assert gate.has_pending_work()
+    assert gate.next_resumable() == 0 and gate.has_pending_work()  # a new one may come
     supply.left = 0
-    assert not gate.hungry()
+    assert not gate.has_pending_work()
     gate.lost(0, again=True)
-    assert gate.hungry()
+    assert gate.has_pending_work()
 
 
 def test_the_rungs_ask_for_more_while_there_is_work() -> None:
     room, supply = [2], Supply(1)
     gate = rung_gate(room, supply)
-    assert gate.room() and gate.hungry()
+    assert gate.room() and gate.has_pending_work()
     supply.left = 0
-    assert not gate.hungry() and gate.finished()
+    assert not gate.has_pending_work() and gate.finished()
 
 
 def test_the_rungs_let_in_no_more_than_there_is_room_for() -> None:
@@ -66,6 +66,6 @@ def test_the_rungs_let_in_no_more_than_there_is_room_for() -> None:
     assert isinstance(gate, RungScheduler)
     gate.bracket.start(0)
     gate.bracket.start(1)  # an earlier process left both running; there is room for one now
-    assert gate.wanted() == 0 and not gate.room()
+    assert gate.next_resumable() == 0 and not gate.room()
     room[0] = 3
-    assert gate.wanted() == 0 and gate.room()
+    assert gate.next_resumable() == 0 and gate.room()

@@ -32,9 +32,9 @@ class Cluster:
     def room(self, most: int | None = None, own: bool = False, asked: Asked | None = None) -> Room:
         return Room(NEED, most, own, self.said.append, self.look, lambda: self.now, asked)
 
-    def later(self, room: Room, seconds: float = POLL_SECONDS, hungry: bool = True) -> int:
+    def later(self, room: Room, seconds: float = POLL_SECONDS, has_pending_work: bool = True) -> int:
         self.now += seconds
-        room.tend(lambda: hungry)
+        room.tend(lambda: has_pending_work)
         return room()
 
 
@@ -136,7 +136,7 @@ def test_the_cluster_is_asked_for_what_does_not_fit(monkeypatch: pytest.MonkeyPa
     places.state |= dict.fromkeys([1, 2], "CREATED")
     assert cluster.later(room) == 3
     assert places.state == {3: "PENDING"} and places.made == 3
-    cluster.later(room, hungry=False)  # the last trials have begun
+    cluster.later(room, has_pending_work=False)  # the last trials have begun
     assert not places.state
 
 

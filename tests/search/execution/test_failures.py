@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search.execution.failures import ALIKE, DETAIL, Strikes, failure_of, signature
+from search.execution.failures import ALIKE, DETAIL, FailurePolicy, failure_of, signature
 from search.history.events import Ended, Status
 from trainables.guard import HANG, MEMORY
 from trainables.tune import trial_folder
@@ -82,13 +82,13 @@ def ended(number: int, status: Status, reason: str = "") -> Ended:
 
 
 def test_a_search_is_stopped_when_most_trials_fail_the_same_way() -> None:
-    strikes = Strikes(0.5)
-    strikes(ended(0, "completed"))
+    failure_policy = FailurePolicy(0.5)
+    failure_policy(ended(0, "completed"))
     for number in (1, 2):
-        strikes(ended(number, "failed", f"no file {number}"))
-    assert strikes.cause() is None  # two may be chance
-    strikes(ended(3, "failed", "no file 3"))
-    assert strikes.cause() == "3 of 4 trials failed the same way: no file 3"
+        failure_policy(ended(number, "failed", f"no file {number}"))
+    assert failure_policy.cause() is None  # two may be chance
+    failure_policy(ended(3, "failed", "no file 3"))
+    assert failure_policy.cause() == "3 of 4 trials failed the same way: no file 3"
 
 
 @given(
@@ -96,9 +96,9 @@ def test_a_search_is_stopped_when_most_trials_fail_the_same_way() -> None:
     st.sampled_from([0.0, 0.2, 0.5, 0.9, None]),
 )
 def test_the_rule(ends: list[str], share: float | None) -> None:
-    strikes = Strikes(share)
+    failure_policy = FailurePolicy(share)
     for number, end in enumerate(ends):
-        strikes(ended(number, "failed", end) if end in "ab" else ended(number, end))  # type: ignore[arg-type]
+        failure_policy(ended(number, "failed", end) if end in "ab" else ended(number, end))  # type: ignore[arg-type]
     most = max((ends.count(kind) for kind in "ab"), default=0)
     due = share is not None and most >= ALIKE and most > share * len(ends)
-    assert (strikes.cause() is not None) is due
+    assert (failure_policy.cause() is not None) is due

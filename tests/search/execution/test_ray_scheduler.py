@@ -192,9 +192,9 @@ class World:
         """Controller steps until nothing changes: ask the searcher, ask the scheduler, give workers away."""
         while True:
             before = self.state()
-            if (wanted := self.scheduler.wanted()) is not None:
-                assert wanted not in self.live
-                self.add(wanted)
+            if (next_resumable := self.scheduler.next_resumable()) is not None:
+                assert next_resumable not in self.live
+                self.add(next_resumable)
             elif self.proposed < self.trials and self.scheduler.room():
                 self.proposed += 1
                 self.add(self.proposed - 1)
@@ -360,7 +360,7 @@ def test_a_pause_that_fails_to_save_keeps_its_place() -> None:
     world.scheduler.on_trial_error(world, trial)
     world.drop(trial)
     world.scheduler.lost(0, again=True)
-    assert world.scheduler.free() == 1 and world.scheduler.waiting() == [0] and world.scheduler.wanted() is None
+    assert world.scheduler.free() == 1 and world.scheduler.waiting() == [0] and world.scheduler.next_resumable() is None
     world.run()
     assert world.rungs() == [3, 1, 1, 1]
 

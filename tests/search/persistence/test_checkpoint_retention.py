@@ -5,7 +5,7 @@ from small_search import proposed, reported
 
 from search.history.events import Ended, Event, Paused, Promoted
 from search.history.records import Records
-from search.persistence.checkpoint_retention import Shelf, shown
+from search.persistence.checkpoint_retention import CheckpointRetention, shown
 from trainables import checkpoints
 from trainables.tune import trial_folder
 
@@ -13,16 +13,16 @@ SIZE = 1000
 
 
 class Search:
-    """Trials with checkpoints of `SIZE` bytes, and the shelf that listens."""
+    """Trials with checkpoints of `SIZE` bytes, and the retention that listens."""
 
     def __init__(self, path: Path, limit: int | None = None, mode: str = "min", kept: int | None = None) -> None:
         self.path, self.records, self.said = path, Records(), list[str]()
-        self.shelf = Shelf(path, self.records, mode, limit, self.said.append, kept)  # type: ignore[arg-type]
+        self.retention = CheckpointRetention(path, self.records, mode, limit, self.said.append, kept)  # type: ignore[arg-type]
 
     def emit(self, *events: Event) -> None:
         for event in events:
             self.records.apply(event)
-            self.shelf(event)
+            self.retention(event)
 
     def paused(self, number: int, objective: float, step: int = 3) -> None:
         folder = trial_folder(self.path, number) / "checkpoints"
@@ -40,9 +40,9 @@ def test_the_least_promising_lose_theirs_when_room_runs_out(mode: str, best: int
     search = Search(tmp_path, 2 * SIZE, mode)
     search.paused(0, 0.9)
     search.paused(1, 0.1)
-    assert search.held() == {0, 1} and search.shelf.held == 2 * SIZE and not search.said
+    assert search.held() == {0, 1} and search.retention.held == 2 * SIZE and not search.said
     search.paused(2, 0.5)
-    assert search.held() == {best, 2} and search.shelf.held == 2 * SIZE
+    assert search.held() == {best, 2} and search.retention.held == 2 * SIZE
     assert len(search.said) == 1 and "resources.disk" in search.said[0]
     search.emit(Promoted(1, 3, 0.0))
     search.paused(3, 0.4)
@@ -66,8 +66,8 @@ def test_what_nothing_needs_is_deleted_at_once(tmp_path: Path) -> None:
     for number, status in enumerate(("completed", "diverged", "failed", "stopped")):
         search.emit(Ended(number, status, "", 0.0))  # type: ignore[arg-type]
     assert search.held() == {2, 3, 4}  # for who looks for the cause; for a grown budget; for its promotion
-    again = Shelf(tmp_path, search.records, "min", None, print)
-    assert again.held == 3 * SIZE == search.shelf.held and again.limit > again.held
+    again = CheckpointRetention(tmp_path, search.records, "min", None, print)
+    assert again.held == 3 * SIZE == search.retention.held and again.limit > again.held
 
 
 def confirmed(search: Search, number: int, seed: int, status: str = "completed") -> Path:
@@ -86,10 +86,10 @@ def test_one_of_the_confirmed_is_handed_over_so_they_keep_their_last(tmp_path: P
     folders = [confirmed(search, number, seed) for number, seed in enumerate((1, 1, 2))]
     diverged = confirmed(search, 3, 1, "diverged")
     assert [checkpoints.steps(folder) for folder in (*folders, diverged)] == [[9], [9], [], []]
-    assert search.shelf.held == 2 * SIZE
-    search.shelf.handed_over(1)
-    assert search.held() == {1} and search.shelf.held == SIZE
-    search.shelf.handed_over(None)
+    assert search.retention.held == 2 * SIZE
+    search.retention.handed_over(1)
+    assert search.held() == {1} and search.retention.held == SIZE
+    search.retention.handed_over(None)
     assert search.held() == set()
 
 

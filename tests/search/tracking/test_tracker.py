@@ -21,7 +21,7 @@ from search.history.events import (
     Status,
 )
 from search.tracking.tracker import Tracker
-from search.tracking.types import KEY_TAG, Pace, Registration, TrackingInfo, Verdict, verdict_of
+from search.tracking.types import KEY_TAG, Pace, Registration, SearchStatus, TrackingInfo, status_of
 from search.tracking.updates import Point, RunStatus
 
 FAST = Pace(gather=0.0, retry=0.01, retry_most=0.02)
@@ -181,7 +181,7 @@ def test_statuses_are_true(search: Search, status: Status, shown: str) -> None:
     tracker = search.tracker()
     tracker.start()
     search.emit(*life(0, status))
-    summary = tracker.finish(Verdict("done"), 10)
+    summary = tracker.finish(SearchStatus("done"), 10)
     run = search.store.run(0)
     assert search.store.runs[run] == {"name": "trial 0", "start": 10_000, "status": shown, "end": 40_000}
     assert search.store.tags[run]["status"] == status
@@ -193,7 +193,7 @@ def test_a_trial_as_it_is_shown(search: Search) -> None:
     tracker = search.tracker()
     tracker.start()
     search.emit(*life(4, "stopped", steps=(1, 2, 3)))
-    summary = tracker.finish(Verdict("done"), 10)
+    summary = tracker.finish(SearchStatus("done"), 10)
     run = search.store.run(4)
     assert search.store.params[run] == {"lr": "4.1", "loss.kind": "l1", "warm": "true"}
     assert Point("objective", 1 / 3, 3, 23_000) in search.store.metrics[run]
@@ -212,7 +212,7 @@ def test_baseline_and_confirmations_are_named(search: Search) -> None:
     tracker.start()
     search.emit(proposed(0, "baseline"), proposed(1), proposed(2, "trial 1", "confirm", 8))
     search.emit(proposed(3, "trial 0", "confirm", 8), proposed(4, "baseline", "confirm", 9))
-    tracker.finish(Verdict("done"), 10)
+    tracker.finish(SearchStatus("done"), 10)
     runs = [search.store.run(trial) for trial in range(5)]
     assert [search.store.runs[run]["name"] for run in runs] == [
         "baseline", "trial 1", "confirm trial 1, seed 8", "confirm baseline, seed 8", "confirm baseline, seed 9",
@@ -232,7 +232,7 @@ def test_a_retried_trial_goes_on_and_its_points_stay_single(search: Search) -> N
     assert search.store.tags[run]["reason"] == "worker lost"
     assert search.store.tags[run]["host"] == "other"
     assert len([point for point in search.store.metrics[run] if point.key == "objective"]) == 2
-    tracker.finish(Verdict("done"), 10)
+    tracker.finish(SearchStatus("done"), 10)
 
 
 def test_the_searchs_own_run(search: Search, tmp_path: Path) -> None:
@@ -240,7 +240,7 @@ def test_the_searchs_own_run(search: Search, tmp_path: Path) -> None:
     tracker.start()
     search.emit(Phase("search", 1.0), *life(0), Phase("done", 50.0))
     note = "# Use it\n" + "x" * 9000
-    verdict = Verdict("done", note, {"best": 0.5, "worst": math.inf}, {"best.lr": 0.1}, [tmp_path / "best.yaml"])
+    verdict = SearchStatus("done", note, {"best": 0.5, "worst": math.inf}, {"best.lr": 0.1}, [tmp_path / "best.yaml"])
     parent = tracker.finish(verdict, 10).parent
     assert parent is not None
     assert search.store.runs[parent]["status"] == "FINISHED"
@@ -256,11 +256,11 @@ def test_the_searchs_own_run(search: Search, tmp_path: Path) -> None:
 
 def test_the_winner_and_its_version(search: Search, tmp_path: Path) -> None:
     version = Registration("fits", "winner/trial-3", "Good.", {"trial": 3})
-    verdict = Verdict("done", folder="winner/trial-3", winner=[tmp_path / "best.yaml"], version=version)
+    verdict = SearchStatus("done", folder="winner/trial-3", winner=[tmp_path / "best.yaml"], version=version)
     for _ in range(2):  # the same command after the end
         tracker = search.tracker()
         tracker.start()
-        summary = tracker.finish(verdict_of(json.loads(json.dumps(asdict(verdict), default=str))), 10)
+        summary = tracker.finish(status_of(json.loads(json.dumps(asdict(verdict), default=str))), 10)
         assert (summary.version, summary.message, search.said) == ("1", "", [])
     assert summary.parent is not None
     assert search.store.versions == [(summary.parent, version)]
@@ -273,7 +273,9 @@ def test_a_version_that_cannot_be_made_is_said_and_loses_nothing(
 ) -> None:
     tracker = search.tracker()
     tracker.start()
-    verdict = Verdict("done", "# Use it", folder="w", winner=[tmp_path / file], version=Registration(name, "w", ""))
+    verdict = SearchStatus(
+        "done", "# Use it", folder="w", winner=[tmp_path / file], version=Registration(name, "w", "")
+    )
     summary = tracker.finish(verdict, 10)
     assert (summary.closed, summary.version, search.store.versions) == (True, "", [])
     assert f"--register {name}" in search.said[-1]
@@ -292,7 +294,7 @@ def test_a_verdict_that_is_sent_again_does_not_repeat_its_files(search: Search, 
     search.store.write = once  # type: ignore[method-assign]
     tracker = search.tracker()
     tracker.start()
-    assert tracker.finish(Verdict("done", artifacts=[tmp_path / "best.yaml"]), 10).closed
+    assert tracker.finish(SearchStatus("done", artifacts=[tmp_path / "best.yaml"]), 10).closed
     assert failed and search.store.files == [Path("best.yaml")]
 
 
@@ -300,7 +302,7 @@ def test_many_events_of_a_run_are_one_request(search: Search) -> None:
     tracker = search.tracker()
     search.emit(*life(0, steps=range(1, 51)))
     tracker.start()
-    tracker.finish(Verdict("done"), 10)
+    tracker.finish(SearchStatus("done"), 10)
     # open; the search: create, params; the trial: create, params and metrics, end; the best; the verdict: tags, end
     trial = ["create", "write", "set_status"]
     assert search.store.calls == ["open", "create", "write", *trial, "write", "write", "set_status"]
@@ -313,7 +315,7 @@ def test_a_store_that_fails_always_never_reaches_the_search(search: Search) -> N
     search.emit(*life(0))
     wait_until(lambda: search.store.calls.count("open") > 3)
     began = time.monotonic()
-    summary = tracker.finish(Verdict("done"), 0.2)
+    summary = tracker.finish(SearchStatus("done"), 0.2)
     assert time.monotonic() - began < 1
     assert (summary.sent, summary.waiting, summary.closed, summary.parent) == (0, 6, False, None)
     assert "--resume" in summary.message
@@ -328,7 +330,7 @@ def test_the_end_of_a_search_does_not_wait_for_the_next_try_of_a_long_outage(sea
     search.emit(*life(0))
     wait_until(lambda: "open" in search.store.calls)
     threading.Timer(0.1, lambda: setattr(search.store, "down", False)).start()
-    assert tracker.finish(Verdict("done"), 5).closed
+    assert tracker.finish(SearchStatus("done"), 5).closed
 
 
 def test_what_waited_is_sent_by_the_next_process(search: Search) -> None:
@@ -336,11 +338,11 @@ def test_what_waited_is_sent_by_the_next_process(search: Search) -> None:
     tracker = search.tracker()
     tracker.start()
     search.emit(*life(0))
-    tracker.finish(Verdict("done"), 0.1)
+    tracker.finish(SearchStatus("done"), 0.1)
     search.store.down = False
     tracker = search.tracker()
     tracker.start()
-    assert tracker.finish(Verdict("done"), 10).sent == 6
+    assert tracker.finish(SearchStatus("done"), 10).sent == 6
     assert search.store.runs[search.store.run(0)]["status"] == "FINISHED"
     assert len(search.store.runs) == 2
 
@@ -354,7 +356,7 @@ def test_an_outage_in_the_middle_loses_and_doubles_nothing(search: Search) -> No
     search.emit(*life(1)[3:], *life(2))
     wait_until(lambda: bool(search.said))
     search.store.down = False
-    summary = tracker.finish(Verdict("done"), 10)
+    summary = tracker.finish(SearchStatus("done"), 10)
     assert (summary.waiting, len(search.store.runs)) == (0, 4)
     assert [len(search.store.metrics[search.store.run(trial)]) for trial in range(3)] == [6, 6, 6]
     assert "answers again" in search.said[1]
@@ -367,7 +369,7 @@ def test_a_lost_answer_does_not_double_a_run(search: Search) -> None:
     wait_until(lambda: tracker.waiting == 0)
     search.store.lose_next_answer = True
     search.emit(*life(0))
-    tracker.finish(Verdict("done"), 10)
+    tracker.finish(SearchStatus("done"), 10)
     assert len(search.store.runs) == 2
     assert "find" in search.store.calls
 
@@ -383,7 +385,7 @@ def test_a_run_that_appears_late_is_removed(search: Search) -> None:
     wait_until(lambda: tracker.waiting == 0)
     assert len(search.store.runs) == 3
     search.store.find = find  # type: ignore[method-assign]
-    tracker.finish(Verdict("done"), 10)
+    tracker.finish(SearchStatus("done"), 10)
     assert len(search.store.runs) == 2
     assert search.store.params[search.store.run(0)]
 
@@ -393,7 +395,7 @@ def test_killed_between_creating_a_run_and_noting_it(search: Search, lost: int) 
     tracker = search.tracker()
     tracker.start()
     search.emit(*life(0), *life(1))
-    tracker.finish(Verdict("interrupted"), 10)
+    tracker.finish(SearchStatus("interrupted"), 10)
     before = {run: set(found) for run, found in search.store.metrics.items()}
     file = search.folder / "tracking.jsonl"
     lines = file.read_text().splitlines(keepends=True)
@@ -401,7 +403,7 @@ def test_killed_between_creating_a_run_and_noting_it(search: Search, lost: int) 
     file.write_text("".join(lines[:-lost]) + lines[-lost][:9])  # the last of what is left is torn
     tracker = search.tracker()
     tracker.start()
-    assert tracker.finish(Verdict("done"), 10).waiting == 0
+    assert tracker.finish(SearchStatus("done"), 10).waiting == 0
     assert {run: found for run, found in search.store.metrics.items() if run in before} == before
     assert len(search.store.runs) == 3
 
@@ -410,7 +412,7 @@ def test_a_resumed_search_continues_its_runs(search: Search) -> None:
     tracker = search.tracker()
     tracker.start()
     search.emit(*life(0), *life(1)[:4])
-    summary = tracker.finish(Verdict("interrupted"), 10)
+    summary = tracker.finish(SearchStatus("interrupted"), 10)
     run, parent = search.store.run(1), summary.parent
     assert parent is not None
     assert search.store.runs[parent]["status"] == search.store.runs[run]["status"] == "KILLED"
@@ -421,7 +423,7 @@ def test_a_resumed_search_continues_its_runs(search: Search) -> None:
     wait_until(lambda: tracker.waiting == 0)
     assert search.store.runs[parent]["status"] == search.store.runs[run]["status"] == "RUNNING"
     search.emit(*life(1)[4:])
-    summary = tracker.finish(Verdict("done"), 10)
+    summary = tracker.finish(SearchStatus("done"), 10)
     assert (summary.parent, len(search.store.runs), search.store.runs[run]["status"]) == (parent, 3, "FINISHED")
     assert len(search.store.metrics[run]) == 6
 
@@ -430,11 +432,11 @@ def test_another_store_gets_the_whole_search(search: Search, tmp_path: Path) -> 
     tracker = search.tracker()
     tracker.start()
     search.emit(*life(0))
-    tracker.finish(Verdict("done"), 10)
+    tracker.finish(SearchStatus("done"), 10)
     search.store, search.uri = FakeStore(), f"sqlite:///{tmp_path}/other.db"
     tracker = search.tracker()
     tracker.start()
-    assert tracker.finish(Verdict("done"), 10).sent == 6
+    assert tracker.finish(SearchStatus("done"), 10).sent == 6
     assert len(search.store.runs) == 2
 
 
@@ -443,7 +445,7 @@ def test_250_knobs_and_long_values(search: Search) -> None:
     tracker.start()
     values = {f"knob{number}": number for number in range(250)} | {"long": "x" * 7000}
     search.emit(Proposed(0, values, 1, "search", "tpe", 10.0))
-    tracker.finish(Verdict("done"), 10)
+    tracker.finish(SearchStatus("done"), 10)
     params = search.store.params[search.store.run(0)]
     assert len(params) == 251
     assert len(params["long"]) == 6000
@@ -457,7 +459,7 @@ def test_what_the_store_refuses_does_not_hold_up_the_rest(search: Search) -> Non
     wait_until(lambda: tracker.waiting == 0)
     search.store.params[search.store.run(0)]["lr"] = "changed by hand"
     search.emit(proposed(0), *life(1))
-    assert tracker.finish(Verdict("done"), 10).waiting == 0
+    assert tracker.finish(SearchStatus("done"), 10).waiting == 0
     assert search.store.runs[search.store.run(1)]["status"] == "FINISHED"
     assert "refused" in search.said[0]
 
@@ -473,7 +475,7 @@ def test_the_queue_is_bounded_and_the_journal_takes_over(tmp_path: Path) -> None
         search.emit(*life(trial))
         assert len(tracker._feed) <= 10
     gate.set()
-    assert tracker.finish(Verdict("done"), 30).sent == 600
+    assert tracker.finish(SearchStatus("done"), 30).sent == 600
     assert len(search.store.runs) == 101
 
 
@@ -495,5 +497,5 @@ def test_an_unreachable_store_is_said_at_the_start(search: Search) -> None:
     assert "http://***@127.0.0.1:9" in warning
     assert "The search goes on" in warning
     wait_until(lambda: len(search.store.calls) > 2)
-    search.current.finish(Verdict("done"), 0.05)
+    search.current.finish(SearchStatus("done"), 0.05)
     assert search.said == []  # said once already
