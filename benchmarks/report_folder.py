@@ -15,7 +15,7 @@ import numpy as np
 from search.history.events import Ended, Event, Paused, Phase, Promoted, Proposed, Reported, Retried, Started, Status
 from search.history.journal import Journal
 from search.history.records import Records
-from search.results import export
+from search.results import export, tables
 from search.results.confirm import judge
 from search.spec.plan import Plan, make_plan
 from search.spec.resolve import Search, resolve
@@ -68,7 +68,7 @@ def make_folder(folder: Path, told: Story = Story(), *overrides: str, config: Pa
         for event in events:
             journal.append(event)
     records = Records(events)
-    export.write_tables(folder, records, [knob.path for knob in search.space.knobs])
+    tables.write_tables(folder, records, [knob.path for knob in search.space.knobs])
     verdict = judge(records, search.model.objective)
     if told.finished and verdict is not None:
         export.write_best(folder, search, PREPARED, verdict)

@@ -5,7 +5,6 @@ They lie in a folder, or below a prefix of an object store: `Place`.
 
 import hashlib
 import io
-import os
 import re
 from collections.abc import Mapping
 from contextlib import suppress
@@ -13,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from trainables.files import write_bytes
 from trainables.objects import Prefix
 
 KEPT = 2
@@ -153,18 +153,9 @@ def _put(place: Place, name: str, content: bytes) -> None:
 
 def _replace(folder: Path, name: str, content: bytes) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / f".{name.removesuffix('.pt')}.{os.getpid()}.partial"
     for left in folder.glob(".*.partial"):  # by a worker that died while it wrote
         left.unlink(missing_ok=True)
-    try:
-        with partial.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(folder / name)
-    except OSError:
-        partial.unlink(missing_ok=True)  # it would take the room that another try needs
-        raise
+    write_bytes(folder / name, content, sync=True)
 
 
 def _drop(place: Place, name: str) -> None:

@@ -18,6 +18,7 @@ from ray import tune
 
 from spaces.paths import with_values
 from trainables import checkpoints, gpu, guard, storage
+from trainables.layout import HALT, OWNER, TRIALS, OutOfMemory, checkpoint_folder, trial_folder
 from trainables.objects import Prefix
 from trainables.registry import model_named
 from trainables.run import (
@@ -37,8 +38,6 @@ from trainables.run import (
 )
 
 _NOTE = "note.json"
-OWNER = ".owner"  # in the search's folder: which process has it
-HALT = ".halt"  # in the search's folder while the search is about to end: every evaluation is saved from then on
 FIRST_SAVE = 0.01  # seconds that a checkpoint is taken to cost before one is written
 _REPORT = "report"  # a checkpoint holds the report of its step, so that an evaluation is never repeated
 
@@ -87,22 +86,6 @@ class Job:
     a number that no two runs have in common."""
 
 
-def trial_folder(folder: Path | str, number: int) -> Path:
-    """Where trial `number` keeps its log and checkpoints."""
-    return Path(folder) / "trials" / f"t{number:04d}"
-
-
-def checkpoint_place(folder: Path | str, number: int, store: Prefix | None = None) -> checkpoints.Place:
-    """Where trial `number` keeps its checkpoints: in its folder, or below a prefix of a store."""
-    if store is None:
-        return trial_folder(folder, number) / "checkpoints"
-    return store / f"trials/t{number:04d}/checkpoints"
-
-
-class OutOfMemory(RuntimeError):
-    """The trial's own process ran out of memory: another try would do so again."""
-
-
 class Bridge(tune.Trainable):  # type: ignore[misc]  # Ray's class is untyped for us
     """Trains one trial; reused for the next one by `reset_config`.
 
@@ -114,7 +97,7 @@ class Bridge(tune.Trainable):  # type: ignore[misc]  # Ray's class is untyped fo
         """Called once in a fresh worker."""
         storage.check_seen(Path(job.folder) / OWNER, job.owner)
         guard.lead_group()
-        guard.sweep(Path(job.folder) / "trials")
+        guard.sweep(Path(job.folder) / TRIALS)
         _limit_threads(job.threads)
         self._job = job
         self._node = ray.get_runtime_context().get_node_id() if ray.is_initialized() else ""
@@ -134,7 +117,7 @@ class Bridge(tune.Trainable):  # type: ignore[misc]  # Ray's class is untyped fo
         self._folder = trial_folder(self._job.folder, self._number)
         self._log = _open_log(self._folder, self._job.model)
         self._store = None if self._job.storage is None else Prefix(self._job.storage, self._log.warning)
-        self._place = checkpoint_place(self._job.folder, self._number, self._store)
+        self._place = checkpoint_folder(self._job.folder, self._number, self._store)
         self._pending: dict[str, Any] | None = None
         self._last: dict[str, Any] | None = None
         self._unsaved = 0.0  # seconds of training that no checkpoint holds

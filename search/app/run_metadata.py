@@ -8,8 +8,8 @@ import json
 
 import numpy as np
 
+from search.common.git import git_commit
 from search.persistence.folder import Folder
-from search.results import export
 from search.spec.knob_onset import course_of, looked_at
 from search.spec.plan import Plan
 from search.spec.resolve import Search, objective_name
@@ -25,7 +25,7 @@ def introduce(
 ) -> mlflow_store.TrackingInfo:
     """The search as its tracker needs to know it."""
     settings = search.settings
-    model, commit = search.model.name, export.git_commit() or "unknown"
+    model, commit = search.model.name, git_commit() or "unknown"
     of_all = {
         "model": model,
         "objective": objective_name(search.model.objective),

@@ -25,7 +25,7 @@ from search.persistence.checkpoint_retention import CheckpointRetention
 from search.persistence.folder import JOURNAL, Folder, opened
 from search.persistence.local_copy import remember_runs
 from search.persistence.object_store_journal import Mirror, upload
-from search.results import export, summary, winner
+from search.results import summary, tables, winner
 from search.spec.plan import Plan
 from search.spec.resolve import Search
 from search.tracking import mlflow_store
@@ -100,7 +100,7 @@ def _run(
                 mlflow_store.SearchStatus("interrupted" if at_once else "failed"), timeout=0.5 if at_once else 5
             )
             raise
-    when_there_is_room(lambda: export.write_tables(path, folder.records, [k.path for k in search.space.knobs]), say)
+    when_there_is_room(lambda: tables.write_tables(path, folder.records, [k.path for k in search.space.knobs]), say)
     if store is not None and not halt.resumable:
         winner.bring(store, folder.records, search.model.objective, path)
     code = hand_over(search, prepared, folder, tracker, halt, again, register, console, say)

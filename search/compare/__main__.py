@@ -1,9 +1,7 @@
 """`python -m search.compare results/a results/b … [--mlflow EXPERIMENT …]`: searches side by side."""
 
 import argparse
-import os
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +13,7 @@ from search.compare.page import compare, html
 from search.compare.sources import Source, from_experiment, from_folders, shown
 from search.compare.text import screens
 from spaces.problems import BadInput, Problem
+from trainables.files import write_text
 
 DONE, BAD_INPUT = 0, 2
 PAGE = "compare.html"
@@ -100,11 +99,7 @@ def _write(path: Path, text: str) -> None:
     """Replace the page whole or not at all."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
+        write_text(path, text)
     except OSError as error:
         raise BadInput.of(str(path), f"can't be written ({error.strerror}); give another --out") from error
 

@@ -25,9 +25,10 @@ from search.execution.node_checks import RAY, notes_place
 from search.history.events import Changed, Ended, Reported, Retried, Started
 from search.history.ledger import Ledger
 from trainables.guard import end_all
+from trainables.layout import HALT
 from trainables.objects import Prefix
 from trainables.run import DIVERGED, ENDED, GPU, METRICS, NODE, OBJECTIVE, SECONDS, STEP, WARNING
-from trainables.tune import HALT, Bridge, Job
+from trainables.tune import Bridge, Job
 
 FAREWELL_SECONDS = 2.0
 PENDING = 10**6

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from search.history.events import Ended, Event, signature
-from search.results.export import write_text
+from trainables.files import write_text
 from trainables.guard import ADVICE, last_words
+from trainables.layout import OutOfMemory, trial_folder
 from trainables.storage import Unseen
-from trainables.tune import OutOfMemory, trial_folder
 
 DETAIL = 5000  # characters of a traceback that are kept: MLflow takes no longer tag
 REASON = 500

@@ -14,8 +14,8 @@ from typing import Literal
 from search.history.events import Ended, Event, Paused
 from search.history.records import Records, Trial
 from trainables import checkpoints
+from trainables.layout import checkpoint_folder
 from trainables.objects import Prefix
-from trainables.tune import checkpoint_place
 
 SHARE = 0.5  # of the free disk, where no limit is set
 
@@ -119,7 +119,7 @@ class CheckpointRetention:
         return checkpoints.size(self._place(number))
 
     def _place(self, number: int) -> checkpoints.Place:
-        return checkpoint_place(self._path, number, self._store)
+        return checkpoint_folder(self._path, number, self._store)
 
 
 def _may_go_on(trial: Trial) -> bool:

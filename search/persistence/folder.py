@@ -18,7 +18,6 @@ from search.history.ledger import Ledger
 from search.history.records import Records
 from search.persistence.object_store_journal import Mirror
 from search.persistence.reconcile import reconcile
-from search.results.export import write_text
 from search.spec.plan import Plan
 from search.spec.resolve import Search
 from search.spec.storage import JOURNAL as JOURNAL
@@ -26,9 +25,10 @@ from search.spec.storage import NOTE
 from spaces import strict_yaml
 from spaces.problems import BadInput
 from spaces.values import show
+from trainables.files import write_text
+from trainables.layout import OWNER
 from trainables.objects import Prefix
 from trainables.run import Prepared
-from trainables.tune import OWNER
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,12 @@ from search.common.store_uri import identity, sqlite_file
 from search.history.journal import parse, read
 from search.persistence.lease import Displaced, Lease
 from search.persistence.object_store_journal import Mirror, journal, parts
-from search.results.export import write_text
 from search.spec.resolve import Search
 from search.spec.storage import DESCRIPTION, JOURNAL, NOTE, Home, check
 from search.tracking.types import TrackingInfo
 from search.tracking.updates import PARENT
 from spaces.problems import BadInput
+from trainables.files import write_text
 from trainables.objects import Prefix
 
 UID, RUNS = "uid", "tracking.jsonl"

@@ -13,8 +13,8 @@ from pathlib import Path
 from search.history.records import Records, Trial
 from spaces.problems import BadInput, Problem
 from trainables import checkpoints
+from trainables.layout import checkpoint_folder, trial_folder
 from trainables.objects import Prefix
-from trainables.tune import checkpoint_place, trial_folder
 
 UNSYNCED = 5.0  # seconds of reports that a journal may lack: it is brought to the disk every second
 DEAR = 60.0  # seconds of training that are not simply done again when every checkpoint of a trial is gone
@@ -47,7 +47,7 @@ def reconcile(path: Path, records: Records, every: int, store: Prefix | None = N
     if problems:
         raise BadInput(problems)
     for number, most in drops:
-        checkpoints.remove(checkpoint_place(path, number, store), beyond=most)
+        checkpoints.remove(checkpoint_folder(path, number, store), beyond=most)
         notes.append(f"t{number:04d}: its last evaluations never reached the journal; they are done again")
     yield from notes
 

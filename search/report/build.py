@@ -1,7 +1,5 @@
 """From a search's folder to `report.html` and `figures/`."""
 
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +11,7 @@ from search.report.material import gather
 from search.report.page import page, templates
 from search.report.shown import moment
 from spaces import strict_yaml
+from trainables.files import write_bytes
 
 REPORT = "report.html"
 FIGURES = "figures"
@@ -45,8 +44,8 @@ def write(folder: Path) -> Path:
     place = folder / FIGURES
     place.mkdir(exist_ok=True)
     for name, content in figures.draw(found):
-        _replace(place / name, content)
-    _replace(folder / REPORT, html(found).encode())
+        write_bytes(place / name, content)
+    write_bytes(folder / REPORT, html(found).encode())
     return folder / REPORT
 
 
@@ -123,16 +122,3 @@ def _context(found: Findings) -> dict[str, Any]:
         "as_of": moment(material.last_at) if material.last_at is not None else "before its first event",
         **words.captions(found),
     }
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Replace the file whole or not at all."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise

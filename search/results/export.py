@@ -1,75 +1,24 @@
-"""What a search hands over: tables of all trials, `best.yaml`, and the user's own file with the winning values."""
+"""What a search hands over: `best.yaml`, and the user's own file with the winning values."""
 
-import os
 import platform
 import shutil
-import subprocess
-import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from search.common.commands import python
-from search.history.records import Records, Trial
+from search.common.git import git_commit
+from search.history.records import Records
 from search.results.confirm import Candidate, Estimate, Verdict
 from search.spec.resolve import Search
 from spaces import strict_yaml
 from spaces.paths import with_values
+from trainables.files import write_text
+from trainables.layout import trial_folder
 from trainables.run import Prepared
-from trainables.tune import trial_folder
 
 PACKAGES = ("torch", "numpy", "ray", "optuna", "mlflow", "pandas")
-
-
-def trials_table(records: Records, knobs: Sequence[str]) -> pd.DataFrame:
-    """One row per trial: number, status, objective, steps, seconds, where it came from, one column per knob."""
-    return pd.DataFrame(
-        [_row(trial, knobs) for trial in records.trials.values()],
-        columns=["number", "kind", "origin", "status", "objective", "steps", "seconds", "seed", "reason", *knobs],
-    )
-
-
-def _row(trial: Trial, knobs: Sequence[str]) -> dict[str, Any]:
-    return {
-        "number": trial.number,
-        "kind": trial.proposed.kind,
-        "origin": trial.proposed.origin,
-        "status": trial.status,
-        "objective": trial.objective,
-        "steps": trial.step,
-        "seconds": round(trial.seconds, 3),
-        "seed": trial.proposed.seed,
-        "reason": trial.reason,
-        **{knob: trial.values.get(knob) for knob in knobs},
-    }
-
-
-def history_table(records: Records) -> pd.DataFrame:
-    """One row per evaluation: trial, kind, step, objective, seconds, at (unix seconds), one column per metric."""
-    rows = [
-        {
-            "trial": trial.number,
-            "kind": trial.proposed.kind,
-            "step": report.step,
-            "seconds": report.seconds,
-            "at": report.at,
-            **report.metrics,
-        }
-        for trial in records.trials.values()
-        for report in trial.reports
-    ]
-    return pd.DataFrame(rows, columns=None if rows else ["trial", "kind", "step", "seconds", "at", "objective"])
-
-
-def write_tables(folder: Path, records: Records, knobs: Sequence[str]) -> None:
-    """`trials.csv` and `history.parquet`; also of an unfinished search."""
-    write_text(folder / "trials.csv", trials_table(records, knobs).to_csv(index=False))
-    partial = folder / ".history.parquet.partial"
-    history_table(records).to_parquet(partial)
-    partial.replace(folder / "history.parquet")
 
 
 def write_artifacts(folder: Path, records: Records, verdict: Verdict) -> Path | None:
@@ -153,33 +102,3 @@ def _evidence(candidate: Candidate) -> dict[str, Any]:
 
 def _interval(estimate: Estimate) -> dict[str, Any]:
     return {"mean": estimate.mean, "low": estimate.low, "high": estimate.high, "seeds": estimate.n}
-
-
-def write_text(path: Path, text: str) -> None:
-    """Replace the file whole or not at all."""
-    handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        Path(partial).chmod(0o644)
-        Path(partial).replace(path)
-    except OSError:
-        Path(partial).unlink(missing_ok=True)
-        raise
-
-
-def git_commit() -> str | None:
-    """The commit of the working folder, with `+` for uncommitted changes; None outside a repository."""
-    submitted = os.environ.get("SCHEDULE_SEARCH_COMMIT")  # from where the search was submitted to a cluster
-    if submitted:
-        return submitted
-
-    def git(*arguments: str) -> str | None:
-        try:
-            done = subprocess.run(["git", *arguments], capture_output=True, text=True, timeout=5, check=True)  # noqa: S603, S607
-        except (OSError, subprocess.SubprocessError):
-            return None
-        return done.stdout.strip()
-
-    commit = git("rev-parse", "HEAD")
-    return commit and commit + ("+" if git("status", "--porcelain", "--untracked-files=no") else "")

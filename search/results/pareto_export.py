@@ -12,9 +12,10 @@ from rich.table import Table
 
 from search.history.records import Records, Trial
 from search.results.confirm import point, scored
-from search.results.export import as_config, write_text
+from search.results.export import as_config
 from search.spec.resolve import Search
 from search.stopping.pareto import fronts
+from trainables.files import write_text
 from trainables.run import Prepared
 
 

@@ -9,9 +9,9 @@ from search.results.confirm import Candidate, Verdict, judge
 from search.spec.resolve import Search, objective_name
 from search.tracking.types import Registration
 from trainables import checkpoints, storage
+from trainables.layout import trial_folder
 from trainables.objects import Prefix
 from trainables.run import Objective
-from trainables.tune import trial_folder
 
 PARTS = ("best.yaml", "native")
 """Of a search's folder: what a winner is made of beside its weights."""

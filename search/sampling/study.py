@@ -6,7 +6,6 @@ Our own journal of events is the truth; both are derived from it and can be thro
 
 import contextlib
 import json
-import os
 from collections.abc import Container, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,8 @@ from optuna.storages.journal._file import get_lock_file
 from optuna.study import Study, StudyDirection
 from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial, TrialState
+
+from trainables.files import write_bytes
 
 STUDY_ID = 0  # one study per storage
 
@@ -174,12 +175,7 @@ class StudyFile:
             for index, trial in enumerate(trials):
                 created = storage.create_new_trial(study, trial)
                 assert created == trial._trial_id == index, "trials of the file are numbered without gaps"
-        fresh = self._path.with_name(self._path.name + ".new")
-        with fresh.open("w", encoding="utf-8") as file:
-            file.write("\n".join(lines.lines) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(self._path)
+        write_bytes(self._path, ("\n".join(lines.lines) + "\n").encode(), sync=True)
         # A process killed while it wrote has left its lock, on which the first write would wait for 30 s.
         lock = self._path.with_name(self._path.name + ".lock")
         lock.unlink(missing_ok=True)

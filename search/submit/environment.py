@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from search.common.git import git_commit
 from search.common.store_uri import mask, sqlite_file
-from search.results.export import git_commit
 from search.spec.config import Settings
 from spaces.problems import BadInput, Problem
 from trainables.registry import VARIABLE

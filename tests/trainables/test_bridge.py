@@ -10,8 +10,9 @@ import pytest
 
 from trainables import checkpoints, storage
 from trainables.guard import HANG, SIGNATURE
+from trainables.layout import OutOfMemory, trial_folder
 from trainables.run import DIVERGED, METRICS, OBJECTIVE, STEP
-from trainables.tune import Bridge, Job, OutOfMemory, trial_folder
+from trainables.tune import Bridge, Job
 
 BASE = {
     "prefix_length": 30,

@@ -11,9 +11,9 @@ from test_bridge import config, job, numbers, worker
 
 from tests.trainables.flat_store import URI, Flat, flat_store
 from trainables import checkpoints, storage
+from trainables.layout import OWNER, checkpoint_folder, trial_folder
 from trainables.objects import Prefix
 from trainables.storage import Unseen, download
-from trainables.tune import OWNER, checkpoint_place, trial_folder
 
 SHOWN = 3
 
@@ -38,7 +38,7 @@ def test_a_trial_goes_on_on_another_machine_from_what_the_store_holds(store: Fla
             assert numbers(fresh.step()) == expected[after - 2]  # its report, in case that it was lost
         assert numbers(fresh.step()) == expected[after - 1]
         assert not (trial_folder(machine, 0) / "checkpoints").exists()
-        assert checkpoints.steps(checkpoint_place(machine, 0, Prefix(URI)))[0] == after
+        assert checkpoints.steps(checkpoint_folder(machine, 0, Prefix(URI)))[0] == after
         gc.collect()
 
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from tests.trainables.flat_store import URI, Flat, flat_store
 from trainables import checkpoints
+from trainables.layout import checkpoint_folder
 from trainables.objects import Prefix
-from trainables.tune import checkpoint_place
 
 TRIALS = 3
 
@@ -48,13 +48,13 @@ def test_a_store_holds_what_a_folder_would(acts: list[tuple[int, tuple[str, int]
     with flat_store():
         bucket = Prefix(URI)
         for number, (what, step) in acts:
-            for place in (checkpoint_place(folder, number), checkpoint_place(folder, number, bucket)):
+            for place in (checkpoint_folder(folder, number), checkpoint_folder(folder, number, bucket)):
                 act(place, what, step)
         there = checkpoints.survey(bucket)
         here = {number: held for number, held in checkpoints.survey(folder).items() if held != checkpoints.Held()}
         assert {number: held for number, held in there.items() if held != checkpoints.Held()} == here
         for number in range(TRIALS):
-            one, other = checkpoint_place(folder, number), checkpoint_place(folder, number, bucket)
+            one, other = checkpoint_folder(folder, number), checkpoint_folder(folder, number, bucket)
             assert checkpoints.steps(one) == checkpoints.steps(other)
             assert checkpoints.size(one) == checkpoints.size(other)
             assert checkpoints.evicted(one) == checkpoints.evicted(other)
@@ -66,7 +66,7 @@ def test_a_store_holds_what_a_folder_would(acts: list[tuple[int, tuple[str, int]
 
 
 def test_a_damaged_object_is_passed_over(store: Flat) -> None:
-    place = checkpoint_place("/nowhere", 0, Prefix(URI))
+    place = checkpoint_folder("/nowhere", 0, Prefix(URI))
     for step in (1, 2):
         checkpoints.write(place, step, state(step))
     path = "bucket/team/s/trials/t0000/checkpoints/000000002.pt"
@@ -78,7 +78,7 @@ def test_a_damaged_object_is_passed_over(store: Flat) -> None:
 
 
 def test_what_is_replaced_goes_only_when_the_new_one_is_there(store: Flat) -> None:
-    place = checkpoint_place("/nowhere", 0, Prefix(URI, tries=1))
+    place = checkpoint_folder("/nowhere", 0, Prefix(URI, tries=1))
     for step in (1, 2):
         checkpoints.write(place, step, state(step))
     store.fails = 1
@@ -89,14 +89,14 @@ def test_what_is_replaced_goes_only_when_the_new_one_is_there(store: Flat) -> No
 
 def test_the_state_of_all_trials_takes_one_request(store: Flat) -> None:
     for number in range(30):
-        checkpoints.write(checkpoint_place("/nowhere", number, Prefix(URI)), 1, state(1))
+        checkpoints.write(checkpoint_folder("/nowhere", number, Prefix(URI)), 1, state(1))
     before = store.asked.total()
     assert set(checkpoints.survey(Prefix(URI))) == set(range(30))
     assert store.asked.total() == before + 1
 
 
 def test_the_requests_of_a_checkpoint(store: Flat) -> None:
-    place = checkpoint_place("/nowhere", 0, Prefix(URI))
+    place = checkpoint_folder("/nowhere", 0, Prefix(URI))
     for step in (1, 2, 3):
         store.asked.clear()
         checkpoints.write(place, step, state(step))

@@ -18,6 +18,7 @@ from torch import nn
 
 from spaces.problems import BadInput
 from trainables import checkpoints
+from trainables.files import write_text
 from trainables.sequence_generator.config import Config
 
 COLUMNS = (
@@ -45,9 +46,7 @@ def write_table(folder: Path, rows: Sequence[Sequence[float]]) -> None:
     writer.writerow(COLUMNS)
     writer.writerows([int(row[0]), *(f"{value:.9g}" for value in row[1:])] for row in rows)
     folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / ".training.csv.partial"
-    partial.write_text(text.getvalue(), encoding="utf-8")
-    partial.replace(folder / "training.csv")
+    write_text(folder / "training.csv", text.getvalue())
 
 
 def write_state(folder: Path, step: int, state: Mapping[str, Any]) -> None:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from search.execution.failures import ALIKE, DETAIL, FailurePolicy, failure_of, signature
 from search.history.events import Ended, Status
 from trainables.guard import HANG, MEMORY
-from trainables.tune import trial_folder
+from trainables.layout import trial_folder
 
 RAISED = """\x1b[36mray::Bridge.train()\x1b[39m (pid=1, ip=127.0.0.1)
   File "run.py", line 3, in train
@@ -20,7 +20,7 @@ AWAY = (
     "Failure # 1 (occurred at 2026-11-21)\nThe actor d19f is unavailable: The actor is temporarily unavailable: "
     "RpcError: RPC error: Socket closed rpc_code: 14. The task may or may not have been executed on the actor.\n"
 )
-OURS = "Traceback\ntrainables.tune.OutOfMemory: out of GPU memory: lower the batch size\n"
+OURS = "Traceback\ntrainables.layout.OutOfMemory: out of GPU memory: lower the batch size\n"
 
 
 @pytest.mark.parametrize(

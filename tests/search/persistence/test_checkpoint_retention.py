@@ -7,7 +7,7 @@ from search.history.events import Ended, Event, Paused, Promoted
 from search.history.records import Records
 from search.persistence.checkpoint_retention import CheckpointRetention, shown
 from trainables import checkpoints
-from trainables.tune import trial_folder
+from trainables.layout import trial_folder
 
 SIZE = 1000
 

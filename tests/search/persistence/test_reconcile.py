@@ -8,7 +8,7 @@ from search.history.records import Records
 from search.persistence.reconcile import reconcile
 from spaces.problems import BadInput
 from trainables import checkpoints
-from trainables.tune import trial_folder
+from trainables.layout import trial_folder
 
 
 def saved(path: Path, number: int, *steps: int) -> None:

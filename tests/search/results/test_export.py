@@ -5,23 +5,18 @@ import pytest
 import yaml
 from small_search import BASE, proposed, records_of, reported, small_search, trial
 
+from search.common.git import git_commit
 from search.history.events import Changed, Ended, Event
 from search.history.records import Records
 from search.results.confirm import judge
-from search.results.export import (
-    git_commit,
-    history_table,
-    trials_table,
-    write_artifacts,
-    write_best,
-    write_tables,
-    write_text,
-)
+from search.results.export import write_artifacts, write_best
+from search.results.tables import history_table, trials_table, write_tables
 from search.spec.resolve import Search
 from spaces import strict_yaml
+from trainables.files import write_text
+from trainables.layout import trial_folder
 from trainables.native import parse_native
 from trainables.run import Prepared
-from trainables.tune import trial_folder
 
 KNOBS = ["lr", "batch_size", "tcn_channels"]
 WINNER = {"lr": 1.5e-05, "batch_size": 64, "warmup_epochs": 2}

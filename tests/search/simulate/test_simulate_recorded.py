@@ -11,7 +11,7 @@ from small_search import proposed, small_search
 from search.history.events import Ended, Event, Reported, Status
 from search.history.journal import Journal
 from search.history.records import Records
-from search.results.export import write_tables
+from search.results.tables import write_tables
 from search.simulate.__main__ import main
 from search.simulate.advice import Replay, choices, noise, replay, sentence
 from search.simulate.fairness import first_rung_advice

@@ -22,9 +22,9 @@ from search.tracking.updates import PARENT
 from spaces.problems import BadInput
 from tests.trainables.flat_store import Flat, flat_store
 from trainables import checkpoints
+from trainables.layout import checkpoint_folder
 from trainables.objects import Prefix
 from trainables.run import Prepared
-from trainables.tune import checkpoint_place
 
 ROOT = "s3://bucket/team"
 STORE = Prefix(f"{ROOT}/s")
@@ -264,7 +264,7 @@ def test_a_changed_search_is_refused_by_what_the_store_knows(store: Flat, tmp_pa
 
 
 def test_checkpoints_in_the_store_are_held_against_its_journal(store: Flat, tmp_path: Path) -> None:
-    place = checkpoint_place("/nowhere", 0, STORE)
+    place = checkpoint_folder("/nowhere", 0, STORE)
     reported = [Reported(0, step, {"objective": 1.0}, 0.1, 1.0) for step in (1, 2)]
     for step in (1, 2, 3):
         checkpoints.write(place, step, {"step": step})

@@ -18,7 +18,7 @@ from small_search import small_search, trial
 from search.history.events import Observed, Phase, Status, WarmStarted
 from search.history.journal import Journal, read
 from search.history.records import Records
-from search.results.export import history_table, trials_table
+from search.results.tables import history_table, trials_table
 from search.sampling.proposer import Proposer
 from search.sampling.trial_history import Kind, PastTrial, Sampling, Scoring
 from search.spec.resolve import Search

@@ -1,0 +1,21 @@
+"""Which version of the code this is."""
+
+import os
+import subprocess
+
+
+def git_commit() -> str | None:
+    """The commit of the working folder, with `+` for uncommitted changes; None outside a repository."""
+    submitted = os.environ.get("SCHEDULE_SEARCH_COMMIT")  # from where the search was submitted to a cluster
+    if submitted:
+        return submitted
+
+    def git(*arguments: str) -> str | None:
+        try:
+            done = subprocess.run(["git", *arguments], capture_output=True, text=True, timeout=5, check=True)  # noqa: S603, S607
+        except (OSError, subprocess.SubprocessError):
+            return None
+        return done.stdout.strip()
+
+    commit = git("rev-parse", "HEAD")
+    return commit and commit + ("+" if git("status", "--porcelain", "--untracked-files=no") else "")

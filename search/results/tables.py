@@ -1,0 +1,57 @@
+"""All trials of a search, and all their evaluations, as tables: `trials.csv` and `history.parquet`."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from search.history.records import Records, Trial
+from trainables.files import replacing, write_text
+
+
+def trials_table(records: Records, knobs: Sequence[str]) -> pd.DataFrame:
+    """One row per trial: number, status, objective, steps, seconds, where it came from, one column per knob."""
+    return pd.DataFrame(
+        [_row(trial, knobs) for trial in records.trials.values()],
+        columns=["number", "kind", "origin", "status", "objective", "steps", "seconds", "seed", "reason", *knobs],
+    )
+
+
+def _row(trial: Trial, knobs: Sequence[str]) -> dict[str, Any]:
+    return {
+        "number": trial.number,
+        "kind": trial.proposed.kind,
+        "origin": trial.proposed.origin,
+        "status": trial.status,
+        "objective": trial.objective,
+        "steps": trial.step,
+        "seconds": round(trial.seconds, 3),
+        "seed": trial.proposed.seed,
+        "reason": trial.reason,
+        **{knob: trial.values.get(knob) for knob in knobs},
+    }
+
+
+def history_table(records: Records) -> pd.DataFrame:
+    """One row per evaluation: trial, kind, step, objective, seconds, at (unix seconds), one column per metric."""
+    rows = [
+        {
+            "trial": trial.number,
+            "kind": trial.proposed.kind,
+            "step": report.step,
+            "seconds": report.seconds,
+            "at": report.at,
+            **report.metrics,
+        }
+        for trial in records.trials.values()
+        for report in trial.reports
+    ]
+    return pd.DataFrame(rows, columns=None if rows else ["trial", "kind", "step", "seconds", "at", "objective"])
+
+
+def write_tables(folder: Path, records: Records, knobs: Sequence[str]) -> None:
+    """`trials.csv` and `history.parquet`; also of an unfinished search."""
+    write_text(folder / "trials.csv", trials_table(records, knobs).to_csv(index=False))
+    with replacing(folder / "history.parquet") as partial:
+        history_table(records).to_parquet(partial)
