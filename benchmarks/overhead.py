@@ -86,7 +86,7 @@ def ours(trials: int, mode: str, seed: int, folder: Path) -> dict[str, Any]:
         place.ledger.listen(mark)
         stages.run_search(stages.RunContext(search, plan, place, found, stages.Halt(), lambda: None))
         searched = time.perf_counter() - start
-        summary = tracker.finish(session.mlflow_store.SearchStatus("done"), 600.0)
+        summary = tracker.finish(session.SearchStatus("done"), 600.0)
         sent = time.perf_counter() - start
         assert summary.closed, summary.message
         workers = {start.pid for trial in place.records.trials.values() for start in trial.starts}

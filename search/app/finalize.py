@@ -5,14 +5,15 @@ from pathlib import Path
 
 from rich.console import Console
 
+from search.common.store_uri import mask, resolve_uri, ui_command
 from search.execution.admission import Halt
 from search.history.records import Records
 from search.persistence.folder import Folder
 from search.results import export, pareto_export, summary, winner
 from search.results.confirm import Verdict, judge
 from search.spec.resolve import Search
-from search.tracking import mlflow_store
 from search.tracking.sender import Sender
+from search.tracking.types import SearchStatus
 from spaces.problems import cause
 from spaces.values import show
 from trainables.run import Prepared
@@ -72,8 +73,8 @@ def hand_over(
     for table in tables:
         console.print(table)
     say(f"verdict: {summary.said(verdict)}")
-    uri = mlflow_store.resolve_uri(search.settings.tracking.uri, path.parent)
-    for what, where in summary.pointers(path, mlflow_store.ui_command(uri), shown, bool(members), report):
+    uri = resolve_uri(search.settings.tracking.uri, path.parent)
+    for what, where in summary.pointers(path, ui_command(uri), shown, bool(members), report):
         say(f"{what:<14}{where}")
     if tracked.version:
         say(f"{'registered':<14}{register} version {tracked.version}")
@@ -87,7 +88,7 @@ def write_report(folder: Path, say: Say) -> Path | None:
 
         return report.write(folder)
     except Exception as error:  # whatever it is
-        say(f"warning: no report: {mlflow_store.mask(cause(error))}")
+        say(f"warning: no report: {mask(cause(error))}")
         return None
 
 
@@ -100,13 +101,13 @@ def _told(
     halt: Halt,
     shown: Path | None,
     register: str | None,
-) -> mlflow_store.SearchStatus:
+) -> SearchStatus:
     """What MLflow is told. Weights and a registered version only of a final winner."""
     kept = [path / name for name in _FILES if (path / name).exists()]
     saved = winner.weights(path, records, final) if final is not None else None
     place = winner.place(final) if final is not None else ""
     version = winner.registration(register, search, final, saved, place) if register and final is not None else None
-    return mlflow_store.SearchStatus(
+    return SearchStatus(
         "interrupted" if halt.kind == "signal" else "done" if verdict is not None else "failed",
         note=describe(search, verdict, kept, place),
         metrics=summary.measures(final),

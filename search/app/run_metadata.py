@@ -9,20 +9,19 @@ import json
 import numpy as np
 
 from search.common.git import git_commit
+from search.common.store_uri import resolve_uri
 from search.persistence.folder import Folder
 from search.spec.knob_onset import course_of, looked_at
 from search.spec.plan import Plan
 from search.spec.resolve import Search, objective_name
-from search.tracking import mlflow_store
+from search.tracking.types import TrackingInfo
 from trainables.run import Prepared
 
 DRAWN = 15
 """Configs that are looked at for knobs that move."""
 
 
-def introduce(
-    search: Search, prepared: Prepared, folder: Folder, plan: Plan, workers: int
-) -> mlflow_store.TrackingInfo:
+def introduce(search: Search, prepared: Prepared, folder: Folder, plan: Plan, workers: int) -> TrackingInfo:
     """The search as its tracker needs to know it."""
     settings = search.settings
     model, commit = search.model.name, git_commit() or "unknown"
@@ -32,8 +31,8 @@ def introduce(
         "git_commit": commit,
         "data_hash": prepared.digest,
     }
-    return mlflow_store.TrackingInfo(
-        uri=mlflow_store.resolve_uri(settings.tracking.uri, folder.path.parent),
+    return TrackingInfo(
+        uri=resolve_uri(settings.tracking.uri, folder.path.parent),
         experiment=settings.tracking.experiment or model,
         search=search.name,
         folder=folder.path,

@@ -28,8 +28,8 @@ from search.persistence.object_store_journal import Mirror, upload
 from search.results import summary, tables, winner
 from search.spec.plan import Plan
 from search.spec.resolve import Search
-from search.tracking import mlflow_store
 from search.tracking.sender import Sender
+from search.tracking.types import SearchStatus
 from trainables.run import Prepared
 from trainables.storage import when_there_is_room
 
@@ -83,7 +83,6 @@ def _run(
     if folder.history:
         say(summary.state(path, folder.records, plan.unit, search.settings.budget.trials))
     tracker = _tracker(search, prepared, folder, cluster, plan, say, mirror)
-    folder.ledger.listen(tracker.handle)
     outlook = ProgressEstimate(folder.records, search.model.objective, plan.unit, plan.steps)
     mode, first = search.model.objective.mode, confirmed_first(search)
     retention = CheckpointRetention(path, folder.records, mode, search.disk, say, first, store)
@@ -96,9 +95,7 @@ def _run(
             _sit(RunContext(search, plan, folder, cluster, halt, SetBack() if cluster.own else _never), say)
         except BaseException as error:
             at_once = isinstance(error, KeyboardInterrupt)
-            tracker.finish(
-                mlflow_store.SearchStatus("interrupted" if at_once else "failed"), timeout=0.5 if at_once else 5
-            )
+            tracker.finish(SearchStatus("interrupted" if at_once else "failed"), timeout=0.5 if at_once else 5)
             raise
     when_there_is_room(lambda: tables.write_tables(path, folder.records, [k.path for k in search.space.knobs]), say)
     if store is not None and not halt.resumable:

@@ -14,15 +14,10 @@ from urllib.parse import urlsplit
 
 from filelock import FileLock
 
-from search.common.store_uri import mask, resolve_uri, sqlite_file, ui_command
-from search.tracking.run_ids import Replay
-from search.tracking.tracker import PACE, Tracker
-from search.tracking.types import KEY_TAG, Pace, Registration, SearchStatus, Summary, TrackingInfo, Warn
+from search.common.store_uri import sqlite_file
+from search.tracking.types import KEY_TAG, Registration
 from search.tracking.updates import TAG_LENGTH, Point, RunStatus, cut, text
 from spaces.problems import cause, nearest
-
-__all__ = ["MlflowStore", "Pace", "Registration", "SearchStatus", "Summary", "Tracker", "TrackingInfo", "mask"]
-__all__ += ["resolve_uri", "track", "ui_command"]
 
 # Set where the user has not: MLflow's own patience (7 retries of 120 s) would hold every batch for minutes. A retried
 # request to create a run may create two, so repeating is left to the tracker, which looks first.
@@ -44,11 +39,6 @@ _SIGNS = {  # of what requests and urllib3 wrap three times over
 _CREATE_LOCK_SECONDS = 60.0
 _EXPERIMENT = {"mlflow.experimentKind": "custom_model_development"}  # else the UI shows tables for language models
 PAGE = 1000  # runs in one answer
-
-
-def track(info: TrackingInfo, replay: Replay, first: int, warn: Warn, pace: Pace = PACE) -> Tracker:
-    """A tracker to MLflow; see `Tracker`."""
-    return Tracker(info, MlflowStore(info.uri, info.experiment), replay, first, warn, pace)
 
 
 def connected(uri: str) -> Any:

@@ -1,106 +1,12 @@
-"""What tracking remembers on disk, and the line of events that wait to be sent.
-
-The journal of the search is the spool: every event is in it before it comes here. So memory holds a bounded queue
-only; when that is full it is dropped, and the events are read back from the journal once there is time for them.
-"""
+"""Which runs exist in the store and how far the journal has been sent: what tracking remembers on disk."""
 
 import errno
 import json
 import os
-import threading
 import uuid
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
-
-from search.history.events import Event
-
-QUEUE = 10_000
-"""Events held in memory, about 1 KB each."""
-
-Replay = Callable[[int], Iterator[Event]]
-"""The journal's events from the given index on, in order, down to its present end."""
-
-
-class Feed:
-    """Events by their index in the journal: `put` on the driver, `take` on the tracking thread."""
-
-    def __init__(self, replay: Replay, first: int, bound: int = QUEUE) -> None:
-        """`first` is the index of the first event that will be `put`: the length of the journal at the start."""
-        self._replay = replay
-        self._bound = bound
-        self._lock = threading.Lock()
-        self._queue: deque[tuple[int, Event]] = deque()
-        self._index = first
-        self._behind = True  # what comes next is to be read from the journal
-        self._next = 0  # index of the next event to be taken
-        self._reader: Iterator[tuple[int, Event]] | None = None
-
-    def put(self, event: Event) -> None:
-        """Take in the next event of the journal, which already holds it. Constant time, no I/O."""
-        with self._lock:
-            index = self._index
-            self._index += 1
-            if self._behind:
-                return
-            if len(self._queue) >= self._bound:
-                self._queue, self._behind = deque(), True
-                return
-            self._queue.append((index, event))
-
-    def __len__(self) -> int:
-        """Events held in memory."""
-        return len(self._queue)
-
-    @property
-    def total(self) -> int:
-        """Events in the journal, as far as known here."""
-        return self._index
-
-    def take(self, limit: int) -> list[tuple[int, Event]]:
-        """The next events in order, each one once; empty when there are none. Raises what reading raises."""
-        if self._reader is None:
-            self._reader = self._reading()
-        batch = self._queued(limit) if self._reader is None else self._read(self._reader, limit)
-        if batch:
-            self._next = batch[-1][0] + 1
-        return batch or (self._queued(limit) if self._reader is None else [])
-
-    def _reading(self) -> Iterator[tuple[int, Event]] | None:
-        with self._lock:
-            if not self._behind:
-                return None
-            # From here on new events queue up again; those that the reader meets too are skipped in the queue.
-            self._behind = False
-        return self._from_journal()
-
-    def _from_journal(self) -> Iterator[tuple[int, Event]]:
-        start = self._next
-        for offset, event in enumerate(self._replay(start)):
-            yield start + offset, event
-
-    def _read(self, reader: Iterator[tuple[int, Event]], limit: int) -> list[tuple[int, Event]]:
-        try:
-            batch = list(islice(reader, limit))
-        except BaseException:
-            self._reader, self._behind = None, True
-            raise
-        if len(batch) < limit:
-            self._reader = None
-        return batch
-
-    def _queued(self, limit: int) -> list[tuple[int, Event]]:
-        batch: list[tuple[int, Event]] = []
-        with self._lock:
-            while self._queue and len(batch) < limit:
-                index, event = self._queue.popleft()
-                if index >= self._next:
-                    batch.append((index, event))
-        if batch:
-            self._next = batch[-1][0] + 1
-        return batch
 
 
 class RunIds:

@@ -10,44 +10,40 @@ import contextlib
 import dataclasses
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from search.common.store_uri import mask, unreachable
 from search.history.events import Event
-from search.history.journal import parse_line, read
-from search.tracking.mlflow_store import track
-from search.tracking.tracker import PACE, waiting_note
+from search.history.journal import parse_line
+from search.tracking.mlflow_store import MlflowStore
+from search.tracking.tracker import PACE, Tracker, waiting_note
 from search.tracking.types import Pace, SearchStatus, Summary, TrackingInfo, Warn, info_of, status_of
 
 NICE = 5  # on a scale from 0 to 19, as `nice` takes it
-LOOK = 0.25  # seconds between two looks at the journal
 GRACE = 5.0  # seconds beyond its time limit that the child is given to answer
 
 
 class Sender:
-    """A listener of events like `Tracker`, which does the work in a child."""
+    """The driver's end: starts the child, passes on its warnings, and tells it how the search ended."""
 
     def __init__(self, info: TrackingInfo, journal: Path, first: int, warn: Warn, pace: Pace = PACE) -> None:
         """`first`: the number of events in `journal` now; to be made before another one is written."""
-        self._info, self._warn = info, warn
-        self._known = first
+        self._info, self._warn, self._journal = info, warn, journal
         self._order = {
             "info": dataclasses.asdict(info),
             "journal": str(journal),
             "first": first,
-            "offset": journal.stat().st_size if journal.exists() else 0,
             "pace": dataclasses.asdict(pace),
         }
         self._child: subprocess.Popen[str] | None = None
         self._summary: Summary | None = None
-        self._ears = threading.Thread(target=self._hear, name="tracking", daemon=True)
+        self._listening = threading.Thread(target=self._listen, name="tracking", daemon=True)
 
     def start(self) -> str | None:
         """Start the child; returns within 5 s with a warning for people when the store does not answer."""
@@ -60,22 +56,18 @@ class Sender:
             text=True,
             start_new_session=True,  # Ctrl-C is for the driver, which ends the child in order
         )
-        self._tell(self._order)
-        self._ears.start()
+        self._tell({**self._order, "down": reason is not None})
+        self._listening.start()
         return waiting_note(self._info, reason) if reason else None
-
-    def handle(self, event: Event) -> None:  # noqa: ARG002 - the child reads it in the journal
-        """Count the event."""
-        self._known += 1
 
     def finish(self, verdict: SearchStatus, timeout: float) -> Summary:
         """Send what waits, then the verdict; returns soon after `timeout` seconds at the latest."""
         assert self._child is not None, "finish comes after start"
         self._tell({"verdict": dataclasses.asdict(verdict), "timeout": timeout})
-        self._ears.join(timeout + GRACE)
+        self._listening.join(timeout + GRACE)
         self._child.kill()
         self._child.wait()
-        self._ears.join()  # it ends with the child
+        self._listening.join()  # it ends with the child
         for pipe in (self._child.stdin, self._child.stdout):
             assert pipe is not None
             with contextlib.suppress(OSError):  # what was left in it has no reader
@@ -85,7 +77,8 @@ class Sender:
                 f"tracking: the process that sends to {mask(self._info.uri)} gave no answer; "
                 "--resume sends what is missing"
             )
-            self._summary = Summary(0, self._known, closed=False, runs=0, parent=None, message=note)
+            events = self._journal.read_bytes().count(b"\n")
+            self._summary = Summary(0, events, closed=False, runs=0, parent=None, message=note)
         return self._summary
 
     def _tell(self, order: dict[str, Any]) -> None:
@@ -96,7 +89,7 @@ class Sender:
         except OSError:
             pass  # it has died; `finish` says so
 
-    def _hear(self) -> None:
+    def _listen(self) -> None:
         assert self._child is not None and self._child.stdout is not None
         for line in self._child.stdout:
             match json.loads(line):
@@ -106,57 +99,67 @@ class Sender:
                     self._summary = Summary(**fields)
 
 
-class _Tail:
-    """New events of a journal that another process writes."""
+class JournalTail:
+    """The events of a journal that another process writes: read as they are asked for, so that memory holds none."""
 
-    def __init__(self, path: Path, offset: int) -> None:
-        self._file = path.open("rb")
-        self._file.seek(offset)
-        self._torn = b""
+    def __init__(self, path: Path) -> None:
+        self._path, self._offset = path, 0
 
-    def __call__(self) -> Iterator[Event]:
-        *lines, self._torn = (self._torn + self._file.read()).split(b"\n")
-        for line in lines:
-            event = parse_line(line + b"\n")
-            assert event is not None, "the journal is written line by line"
-            yield event
+    def __call__(self, limit: int) -> list[Event]:
+        """The next events, at most `limit`; fewer, or none, where no more are written yet."""
+        found: list[Event] = []
+        with self._path.open("rb") as file:
+            file.seek(self._offset)
+            while len(found) < limit and (line := file.readline()).endswith(b"\n"):  # else it is being written
+                event = parse_line(line)
+                assert event is not None, "the journal is written line by line"
+                found.append(event)
+                self._offset += len(line)
+        return found
+
+
+class _Orders:
+    """What the driver writes into the pipe. Read byte by byte, for `select` sees nothing of what a buffer holds."""
+
+    def __init__(self) -> None:
+        self._pipe = os.fdopen(0, "rb", buffering=0, closefd=False)
+
+    def next(self) -> Any:
+        """The next order. Ends the process where the driver has died: the next sitting goes on from here."""
+        line = self._pipe.readline()
+        if not line:
+            sys.exit()
+        return json.loads(line)
+
+    def wait(self, seconds: float) -> tuple[SearchStatus, float] | None:
+        """How the search ended, as soon as the driver says so; None after so many seconds."""
+        if not select.select([self._pipe], [], [], seconds)[0]:
+            return None
+        order = self.next()
+        return status_of(order["verdict"]), float(order["timeout"])
 
 
 def main() -> None:
     """The child: follow the journal until the verdict comes or the driver is gone."""
     os.nice(NICE)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # `ray job stop` sends it to children, too: the driver ends this one
-    lock = threading.Lock()
 
     def say(message: dict[str, Any]) -> None:
-        with lock:
-            print(json.dumps(message), flush=True)  # noqa: T201
+        print(json.dumps(message), flush=True)  # noqa: T201
 
-    order = json.loads(sys.stdin.readline())
+    orders = _Orders()
+    order = orders.next()
     info = info_of(order["info"])
-    journal = Path(order["journal"])
-    tail = _Tail(journal, order["offset"])
-    tracker = track(
+    tracker = Tracker(
         info,
-        lambda index: islice(read(journal)[0], index, None),
+        MlflowStore(info.uri, info.experiment),
+        JournalTail(Path(order["journal"])),
         order["first"],
         lambda text: say({"warn": text}),
         Pace(**order["pace"]),
+        order["down"],
     )
-    tracker.start()
-    last: list[str] = []
-    listening = threading.Thread(target=lambda: last.append(sys.stdin.readline()), daemon=True)
-    listening.start()
-    while listening.is_alive():
-        for event in tail():
-            tracker.handle(event)
-        listening.join(LOOK)
-    if not last[0]:
-        return
-    for event in tail():
-        tracker.handle(event)
-    final = json.loads(last[0])
-    say({"summary": dataclasses.asdict(tracker.finish(status_of(final["verdict"]), final["timeout"]))})
+    say({"summary": dataclasses.asdict(tracker.run(orders.wait))})
 
 
 if __name__ == "__main__":

@@ -1,22 +1,21 @@
 """Sends the events of a search to the store of tracked runs: in batches, in order, each one once, beside the search.
 
-`handle` only queues. One thread folds what has come since its last look into one update per run and sends that. While
-the store is away the journal holds what waits; the count of events sent is kept on disk, so that the next process
-goes on there, in the same runs.
+What the journal has gained is folded into one update per run, and that is sent. While the store is away the journal
+holds what waits; the count of events sent is kept on disk, so that the next process goes on there, in the same runs.
 """
 
 import contextlib
 import getpass
 import random
-import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
 from search.common.clock import now
-from search.common.store_uri import identity, mask, unreachable
+from search.common.store_uri import identity, mask
 from search.history.events import Event
-from search.tracking.run_ids import QUEUE, Feed, Replay, RunIds
+from search.tracking.run_ids import RunIds
 from search.tracking.types import KEY_TAG, Pace, Registration, SearchStatus, Store, Summary, TrackingInfo, Warn
 from search.tracking.updates import (
     NOTE_LENGTH,
@@ -31,6 +30,10 @@ from search.tracking.updates import (
     text,
 )
 
+Take = Callable[[int], Sequence[Event]]
+Wait = Callable[[float], tuple[SearchStatus, float] | None]
+"""Waits so many seconds for the end: how the search ended, and how long sending that may take; None: not yet."""
+
 PACE = Pace()
 TAKE = 1000  # events folded at a time
 SAID_LENGTH = 300  # characters of an error that people are shown
@@ -39,127 +42,106 @@ _ENDS: Mapping[str, RunStatus] = {"done": "FINISHED", "interrupted": "KILLED", "
 
 
 class Tracker:
-    """A listener of events. After `start`, `handle` each event that is in the journal, then `finish`."""
+    """Sends a journal's events to a store until the search says how it ended."""
 
     def __init__(
         self,
         info: TrackingInfo,
         store: Store,
-        replay: Replay,
+        take: Take,
         first: int,
         warn: Warn,
         pace: Pace = PACE,
-        queue: int = QUEUE,
+        down: bool = False,
     ) -> None:
-        """`first`: the number of events in the journal now; they are read through `replay`, not handed in again.
+        """`take(limit)`: the next events of the journal, at most so many; none where there are none yet. `first`: the
+        number of events that it held when this process took the search up. `down`: people know that the store is away.
 
         Raises OSError where the search's folder can't be written.
         """
-        self._info, self._store, self._first, self._warn, self._pace = info, store, first, warn, pace
-        self._feed = Feed(replay, first, queue)
+        self._info, self._store, self._take, self._first, self._warn, self._pace = info, store, take, first, warn, pace
         self._runs = RunIds(info.folder / "tracking.jsonl", identity(info.uri, info.experiment))
         self._trials = Trials(info.rungs, info.mode, info.left_out)
         self._updates: dict[int, Update] = {}
         self._upto = 0  # events folded
         self._announced = set(self._runs.doubtful)
         self._doubtful = set(self._runs.doubtful)  # their runs may exist, or turn out to be there twice
-        self._opened = self._down = self._closed = False
+        self._down, self._opened, self._closed = down, False, False
         self._verdict: SearchStatus | None = None
+        self._verdict_at = self._timeout = 0.0  # when the verdict came, and how long may be taken from then on
         self._kept: set[Path] = set()  # artifacts that the run has: a verdict that is sent again does not repeat them
         self._version = ""
-        self._wake, self._finishing, self._quit = threading.Event(), threading.Event(), threading.Event()
-        self._thread = threading.Thread(target=self._work, name="tracking", daemon=True)
-
-    def start(self) -> str | None:
-        """Start sending; returns within 5 s with a warning for people when the store does not answer."""
-        reason = unreachable(self._info.uri)
-        self._down = reason is not None
-        self._thread.start()
-        return waiting_note(self._info, reason) if reason else None
-
-    def handle(self, event: Event) -> None:
-        """Take in an event that the journal holds. Some microseconds; never raises, never waits for the store."""
-        self._feed.put(event)
-        if not self._wake.is_set():
-            self._wake.set()
 
     @property
-    def waiting(self) -> int:
-        """Events that are not in the store yet."""
-        return max(0, self._feed.total - self._runs.acknowledged)
+    def sent(self) -> int:
+        """Events that are in the store."""
+        return self._runs.acknowledged
 
-    def finish(self, verdict: SearchStatus, timeout: float) -> Summary:
-        """Send what waits, then the verdict; returns after `timeout` seconds, sooner if the store is away."""
-        self._verdict = verdict
-        self._finishing.set()
-        self._wake.set()
-        if self._thread.is_alive():
-            patience = min(timeout, self._pace.farewell)
-            self._thread.join(patience)
-            if not self._down:
-                self._thread.join(timeout - patience)
-        self._quit.set()
+    def run(self, wait: Wait) -> Summary:
+        """Send what comes, then the verdict; returns when that is in the store, or its time is over."""
+        failures = 0
+        while not self._closed and not self._over():
+            try:
+                more = self._deliver()
+                self._recovered()
+                if not more and self._verdict is not None:
+                    self._close(self._verdict)
+                failures, seconds = 0, 0.0 if more else self._pace.gather
+            except Exception as error:  # whatever it is: tracking waits, the search goes on
+                self._trouble(error)
+                most = self._pace.retry_most if self._verdict is None else self._pace.farewell_retry
+                seconds = min(most, self._pace.retry * 2.0**failures) * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
+                failures = min(failures + 1, 20)
+            self._rest(seconds, wait)
+        summary = self._summary()
+        with contextlib.suppress(OSError):
+            self._runs.close()
+        return summary
+
+    def _over(self) -> bool:
+        """Whether the time for the verdict is up; sooner where the store is away."""
+        limit = min(self._timeout, self._pace.farewell) if self._down else self._timeout
+        return self._verdict is not None and time.monotonic() > self._verdict_at + limit
+
+    def _rest(self, seconds: float, wait: Wait) -> None:
+        if self._verdict is not None:
+            time.sleep(0 if self._closed else seconds)
+        elif (farewell := wait(seconds)) is not None:
+            self._verdict, self._timeout = farewell
+            self._verdict_at = time.monotonic()
+
+    def _summary(self) -> Summary:
+        while batch := self._take(TAKE):
+            self._upto += len(batch)
+        waiting = max(0, self._upto - self.sent)
         message = ""
         if not self._closed:
             message = (
-                f"tracking: {self.waiting} events and the verdict could not be sent to {mask(self._info.uri)} by "
+                f"tracking: {waiting} events and the verdict could not be sent to {mask(self._info.uri)} by "
                 f"now; they are kept in {self._info.folder}: the same command with --resume sends them"
             )
         ids = self._runs.ids
-        sent, waiting = self._runs.acknowledged, self.waiting
-        return Summary(sent, waiting, self._closed, len(ids), ids.get(PARENT), message, self._version)
-
-    def _work(self) -> None:
-        failures = 0
-        while not self._quit.is_set() and not self._closed:
-            try:
-                self._look()
-                failures = 0
-            except Exception as error:  # whatever it is: tracking waits, the search goes on
-                self._trouble(error)
-                most = self._pace.farewell_retry if self._finishing.is_set() else self._pace.retry_most
-                longest = min(most, self._pace.retry * 2.0**failures)
-                failures = min(failures + 1, 20)
-                self._rest(longest * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
-        with contextlib.suppress(OSError):
-            self._runs.close()
-
-    def _look(self) -> None:
-        """Send a helping of events; when there are none left, end or wait for more."""
-        more = self._deliver()
-        self._recovered()
-        if more or self._quit.is_set():
-            return
-        if self._verdict is not None:
-            self._close(self._verdict)
-            return
-        self._wake.wait()
-        self._wake.clear()
-        self._rest(self._pace.gather)
-
-    def _rest(self, seconds: float) -> None:
-        (self._quit if self._finishing.is_set() else self._finishing).wait(seconds)
+        return Summary(self.sent, waiting, self._closed, len(ids), ids.get(PARENT), message, self._version)
 
     def _deliver(self) -> bool:
         """Send one helping of events; False when nothing was left to send."""
         if not self._opened:
             self._open()
-        batch = [] if self._updates else self._feed.take(TAKE)
+        batch = [] if self._updates else self._take(TAKE)
         if not batch and not self._updates:
             return False
-        for index, event in batch:
-            if index == self._first:
+        for event in batch:
+            if self._upto == self._first:
                 self._trials.interrupted()  # an earlier process left them
-            self._trials.fold(event, self._updates if index >= self._runs.acknowledged else {})
-            self._upto = index + 1
+            self._trials.fold(event, self._updates if self._upto >= self.sent else {})
+            self._upto += 1
         self._announce()
-        while self._updates:
+        while self._updates and not self._over():
             trial, update = next(iter(self._updates.items()))
-            if self._quit.is_set():
-                return True
             self._send(update)
             del self._updates[trial]
-        self._runs.acknowledge(self._upto)
+        if not self._updates:
+            self._runs.acknowledge(self._upto)
         return True
 
     def _open(self) -> None:

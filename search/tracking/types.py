@@ -11,7 +11,7 @@ KEY_TAG = "search.run_key"
 """Tag that names a run across processes: the search's uid and the trial's number."""
 
 Warn = Callable[[str], None]
-"""Takes one line for people; called from the tracking thread."""
+"""Takes one line for people."""
 
 
 class Store(Protocol):
@@ -66,9 +66,9 @@ class TrackingInfo:
 
 @dataclass(frozen=True)
 class Pace:
-    """How long the thread waits, in seconds."""
+    """How long the tracker waits, in seconds."""
 
-    gather: float = 1.0  # for more events, once there is one
+    gather: float = 1.0  # between two looks at the journal
     retry: float = 0.5  # after a first failure; doubles up to `retry_most`
     retry_most: float = 30.0
     farewell: float = 10.0  # at the end of the search, for a store that is away just then

@@ -9,8 +9,8 @@ from mlflow.tracking import MlflowClient
 
 from search.history.events import Ended, Event, Proposed, Reported
 from search.history.journal import Journal, read
-from search.tracking.mlflow_store import Pace, SearchStatus, TrackingInfo
 from search.tracking.sender import Sender
+from search.tracking.types import Pace, SearchStatus, TrackingInfo
 
 pytestmark = pytest.mark.integration
 
@@ -37,7 +37,6 @@ def test_what_a_killed_sender_leaves_unsent_is_sent_in_the_next_sitting(tmp_path
         psutil.Process(first._child.pid).kill()
         for event in EVENTS:
             journal.append(event)
-            first.handle(event)
         summary = first.finish(SearchStatus("interrupted"), timeout=1.0)
     assert not summary.closed and "--resume" in summary.message
     second = sender(tmp_path, said)
@@ -63,6 +62,6 @@ def test_the_sender_ends_with_its_driver(tmp_path: Path) -> None:
     while lone._child.poll() is None and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
-    lone._ears.join()
+    lone._listening.join()
     assert lone._child.stdout is not None
     lone._child.stdout.close()

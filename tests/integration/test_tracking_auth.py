@@ -14,7 +14,7 @@ from test_tracking_mlflow import Journal, life
 from tracking_servers import Server, check_tracked, parent_of, serving, sqlite_rows
 
 from benchmarks.faults_arena import SMALL, Arena
-from search.tracking.mlflow_store import SearchStatus
+from search.tracking.types import SearchStatus
 
 pytestmark = [
     pytest.mark.integration,

@@ -12,18 +12,12 @@ from typing import Any
 
 import pytest
 from tracking_servers import Server
+from tracking_thread import Tracking
 
-from search.common.store_uri import resolve_uri
+from search.common.store_uri import resolve_uri, unreachable
 from search.history.events import Ended, Event, Proposed, Reported, Started, Status
-from search.tracking.mlflow_store import (
-    MlflowReader,
-    MlflowStore,
-    Pace,
-    Registration,
-    SearchStatus,
-    Tracker,
-    TrackingInfo,
-)
+from search.tracking.mlflow_store import MlflowReader, MlflowStore
+from search.tracking.types import Pace, Registration, SearchStatus, TrackingInfo
 
 pytestmark = [
     pytest.mark.integration,
@@ -42,7 +36,7 @@ class Journal:
         self.said: list[str] = []
         folder.mkdir(exist_ok=True)
 
-    def open(self) -> Tracker:
+    def open(self) -> Tracking:
         info = TrackingInfo(
             uri=self.uri,
             experiment="fits",
@@ -54,15 +48,13 @@ class Journal:
             rungs=(1, 3, 9),
         )
         store = MlflowStore(info.uri, info.experiment)
-        replay = lambda start: iter(self.events[start:])  # noqa: E731
-        self.tracker = Tracker(info, store, replay, len(self.events), self.said.append, QUICK)
-        self.warning = self.tracker.start()
+        self.warning = unreachable(info.uri)
+        self.tracker = Tracking(info, store, self.events, self.said, QUICK, self.warning is not None)
+        self.tracker.start()
         return self.tracker
 
     def emit(self, *events: Event) -> None:
-        for event in events:
-            self.events.append(event)
-            self.tracker.handle(event)
+        self.events.extend(events)
 
     def live(self, trials: Iterable[int]) -> threading.Thread:
         """Early-stopped trials, an event every 10 ms, in a thread."""
@@ -204,7 +196,8 @@ def test_two_searches_start_together_on_a_new_file(database: Path, tmp_path: Pat
     )
     here, uri = str(Path(__file__).parent), f"sqlite:///{database}"
     command = [sys.executable, "-c", code]
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    root = Path(__file__).parents[2]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (root, root / "tests" / "search")))}
     started = [
         subprocess.Popen([*command, str(tmp_path / name), uri, here], env=environment) for name in ("one", "two")
     ]
@@ -305,7 +298,7 @@ def test_a_server_that_comes_late_goes_and_comes_back(server: Server, tmp_path: 
     journal = Journal(tmp_path / "demo", server.uri)
     tracker = journal.open()
     assert journal.warning is not None
-    assert "The search goes on" in journal.warning
+    assert "refused" in journal.warning
     journal.emit(*life(0, "completed"))
     server.start()
     journal.drained()

@@ -11,7 +11,7 @@ from tracking_servers import Postgres, Server, check_tracked, parent_of, postgre
 
 from benchmarks.faults_arena import SMALL, Arena
 from search.history.events import Ended, Proposed, Reported
-from search.tracking.mlflow_store import SearchStatus
+from search.tracking.types import SearchStatus
 
 pytestmark = [
     pytest.mark.integration,

@@ -4,10 +4,12 @@ from pathlib import Path
 
 import optuna
 from optuna.study import StudyDirection
+from tracking_thread import Tracking
 
 from search.history.events import Ended, Event, Phase, Proposed, Reported, Started, Status
 from search.sampling.study import StudyFile
-from search.tracking.mlflow_store import MlflowStore, Pace, Registration, SearchStatus, Tracker, TrackingInfo
+from search.tracking.mlflow_store import MlflowStore
+from search.tracking.types import Pace, Registration, SearchStatus, TrackingInfo
 
 EXPERIMENT, NAME, TRIALS = "fits", "demo", 7
 AT = 1_760_000_000.0
@@ -32,14 +34,7 @@ def make(results: Path) -> str:
     )
     events = _events()
     said: list[str] = []
-    tracker = Tracker(
-        info,
-        MlflowStore(uri, EXPERIMENT),
-        lambda index: iter(events[index:]),
-        len(events),
-        said.append,
-        Pace(gather=0.05),
-    )
+    tracker = Tracking(info, MlflowStore(uri, EXPERIMENT), events, said, Pace(gather=0.05))
     tracker.start()
     place = "winner/trial-1-seed-1"
     verdict = SearchStatus(

