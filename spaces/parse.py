@@ -12,6 +12,7 @@ from typing import Any, Literal, assert_never
 
 from spaces.domain import Categorical, Domain, Float, Int, describe, typed
 from spaces.faults import DomainError, value_faults
+from spaces.foreign import remedy
 from spaces.knob import Condition, Knob, circles, dependencies
 from spaces.problems import Problem, nearest
 from spaces.values import ABSENT, Absent, Value, freeze, show
@@ -56,9 +57,13 @@ def parse_knob(path: Any, raw: Any, was: Knob | None, place: Place) -> Knob | No
     if not isinstance(raw, Mapping):
         place.say(f"expected {{float: [low, high]}}, {{int: [low, high]}} or {{choice: [values]}}, got {show(raw)}")
         return None
-    for key in raw:
-        if key not in KEYS:
-            place.at(str(key)).say(f"unknown key{nearest(str(key), KEYS)}")
+    unknown = [key for key in raw if key not in KEYS]
+    foreign = remedy(unknown, raw)
+    if foreign is not None:
+        place.say(foreign)
+        return None
+    for key in unknown:
+        place.at(str(key)).say(f"unknown key{nearest(str(key), KEYS)}")
     domain = _domain(raw, was.domain if was else None, place)
     when = _when(raw["when"], path, place.at("when")) if "when" in raw else was.when if was else ()
     why = raw.get("why", was.why if was else "")

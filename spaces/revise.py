@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from spaces.foreign import called
 from spaces.knob import Knob
 from spaces.parse import Place, is_path, parse_knob, say_structure
 from spaces.paths import get, has, leaves
@@ -27,7 +28,9 @@ def revise_knobs(
         here = place.at(str(path))
         if path not in revised and not _is_key(path, base, revised, here):
             continue
-        if _fixes(entry):
+        if isinstance(entry, str) and (what := called(entry)):
+            here.say(what)
+        elif _fixes(entry):
             value = _fixed(entry, here)
             if not isinstance(value, Absent):
                 fixed[path] = value

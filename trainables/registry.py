@@ -25,6 +25,11 @@ def models() -> dict[str, str]:
     return {**_BUILT_IN, **{name.strip(): module.strip() for name, _, module in added}}
 
 
+def is_built_in(name: str) -> bool:
+    """Whether the model comes with this package, and is not replaced by one from outside."""
+    return models().get(name) == _BUILT_IN.get(name, "")
+
+
 def model_named(name: str, where: str = "model") -> Model[Any, Any]:
     """The model called `name`. Raises BadInput naming the nearest one."""
     known = models()

@@ -8,11 +8,16 @@ import sqlite3
 import threading
 import urllib.error
 import urllib.request
+from importlib.metadata import entry_points
 from pathlib import Path
 from urllib.parse import urlsplit
 
 PROBE_SECONDS = 5.0
 _PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
+_SQLITE_FORM = "sqlite:///FILE"
+_FORMS = "sqlite:///FILE, http(s)://HOST:PORT, postgresql://…, mysql://… or mssql://…"
+VARIABLE = re.compile(r"\$(?:\{|[A-Za-z_])")
+"""A shell's variable that nobody has expanded."""
 _USERINFO = re.compile(r"(?<=://)[^\s/?#]*(?::[^\s]*)?@")
 _SECRET_QUERY = re.compile(r"([?&][^=&\s]*(?:pass|token|secret|key)[^=&\s]*=)[^&\s]*", re.IGNORECASE)
 
@@ -48,6 +53,38 @@ def identity(uri: str, experiment: str) -> str:
     return f"{file if file else mask(uri).replace('***@', '')} {experiment}"
 
 
+def unusable(uri: str) -> str | None:
+    """Why `uri` can never be a store's, with what to write instead; None where it can. Asks nobody."""
+    if VARIABLE.search(uri):
+        return "holds a variable that nobody expands here; leave uri out and set MLFLOW_TRACKING_URI instead"
+    scheme, separator, rest = uri.partition(":")
+    kind = scheme.partition("+")[0].lower()
+    if kind == "sqlite":
+        what = f"names no database file; write {_SQLITE_FORM}"
+        file = sqlite_file(uri)
+        if file is None:
+            return None if rest.startswith("///:memory:") else what
+        return f"is a folder, where a database file is needed; write {_SQLITE_FORM}" if file.is_dir() else None
+    if kind == "file" or not separator or (len(scheme) == 1 and scheme.isalpha()):
+        return f"is a folder, where runs are kept in a database or by a server; write {_SQLITE_FORM}"
+    if kind in ("http", "https", *_PORTS):
+        try:
+            parts = urlsplit(uri)
+            usable = kind in _PORTS or bool(parts.hostname)  # a database may be reached by a socket's file
+            usable = usable and (parts.port is None or parts.port > 0)
+        except ValueError as error:
+            return f"is no address: {error}; write {_FORMS}"
+        return None if usable else f"names no host; write {_FORMS}"
+    if kind == "databricks" or kind in _plugins():
+        return None
+    return f"begins with {scheme + ':'!r}; write {_FORMS}"
+
+
+def _plugins() -> set[str]:
+    """Schemes of the stores that installed packages add to MLflow."""
+    return {entry.name for entry in entry_points(group="mlflow.tracking_store")}
+
+
 def unreachable(uri: str) -> str | None:
     """Why the store can't be used now, in words for people, or None. Returns within `PROBE_SECONDS`."""
     found: list[str | None] = []
@@ -71,9 +108,7 @@ def _probe(uri: str) -> str | None:
             return None
     except (OSError, ValueError, sqlite3.Error) as error:
         return mask(str(error))
-    if scheme.startswith("databricks"):
-        return None
-    return "it is none of sqlite:///FILE, http(s)://HOST:PORT, postgresql://…, mysql://…, mssql://…"
+    return unusable(uri)
 
 
 def _probe_server(uri: str) -> str | None:

@@ -12,8 +12,10 @@ from search.spec.resolve import Search
 from search.stopping.ladder import auto_first_rung, ladder
 from spaces.paths import with_values
 from spaces.problems import BadInput, Problem
+from spaces.values import show
 
 NAMED = 4  # knobs on a line
+DRAWN_LENGTH = 160  # characters of a config in an error
 SAMPLED = 200
 """Configs drawn from the space to learn when they settle."""
 
@@ -82,16 +84,40 @@ def _settling(search: Search) -> list[int]:
     settles, refused = [], []
     for values in draws:
         try:
-            config = search.model.parse(with_values(search.base, values), f"a config of the space, {dict(values)}")
+            config = search.model.parse(with_values(search.base, values), "")
             settles.append(search.model.settles(config))
         except BadInput as error:
-            refused.append(error)
+            refused.append((values, error))
     if refused:
-        first = Problem(
-            "space", f"{len(refused)} of {len(draws)} configs drawn from it are refused by the model; narrow it"
-        )
-        raise BadInput([first, *refused[0].problems])
+        raise BadInput(_refusals(search, refused, len(draws)))
     return settles
+
+
+def _refusals(search: Search, refused: Sequence[tuple[Mapping[str, Any], BadInput]], draws: int) -> Sequence[Problem]:
+    """What the model says to configs of the space: one problem per knob, with how often, and an example."""
+    said: dict[str, list[str]] = {}
+    for values, error in refused:
+        first: dict[str, str] = {}  # of this config's problems with the knob
+        for problem in error.problems:
+            key = problem.where.strip()
+            knob = next((path for path in values if f"{key}.".startswith(f"{path}.")), "")
+            drawn = "" if knob else f" (drawn: {_drawn(values)})"
+            first.setdefault(knob, f"{key + ': ' if key != knob else ''}{problem.what}{drawn}")
+        for knob, what in first.items():
+            said.setdefault(knob, []).append(what)
+    return [
+        Problem(
+            f"{search.source} space" + (f".{knob}" if knob else ""),
+            f"{len(whats)} of {draws} drawn configs are refused: {whats[0]}; narrow it",
+        )
+        for knob, whats in said.items()
+    ]
+
+
+def _drawn(values: Mapping[str, Any]) -> str:
+    """A drawn config for people, cut where it is long."""
+    shown = ", ".join(f"{path}: {show(value)}" for path, value in values.items())
+    return shown if len(shown) <= DRAWN_LENGTH else shown[: DRAWN_LENGTH - 1] + "…"
 
 
 def _rungs(search: Search, stopping: Asha, settles: Sequence[int]) -> tuple[int, ...]:

@@ -2,23 +2,24 @@
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, TypeVar
 
-from search.common.store_uri import mask
+from search.common.store_uri import VARIABLE, mask, unusable
 from search.spec import storage
 from search.spec.config import Settings, WarmStart, read_settings, seconds, units
+from search.spec.knobs import searched_space
 from search.spec.resources import size
 from search.stopping.asha import Goal
 from spaces import strict_yaml
 from spaces.paths import get, with_values
-from spaces.problems import BadInput, Problem, nearest
+from spaces.problems import BadInput, Problem
 from spaces.schema import Section
-from spaces.space import Space, parse_space
+from spaces.space import Space
 from trainables.native import parse_native, plain, unknown_keys
 from trainables.registry import model_named
 from trainables.run import PACE, Model, Objective
@@ -32,6 +33,8 @@ class Search:
     """A search that can be planned and run. Holds no open resources and needs no files any more."""
 
     name: str
+    source: str
+    """The search YAML's path, as it was typed: where problems are."""
     settings: Settings
     model: Model[Any, Any]
     base: Mapping[str, Any]
@@ -137,13 +140,14 @@ def resolve(path: Path, overrides: Sequence[str] = (), name: str | None = None, 
     model = model_named(settings.model, f"{where} model")
     source, base_name = _source(settings, path)
     native = _full(model, parse_native(source, base_name, base_name) if source is not None else {}, base_name)
-    space, fixed = _space(model, settings, native, where)
+    space, fixed = searched_space(model, settings, native, where)
     native = _full(model, with_values(native, fixed), where)
     horizon, every, total, wall = _lengths(model, settings, native, where)
     timeout, memory, gpu_memory, disk = _limits(settings, where)
     further = _further(settings, model.objective, where)
     if settings.storage is not None:
         storage.parsed(settings.storage, f"{where} storage")
+    _check_tracking(settings, where)
     native = with_values(native, {model.length_key: horizon})
     space = space.in_steps(horizon)
     config = model.parse(native, where)
@@ -157,6 +161,7 @@ def resolve(path: Path, overrides: Sequence[str] = (), name: str | None = None, 
     carried = (f"{base_name}: carried through unread: {', '.join(unknown)}",) if unknown else ()
     return Search(
         name=chosen,
+        source=where,
         settings=settings,
         model=model,
         base=native,
@@ -209,42 +214,6 @@ def _full(model: Model[Any, Any], native: Mapping[str, Any], where: str) -> dict
     return plain(model.parse(native, where))
 
 
-def model_space(model: Model[Any, Any]) -> Space:
-    """The space that comes with a model; an empty one for a model from outside, whose knobs the search YAML adds."""
-    file = files("spaces") / f"{model.name}.yaml"
-    if not file.is_file():
-        return Space(())
-    where = f"spaces/{model.name}.yaml"
-    return parse_space(strict_yaml.loads(file.read_text(encoding="utf-8"), where), where, prefix="")
-
-
-def _space(
-    model: Model[Any, Any], settings: Settings, native: Mapping[str, Any], where: str
-) -> tuple[Space, Mapping[str, Any]]:
-    revision = model_space(model).revised(settings.space, where, native)
-    space = revision.space
-    if settings.knobs is not None:
-        space = space.only([path for path in settings.knobs if path not in revision.fixed], f"{where} knobs")
-    space.check(native, model.unsearchable, where)
-    _check_read(model, space, native, where)
-    if not space.knobs:
-        raise BadInput.of(f"{where} space", "no knob is left to search")
-    return space, revision.fixed
-
-
-def _check_read(model: Model[Any, Any], space: Space, native: Mapping[str, Any], where: str) -> None:
-    """Refuse knobs on keys of the user's file that are only carried through."""
-    config = model.parse(native, where)
-    unread, known = unknown_keys(config), type(config).model_fields
-    problems = [
-        Problem(f"{where} space.{knob.path}", f"{model.name} does not read this key{nearest(knob.path, known)}")
-        for knob in space.knobs
-        if any(f"{knob.path}.".startswith(f"{key}.") for key in unread)
-    ]
-    if problems:
-        raise BadInput(problems)
-
-
 def _lengths(
     model: Model[Any, Any], settings: Settings, native: Mapping[str, Any], where: str
 ) -> tuple[int, int, int | None, float | None]:
@@ -289,6 +258,21 @@ def _further(settings: Settings, own: Objective, where: str) -> tuple[Goal, ...]
     if problems:
         raise BadInput(problems)
     return tuple(goals[1:])
+
+
+def _check_tracking(settings: Settings, where: str) -> None:
+    """Refuse what no later attempt can make right: an address that names no store, variables that nobody expands."""
+    uri, experiment = settings.tracking.uri, settings.tracking.experiment
+    place = f"{where} tracking.uri" if uri else "MLFLOW_TRACKING_URI"
+    uri = uri or os.environ.get("MLFLOW_TRACKING_URI")
+    problems = []
+    if uri and (what := unusable(uri)):
+        problems.append(Problem(place, f"{mask(uri)!r} {what}"))
+    if experiment is not None and (not experiment.strip() or VARIABLE.search(experiment)):
+        what = "is no name; environment variables are not expanded here, so write the experiment's name itself"
+        problems.append(Problem(f"{where} tracking.experiment", f"{experiment!r} {what}"))
+    if problems:
+        raise BadInput(problems)
 
 
 def _limits(settings: Settings, where: str) -> tuple[float | None, int | None, int | None, int | None]:

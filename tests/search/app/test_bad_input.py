@@ -65,7 +65,34 @@ def refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Refused:
         (["space.lr={float: [1e-2, 1e-4]}"], ["space.lr.float[0]: the lower end 0.01 is above the upper end 1e-4"]),
         (["space.lr={float: [0, 1], log: true}"], ["space.lr.float[0]: with log the lower end must be above 0, got 0"]),
         (["space.batch_size={choice: []}"], ["space.batch_size.choice: got an empty list", "at least 1 value"]),
-        (["space.lr={float: [0.1, 2.0]}"], ["configs drawn from it are refused", "lr", "less than or equal to 1"]),
+        (
+            ["space.lr={float: [0.1, 2.0]}"],
+            ["search.yaml space.lr: ", "drawn configs are refused", "less than or equal to 1, got 1."],
+        ),
+        (
+            ["knobs=[tcn_channels]", "space={tcn_channels: {choice: [[4], [0, -5]]}}"],
+            ["search.yaml space.tcn_channels: ", "drawn configs are refused", "tcn_channels.0: ", "got 0"],
+        ),
+        # Entries without effect.
+        (["space.tcn_dropout={float: [0, 0.3]}"], ["search.yaml space.tcn_dropout: not in knobs", "add it there"]),
+        (
+            ["knobs=[lr, target_variance]", "space={use_uncertainty: false}"],
+            ["search.yaml target_variance: never acts: it needs use_uncertainty to be true, which is false"],
+        ),
+        # Words of other tools.
+        (["space.lr={min: 1e-4, max: 1e-2}"], ["space.lr: min, max: ", "{float: [1e-4, 0.01]}"]),
+        (
+            ["space.lr={distribution: log_uniform_values, min: 1e-4, max: 1e-2}"],
+            ["space.lr: distribution, min, max: ", "{float: [1e-4, 0.01], log: true}"],
+        ),
+        (["space.batch_size={values: [32, 64]}"], ["space.batch_size: values: ", "{choice: [32, 64]}"]),
+        (["space.lr=tune.loguniform(1e-4, 1e-2)"], ["space.lr: ", "{float: [1e-4, 0.01], log: true}"]),
+        # Tracking that can never work.
+        (["tracking.uri=${MLFLOW_X}"], ["search.yaml tracking.uri: ", "variable", "MLFLOW_TRACKING_URI"]),
+        (["tracking.uri=htp://mlflow:5000"], ["search.yaml tracking.uri: ", "'htp:'", "http(s)://HOST:PORT"]),
+        (["tracking.uri=./mlruns"], ["search.yaml tracking.uri: ", "folder", "sqlite:///FILE"]),
+        (["tracking.uri=file:///"], ["search.yaml tracking.uri: ", "folder", "sqlite:///FILE"]),
+        (["tracking.experiment=$USER"], ["search.yaml tracking.experiment: ", "not expanded"]),
         # Conditions.
         (["space.lr={when: {batchsize: 32}}"], ["space.lr.when.batchsize: unknown key; did you mean 'batch_size'?"]),
         (
@@ -122,6 +149,16 @@ def test_population_based_training_without_a_knob_that_may_change(refused: Refus
 def test_an_interval_of_population_based_training_that_misses_evaluations(refused: Refused) -> None:
     message = refused("--set", "early_stopping={kind: pbt, perturb_every: 3}", "--set", "budget.evaluate_every=2")
     assert "early_stopping.perturb_every: 3 is no multiple of evaluate_every 2" in message
+
+
+@pytest.mark.parametrize(
+    "uri", ["${MLFLOW_X}", "htp://mlflow:5000", "./mlruns", "file:///tmp/x", "http://", "sqlite:///."]
+)
+def test_a_tracking_variable_that_can_never_work(refused: Refused, monkeypatch: pytest.MonkeyPatch, uri: str) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    for words in ([], ["--plan"]):
+        message = refused(*words)
+        assert message.startswith(f"error: MLFLOW_TRACKING_URI: {uri!r} ")
 
 
 def test_several_problems_are_told_at_once(refused: Refused) -> None:

@@ -186,7 +186,9 @@ def test_costs(tmp_path: Path) -> None:
 def test_configs_side_by_side_mark_what_differs_from_the_documented(tmp_path: Path) -> None:
     one = write(tmp_path, "one", a_search(0.4))
     changed = {**BASELINE, "lr": 2e-3}
-    two = write(tmp_path, "two", a_search(0.41, values=changed), "knobs=[lr, batch_size]", "sampler.kind=random")
+    two = write(
+        tmp_path, "two", a_search(0.41, values=changed), "knobs=[lr, batch_size]", "space={}", "sampler.kind=random"
+    )
     (table,) = tables(grouped(sources(one, two)))
     grid = configs.best_configs(table)
     assert grid.columns == ("documented", "one, seed 0: trial 1", "two, seed 0: trial 1")

@@ -177,7 +177,7 @@ def test_the_artifacts_are_those_of_the_run_that_best_yaml_repeats(tmp_path: Pat
 
 
 def test_fixed_knobs_stand_in_the_users_file_too(tmp_path: Path) -> None:
-    search = small_search(tmp_path, "knobs=[lr, batch_size]", "space.weight_decay=1e-4")
+    search = small_search(tmp_path, "knobs=[lr, batch_size]", "space={weight_decay: 1e-4}")
     verdict = judge(
         records_of(trial(0, 0.5, values={"lr": 1e-2, "batch_size": 256}, origin="baseline")), search.model.objective
     )

@@ -148,8 +148,8 @@ def test_an_interval_that_misses_the_horizon_names_one_that_does_not(folder: Pat
 
 
 def test_a_space_with_configs_that_the_model_refuses_is_refused(folder: Path) -> None:
-    message = refusal(folder, "knobs=[lr, scheduler_min_lr]", "space.scheduler_min_lr={float: [1e-6, 1e-1]}")
-    assert f"of {SAMPLED + 1} configs drawn from it are refused" in message
+    message = refusal(folder, "knobs=[lr, scheduler_min_lr]", "space={scheduler_min_lr: {float: [1e-6, 1e-1]}}")
+    assert f"of {SAMPLED + 1} drawn configs are refused" in message
     assert "is above lr" in message
 
 

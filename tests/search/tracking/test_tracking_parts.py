@@ -215,8 +215,8 @@ def test_reachability(tmp_path: Path) -> None:
     assert "not a database" in str(unreachable(f"sqlite:///{broken}"))
     assert unreachable("http://127.0.0.1:9") is not None
     assert unreachable("postgresql://u:p@127.0.0.1:9/mlflow") is not None
-    assert "none of" in str(unreachable("htp://host"))
-    assert "none of" in str(unreachable("./mlruns"))
+    assert "'htp:'" in str(unreachable("htp://host"))
+    assert "is a folder" in str(unreachable("./mlruns"))
 
 
 def test_sqlite_files() -> None:

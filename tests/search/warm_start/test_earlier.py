@@ -227,7 +227,7 @@ def test_tracked_runs_tell_the_same_as_the_folder(tmp_path: Path, store: Callabl
 
 
 def test_params_are_values_again(tmp_path: Path, store: Callable[..., None]) -> None:
-    choices = "space.tcn_channels={choice: [[4], [8, 8]]}"
+    choices = "space={tcn_channels: {choice: [[4], [8, 8]]}}"
     values = {"tcn_channels": [8, 8], "lr": 1e-05, "use_uncertainty": False, "mlp.odd/key!": "x"}
     old = small_search(tmp_path)
     store(*tracked(old, [*trial(0, 0.5, values=values)]))

@@ -126,7 +126,7 @@ def test_a_knob_that_is_fixed_now_must_have_had_that_value(tmp_path: Path) -> No
 
 def test_only_knobs_that_are_active_here_are_taken(tmp_path: Path) -> None:
     knobs = "knobs=[lr, use_variance_regularization, variance_penalty_weight]"
-    search = small_search(tmp_path, WARM, knobs)
+    search = small_search(tmp_path, WARM, knobs, "space={}")
     off = {"lr": 2e-3, "use_variance_regularization": False}
     base = {**search.base, "variance_penalty_weight": 0.02}
     assert start(search, old_trial(search, values=off, base=base)).observations[0].values == off
@@ -138,7 +138,9 @@ def test_only_knobs_that_are_active_here_are_taken(tmp_path: Path) -> None:
 
 
 def test_values_are_the_domains_own(tmp_path: Path) -> None:
-    search = small_search(tmp_path, WARM, "knobs=[lr, tcn_dropout]", "space.tcn_dropout={float: [0, 0.5], step: 0.1}")
+    search = small_search(
+        tmp_path, WARM, "knobs=[lr, tcn_dropout]", "space={tcn_dropout: {float: [0, 0.5], step: 0.1}}"
+    )
     for value, expected in [(0, 0.0), (0.1 + 0.2, 0.3)]:
         (found,) = start(search, old_trial(search, values={"lr": 1e-3, "tcn_dropout": value})).observations
         assert repr(found.values["tcn_dropout"]) == repr(expected)
@@ -237,7 +239,7 @@ class Other:
 
 
 def test_a_config_that_this_base_does_not_allow_is_not_run(tmp_path: Path) -> None:
-    search = small_search(tmp_path, WARM, "knobs=[lr]")
+    search = small_search(tmp_path, WARM, "knobs=[lr]", "space={}")
     old = old_trial(search, values={"lr": 1e-4})
     strict = replace(search, base={**search.base, "scheduler_min_lr": 5e-4})
     assert firsts(search, old) == [7]

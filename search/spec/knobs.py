@@ -1,0 +1,92 @@
+"""Which knobs a search has: the model's own space, the search YAML's `space:` and `knobs:`, checked together."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import spaces.space
+from search.spec.config import Settings
+from spaces import strict_yaml
+from spaces.paths import get
+from spaces.problems import BadInput, Problem, nearest
+from spaces.space import Space, parse_space
+from spaces.values import show
+from trainables.native import unknown_keys
+from trainables.registry import is_built_in
+from trainables.run import Model
+
+
+def model_space(model: Model[Any, Any]) -> Space:
+    """The space that comes with a model; an empty one for a model from outside, whose knobs the search YAML adds.
+
+    Raises BadInput where the file of a built-in model is missing: the installation is damaged.
+    """
+    # Beside the code that reads it, never by the name `spaces`: the working folder may hold another of that name.
+    file = Path(spaces.space.__file__).parent / f"{model.name}.yaml"
+    where = f"spaces/{model.name}.yaml"
+    if not file.is_file():
+        if is_built_in(model.name):
+            raise BadInput.of(where, f"is missing at {file}; install this package anew")
+        return Space(())
+    return parse_space(strict_yaml.loads(file.read_text(encoding="utf-8"), where), where, prefix="")
+
+
+def searched_space(
+    model: Model[Any, Any], settings: Settings, native: Mapping[str, Any], where: str
+) -> tuple[Space, Mapping[str, Any]]:
+    """The knobs that are searched from the config `native`, and the values of those that are fixed instead. Raises
+    BadInput, also for an entry of `space:` or `knobs:` that would have no effect.
+    """
+    revision = model_space(model).revised(settings.space, where, native)
+    space = revision.space
+    if settings.knobs is not None:
+        space = space.only([path for path in settings.knobs if path not in revision.fixed], f"{where} knobs")
+        _check_listed(settings.knobs, settings.space, revision.fixed, where)
+    space.check(native, model.unsearchable, where)
+    _check_read(model, space, native, where)
+    _check_active(space, {*(settings.knobs or ()), *settings.space}, {**native}, revision.fixed, where)
+    if not space.knobs:
+        raise BadInput.of(f"{where} space", "no knob is left to search")
+    return space, revision.fixed
+
+
+def _check_listed(knobs: Sequence[str], given: Mapping[str, Any], fixed: Mapping[str, Any], where: str) -> None:
+    """Refuse domains in `space:` for knobs that `knobs:` leaves out."""
+    what = "not in knobs, so it would not be searched; add it there, take it out here, or give it a single value"
+    idle = [Problem(f"{where} space.{path}", what) for path in given if path not in knobs and path not in fixed]
+    if idle:
+        raise BadInput(idle)
+
+
+def _check_active(
+    space: Space, named: set[str], native: Mapping[str, Any], fixed: Mapping[str, Any], where: str
+) -> None:
+    """Refuse knobs that the user names and that no config has, for a key that isn't searched rules them out."""
+    searched = space.by_path
+    problems = [
+        Problem(
+            f"{where} {knob.path}",
+            f"never acts: it needs {condition.knob} to be {' or '.join(map(show, condition.allowed))}, which is "
+            f"{show(value)} and not searched; search {condition.knob} too, change it, or take this knob out",
+        )
+        for knob in space.knobs
+        if knob.path in named
+        for condition in knob.when
+        if condition.knob not in searched
+        and not condition.allows(value := fixed.get(condition.knob, get(native, condition.knob)))
+    ]
+    if problems:
+        raise BadInput(problems)
+
+
+def _check_read(model: Model[Any, Any], space: Space, native: Mapping[str, Any], where: str) -> None:
+    """Refuse knobs on keys of the user's file that are only carried through."""
+    config = model.parse(native, where)
+    unread, known = unknown_keys(config), type(config).model_fields
+    problems = [
+        Problem(f"{where} space.{knob.path}", f"{model.name} does not read this key{nearest(knob.path, known)}")
+        for knob in space.knobs
+        if any(f"{knob.path}.".startswith(f"{key}.") for key in unread)
+    ]
+    if problems:
+        raise BadInput(problems)
