@@ -28,7 +28,9 @@ def remedy(keys: Iterable[Any], raw: Mapping[Any, Any]) -> str | None:
         return None
     said = {_word(key): value for key, value in raw.items()}
     listed = next((said[word] for word in _LISTS if isinstance(said.get(word), list)), None)
-    pair = next((said[word] for word in (*_PAIRS, *_WHOLE, "bounds") if isinstance(said.get(word), list)), [])
+    pair: list[Any] = next(
+        (said[word] for word in (*_PAIRS, *_WHOLE, "bounds") if isinstance(said.get(word), list)), []
+    )
     low = next((said[word] for word in _LOW if word in said), pair[0] if len(pair) == 2 else None)
     high = next((said[word] for word in _HIGH if word in said), pair[-1] if len(pair) == 2 else None)
     about = " ".join([*said, *(value for value in said.values() if isinstance(value, str))])
@@ -51,8 +53,9 @@ def called(text: str) -> str | None:
     if found[1] in (*_LISTS, "choice"):
         form = _choice(None)
     else:
-        numbers = [float(n) if set(n) & set(".eE") else int(n) for n in _NUMBER.findall(found[2])][:2]
-        form = _range(*(numbers if len(numbers) == 2 else (None, None)), found[1], None)
+        numbers = [float(n) if set(n) & set(".eE") else int(n) for n in _NUMBER.findall(found[2])]
+        low, high = numbers[:2] if len(numbers) >= 2 else (None, None)
+        form = _range(low, high, found[1], None)
     return f"{text!r} is text here, which would be a fixed value; a domain is written {form}"
 
 
