@@ -26,6 +26,7 @@ from trainables.schedules import (
     ReduceOnPlateau,
     Schedule,
     Span,
+    StepDecay,
     Warmup,
     due,
     hold_table,
@@ -33,6 +34,8 @@ from trainables.schedules import (
     warm_restarts,
     warmup_cosine,
     warmup_linear,
+    warmup_shifted,
+    warmup_steps_decay,
 )
 
 PATIENT = settings(deadline=None)  # machines are shared: a slow example is not a failure
@@ -64,6 +67,12 @@ RATES: dict[str, st.SearchStrategy[Bounded]] = {
         st.sampled_from(["linear", "cosine"]),
     ),
     "warmup": st.builds(lambda n, v: (Warmup(n, Constant(v)), 0.0, v), warmups, values),
+    "warmup_from": st.builds(lambda n, v, f: (Warmup(n, Constant(v), f), 0.0, v), warmups, values, st.floats(0, 1)),
+    "warmup_shifted": st.builds(lambda n, v: (warmup_shifted(n, Constant(v)), 0.0, v), warmups, values),
+    "warmup_steps_decay": st.builds(
+        lambda n, m, v, g: (warmup_steps_decay(v, n, m, g), 0.0, v), warmups, lengths, values, st.floats(0.01, 1)
+    ),
+    "step_decay": st.builds(lambda n, v, g: (StepDecay(v, n, g), 0.0, v), lengths, values, st.floats(0.01, 1)),
     "warmup_linear": st.builds(lambda n, m, v: (warmup_linear(v, n, n + m), 0.0, v), warmups, lengths, values),
     "warmup_cosine": st.builds(
         lambda n, m, v: (warmup_cosine(v[1], n, n + m, v[0]), 0.0, v[1]), warmups, lengths, ordered

@@ -17,9 +17,12 @@ from trainables.schedules import (
     Noam,
     OneCycle,
     Schedule,
+    StepDecay,
     Warmup,
     warmup_cosine,
     warmup_linear,
+    warmup_shifted,
+    warmup_steps_decay,
 )
 
 PATIENT = settings(deadline=None)  # machines are shared: a slow example is not a failure
@@ -89,6 +92,37 @@ def test_warmup_cosine_to_a_floor_is_the_lambda_of_the_diphone_trainer(warmup: i
 
     expected = rates(lambda o: torch.optim.lr_scheduler.LambdaLR(o, factor), steps=decay + 20)
     assert ours(warmup_cosine(PEAK, warmup, decay, ratio * PEAK), decay + 20) == close(expected)
+
+
+@settings(PATIENT, max_examples=25)
+@given(warmup=st.integers(0, 40))
+def test_the_shifted_warmup_is_the_lambda_of_other_trainers(warmup: int) -> None:
+    expected = rates(
+        lambda o: torch.optim.lr_scheduler.LambdaLR(o, lambda step: min(1.0, (step + 1) / (warmup + 1))), steps=60
+    )
+    assert ours(warmup_shifted(warmup, Constant(PEAK)), 60) == close(expected)
+    assert warmup_shifted(warmup, Constant(PEAK)).settles == warmup
+
+
+@settings(PATIENT, max_examples=25)
+@given(size=st.integers(1, 30), gamma=st.floats(0.05, 1))
+def test_a_step_decay_is_pytorchs(size: int, gamma: float) -> None:
+    expected = rates(lambda o: torch.optim.lr_scheduler.StepLR(o, size, gamma), steps=100)
+    assert ours(StepDecay(PEAK, size, gamma), 100) == close(expected)
+
+
+@settings(PATIENT, max_examples=25)
+@given(warmup=st.integers(1, 40), size=st.integers(1, 30), gamma=st.floats(0.05, 1), first=st.floats(0.01, 1))
+def test_a_linear_warmup_then_a_step_decay_is_pytorchs_sequence(
+    warmup: int, size: int, gamma: float, first: float
+) -> None:
+    def sequence(optimizer: torch.optim.Optimizer) -> torch.optim.lr_scheduler.LRScheduler:
+        climb = torch.optim.lr_scheduler.LinearLR(optimizer, first, total_iters=warmup)
+        fall = torch.optim.lr_scheduler.StepLR(optimizer, size, gamma)
+        return torch.optim.lr_scheduler.SequentialLR(optimizer, [climb, fall], milestones=[warmup])
+
+    expected = rates(sequence, steps=150)
+    assert ours(warmup_steps_decay(PEAK, warmup, size, gamma, first), 150) == close(expected)
 
 
 def test_the_documented_rate_of_the_diphone_decoder() -> None:

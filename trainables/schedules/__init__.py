@@ -13,11 +13,11 @@ A schedule is a small frozen record with two answers:
 
 | schedule | settles at |
 |---|---|
-| Constant, CosineRestarts | 0 |
+| Constant, CosineRestarts, StepDecay | 0 |
 | Linear, Cosine | 0 when it falls (a decay), its length when it rises (a ramp) |
 | OneCycle | the step after its peak |
 | PhaseTable, Span | where its first phase does: a later phase is planned change, not a slow start |
-| Warmup, warmup_linear, warmup_cosine | the length of the warmup: that step is the first at the peak |
+| Warmup, warmup_linear, warmup_cosine, warmup_shifted, warmup_steps_decay | the length of the warmup: that step is the first at the peak |
 | EpochWarmup, Noam | the length of the warmup, whose own last step is at the peak already; a warmup of 1 is none |
 | AlphaRamp | the first step at the end value |
 | Freeze | the length of the freeze and of the warmup after it |
@@ -42,7 +42,17 @@ from trainables.schedules.phases import (
     warm_restarts,
 )
 from trainables.schedules.plateau import PlateauState, ReduceOnPlateau
-from trainables.schedules.rates import CosineRestarts, EpochWarmup, Noam, Warmup, warmup_cosine, warmup_linear
+from trainables.schedules.rates import (
+    CosineRestarts,
+    EpochWarmup,
+    Noam,
+    StepDecay,
+    Warmup,
+    warmup_cosine,
+    warmup_linear,
+    warmup_shifted,
+    warmup_steps_decay,
+)
 from trainables.schedules.switch import PlateauSwitch, SwitchState
 
 __all__ = [
@@ -64,6 +74,7 @@ __all__ = [
     "ReduceOnPlateau",
     "Schedule",
     "Span",
+    "StepDecay",
     "SwitchState",
     "Warmup",
     "due",
@@ -72,4 +83,6 @@ __all__ = [
     "warm_restarts",
     "warmup_cosine",
     "warmup_linear",
+    "warmup_shifted",
+    "warmup_steps_decay",
 ]
