@@ -407,9 +407,11 @@ def test_values_that_cannot_be_curves(tmp_path, data, message):
         ),
         (
             {"param_ranges": RANGES | {"k_d": [5e-3, 1e-5]}},
-            "param_ranges.k_d: expected [lowest, highest] or one number",
+            "param_ranges.k_d: expected [lowest, highest], one number, or a list of three values",
         ),
-        ({"param_ranges": RANGES | {"k_d": [0, "a"]}}, "param_ranges.k_d: expected [lowest, highest] or one number"),
+        ({"param_ranges": RANGES | {"k_d": [0, "a"]}}, "param_ranges.k_d: expected [lowest, highest], one number"),
+        ({"param_ranges": RANGES | {"k_d": [0, 1, "a"]}}, "param_ranges.k_d: expected [lowest, highest], one number"),
+        ({"param_ranges": RANGES | {"k_d": [1, 1, 1]}}, "'k_d' is to be inferred, but its range is the single"),
         ({"param_ranges": RANGES | {"k_d": [1e-3, 1e-3]}}, "'k_d' is to be inferred, but its range is the single"),
         ({"n_samples": 7}, "holds 6 samples, but n_samples in metadata.json is 7"),
         ({"n_samples": "six"}, "n_samples: expected a whole number, got 'six'"),
@@ -424,6 +426,59 @@ def test_metadata_that_does_not_fit(tmp_path, meta, message):
 def test_all_problems_of_the_metadata_come_together(tmp_path):
     message = refusal(write(tmp_path / "d", meta={"param_ranges": {}, "infer_params": ["x"], "n_samples": 1.5}))
     assert len(message.splitlines()) == 3
+
+
+# Padded prefixes and discrete sets
+
+
+def padded(counts, length=12):
+    """Curves of 30 s of which the last `counts` readings repeat the one before them."""
+    data = content(len(counts), length)
+    for row, count in enumerate(counts):
+        last = length - count - 1
+        data["t_prefix"][row] = np.linspace(0, 30, length - count).tolist() + [30.0] * count
+        data["pH_prefix"][row, last + 1 :] = data["pH_prefix"][row, last]
+    return data
+
+
+def test_padding_at_the_end_is_left_out_and_told_once(tmp_path):
+    data = padded([4] * 6)
+    folder = write(tmp_path / "d", data, metadata() | {"prefix_n_points": [12]})
+    curves = read(folder, 30)
+    assert np.array_equal(curves.t, data["t_prefix"][:, :8]) and np.array_equal(curves.ph, data["pH_prefix"][:, :8])
+    assert list(curves.readings) == [8] * 6
+    told = prepare_data(Data(data_dir=str(folder)), 30).summary
+    assert "8 readings each, after 4 padded readings (equal times) at the end of each curve were left out" in told
+
+
+def test_curves_padded_to_different_lengths_keep_their_own(tmp_path):
+    curves = read(write(tmp_path / "d", padded([0, 3, 5, 3, 0, 1])), 30)
+    assert curves.t.shape == (6, 12) and list(curves.readings) == [12, 9, 7, 9, 12, 11]
+    told = prepare_data(Data(data_dir=str(tmp_path / "d")), 30).summary
+    assert "after 0 to 5 padded readings (equal times) at the end of 4 of the curves were left out" in told
+
+
+@pytest.mark.parametrize(
+    ("times", "said"),
+    [
+        ([0, 10, 10, 20, 30, 30], "column 2: expected a time after the previous one; only the last may repeat"),
+        ([0, 10, 20, 30, 20, 20], "column 4: expected a time after the previous one"),
+        ([30] * 6, "column 0: expected at least two different times in a curve"),
+    ],
+)
+def test_times_that_fall_or_stand_still_before_the_end_are_refused(tmp_path, times, said):
+    data = content(length=6)
+    data["t_prefix"][3] = times
+    assert f"t_prefix: sample 3, {said}" in refusal(write(tmp_path / "d", data))
+
+
+def test_a_range_of_three_values_or_more_is_the_set_of_them(tmp_path):
+    ranges = RANGES | {"temperature_C": [35, 25, 40, 30], "E0_g_per_L": [0.05, 0.25, 1.25]}
+    curves = read(write(tmp_path / "d", meta=metadata() | {"param_ranges": ranges}), 30)
+    assert curves.ranges["temperature_C"] == (25.0, 40.0) and curves.ranges["E0_g_per_L"] == (0.05, 1.25)
+    assert curves.sets == {"temperature_C": (25.0, 30.0, 35.0, 40.0), "E0_g_per_L": (0.05, 0.25, 1.25)}
+    sd = prior_sd(curves.target_names, curves.ranges, curves.sets)
+    assert sd == pytest.approx([np.std([0.05, 0.25, 1.25]), (5e-3 - 1e-5) / 12**0.5])
 
 
 # Digest and split

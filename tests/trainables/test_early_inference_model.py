@@ -224,3 +224,18 @@ def test_metrics_stay_finite_for_wild_predictions():
 
 def test_metric_keys_are_safe_for_mlflow():
     assert metric_key("val", "E0 (g/L)") == "val.E0__g_L_"
+
+
+@pytest.mark.parametrize("weighted", [True, False])
+def test_padding_changes_nothing(weighted):
+    """A curve predicts the same alone, padded with anything, and beside longer ones."""
+    torch.manual_seed(0)
+    config = Config(tcn_channels=(6, 4), tcn_kernel_size=3, use_weighted_pooling=weighted, mlp_hidden_dims=(5,))
+    network = EarlyInference(config, 2, 2).eval()
+    curves, known, readings = torch.randn(3, 3, 12), torch.randn(3, 2), torch.tensor([12, 7, 2])
+    together = network(curves, known, readings).mean
+    for row, count in enumerate(readings.tolist()):
+        alone = network(curves[row : row + 1, :, :count], known[row : row + 1]).mean
+        torch.testing.assert_close(together[row : row + 1], alone)
+    curves[1, :, 7:] = 1e3
+    assert torch.equal(network(curves, known, readings).mean[1], together[1])

@@ -7,7 +7,7 @@ A folder holds `training_data.npz`, with an entry `prefix_{L}s` for every prefix
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -51,13 +51,21 @@ class Curves:
     """n experiments, of which the first seconds were recorded; the arrays are read-only."""
 
     ph: Floats  # (n, L)
-    t: Floats  # (n, L) s, increasing in each row, not necessarily evenly
+    t: Floats  # (n, L) s, increasing in each row, not necessarily evenly; equal times at its end are padding
     known: Floats  # (n, k) in the units of the names
     target: Floats  # (n, p) likewise
     known_names: tuple[str, ...]  # k
     target_names: tuple[str, ...]  # p
     ranges: Ranges  # of all k + p names; (v, v) for a fixed quantity
     digest: str  # of the folder's content
+    sets: Mapping[str, tuple[float, ...]] = field(default_factory=dict)  # of those names that take a few values only
+    padded: NDArray[np.int64] | None = None  # (n,), padded readings of each curve in the file; None: none
+
+    @property
+    def readings(self) -> NDArray[np.int64]:
+        """How many points of each curve are real, (n,)."""
+        counts: NDArray[np.int64] = 1 + (np.diff(self.t, axis=1) > 0).sum(axis=1)
+        return counts
 
 
 def prepare_data(data: Data, prefix_length: float) -> Prepared:
@@ -73,12 +81,23 @@ def prepare_data(data: Data, prefix_length: float) -> Prepared:
     curves = read(folder, prefix_length)
     n, points = curves.ph.shape
     known, targets = ", ".join(curves.known_names), ", ".join(curves.target_names)
-    summary = f"{n} curves of {prefix_length:g} s, {points} readings each; known {known}; to infer {targets}"
+    summary = f"{n} curves of {prefix_length:g} s, {points} readings each{_told(curves)}"
+    summary += f"; known {known}; to infer {targets}"
     shares = read_metadata(folder / METADATA_FILE).posterior_share.get(float(prefix_length), {})
     if shares:
         least = ", ".join(f"{name} {share:.2g}" for name, share in shares.items())
         summary += f"; at best known to (posterior sd / prior sd): {least}"
     return Prepared(folder, curves.digest, summary)
+
+
+def _told(curves: Curves) -> str:
+    """What was left out of the curves as padding, for people."""
+    if curves.padded is None:
+        return ""
+    least, most = int(curves.padded.min()), int(curves.padded.max())
+    count, of = f"{least}" if least == most else f"{least} to {most}", int((curves.padded > 0).sum())
+    which = "each curve" if of == len(curves.padded) else f"{of} of the curves"
+    return f", after {count} padded readings (equal times) at the end of {which} were left out"
 
 
 def read(folder: Path, prefix_length: float) -> Curves:
@@ -107,9 +126,13 @@ def _read(folder: Path, prefix_length: float, stamps: tuple[Stamp, ...]) -> Curv
     _check_size(metadata, prefix_length, n, points, where)
     _check_curves(ph, t, where)
     _check_targets(target, metadata, where)
-    return Curves(
-        ph, t, known, target, metadata.known_names, metadata.target_names, metadata.ranges, folder_digest(folder)
-    )
+    names, digest = (metadata.known_names, metadata.target_names), folder_digest(folder)
+    whole = Curves(ph, t, known, target, *names, metadata.ranges, digest, metadata.sets)
+    padded = points - whole.readings
+    if not padded.any():
+        return whole
+    longest = int(whole.readings.max())  # a column that is padding in every curve says nothing
+    return replace(whole, ph=ph[:, :longest], t=t[:, :longest], padded=padded)
 
 
 def folder_digest(folder: Path) -> str:
@@ -132,12 +155,14 @@ def split(n: int, val_split: float, seed: int) -> tuple[NDArray[np.int64], NDArr
     return np.sort(order[held_out:]).astype(np.int64), np.sort(order[:held_out]).astype(np.int64)
 
 
-def prior_sd(names: Sequence[str], ranges: Ranges) -> Floats:
-    """Standard deviation (p,) of the uniform prior over each named range: (highest − lowest)/√12.
+def prior_sd(names: Sequence[str], ranges: Ranges, sets: Mapping[str, tuple[float, ...]] | None = None) -> Floats:
+    """Standard deviation (p,) of the uniform prior over each named range, (highest − lowest)/√12, or over the values
+    of a name that takes only those of `sets`.
 
     The unit of the objective: predicting the middle of the range has an MAE of a quarter of it, .866 of these.
     """
-    return np.array([(ranges[name][1] - ranges[name][0]) * UNIFORM_SD for name in names])
+    widths = {name: (ranges[name][1] - ranges[name][0]) * UNIFORM_SD for name in names}
+    return np.array([float(np.std(sets[name])) if sets and name in sets else widths[name] for name in names])
 
 
 def _with_length(spec: Generate, prefix_length: float) -> Generate:
@@ -211,9 +236,14 @@ def _check_curves(ph: Floats, t: Floats, where: str) -> None:
     outside = (ph < PH_LOWEST) | (ph > PH_HIGHEST)
     _refuse_first(outside, ph, f"{where} pH_prefix", f"a pH within {PH_LOWEST:g}…{PH_HIGHEST:g}")
     _refuse_first(t < 0, t, f"{where} t_prefix", "a time in s, 0 or later")
+    # Short prefixes are padded by repeating the last reading: equal times are padding at the end, a fault elsewhere.
+    padding = t == t[:, -1:]
     stuck = np.zeros(t.shape, dtype=bool)
-    stuck[:, 1:] = np.diff(t, axis=1) <= 0
-    _refuse_first(stuck, t, f"{where} t_prefix", "a time after the previous one")
+    stuck[:, 1:] = (np.diff(t, axis=1) < 0) | ((np.diff(t, axis=1) == 0) & ~padding[:, 1:])
+    _refuse_first(stuck, t, f"{where} t_prefix", "a time after the previous one; only the last may repeat, as padding")
+    single = np.zeros(t.shape, dtype=bool)
+    single[:, 0] = padding[:, 0]
+    _refuse_first(single, t, f"{where} t_prefix", "at least two different times in a curve")
 
 
 def _check_targets(target: Floats, metadata: Metadata, where: str) -> None:

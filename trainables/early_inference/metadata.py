@@ -25,6 +25,8 @@ class Metadata:
     target_names: tuple[str, ...]
     ranges: Ranges
     """Of every known input and every target."""
+    sets: Mapping[str, tuple[float, ...]]
+    """Of those that have a range of three values or more: the values that they take, ascending."""
     n_samples: int | None
     """None where the file doesn't say."""
     n_points: Mapping[float, int]
@@ -49,13 +51,14 @@ def read_metadata(path: Path) -> Metadata:
     known = _names(content, "known_input_names", where, problems)
     targets = _names(content, "infer_params", where, problems)
     problems += [Problem(f"{where} infer_params", f"{n!r} is a known input, too") for n in targets if n in known]
-    ranges = _ranges(content, known, targets, where, problems)
+    sets: dict[str, tuple[float, ...]] = {}
+    ranges = _ranges(content, known, targets, where, problems, sets)
     n_samples = content.get("n_samples")
     if n_samples is not None and type(n_samples) is not int:
         problems.append(Problem(f"{where} n_samples", f"expected a whole number, got {n_samples!r}"))
     if problems:
         raise BadInput(problems)
-    return Metadata(known, targets, ranges, n_samples, _points(content), _shares(content))
+    return Metadata(known, targets, ranges, sets, n_samples, _points(content), _shares(content))
 
 
 def _shares(content: Mapping[str, Any]) -> dict[float, dict[str, float]]:
@@ -87,9 +90,17 @@ def _names(content: Mapping[str, Any], key: str, where: str, problems: list[Prob
 
 
 def _ranges(
-    content: Mapping[str, Any], known: tuple[str, ...], targets: tuple[str, ...], where: str, problems: list[Problem]
+    content: Mapping[str, Any],
+    known: tuple[str, ...],
+    targets: tuple[str, ...],
+    where: str,
+    problems: list[Problem],
+    sets: dict[str, tuple[float, ...]],
 ) -> Ranges:
-    """The range of every name; `fixed_params` counts where `param_ranges` has none, then `measurement_model`."""
+    """The range of every name; `fixed_params` counts where `param_ranges` has none, then `measurement_model`.
+
+    A list of three values or more is a discrete set: it goes into `sets`, its ends are the range.
+    """
     sources = ("param_ranges", "fixed_params", "measurement_model")
     if not isinstance(content.get("param_ranges"), Mapping):
         what = "expected name → [lowest, highest]" + ("" if "param_ranges" in content else "; it is missing")
@@ -105,22 +116,24 @@ def _ranges(
         value = content[at][name]
         bounds = _bounds(value)
         if bounds is None:
-            what = f"expected [lowest, highest] or one number, finite and in order, got {value!r}"
+            what = f"expected [lowest, highest], one number, or a list of three values or more, finite; got {value!r}"
             problems.append(Problem(f"{where} {at}.{name}", what))
         elif name in targets and bounds[0] == bounds[1]:
             what = f"{name!r} is to be inferred, but its range is the single value {bounds[0]}"
             problems.append(Problem(f"{where} {at}.{name}", what))
         else:
             found[name] = bounds
+            if isinstance(value, list) and len(value) > 2:
+                sets[name] = tuple(sorted({float(v) for v in value}))
     return found
 
 
 def _bounds(value: Any) -> tuple[float, float] | None:
-    pair = value if isinstance(value, list) and len(value) == 2 else [value, value]
-    if not all(isinstance(v, int | float) and not isinstance(v, bool) and math.isfinite(v) for v in pair):
+    values = value if isinstance(value, list) and len(value) > 1 else [value]
+    if not all(isinstance(v, int | float) and not isinstance(v, bool) and math.isfinite(v) for v in values):
         return None
-    low, high = float(pair[0]), float(pair[1])
-    return (low, high) if low <= high else None
+    low, high = (min(values), max(values)) if len(values) > 2 else (values[0], values[-1])
+    return (float(low), float(high)) if low <= high else None
 
 
 def _points(content: Mapping[str, Any]) -> Mapping[float, int]:

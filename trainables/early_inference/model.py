@@ -76,22 +76,30 @@ class WeightedPooling(nn.Module):
         assert isinstance(last, nn.Conv1d)
         nn.init.normal_(last.weight, std=SCORE_INIT)
 
-    def weights(self, x: Tensor) -> Tensor:
-        """(B, C, L) → (B, 1, L), each row summing to 1."""
-        elapsed = torch.linspace(0, 1, x.shape[-1], device=x.device, dtype=x.dtype)  # (L,)
-        return torch.softmax(self.score(x) - self.early * elapsed, dim=-1)
+    def weights(self, x: Tensor, readings: Tensor | None = None) -> Tensor:
+        """(B, C, L) → (B, 1, L), each row summing to 1 over its first `readings` (B,) points; None: over all."""
+        if readings is None:
+            elapsed = torch.linspace(0, 1, x.shape[-1], device=x.device, dtype=x.dtype)  # (L,)
+            return torch.softmax(self.score(x) - self.early * elapsed, dim=-1)
+        number = torch.arange(x.shape[-1], device=x.device, dtype=x.dtype)  # (L,)
+        elapsed = (number / (readings[:, None] - 1)).unsqueeze(1)  # (B, 1, L), 1 at the last reading
+        scores = self.score(x) - self.early * elapsed
+        return torch.softmax(scores.masked_fill(elapsed > 1, -torch.inf), dim=-1)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, readings: Tensor | None = None) -> Tensor:
         """(B, C, L) → (B, C)."""
-        return torch.bmm(x, self.weights(x).transpose(1, 2)).squeeze(-1)  # (B, C, L) × (B, L, 1) → (B, C)
+        return torch.bmm(x, self.weights(x, readings).transpose(1, 2)).squeeze(-1)  # (B, C, L) × (B, L, 1) → (B, C)
 
 
 class AveragePooling(nn.Module):
     """The mean over time, for comparison: (B, C, L) → (B, C)."""
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Every point counts the same."""
-        return x.mean(dim=-1)
+    def forward(self, x: Tensor, readings: Tensor | None = None) -> Tensor:
+        """Each of a row's first `readings` (B,) points counts the same; None: all points."""
+        if readings is None:
+            return x.mean(dim=-1)
+        seen = torch.arange(x.shape[-1], device=x.device) < readings[:, None]  # (B, L)
+        return (x * seen.unsqueeze(1)).sum(dim=-1) / readings[:, None]
 
 
 class EarlyInference(nn.Module):
@@ -112,9 +120,13 @@ class EarlyInference(nn.Module):
         self.mean = _head(joined, targets, config.output_dropout)
         self.log_variance = _head(joined, targets, config.output_dropout) if config.use_uncertainty else None
 
-    def forward(self, channels: Tensor, known: Tensor) -> Prediction:
-        """Predict in the target space; the loss and the metrics clamp the log-variance."""
-        joined = torch.cat([self.pool(self.tcn(channels)), self.mlp(known)], dim=1)  # (B, C + H)
+    def forward(self, channels: Tensor, known: Tensor, readings: Tensor | None = None) -> Prediction:
+        """Predict in the target space; the loss and the metrics clamp the log-variance.
+
+        `readings`: how many points of each curve are real, (B,); the convolutions are causal, so the padding after
+        them reaches no real point. None: all are.
+        """
+        joined = torch.cat([self.pool(self.tcn(channels), readings), self.mlp(known)], dim=1)  # (B, C + H)
         return Prediction(self.mean(joined), None if self.log_variance is None else self.log_variance(joined))
 
 

@@ -42,13 +42,15 @@ class Rows:
     channels: Tensor  # (n, 3, L)
     known: Tensor  # (n, k)
     target: Tensor  # (n, p), in the network's target space
+    readings: Tensor | None  # (n,), how many points of each curve are real; None: all
 
     def __len__(self) -> int:
         return len(self.target)
 
     def at(self, index: Tensor | slice) -> "Rows":
         """The rows at `index`."""
-        return Rows(self.channels[index], self.known[index], self.target[index])
+        readings = None if self.readings is None else self.readings[index]
+        return Rows(self.channels[index], self.known[index], self.target[index], readings)
 
 
 class EarlyInferenceRun:
@@ -59,7 +61,7 @@ class EarlyInferenceRun:
         self._device = _device(config.device)
         train, validation = split(len(curves.target), config.val_split, config.seed)
         self._names = curves.target_names
-        self._prior_sd = prior_sd(curves.target_names, curves.ranges)
+        self._prior_sd = prior_sd(curves.target_names, curves.ranges, curves.sets)
         self._space = TargetSpace.fit(curves.target_names, curves.ranges, curves.target[train])
         unit = np.ones_like(self._space.spread)
         # The network's space: z-scored, or the logit itself.
@@ -132,7 +134,7 @@ class EarlyInferenceRun:
         for number, index in enumerate(torch.split(order, self._config.batch_size)):
             batch = self._train.at(index)
             torch.manual_seed(derive(self._seed, "dropout", self._step, number))
-            mean, log_variance = self.network(batch.channels, batch.known)
+            mean, log_variance = self.network(batch.channels, batch.known, batch.readings)
             loss = training_loss(mean, log_variance, batch.target, penalty, variance)
             self._optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
@@ -180,7 +182,14 @@ class EarlyInferenceRun:
         seen = channels(curves.ph[index], curves.t[index], config.normalize_inputs)  # (n, 3, L)
         known = known_inputs(curves.known[index], curves.known_names, curves.ranges, config.normalize_inputs)  # (n, k)
         target = (self._space.to_logit(curves.target[index]) - self._offset) / self._scale  # (n, p)
-        return Rows(*(torch.as_tensor(x, dtype=torch.float32, device=self._device) for x in (seen, known, target)))
+        tensors = (torch.as_tensor(x, dtype=torch.float32, device=self._device) for x in (seen, known, target))
+        return Rows(*tensors, self._readings(curves, index))
+
+    def _readings(self, curves: Curves, index: NDArray[np.int64]) -> Tensor | None:
+        counts = curves.readings
+        if (counts == curves.t.shape[1]).all():
+            return None
+        return torch.as_tensor(counts[index], device=self._device)
 
     @torch.no_grad()
     def _predict(self) -> tuple[Tensor, Tensor | None]:
@@ -188,7 +197,7 @@ class EarlyInferenceRun:
             self.network.eval()
             starts = range(0, len(self._validation), VALIDATION_BATCH)
             batches = [self._validation.at(slice(start, start + VALIDATION_BATCH)) for start in starts]
-            parts = [self.network(batch.channels, batch.known) for batch in batches]
+            parts = [self.network(batch.channels, batch.known, batch.readings) for batch in batches]
             variances = [part.log_variance for part in parts if part.log_variance is not None]
             self._predicted = torch.cat([part.mean for part in parts]), torch.cat(variances) if variances else None
         return self._predicted
