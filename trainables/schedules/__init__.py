@@ -17,7 +17,8 @@ A schedule is a small frozen record with two answers:
 | Linear, Cosine | 0 when it falls (a decay), its length when it rises (a ramp) |
 | OneCycle | the step after its peak |
 | PhaseTable, Span | where its first phase does: a later phase is planned change, not a slow start |
-| Warmup, warmup_linear, warmup_cosine, warmup_shifted, warmup_steps_decay | the length of the warmup: that step is the first at the peak |
+| Warmup, warmup_linear, warmup_cosine, warmup_shifted | the length of the warmup: that step is the first at the peak |
+| warmup_steps_decay | likewise |
 | EpochWarmup, Noam | the length of the warmup, whose own last step is at the peak already; a warmup of 1 is none |
 | AlphaRamp | the first step at the end value |
 | Freeze | the length of the freeze and of the warmup after it |
