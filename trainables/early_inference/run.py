@@ -182,8 +182,8 @@ class EarlyInferenceRun:
         seen = channels(curves.ph[index], curves.t[index], config.normalize_inputs)  # (n, 3, L)
         known = known_inputs(curves.known[index], curves.known_names, curves.ranges, config.normalize_inputs)  # (n, k)
         target = (self._space.to_logit(curves.target[index]) - self._offset) / self._scale  # (n, p)
-        tensors = (torch.as_tensor(x, dtype=torch.float32, device=self._device) for x in (seen, known, target))
-        return Rows(*tensors, self._readings(curves, index))
+        tensors = [torch.as_tensor(x, dtype=torch.float32, device=self._device) for x in (seen, known, target)]
+        return Rows(tensors[0], tensors[1], tensors[2], self._readings(curves, index))
 
     def _readings(self, curves: Curves, index: NDArray[np.int64]) -> Tensor | None:
         counts = curves.readings
