@@ -22,6 +22,7 @@ from search.history.events import (
     Reported,
     Retried,
     Started,
+    Stopped,
     WarmStarted,
 )
 from search.history.records import Records, Trial
@@ -116,6 +117,8 @@ def line(event: Event, outlook: ProgressEstimate) -> str | None:
         case Phase():
             what = {"search": "searching", "confirm": "confirming on fresh seeds", "done": "done"}[event.name]
             return f"-- {what}"
+        case Stopped():
+            return None  # said at the end, with what to do
         case WarmStarted():
             return warm.told(event)
         case _:

@@ -3,7 +3,7 @@
 import signal
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
@@ -19,7 +19,7 @@ from search.execution.admission import Halt
 from search.execution.choose_stopping import check_stopping
 from search.execution.cluster import Cluster, connected, restart
 from search.execution.node_checks import check_nodes
-from search.history.events import Phase, WarmStarted
+from search.history.events import Phase, Stopped, WarmStarted
 from search.persistence import checkpoint_retention
 from search.persistence.checkpoint_retention import CheckpointRetention
 from search.persistence.folder import JOURNAL, Folder, opened
@@ -30,6 +30,7 @@ from search.spec.plan import Plan
 from search.spec.resolve import Search
 from search.tracking.sender import Sender
 from search.tracking.types import SearchStatus
+from spaces.problems import cause
 from trainables.run import Prepared
 from trainables.storage import when_there_is_room
 
@@ -95,6 +96,8 @@ def _run(
             _sit(RunContext(search, plan, folder, cluster, halt, SetBack() if cluster.own else _never), say)
         except BaseException as error:
             at_once = isinstance(error, KeyboardInterrupt)
+            with suppress(OSError):  # the journal itself may be what failed
+                folder.ledger.emit(Stopped("signal" if at_once else "error", cause(error), now()))
             tracker.finish(SearchStatus("interrupted" if at_once else "failed"), timeout=0.5 if at_once else 5)
             raise
     when_there_is_room(lambda: tables.write_tables(path, folder.records, [k.path for k in search.space.knobs]), say)
@@ -131,16 +134,15 @@ def _sit(context: RunContext, say: Callable[[str], None]) -> None:
 
 
 def _stages(context: RunContext) -> None:
-    emit = context.folder.ledger.emit
+    emit, halt = context.folder.ledger.emit, context.halt
     if not context.done():
         emit(Phase("search", now()))
         run_search(context)
-    if not context.halt.resumable:
+    if not halt.resumable:
         emit(Phase("confirm", now()))
-        context.halt.clear()  # a spent budget ends the search, not the confirmation
+        halt.clear()  # a spent budget ends the search, not the confirmation
         run_confirmation(context)
-    if not context.halt.resumable:
-        emit(Phase("done", now()))
+    emit(Stopped(halt.kind, halt.reason or "", now()) if halt.kind != "budget" else Phase("done", now()))
 
 
 @contextmanager

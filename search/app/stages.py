@@ -17,14 +17,13 @@ from search.history.events import (
     Changed,
     Ended,
     Event,
+    OfSearch,
     Paused,
-    Phase,
     Promoted,
     Proposed,
     Reported,
     Retried,
     Started,
-    WarmStarted,
 )
 from search.history.records import Records, Trial
 from search.persistence.folder import Folder
@@ -200,7 +199,7 @@ class _Study:
         self._proposer, self._records, self._further = proposer, records, further
 
     def __call__(self, event: Event) -> None:
-        if isinstance(event, Phase | WarmStarted) or self._records.trials[event.trial].proposed.kind != "search":
+        if isinstance(event, OfSearch) or self._records.trials[event.trial].proposed.kind != "search":
             return
         match event:
             case Reported():

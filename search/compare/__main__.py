@@ -53,6 +53,7 @@ def _run(options: argparse.Namespace, console: Console) -> Path:
         raise BadInput.of("", f"a comparison takes two searches or more, {given}; name another one")
     out: Path = options.out or (options.folder[0].parent if options.folder else Path("results")) / PAGE
     found = compare(sources, notes)
+    replaced = out.exists()
     _write(out, html(found, _command(options)))
     for each in found.tables:
         for screen in screens(each.table, each.found, each.costs, each.gaps):
@@ -60,6 +61,8 @@ def _run(options: argparse.Namespace, console: Console) -> Path:
         console.print(f"{each.story.headline}: {each.story.sentence}", highlight=False, markup=False, soft_wrap=True)
     for note in (*found.notes, *(warning for each in found.tables for warning in each.warnings)):
         console.print(f"warning: {note}", highlight=False, markup=False, soft_wrap=True)
+    if replaced:
+        console.print(f"{out} was there and is replaced; --out FILE keeps both", highlight=False, markup=False)
     return out
 
 
@@ -69,7 +72,7 @@ def _sources(options: argparse.Namespace) -> tuple[list[Source], list[str]]:
     found: list[Source] = []
     notes: list[str] = []
     try:
-        found += from_folders(options.folder)
+        found, notes = from_folders(options.folder)
     except BadInput as error:
         problems += error.problems
     uri = resolve_uri(options.uri, Path("results"))

@@ -1,7 +1,6 @@
 """Which searches belong together: those that differ only in their seed, and those whose values mean the same."""
 
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -77,12 +76,11 @@ def _identity(source: Source) -> str:
 
 
 def _names(groups: Sequence[Sequence[Source]]) -> list[str]:
-    """A name for each: the search's own, or what its members' have in common; never the same twice."""
+    """A name for each: the search's own, or its first and last member's; never the same twice."""
     names: list[str] = []
     for group in groups:
         said = [source.name for source in group]
-        common = os.path.commonprefix(said).rstrip("-_. ") if len(said) > 1 else said[0]  # noqa: RUF071 - names, no paths
-        name = common or f"{said[0]} and others"
+        name = said[0] if len(said) == 1 else f"{said[0]} {'…' if len(said) > 2 else 'and'} {said[-1]}"
         if len(said) == 1 and sum(other.name == name for each in groups for other in each) > 1:
             name = f"{name} ({group[0].where})"
         while name in names:

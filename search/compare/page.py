@@ -168,7 +168,13 @@ def _estimate(found: Estimate | None) -> Mapping[str, Any] | None:
 
 def _provenance(source: Source) -> tuple[str, ...]:
     material = source.material
-    state = {"done": "finished", "confirming": "confirming, or interrupted", "searching": "searching, or interrupted"}
     last = moment(material.last_at) if material.last_at is not None else "–"
     digest = str(material.settings.get("data_digest", "unknown"))[:16]
-    return source.name, source.where, state[material.state], material.digest or "unknown", digest, last
+    return (
+        source.name,
+        source.where,
+        "finished" if material.done else "not finished" if source.tracked else material.standing.state,
+        material.digest or "unknown",
+        digest,
+        last,
+    )

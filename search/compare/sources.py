@@ -51,12 +51,19 @@ class Runs(Protocol):
         """A text file among a run's artifacts; None where there is none."""
 
 
-def from_folders(paths: Sequence[Path]) -> list[Source]:
-    """The searches in `paths`. Raises BadInput with every path that holds none."""
+def from_folders(paths: Sequence[Path]) -> tuple[list[Source], list[str]]:
+    """The searches in `paths`, and a line on what was passed over.
+
+    A path that exists and holds no search is passed over where two others hold one, so that `results/*` can be typed.
+    Raises BadInput with every path that doesn't exist, is damaged, or is needed and holds no search.
+    """
     problems: list[Problem] = []
     found: list[Source] = []
     seen: dict[Path, Path] = {}
-    for path in paths:
+    searches = [path for path in paths if (path / JOURNAL).is_file()]
+    several = len({path.resolve() for path in searches}) > 1
+    others = [path for path in paths if several and path.exists() and path not in searches]
+    for path in [path for path in paths if path not in others]:
         if path.resolve() in seen:
             problems.append(Problem(str(path), "is given twice; name each search once"))
             continue
@@ -67,7 +74,7 @@ def from_folders(paths: Sequence[Path]) -> list[Source]:
             problems += [_hinted(path, problem) for problem in error.problems]
     if problems:
         raise BadInput(problems)
-    return found
+    return found, [f"{', '.join(shown(path) for path in others)}: no search, passed over"] if others else []
 
 
 def shown(path: Path) -> str:

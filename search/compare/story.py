@@ -31,8 +31,14 @@ def tell(table: Table, found: Sequence[Summary], gaps: Sequence[Difference]) -> 
 def _alone(found: Summary) -> Story:
     """Searches that differ in their seed only: how far their result can be trusted."""
     said = ", ".join(f"{many} {what}" for what, many in found.decisions.items())
-    searches = count(len(found.outcomes), "search").replace("searchs", "searches")
-    sentence = f"{searches} that differ only in their seed say: {said}."
+    if len(found.outcomes) == 1:
+        decision = next(iter(found.decisions))
+        gain = "" if found.gain is None else f"Gain over the documented config: {number(found.gain.mean)}"
+        gain += "" if found.gain is None else f"{_interval(found.gain)}."
+        return Story(
+            f"{found.group.name}: {decision}", "One search, on its own seed: nothing here to compare it with.", gain
+        )
+    sentence = f"{len(found.outcomes)} searches that differ only in their seed say: {said}."
     if found.gain is None:
         return Story(f"{found.group.name}: {said}", sentence, "Not every search has a confirmed gain.")
     gain = f"{number(found.gain.mean)}{_interval(found.gain)}"

@@ -22,14 +22,24 @@ def screens(
     shown = Screen(title=f"{title}\nmeans over fresh seeds ± half a 95% interval", title_justify="left")
     for column in ("search", "seed", "verdict"):
         shown.add_column(column)
-    for column in ("winner", "documented", "gain", f"{unit}s", "time"):
+    for column in ("winner", "documented", "gain"):
         shown.add_column(column, justify="right")
-    for each, spent in zip(found, costs, strict=True):
-        for one, cost in zip(each.outcomes, spent, strict=True):
-            shown.add_row(*_row(one, cost))
+    spent = Screen(title="what they took", title_justify="left")  # a table of its own: 80 columns don't hold both
+    for column in ("search", "seed"):
+        spent.add_column(column)
+    for column in (f"{unit}s trained", "training time"):
+        spent.add_column(column, justify="right")
+    for each, took in zip(found, costs, strict=True):
+        for one, cost in zip(each.outcomes, took, strict=True):
+            name, seed = escape(one.source.name), str(seed_of(one.source))
+            shown.add_row(name, seed, *_row(one))
+            spent.add_row(name, seed, *_spent([cost]))
         if len(each.outcomes) > 1:
-            shown.add_row(*_mean(each, spent), style="bold", end_section=True)
+            name = escape(each.group.name)
+            shown.add_row(name, "mean", *_mean(each), style="bold", end_section=True)
+            spent.add_row(name, "sum", *_spent(took), style="bold", end_section=True)
     yield shown
+    yield spent
     if gaps:
         apart = Screen(title=f"against {gaps[0].reference}, paired by seed", title_justify="left")
         apart.add_column("searches")
@@ -40,16 +50,16 @@ def screens(
         yield apart
 
 
-def _row(one: Outcome, cost: Cost) -> tuple[str, ...]:
+def _row(one: Outcome) -> tuple[str, ...]:
     verdict = one.verdict.decision if one.verdict is not None else "no value"
     numbers = (_said(each) for each in (one.confirmed, one.baseline, one.gain))
-    return (escape(one.source.name), str(seed_of(one.source)), verdict, *numbers, *_spent([cost]))
+    return (verdict, *numbers)
 
 
-def _mean(each: Summary, spent: Sequence[Cost]) -> tuple[str, ...]:
+def _mean(each: Summary) -> tuple[str, ...]:
     said = ", ".join(f"{count} {decision}" for decision, count in each.decisions.items())
     numbers = (_said(each) for each in (each.confirmed, each.baseline, each.gain))
-    return (escape(each.group.name), "mean", said, *numbers, *_spent(spent))
+    return (said, *numbers)
 
 
 def _spent(costs: Sequence[Cost]) -> tuple[str, str]:

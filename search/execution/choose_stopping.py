@@ -12,14 +12,13 @@ from search.execution.ray_scheduler import Decision, RungScheduler
 from search.history.events import (
     Changed,
     Ended,
+    OfSearch,
     Paused,
-    Phase,
     Promoted,
     Proposed,
     Reported,
     Retried,
     Started,
-    WarmStarted,
 )
 from search.history.ledger import Ledger
 from search.persistence.folder import Folder
@@ -112,7 +111,7 @@ def _history(folder: Folder, rule: Rule) -> Iterator[Record]:
     """What happened so far, as the stopping rule sees it."""
     kinds = {trial.number: trial.proposed.kind for trial in folder.records.trials.values()}
     for event in folder.replay(0):
-        if isinstance(event, Phase | WarmStarted) or kinds[event.trial] != "search":
+        if isinstance(event, OfSearch) or kinds[event.trial] != "search":
             continue
         match event:
             case Proposed() | Promoted():

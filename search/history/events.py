@@ -109,6 +109,15 @@ class Phase:
 
 
 @dataclass(frozen=True)
+class Stopped:
+    """The process at work on the search left it before its end; the same command goes on."""
+
+    kind: Literal["signal", "failures", "clock", "error"]
+    reason: str
+    at: float
+
+
+@dataclass(frozen=True)
 class Observed:
     """A trial of an earlier search, as a point of this one's space."""
 
@@ -132,7 +141,9 @@ class WarmStarted:
     at: float
 
 
-Event = WarmStarted | Proposed | Started | Reported | Paused | Promoted | Changed | Retried | Ended | Phase
+OfSearch = WarmStarted | Phase | Stopped
+"""Events of the search as a whole: they name no trial."""
+Event = OfSearch | Proposed | Started | Reported | Paused | Promoted | Changed | Retried | Ended
 Listener = Callable[[Event], None]
 
 

@@ -35,6 +35,7 @@ _KINDS: dict[str, type[Any]] = {
         events.Retried,
         events.Ended,
         events.Phase,
+        events.Stopped,
     )
 }
 

@@ -9,6 +9,7 @@ from search.history.events import (
     Changed,
     Ended,
     Event,
+    OfSearch,
     Paused,
     Phase,
     Promoted,
@@ -17,6 +18,7 @@ from search.history.events import (
     Retried,
     Started,
     Status,
+    Stopped,
     WarmStarted,
 )
 
@@ -91,6 +93,8 @@ class Records:
         """Time spent searching: from each take-up of the search to the last event of that sitting."""
         self.warm: WarmStarted | None = None
         """What the search has taken over from earlier ones; none of it is a trial of its own."""
+        self.stopped: Stopped | None = None
+        """Why nobody is at work on it, where its last process said so."""
         self._last_at: float | None = None
         for event in history:
             self.apply(event)
@@ -128,8 +132,15 @@ class Records:
             case Ended():
                 trial = self.trials[event.trial]
                 trial.status, trial.reason, trial.ended_at = event.status, event.reason, event.at
+            case _:
+                self._of_search(event)
+
+    def _of_search(self, event: OfSearch) -> None:
+        match event:
             case Phase():
-                self.phase = event.name
+                self.phase, self.stopped = event.name, None
+            case Stopped():
+                self.stopped = event
             case WarmStarted():
                 self.warm = event
             case _:

@@ -95,7 +95,7 @@ def _context(found: Findings) -> dict[str, Any]:
         "unit": material.unit,
         "unit_of_objective": objective.unit,
         "horizon": material.horizon,
-        "state": material.state,
+        "state": material.standing.state,
         "story": found.story,
         "contents": SECTIONS,
         "scores": evidence.scores(verdict) if verdict is not None else None,

@@ -64,7 +64,7 @@ def find(material: Material) -> Findings:
         causes=causes(material.events),
         changes=changes,
         diffs=native_diffs(material, verdict) if verdict is not None else (),
-        story=tell(material, course, lanes, changes, advice),
+        story=tell(material, course, lanes, changes, advice, checks),
     )
 
 

@@ -3,13 +3,14 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from search.history.events import Event, Phase
 from search.history.journal import read
 from search.history.records import Records, Trial
+from search.persistence.standing import Standing, standing
 from search.results.confirm import Verdict, judge
 from spaces import strict_yaml
 from spaces.problems import BadInput
@@ -21,8 +22,6 @@ JOURNAL = "journal.jsonl"
 SETTINGS = "search.yaml"
 PLAN = "plan.json"
 _HASH = re.compile(r"hash: ([0-9a-f]+)")
-
-State = Literal["searching", "confirming", "done"]
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,10 @@ class Material:
     """`plan.json`; empty without one."""
     events: tuple[Event, ...]
     records: Records
+    standing: Standing
     verdict: Verdict | None
+    compared_at: int | None
+    """The step at which an unconfirmed verdict compares the winner with the baseline; None where fresh seeds decide."""
     best: Mapping[str, Any]
     """`best.yaml`; empty until the search has handed over."""
 
@@ -62,17 +64,9 @@ class Material:
         return 1 if self.model.objective.mode == "min" else -1
 
     @property
-    def state(self) -> State:
-        """How far it has come; an interrupted search looks like one that is still running."""
-        if any(not trial.over for trial in self.records.trials.values()):
-            return "confirming" if self.records.of_kind("confirm") else "searching"
-        match self.records.phase:
-            case "search":
-                return "searching"
-            case "confirm":
-                return "confirming"
-            case "done":
-                return "done"
+    def done(self) -> bool:
+        """Whether the search has ended."""
+        return self.standing.state == "done"
 
     @property
     def reduction(self) -> int:
@@ -112,6 +106,7 @@ def gather(folder: Path) -> Material:
     planned = _plan(folder / PLAN)
     horizon = int(settings["horizon"])
     best = folder / "best.yaml"
+    verdict, compared_at = comparable(judge(records, model.objective), records, model.objective.worst)
     return Material(
         folder=folder,
         name=str(settings.get("name") or folder.name),
@@ -126,7 +121,9 @@ def gather(folder: Path) -> Material:
         planned=planned,
         events=events,
         records=records,
-        verdict=judge(records, model.objective),
+        standing=standing(folder, records),
+        verdict=verdict,
+        compared_at=compared_at,
         best=strict_yaml.load(best) if best.is_file() else {},
     )
 
@@ -168,6 +165,27 @@ def value_at(trial: Trial, step: int, worst: float) -> float | None:
     if outcome == "diverged" or (trial.status == "diverged" and trial.step <= step):
         return worst if last is None or outcome != "diverged" else last
     return last if outcome == "ended" else None
+
+
+def comparable(verdict: Verdict | None, records: Records, worst: float) -> tuple[Verdict | None, int | None]:
+    """The verdict with values that may be compared, and their step.
+
+    Without fresh seeds, winner and baseline are trials of the search that may have come unequally far: their values are
+    taken at the largest step at which both have one. Without such a step the baseline is left out.
+    """
+    if verdict is None or verdict.decision != "unconfirmed" or verdict.gain is not None or verdict.baseline is None:
+        return verdict, None
+    if verdict.winner is verdict.baseline:
+        return verdict, None
+    both = [records.trials[candidate.trial] for candidate in (verdict.winner, verdict.baseline)]
+    steps = sorted({report.step for trial in both for report in trial.reports}, reverse=True)
+    for step in steps:
+        new, old = (value_at(trial, step, worst) for trial in both)
+        if new is not None and old is not None:
+            winner = replace(verdict.winner, by_seed=dict.fromkeys(verdict.winner.by_seed, new))
+            baseline = replace(verdict.baseline, by_seed=dict.fromkeys(verdict.baseline.by_seed, old))
+            return replace(verdict, winner=winner, baseline=baseline, ranking=(winner, baseline)), step
+    return replace(verdict, baseline=None, ranking=(verdict.winner,)), None
 
 
 def full(trial: Trial, horizon: int) -> bool:

@@ -16,6 +16,7 @@ from search.history.events import (
     Reported,
     Retried,
     Started,
+    Stopped,
     WarmStarted,
 )
 from search.report.material import sittings
@@ -116,7 +117,7 @@ def _stays(events: Iterable[Event], stretch: int) -> list[_Stay]:
                 if trial in running:
                     stay = running.pop(trial)
                     stay.end = max(stay.end, at)
-            case Proposed() | Promoted() | Changed() | WarmStarted() | Phase():
+            case Proposed() | Promoted() | Changed() | WarmStarted() | Phase() | Stopped():
                 pass
             case _:
                 assert_never(event)

@@ -7,8 +7,8 @@ from search.report import data
 from search.report.findings import Findings
 from search.report.importance import LEAST
 from search.report.material import Material
+from search.report.next_steps import place
 from search.report.shown import count, moment, share
-from search.report.story import place
 from spaces.values import show
 
 TRUSTED = 0.1

@@ -13,6 +13,7 @@ from search.history.events import (
     Changed,
     Ended,
     Event,
+    OfSearch,
     Paused,
     Phase,
     Promoted,
@@ -20,6 +21,7 @@ from search.history.events import (
     Reported,
     Retried,
     Started,
+    Stopped,
     WarmStarted,
 )
 from trainables.run import OBJECTIVE, SECONDS
@@ -127,9 +129,8 @@ class Trials:
     def fold(self, event: Event, updates: dict[int, Update]) -> None:
         """Add what `event` changes to the update of its run."""
         at = round(event.at * 1000)
-        if isinstance(event, Phase | WarmStarted):
-            tags = {"phase": event.name} if isinstance(event, Phase) else {"warm_start": event.source}
-            _update(updates, PARENT, "").set_tags(tags)
+        if isinstance(event, OfSearch):
+            _update(updates, PARENT, "").set_tags(_search_tags(event))
             return
         if isinstance(event, Proposed):
             self._proposed(event, at, updates)
@@ -258,3 +259,16 @@ def _update(updates: dict[int, Update], trial: int, name: str) -> Update:
 def _origin_trial(origin: str) -> int:
     head, _, number = origin.partition(" ")
     return int(number) if head == "trial" and number.isdigit() else PARENT
+
+
+def _search_tags(event: OfSearch) -> dict[str, str]:
+    """What an event of the search as a whole says on its run."""
+    match event:
+        case Phase():
+            return {"phase": event.name, "stopped": ""}
+        case Stopped():
+            return {"stopped": f"{event.kind}: {event.reason}"}
+        case WarmStarted():
+            return {"warm_start": event.source}
+        case _:
+            assert_never(event)

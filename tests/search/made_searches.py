@@ -90,4 +90,4 @@ def seeded(results: Path, name: str, winners: Sequence[float], *overrides: str) 
 
 
 def sources(*folders: Path) -> list[Source]:
-    return from_folders(folders)
+    return from_folders(folders)[0]

@@ -32,7 +32,7 @@ function draw(element, chart) {
     displaylogo: false,
     responsive: true,
     scrollZoom: false,
-    modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d", "zoomIn2d", "zoomOut2d"],
+    modeBarButtonsToRemove: ["sendChartToCloud", "sendDataToCloud", "editInChartStudio", "select2d", "lasso2d", "autoScale2d", "zoomIn2d", "zoomOut2d"],
     toImageButtonOptions: { filename: `${document.title.split(":")[0]}-${element.id.slice(2)}`, scale: 2 },
   });
   if (first && chart.after) chart.after(element);

@@ -1,5 +1,6 @@
 """Searches side by side: what belongs together, what is said of it, and what is refused."""
 
+import io
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from made_searches import BASELINE, a_search, run, seeded, sources, write
+from rich.console import Console
 
 from search.compare import configs
 from search.compare.__main__ import main
@@ -18,6 +20,7 @@ from search.compare.groups import grouped, tables
 from search.compare.page import compare, html
 from search.compare.results import cost, outcome
 from search.compare.sources import Source, tracked
+from search.compare.text import screens
 from search.history.events import Event, Phase
 from search.history.journal import read
 from search.report.anytime import anytime
@@ -31,7 +34,8 @@ def test_searches_that_differ_in_their_seed_only_are_one_group(tmp_path: Path) -
     other = write(tmp_path, "random", a_search(0.45), "sampler.kind=random")
     longer = write(tmp_path, "longer", a_search(0.45), "budget.trials=12")
     found = grouped(sources(same[2], other, same[0], longer, same[1]))
-    assert [(group.name, group.seeds) for group in found] == [("tpe", (0, 1, 2)), ("random", (0,)), ("longer", (0,))]
+    named = [("tpe-0 … tpe-2", (0, 1, 2)), ("random", (0,)), ("longer", (0,))]
+    assert [(group.name, group.seeds) for group in found] == named
     assert len(tables(found)) == 1
 
 
@@ -98,7 +102,7 @@ def test_whether_seeds_agree(tmp_path: Path, winners: list[float], base: float, 
 def test_common_fresh_seeds_are_a_warning(tmp_path: Path) -> None:
     (each,) = compare(sources(*seeded(tmp_path, "tpe", [0.4, 0.41]))).tables
     assert [said.partition(":")[0] for said in each.warnings] == [
-        "The searches of tpe share fresh seeds (2), and with them trainings of the documented config"
+        "The searches of tpe-0 and tpe-1 share fresh seeds (2), and with them trainings of the documented config"
     ]
     far = [
         write(tmp_path, f"far-{seed}", a_search(0.4, seed=seed), f"sampler.seed={seed}", "sampler.kind=random")
@@ -121,10 +125,10 @@ def test_groups_are_compared_seed_by_seed(tmp_path: Path) -> None:
     random = seeded(tmp_path, "random", [0.46, 0.50, 0.48], "sampler.kind=random")
     (each,) = compare(sources(*tpe, *random)).tables
     (gap,) = each.gaps
-    assert (gap.reference, gap.other) == ("tpe", "random")
+    assert (gap.reference, gap.other) == ("tpe-0 … tpe-2", "random-0 … random-2")
     expected = Estimate.of([0.40 - 0.46, 0.45 - 0.50, 0.42 - 0.48])
     assert (gap.gain.mean, gap.gain.low, gap.gain.high) == pytest.approx((expected.mean, expected.low, expected.high))
-    assert each.story.headline == "tpe beats the others"
+    assert each.story.headline == "tpe-0 … tpe-2 beats the others"
 
 
 def test_one_search_each_decides_nothing_about_the_way_of_searching(tmp_path: Path) -> None:
@@ -263,7 +267,7 @@ def told(source: Source) -> tuple[object, ...]:
     assert verdict is not None
     took = replace(cost(source), clock=0.0)  # MLflow does not know of breaks
     values = {number: (t.values, t.status, t.step, t.objective) for number, t in material.records.trials.items()}
-    return material.name, material.digest, verdict, best.best, best.steps, took, values, material.state, material.space
+    return material.name, material.digest, verdict, best.best, best.steps, took, values, material.done, material.space
 
 
 def test_a_search_read_from_mlflow_is_the_search_in_its_folder(tmp_path: Path) -> None:
@@ -402,4 +406,29 @@ def test_a_search_that_runs_is_compared_as_far_as_it_is(tmp_path: Path, capsys: 
     code, out, _ = said(capsys, early, done)
     assert code == 0 and "early" in out
     page = (tmp_path / "compare.html").read_text(encoding="utf-8")
-    assert "searching, or interrupted" in page
+    assert "interrupted" in page
+
+
+def test_of_several_paths_what_holds_no_search_is_passed_over_and_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, two = seeded(tmp_path, "tpe", [0.40, 0.42])
+    (tmp_path / "mlflow.db").touch()
+    (tmp_path / "mlartifacts").mkdir()
+    code, out, _ = said(capsys, one, two, tmp_path / "mlflow.db", tmp_path / "mlartifacts")
+    assert code == 0 and "mlflow.db" in out and "passed over" in out
+
+
+def test_one_search_of_a_table_is_not_called_seeds_that_agree(tmp_path: Path) -> None:
+    (each,) = compare(sources(write(tmp_path, "lone", a_search(0.40)))).tables
+    assert each.story.headline == "lone: switch" and "seed agrees" not in each.story.headline
+
+
+def test_no_header_is_cut_at_80_columns(tmp_path: Path) -> None:
+    found = compare(sources(*seeded(tmp_path, "quite-a-long-name-for-a-search", [0.40, 0.42])))
+    (each,) = found.tables
+    console = Console(width=80, file=io.StringIO(), record=True)
+    for screen in screens(each.table, each.found, each.costs, each.gaps):
+        console.print(screen)
+    text = console.export_text()
+    assert all(word in text for word in ("verdict", "winner", "documented", "gain", "trained", "training time"))

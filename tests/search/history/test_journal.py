@@ -21,6 +21,7 @@ from search.history.events import (
     Reported,
     Retried,
     Started,
+    Stopped,
     WarmStarted,
 )
 from search.history.journal import Journal, read
@@ -57,6 +58,7 @@ EVENTS: dict[type[Any], st.SearchStrategy[Any]] = {
     Retried: st.builds(Retried, numbers, texts, floats),
     Ended: st.builds(Ended, numbers, st.sampled_from(["completed", "stopped", "diverged", "failed"]), texts, floats),
     Phase: st.builds(Phase, st.sampled_from(["search", "confirm", "done"]), floats),
+    Stopped: st.builds(Stopped, st.sampled_from(["signal", "failures", "clock", "error"]), texts, floats),
 }
 SOME: list[Event] = [Phase("search", 1.0), Paused(0, 3, 2.0), Promoted(0, 3, 3.0)]
 

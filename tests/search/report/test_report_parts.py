@@ -18,8 +18,8 @@ from search.report.causes import causes
 from search.report.importance import importance, ped_anova, permutation, place, scores
 from search.report.levels import ENOUGH, Level, level, telling
 from search.report.material import value_at
+from search.report.next_steps import MOST_SEEDS, seeds_needed
 from search.report.schedules import POINTS, sampled
-from search.report.story import MOST_SEEDS, seeds_needed
 from search.report.timeline import timeline
 from search.results.confirm import Candidate, Estimate, Verdict, judge
 from spaces.domain import Categorical, Float, Int

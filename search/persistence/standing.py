@@ -1,0 +1,76 @@
+"""How a search stands now: one answer for its report, the list of searches, the live page and the screen."""
+
+import socket
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import psutil
+
+from search.history.records import Records
+from search.spec.storage import JOURNAL
+from trainables.layout import OWNER
+
+QUIET = 120.0  # seconds without an event after which a process on another host counts as gone
+
+State = Literal["starting", "searching", "confirming", "interrupted", "failed", "done"]
+
+
+@dataclass(frozen=True)
+class Standing:
+    """The state of a search, with its cause where the journal tells one.
+
+    `starting`: a process is at work, no trial has begun. `searching`, `confirming`: a process is at work.
+    `interrupted`: none is, and the same command goes on. `failed`: the search stopped itself. `done`: it has ended,
+    with a verdict or without a trial that succeeded.
+    """
+
+    state: State
+    cause: str = ""
+
+    @property
+    def running(self) -> bool:
+        """Whether a process is at work on it."""
+        return self.state in {"starting", "searching", "confirming"}
+
+
+def standing(folder: Path, records: Records) -> Standing:
+    """The state of the search in `folder`, whose journal says `records`. Takes no lock.
+
+    Args:
+        folder: the search's folder.
+        records: the fold of its journal.
+
+    Returns:
+        `done` and a recorded stop go before what the operating system says: a search writes its own report.
+
+    """
+    if records.phase == "done" and all(trial.over for trial in records.trials.values()):
+        return Standing("done")
+    if records.stopped is not None:
+        state: State = "interrupted" if records.stopped.kind in {"signal", "clock"} else "failed"
+        return Standing(state, records.stopped.reason)
+    if not at_work(folder):
+        return Standing("interrupted")
+    if not records.trials:
+        return Standing("starting")
+    confirming = records.phase == "confirm" or bool(records.of_kind("confirm"))
+    return Standing("confirming" if confirming else "searching")
+
+
+def at_work(folder: Path) -> bool:
+    """Whether the process that `.owner` names still runs; on another host, whether the journal grew lately."""
+    owner = folder / OWNER
+    try:
+        host, _, pid = owner.read_text(encoding="utf-8").strip().partition(" pid ")
+        written = owner.stat().st_mtime
+    except OSError:
+        return False
+    if host != socket.gethostname():
+        journal = folder / JOURNAL
+        return journal.exists() and time.time() - journal.stat().st_mtime < QUIET
+    try:
+        return psutil.Process(int(pid)).create_time() <= written + 1  # a later process took the number over
+    except (psutil.Error, ValueError):
+        return False

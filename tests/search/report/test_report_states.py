@@ -1,0 +1,123 @@
+"""What the report says in each state of a search: nothing that is false then."""
+
+import os
+import socket
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from benchmarks.report_folder import Story, make_folder
+from search.history.events import Event, Phase, Reported, Stopped
+from search.history.journal import Journal, read
+from search.history.records import Records
+from search.persistence.standing import at_work, standing
+from search.report.findings import find
+from search.report.material import gather
+
+
+def again(folder: Path, events: Sequence[Event]) -> Path:
+    """The folder with another journal."""
+    (folder / "journal.jsonl").unlink()
+    with Journal(folder / "journal.jsonl") as journal:
+        for event in events:
+            journal.append(event)
+    return folder
+
+
+def owned(folder: Path, pid: int, host: str = "") -> None:
+    (folder / ".owner").write_text(f"{host or socket.gethostname()} pid {pid}\n")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    path = tmp_path / "results" / "s"
+    make_folder(path, Story(trials=12, failing=0, retried=0, finished=False))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("owner", "stopped", "state", "status", "step", "never"),
+    [
+        (True, None, "searching", "searching: ", "python -m search.report results/s", "type its command again"),
+        (False, None, "interrupted", "interrupted: ", "", "The search runs"),
+        (False, Stopped("signal", "SIGTERM", 1.9e9), "interrupted", "interrupted: ", "", "The search runs"),
+        (
+            True,
+            Stopped("failures", "3 alike: no such file", 1.9e9),
+            "failed",
+            "stopped: ",
+            "",
+            "The search runs",
+        ),
+        (False, Stopped("error", "disk is gone", 1.9e9), "failed", "stopped: ", "", "newer values"),
+    ],
+)
+def test_each_state_has_its_own_words(
+    folder: Path, owner: bool, stopped: Stopped | None, state: str, status: str, step: str, never: str
+) -> None:
+    events = read(folder / "journal.jsonl")[0]
+    again(folder, [*events, *([stopped] if stopped else [])])
+    if owner:
+        owned(folder, os.getpid())
+    material = gather(folder)
+    told = find(material).story
+    text = " ".join([told.status, told.headline, told.sentence, *(s.what for s in told.steps)])
+    assert material.standing.state == state and told.status.startswith(status)
+    assert never not in text and (not step or step in [s.command for s in told.steps])
+    if state == "failed":
+        assert stopped is not None and stopped.reason in told.sentence and "Mend the cause" in text
+        assert not told.doubts
+
+
+def test_going_on_forgets_why_it_stopped() -> None:
+    records = Records([Phase("search", 1.0), Stopped("failures", "why", 2.0), Phase("search", 3.0)])
+    assert records.stopped is None and records.phase == "search"
+
+
+def test_values_of_a_search_that_runs_are_compared_at_equal_steps_only(folder: Path) -> None:
+    events = read(folder / "journal.jsonl")[0]
+    last = max(i for i, e in enumerate(events) if isinstance(e, Reported) and e.trial == 0 and e.step > 1)
+    early = [e for i, e in enumerate(events) if not (getattr(e, "trial", None) == 0 and i >= last)]
+    material = gather(again(folder, early))
+    verdict, at = material.verdict, material.compared_at
+    assert verdict is not None and verdict.baseline is not None and at is not None
+    for candidate in (verdict.winner, verdict.baseline):
+        values = {r.step: r.metrics["objective"] for r in material.records.trials[candidate.trial].reports}
+        assert list(candidate.by_seed.values()) == [values[at]]
+    assert f"both at {material.unit} {at}" in find(material).story.sentence
+
+
+def test_without_a_common_step_nothing_is_compared(folder: Path) -> None:
+    events = [e for e in read(folder / "journal.jsonl")[0] if not (isinstance(e, Reported) and e.trial == 0)]
+    material = gather(again(folder, events))
+    assert material.verdict is not None and material.verdict.baseline is None and material.compared_at is None
+    assert "the documented one has none at the same" in find(material).story.sentence
+
+
+def test_two_seeds_say_that_they_are_few_and_never_how_many_it_would_take(tmp_path: Path) -> None:
+    make_folder(tmp_path / "s", Story(gain=0.1, scatter=0.05, seeds=2))
+    told = find(gather(tmp_path / "s")).story
+    assert told.headline == "Keep your config"
+    assert [s.command for s in told.steps if "scatter" in s.what] == ["--set confirm.seeds=5"]
+    assert not [s for s in told.steps if "too small to pay for" in s.what]
+    assert any("Only 2 fresh seeds" in doubt for doubt in told.doubts)
+
+
+def test_a_process_at_work_is_known_by_its_number_and_age(tmp_path: Path) -> None:
+    assert not at_work(tmp_path)
+    owned(tmp_path, os.getpid())
+    assert at_work(tmp_path) and standing(tmp_path, Records()).state == "starting"
+    os.utime(tmp_path / ".owner", (1.0, 1.0))  # written long before this process began: its number was another's
+    assert not at_work(tmp_path)
+    owned(tmp_path, 2**22 + 1)
+    assert not at_work(tmp_path)
+
+
+def test_a_process_on_another_host_counts_while_the_journal_grows(tmp_path: Path) -> None:
+    owned(tmp_path, 1, "elsewhere")
+    assert not at_work(tmp_path)
+    (tmp_path / "journal.jsonl").touch()
+    assert at_work(tmp_path)
+    os.utime(tmp_path / "journal.jsonl", (1.0, 1.0))
+    assert not at_work(tmp_path)
