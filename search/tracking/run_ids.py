@@ -93,3 +93,15 @@ class RunIds:
         if os.write(self._file, data) < len(data):
             raise OSError(errno.ENOSPC, "only a part of the record could be written")
         self._torn = False
+
+
+def uid_of(path: Path) -> str:
+    """The uid that names the search in any store, from its `tracking.jsonl`; empty where nothing was tracked."""
+    for line in path.read_bytes().splitlines() if path.exists() else []:
+        try:
+            match json.loads(line):
+                case {"uid": str(uid)}:
+                    return uid
+        except ValueError:
+            continue
+    return ""

@@ -1,0 +1,5 @@
+"""`python -m search`: the same command as `schedule-search`."""
+
+from search.cli.command import main
+
+main()

@@ -1,0 +1,167 @@
+"""The commands of `schedule-search`: most are handed to the module that does them.
+
+A command's flags belong to its module (`python -m search.run --help` says the same), and modules are imported only when
+they are called: Ray and torch take seconds.
+"""
+
+import importlib
+import json
+import shutil
+import sys
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from search.cli import listing
+from search.common.commands import typed
+from spaces.problems import BadInput
+
+BAD_INPUT = 2
+PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+MODULES = {
+    "run": ("search.run", "Search: plan, train, confirm, hand over. The same command goes on with it."),
+    "report": ("search.report", "Make a search's report again, also while it runs."),
+    "compare": ("search.compare", "Put searches side by side on one page."),
+    "simulate": ("search.simulate", "Replay a finished search, or tables of curves, with other rungs and samplers."),
+    "dashboard": ("search.dashboard", "Look at all searches in a browser."),
+    "submit": ("search.submit", "Run a search as a job on a Ray cluster; also status, logs, stop, list, fetch."),
+    "train": ("trainables.train", "Train one config, such as best.yaml, without a search."),
+}
+CODES = """Exit codes: 0 done, 1 failed, 2 bad input (nothing was written), 3 no trial succeeded, 75 Ray's
+processes were lost (the same command goes on), 130 interrupted (the same command goes on)."""
+
+Results = Annotated[Path, typer.Option("--results", metavar="DIR", help="the folder of the searches")]
+AsJson = Annotated[bool, typer.Option("--json", help="as JSON, for scripts")]
+
+app = typer.Typer(
+    help="Search the schedules of a training config.",
+    epilog=CODES,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+
+def main() -> None:
+    """Run the command that was typed; bad input is told without a traceback."""
+    try:
+        app()
+    except BadInput as error:
+        for problem in error.problems:
+            print(f"error: {problem}", file=sys.stderr)  # noqa: T201
+        sys.exit(BAD_INPUT)
+
+
+def _module(module: str) -> Callable[[typer.Context], None]:
+    def call(context: typer.Context) -> None:
+        sys.exit(importlib.import_module(_command_line(module)).main(context.args))
+
+    return call
+
+
+def _command_line(module: str) -> str:
+    """The module whose `main` is the command line: `__main__` of a package."""
+    if module == "search.dashboard":
+        return "search.dashboard.serve"
+    return module if module in {"search.run", "trainables.train"} else f"{module}.__main__"
+
+
+for _name, (_path, _what) in MODULES.items():
+    app.command(_name, help=_what, context_settings=PASSED_ON)(_module(_path))
+
+
+@app.command(context_settings=PASSED_ON)
+def plan(context: typer.Context) -> None:
+    """Print what a search would do and cost, and stop: `run --plan`."""
+    sys.exit(importlib.import_module("search.run").main([*context.args, "--plan"]))
+
+
+@app.command("list")
+def list_(results: Results = Path("results"), as_json: AsJson = False) -> None:
+    """All searches: state, verdict, gain, trials, age and size."""
+    rows, damaged = listing.rows(results)
+    if as_json:
+        print(json.dumps([row.as_dict() for row in rows], indent=2))  # noqa: T201
+    elif rows:
+        Console().print(listing.table(rows))
+    else:
+        print(f"no search in {results}; begin one with {typed(['schedule-search', 'run', 'CONFIG'])}")  # noqa: T201
+    for problem in damaged:
+        print(f"warning: {problem}", file=sys.stderr)  # noqa: T201
+
+
+@app.command()
+def show(name: str, results: Results = Path("results"), as_json: AsJson = False) -> None:
+    """One search: what its report says first, and what to do next."""
+    row, told = listing.shown(_folder(name, results))
+    if as_json:
+        print(json.dumps(row.as_dict(), indent=2))  # noqa: T201
+        return
+    for line in listing.lines(row, told):
+        print(line)  # noqa: T201
+
+
+@app.command()
+def delete(
+    name: str,
+    results: Results = Path("results"),
+    yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False,
+) -> None:
+    """Delete a search: its folder, and its runs and artifacts in MLflow."""
+    from search.cli import delete as deleting  # lazy: it imports MLflow, which takes seconds
+
+    order = deleting.prepare(_folder(name, results))
+    for line in order.lines():
+        print(line)  # noqa: T201
+    if not yes and not typer.confirm("delete all of it?"):
+        sys.exit("nothing was deleted")
+    for line in deleting.carry_out(order):
+        print(line)  # noqa: T201
+
+
+@app.command()
+def demo(model: Annotated[str, typer.Option(help="whose demo")] = "early_inference", to: Path = Path("demo")) -> None:
+    """Copy a model's demo into a folder here and run it: minutes on two cores."""
+    with as_file(_configs() / model) as source:
+        if not source.is_dir():
+            known = sorted(each.name for each in _configs().iterdir() if each.name != "cluster")
+            raise BadInput.of("--model", f"there is no demo of {model!r}; there are {', '.join(known)}")
+        if to.exists():
+            raise BadInput.of(str(to), "is there already; name another folder with --to")
+        shutil.copytree(source, to)
+    config = to / "demo.yaml"
+    print(f"the search is {config}; going on: {typed(['schedule-search', 'run', str(config)])}")  # noqa: T201
+    sys.exit(importlib.import_module("search.run").main([str(config), "--name", "demo"]))
+
+
+def _configs() -> Path:
+    """The example configs: those of a checkout, else those in the installed package."""
+    beside = Path(__file__).resolve().parents[2] / "configs"
+    return beside if beside.is_dir() else Path(str(files("search.configs")))
+
+
+def _folder(name: str, results: Path) -> Path:
+    given = Path(name)
+    return given if given.is_dir() and not (results / name).is_dir() else results / name
+
+
+def _version(wanted: bool) -> None:
+    if not wanted:
+        return
+    try:
+        print(version("schedule-search"))  # noqa: T201
+    except PackageNotFoundError:
+        print("a checkout that is not installed")  # noqa: T201
+    raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="print it and stop")] = False,
+) -> None:
+    """Search the schedules of a training config."""
