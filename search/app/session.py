@@ -103,6 +103,8 @@ def _run(
     when_there_is_room(lambda: tables.write_tables(path, folder.records, [k.path for k in search.space.knobs]), say)
     if store is not None and not halt.resumable:
         winner.bring(store, folder.records, search.model.objective, path)
+    for line in () if halt.resumable else summary.remarks(search, folder.records):
+        say(line)
     code = hand_over(search, prepared, folder, tracker, halt, again, register, console, say)
     if not halt.resumable:
         retention.handed_over(winner.number_of(folder.records, search.model.objective))

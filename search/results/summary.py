@@ -11,6 +11,8 @@ from rich.table import Table
 from search.common.commands import python
 from search.history.records import Records
 from search.results.confirm import Candidate, Verdict
+from search.sampling.codec import text_of
+from search.sampling.grid import config_count
 from search.spec.resolve import Search
 
 _ADVICE = {"switch": "switch to the new config", "keep": "keep your config", "unconfirmed": "not confirmed"}
@@ -57,6 +59,18 @@ def state(folder: Path, records: Records, unit: str, asked: int | None) -> str:
     if confirming:
         parts.append(f"{sum(t.over for t in confirming)} of {len(confirming)} confirmation runs")
     return f"going on with {folder}: {'; '.join(parts)}"
+
+
+def remarks(search: Search, records: Records) -> Iterator[str]:
+    """What the trials of a finished search say about its space, for people: that it is used up, that configs repeat."""
+    trials, asked = records.of_kind("search"), search.settings.budget.trials
+    sampler = search.settings.sampler
+    configs = config_count(search.space, search.base, sampler.kind, sampler.points)
+    different = len({text_of(trial.proposed.values) for trial in trials})
+    if configs is not None and different >= configs and (asked is None or len(trials) < asked):
+        yield f"all {different} configs of the {'grid' if sampler.kind == 'grid' else 'space'} are tried"
+    if different < len(trials):
+        yield f"{len(trials) - different} of {len(trials)} trials repeat the config of an earlier one"
 
 
 def pointers(

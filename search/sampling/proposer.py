@@ -18,7 +18,7 @@ from optuna.trial import FrozenTrial, TrialState
 from search.history.events import FINAL, Status
 from search.sampling.codec import text_of
 from search.sampling.draw import Drawn, Draws
-from search.sampling.grid import combinations
+from search.sampling.grid import combinations, every_config
 from search.sampling.parego import Several
 from search.sampling.samplers import Standing, draw_seed
 from search.sampling.study import StudyFile
@@ -27,7 +27,9 @@ from spaces.space import Space
 from spaces.values import thaw
 
 REDRAWS = 5
-"""How often a proposal equal to an earlier one is drawn again before it is let through."""
+"""How often a proposal equal to an earlier one is drawn again by its sampler,"""
+RANDOM_REDRAWS = 100
+"""and how often at random after that, in a space that can't be run through."""
 
 
 class Proposer:
@@ -89,6 +91,8 @@ class Proposer:
         self._seen_before: set[str] = set()  # by earlier searches, to the end
         self._first = first
         self._duplicates = 0
+        # Each config of a finite space, and each of the grid: those that are passed by have been proposed.
+        self._every: Iterator[dict[str, Any]] | None = every_config(space, base) if snap is None else None
         self._grid: Iterator[dict[str, Any]] = combinations(space, base, sampling.points)
         for trial in sorted(past, key=lambda trial: trial.number):
             self._take(trial)
@@ -117,7 +121,8 @@ class Proposer:
         return self._origins[number]
 
     def propose(self, number: int) -> dict[str, Any] | None:
-        """The values of a new trial's active knobs by path; None where a grid has no more to give.
+        """The values of a new trial's active knobs by path; None where the grid, or a finite space, has no
+        config left that was not proposed before.
 
         Numbers grow from 0 and may skip. Raises ValueError for a number at or below one that is known.
         """
@@ -172,10 +177,13 @@ class Proposer:
         if number <= len(self._first):
             return dict(self._first[number - 1].values), self._first[number - 1].origin
         if self._sampling.kind == "grid":
-            return next((values for values in self._grid if self._is_new(values)), None), "grid"
+            return self._unseen(self._grid), "grid"
         return self._drawn(number, self._sampling.kind), self._sampling.kind
 
-    def _drawn(self, number: int, kind: Drawn) -> dict[str, Any]:
+    def _unseen(self, configs: Iterator[dict[str, Any]]) -> dict[str, Any] | None:
+        return next((values for values in configs if self._is_new(values)), None)
+
+    def _drawn(self, number: int, kind: Drawn) -> dict[str, Any] | None:
         values: dict[str, Any] = {}
         for attempt in range(1 + REDRAWS):
             standing = self._standing
@@ -185,6 +193,14 @@ class Proposer:
             values = self._draws.draw(kind, number, attempt, standing, len(self._told))
             if self._snap:
                 values = self._snap(values)
+            if self._is_new(values):
+                return values
+        if self._snap:  # a table of finished trials, which a simulation may run through more than once
+            return values
+        if self._every is not None:
+            return self._unseen(self._every)
+        for attempt in range(1 + REDRAWS, 1 + REDRAWS + RANDOM_REDRAWS):
+            values = self._draws.draw("random", number, attempt, self._standing, len(self._told))
             if self._is_new(values):
                 break
         return values

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from search.sampling.grid import config_count
 from search.spec.config import Asha, units
 from search.spec.knob_onset import acting
 from search.spec.resolve import Search
@@ -26,6 +27,8 @@ class Plan:
 
     unit: str
     trials: int
+    configs: int | None
+    """How many different configs can be tried; None for more than can be counted."""
     horizon: int
     every: int
     rungs: tuple[int, ...]
@@ -58,13 +61,16 @@ def make_plan(search: Search) -> Plan:
     rungs: tuple[int, ...] = (search.horizon,)
     if isinstance(stopping, Asha):
         rungs = _rungs(search, stopping, settles)
-    trials, total = _trials(search, rungs), search.total_steps
+    configs, total = _configs(search), search.total_steps
+    trials = _trials(search, rungs)
+    trials = trials if configs is None else min(trials, configs)
     entering = _entering(search, rungs, trials)
     trained = _trained(rungs, entering)
     runs = (min(search.settings.confirm.top, trials - 1) + 1) * search.settings.confirm.seeds
     return Plan(
         unit=search.model.unit,
         trials=trials,
+        configs=configs,
         horizon=search.horizon,
         every=search.every,
         rungs=rungs,
@@ -134,6 +140,11 @@ def _rungs(search: Search, stopping: Asha, settles: Sequence[int]) -> tuple[int,
         raise BadInput.of(where, str(error)) from error
 
 
+def _configs(search: Search) -> int | None:
+    sampler = search.settings.sampler
+    return config_count(search.space, search.base, sampler.kind, sampler.points)
+
+
 def _trials(search: Search, rungs: Sequence[int]) -> int:
     """How many trials there will be: as many as asked for, or as the steps are expected to last for."""
     asked, total = search.settings.budget.trials, search.total_steps
@@ -190,6 +201,12 @@ def describe(search: Search, plan: Plan) -> str:
         + "".join(f"; beside it {goal.metric} ({goal.mode})" for goal in search.further),
         f"each trial: up to {plan.horizon} {unit}s, evaluated every {plan.every}",
     ]
+    if plan.configs is not None:
+        grid = search.settings.sampler.kind == "grid"
+        line = f"{'the grid has' if grid else 'the space holds'} {plan.configs} configs in all, the baseline among them"
+        asked = search.settings.budget.trials
+        ends = f": fewer than budget.trials, {asked}; the search ends when all are tried"
+        lines.append(line + (ends if asked is not None and asked > plan.configs else ""))
     start = search.settings.warm_start
     if start is not None:
         source = f"search {start.search}" if start.search is not None else f"MLflow experiment {start.experiment}"

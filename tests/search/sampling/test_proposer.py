@@ -23,11 +23,12 @@ from optuna.trial import FrozenTrial, TrialState
 from search.history.events import FINAL, Status
 from search.sampling.codec import code
 from search.sampling.draw import activity
+from search.sampling.grid import config_count, every_config
 from search.sampling.proposer import Proposer
 from search.sampling.samplers import BEST, WINDOW, Standing, draw_seed, rank
 from search.sampling.study import Appended
 from search.sampling.trial_history import Kind, PastTrial, Sampling, Scoring
-from spaces.domain import Categorical, Domain, Float, Int, contains, grid, sample
+from spaces.domain import Categorical, Domain, Float, Int, contains, grid, sample, size
 from spaces.knob import Condition, Knob
 from spaces.space import Space
 from spaces.values import thaw
@@ -166,7 +167,7 @@ def test_random_conditional_spaces(tmp_path: Path, space: Space, kind: Kind, see
     for number in range(16):
         values = search.propose(number)
         if values is None:
-            assert kind == "grid"
+            assert number == config_count(space, base, kind, 3)
             break
         assert_inside(space, base, values)
         search.tell(number, "completed", float(number % 5))
@@ -236,16 +237,43 @@ def test_numbers_grow_and_may_skip(tmp_path: Path) -> None:
         search.tell(5, "failed")
 
 
-def test_repeats_are_drawn_again_and_then_allowed_and_counted(tmp_path: Path) -> None:
-    search = proposer(tmp_path, "random", SMALL)
+@pytest.mark.parametrize("kind", ["forest", "tpe", "random", "grid"])
+def test_a_finite_space_is_tried_once_and_then_used_up(tmp_path: Path, kind: Kind) -> None:
+    search = proposer(tmp_path, kind, SMALL)
     drawn = []
-    for number in range(8):
+    for number in range(6):
         values = search.propose(number)
-        assert values is not None
-        drawn.append(tuple(values.values()))
-        search.tell(number, "completed", 0.5)
-    assert len(set(drawn[:3])) == 3  # with 4 combinations, 6 draws find a new one
-    assert search.duplicates == 8 - len(set(drawn))
+        if values is not None:
+            drawn.append(tuple(values.values()))
+            search.tell(number, "completed", 0.5)
+    assert len(set(drawn)) == len(drawn) == config_count(SMALL, BASE, kind, 3)
+    assert search.duplicates == 0
+
+
+def test_a_space_with_a_rare_continuum_is_drawn_until_there_is_a_new_config(tmp_path: Path) -> None:
+    rare = Knob("period", Float(0.0, 1.0), (Condition("kind", ("cosine",)),))
+    space = Space((Knob("kind", Categorical(("none", "step", "cosine"))), rare))
+    base = {**BASE, "kind": "none", "period": 0.5}
+    search = proposer(tmp_path, "random", space, base)
+    drawn = [json.dumps(search.propose(number)) for number in range(30)]
+    assert len(set(drawn)) == 30 and search.duplicates == 0
+    assert config_count(space, base, "random", 3) is None and config_count(space, base, "grid", 3) == 5
+
+
+@given(low=st.integers(1, 5), more=st.integers(0, 40), log=st.booleans(), step=st.integers(1, 4))
+def test_every_config_of_a_finite_space_is_counted(low: int, more: int, log: bool, step: int) -> None:
+    step = 1 if log else step
+    domain = Int(low, low + more - more % step, log, step)
+    space = Space((Knob("layers", domain), Knob("flag", Categorical((True, False)))))
+    configs = list(every_config(space, {"layers": 1, "flag": True}) or ())
+    assert {json.dumps(values) for values in configs} == {
+        json.dumps({"layers": layers, "flag": flag})
+        for layers in range(low, domain.high + 1, step)
+        for flag in (True, False)
+    }
+    assert len(configs) == (size(domain) or 0) * 2
+    outside = not contains(domain, 1)
+    assert config_count(space, {"layers": 1, "flag": True}, "tpe", 3) == len(configs) + outside
 
 
 # --- the grid ----------------------------------------------------------------------------------------------------
@@ -351,9 +379,9 @@ def test_tpe_ranks_diverged_trials_behind_stopped_ones(tmp_path: Path, mode: Any
     direction = study.direction
     ours = [t.number for t in sorted(study.trials, key=lambda trial: rank(trial, direction))]
     assert ours == [3, 1, 2, 0]
-    for size in range(5):  # the same order as TPE's own
-        below, _ = optuna.samplers._tpe.sampler._split_trials(study, study.trials, size)
-        assert {t.number for t in below} == set(ours[:size])
+    for count in range(5):  # the same order as TPE's own
+        below, _ = optuna.samplers._tpe.sampler._split_trials(study, study.trials, count)
+        assert {t.number for t in below} == set(ours[:count])
 
 
 def test_the_window_keeps_the_best_the_newest_and_the_running() -> None:

@@ -180,3 +180,27 @@ def test_the_plan_is_told_and_kept(folder: Path) -> None:
     rows = [line.split() for line in text.splitlines() if line.strip()[:1].isdigit()]
     assert [(int(row[0]), int(row[1])) for row in rows] == list(zip(found.rungs, found.entering, strict=True))
     assert f"about {found.search_steps} epochs searching ({found.full_steps} without" in text
+
+
+@pytest.mark.parametrize(
+    ("sampler", "trials", "configs"),
+    [("tpe", 9, 3), ("forest", 2, 3), ("{kind: grid, points: 2}", 9, 3), ("random", 9, None)],
+)
+def test_a_finite_space_is_counted_and_bounds_the_trials(
+    folder: Path, sampler: str, trials: int, configs: int | None
+) -> None:
+    kind = sampler if "{" in sampler else f"{{kind: {sampler}}}"
+    knobs = "lr, batch_size" if configs is None else "batch_size"
+    search = small_search(
+        folder,
+        f"sampler={kind}",
+        f"budget.trials={trials}",
+        f"knobs=[{knobs}]",
+        "space={batch_size: {choice: [16, 32]}}",
+    )
+    found = make_plan(search)
+    assert found.configs == configs  # the documented 256 beside the two
+    assert found.trials == min(trials, configs or trials)
+    said = describe(search, found)
+    assert ("configs in all" in said) == (configs is not None)
+    assert ("the search ends when all are tried" in said) == (configs is not None and trials > configs)
