@@ -10,41 +10,33 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from search.common.clock import now
+from search.common.command_line import command
 from search.common.commands import python
+from search.common.exit_codes import Exit, explained
 from search.spec import storage
 from search.spec.plan import Plan, describe, make_plan
 from search.spec.resolve import Search, adopted, resolve
 from search.spec.storage import Home
 from spaces.problems import BadInput
 from spaces.values import show
+from trainables.screen import Screen
 
 if TYPE_CHECKING:  # it takes a while to import
     from search.persistence.object_store_journal import Mirror
 
-DONE, BAD_INPUT, NO_TRIAL, INTERRUPTED = 0, 2, 3, 130
-SHOWN = 20  # problems with the input on one screen
 _MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command. Exit code: 0 done, 2 bad input, 3 no trial succeeded, 130 interrupted (resumable)."""
+    """Run the command; the exit codes are those of `search.common.exit_codes`."""
     options = _options(arguments)
-    console = Console()
-    try:
-        return _run(options, console)
-    except BadInput as error:
-        for problem in error.problems[:SHOWN]:
-            print(f"error: {problem}", file=sys.stderr)  # noqa: T201
-        if len(error.problems) > SHOWN:
-            print(f"… and {len(error.problems) - SHOWN} more", file=sys.stderr)  # noqa: T201
-        return BAD_INPUT
-    except KeyboardInterrupt:
-        print("\ninterrupted", file=sys.stderr)  # noqa: T201
-        return INTERRUPTED
+    return command(lambda console, screen: _run(options, console, screen))
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m search.run", description="Search a training config's schedules.")
+    parser = argparse.ArgumentParser(
+        prog="python -m search.run", description="Search a training config's schedules.", epilog=explained(*Exit)
+    )
     parser.add_argument("config", type=Path, metavar="CONFIG", help="the search's YAML")
     parser.add_argument(
         "--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE", help="change a key of CONFIG"
@@ -62,7 +54,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def _run(options: argparse.Namespace, console: Console) -> int:
+def _run(options: argparse.Namespace, console: Console, screen: Screen) -> int:
     seed = [f"sampler.seed={options.seed}"] if options.seed is not None else []
     if options.fork and options.resume:
         raise BadInput.of("--fork", "begins a new search, or goes on with it when typed again: leave --resume out")
@@ -76,7 +68,7 @@ def _run(options: argparse.Namespace, console: Console) -> int:
     for warning in search.warnings:
         _say(console, f"warning: {warning}")
     if options.plan:
-        return DONE
+        return Exit.DONE
     home = storage.located(search.settings.storage, options.results, search.name)
     from search.persistence import (
         folder,  # pandas takes a while to import; --plan has no use for it
@@ -86,6 +78,7 @@ def _run(options: argparse.Namespace, console: Console) -> int:
     folder.check_name(home.path, options.resume and home.store is None)
     with local_copy.held(home, lambda text: _say(console, text)) as mirror:
         folder.check_name(home.path, options.resume)
+        screen.keep_in(home.path)
         return _sit(options, search, plan, home, mirror, console)
 
 
@@ -118,7 +111,7 @@ def _sit(
         )
     except KeyboardInterrupt:
         _say(console, f"stopped at once; go on with: {again}")
-        return INTERRUPTED
+        return Exit.INTERRUPTED
 
 
 def _say(console: Console, text: str) -> None:

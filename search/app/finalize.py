@@ -5,6 +5,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from search.common.exit_codes import Exit
 from search.common.store_uri import mask, resolve_uri, ui_command
 from search.execution.admission import Halt
 from search.history.records import Records
@@ -21,7 +22,6 @@ from trainables.storage import when_there_is_room
 
 TRACKING_SECONDS = 30.0  # how long the end of a search waits for the tracker,
 TRACKING_PACE = 5e6  # with a second more for so many bytes of artifacts
-DONE, NO_TRIAL, INTERRUPTED = 0, 3, 130
 _FILES = ("search.yaml", "plan.json", "trials.csv", "best.yaml", "pareto.csv", "pareto", "report.html", "figures")
 """What MLflow keeps of a search's folder."""
 
@@ -38,9 +38,10 @@ def hand_over(
     register: str | None,
     console: Console,
     say: Say,
+    patience: float = TRACKING_SECONDS,
 ) -> int:
     """Write and show what has come of the search so far; returns the exit code. `register`: the registered model that
-    a final winner becomes a version of.
+    a final winner becomes a version of. `patience`: seconds to wait for the tracker, more for artifacts.
     """
     path, records = folder.path, folder.records
     verdict = judge(records, search.model.objective)
@@ -53,22 +54,22 @@ def hand_over(
     shown = when_there_is_room(lambda: export.write_artifacts(path, records, final), say) if final is not None else None
     report = None if halt.kind == "signal" else write_report(path, say)  # whoever interrupts doesn't want to wait
     told = _told(search, records, path, verdict, final, halt, shown, register)
-    tracked = tracker.finish(told, TRACKING_SECONDS + _bytes([*told.artifacts, *told.winner]) / TRACKING_PACE)
+    tracked = tracker.finish(told, patience + _bytes([*told.artifacts, *told.winner]) / TRACKING_PACE)
     if tracked.message:
         say(tracked.message)
     if halt.kind == "signal":
         say(f"interrupted ({halt.reason}); so far: {path / 'trials.csv'}\ngo on with: {again}")
-        return INTERRUPTED
+        return Exit.INTERRUPTED
     if report is not None and (verdict is None or halt.kind == "failures"):
         say(f"{'report':<14}{report}")
     if halt.kind == "failures":
         say(f"stopped: {halt.reason}\nlogs: {path / 'trials'}; so far: {path / 'trials.csv'}")
         say(f"when the cause is mended, go on with: {again}")
-        return NO_TRIAL
+        return Exit.NO_TRIAL
     if verdict is None:
         reasons = sorted({trial.reason for trial in records.of_kind("search") if trial.reason})
         say(f"no trial succeeded. {'; '.join(reasons[:3])}\nlogs: {path / 'trials'}")
-        return NO_TRIAL
+        return Exit.NO_TRIAL
     tables = [*summary.tables(search, verdict), *([pareto_export.shown(search, members)] if members else [])]
     for table in tables:
         console.print(table)
@@ -78,7 +79,7 @@ def hand_over(
         say(f"{what:<14}{where}")
     if tracked.version:
         say(f"{'registered':<14}{register} version {tracked.version}")
-    return DONE
+    return Exit.DONE
 
 
 def write_report(folder: Path, say: Say) -> Path | None:

@@ -1,23 +1,23 @@
 """One sitting at a search: open it, search, confirm, hand over."""
 
-import signal
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
-from types import FrameType
 
 from rich.console import Console
 
-from search.app.finalize import hand_over
+from search.app import relaunch
+from search.app.endings import Loss, interruption
+from search.app.finalize import TRACKING_SECONDS, hand_over
 from search.app.progress import ProgressEstimate, view
 from search.app.run_metadata import introduce
 from search.app.stages import RunContext, run_confirmation, run_search
 from search.common.clock import SetBack, now
 from search.execution.admission import Halt
 from search.execution.choose_stopping import check_stopping
-from search.execution.cluster import Cluster, connected, restart
+from search.execution.cluster import Cluster, connected
 from search.execution.node_checks import check_nodes
 from search.history.events import Phase, Stopped, WarmStarted
 from search.persistence import checkpoint_retention
@@ -60,10 +60,19 @@ def run(
     def say(text: str) -> None:
         console.print(text, highlight=False, markup=False, soft_wrap=True)
 
-    with connected(address, search.settings.resources, say) as cluster:
-        check_nodes(path, None if mirror is None else mirror.store, say)
-        with opened(path, search, plan, prepared, say, mirror) as folder:
-            return _run(search, plan, prepared, folder, cluster, again, register, warm, console, say, mirror)
+    halt, left = Halt(), relaunch.taken()
+    with interruption(halt, say) as arrived, ExitStack() as stack:
+        loss = Loss(halt, left, arrived, path, again, say)
+        cluster = None
+        if left.signal:
+            halt.call(left.signal, "signal")  # the process before was to end, and could not: what is left is to do so
+        else:
+            cluster = stack.enter_context(connected(address, search.settings.resources, say, loss))
+            check_nodes(path, None if mirror is None else mirror.store, say)
+        folder = stack.enter_context(opened(path, search, plan, prepared, say, mirror))
+        loss.follow(folder, cluster)
+        workers = left.workers if cluster is None else cluster.workers
+        return _run(search, plan, prepared, folder, cluster, workers, halt, again, register, warm, console, say, mirror)
 
 
 def _run(
@@ -71,7 +80,9 @@ def _run(
     plan: Plan,
     prepared: Prepared,
     folder: Folder,
-    cluster: Cluster,
+    cluster: Cluster | None,
+    workers: int,
+    halt: Halt,
     again: str,
     register: str | None,
     warm: WarmStarted | None,
@@ -80,20 +91,22 @@ def _run(
     mirror: Mirror | None,
 ) -> int:
     path, store = folder.path, folder.store
-    halt = Halt()
     if folder.history:
         say(summary.state(path, folder.records, plan.unit, search.settings.budget.trials))
-    tracker = _tracker(search, prepared, folder, cluster, plan, say, mirror)
+    tracker = _tracker(search, prepared, folder, workers, plan, say, mirror)
     outlook = ProgressEstimate(folder.records, search.model.objective, plan.unit, plan.steps)
     mode, first = search.model.objective.mode, confirmed_first(search)
     retention = CheckpointRetention(path, folder.records, mode, search.disk, say, first, store)
     folder.ledger.listen(retention)
-    with _signals(halt, console), view(outlook, console) as shown:
+    with view(outlook, console) as shown:
         folder.ledger.listen(shown)
         try:
             if warm is not None and not folder.history:
                 folder.ledger.emit(warm)
-            _sit(RunContext(search, plan, folder, cluster, halt, SetBack() if cluster.own else _never), say)
+            if cluster is not None:
+                _sit(RunContext(search, plan, folder, cluster, halt, SetBack() if cluster.own else _never), say)
+            else:
+                folder.ledger.emit(Stopped("signal", halt.reason or "", now()))
         except BaseException as error:
             at_once = isinstance(error, KeyboardInterrupt)
             with suppress(OSError):  # the journal itself may be what failed
@@ -105,7 +118,8 @@ def _run(
         winner.bring(store, folder.records, search.model.objective, path)
     for line in () if halt.resumable else summary.remarks(search, folder.records):
         say(line)
-    code = hand_over(search, prepared, folder, tracker, halt, again, register, console, say)
+    patience = TRACKING_SECONDS if cluster is not None else 1.0  # the tracker has only started; a resumed search sends
+    code = hand_over(search, prepared, folder, tracker, halt, again, register, console, say, patience)
     if not halt.resumable:
         retention.handed_over(winner.number_of(folder.records, search.model.objective))
     if retention.held:
@@ -130,7 +144,7 @@ def _sit(context: RunContext, say: Callable[[str], None]) -> None:
     _stages(context)
     while context.halt.kind == "clock":
         say(f"{context.halt.reason}: Ray's processes are started anew, trials go on from their checkpoints")
-        restart()
+        context.cluster.restart()
         context.halt.clear()
         _stages(replace(context, set_back=SetBack(), name=uuid.uuid4().hex))
 
@@ -147,34 +161,16 @@ def _stages(context: RunContext) -> None:
     emit(Stopped(halt.kind, halt.reason or "", now()) if halt.kind != "budget" else Phase("done", now()))
 
 
-@contextmanager
-def _signals(halt: Halt, console: Console) -> Iterator[None]:
-    """First Ctrl-C: end the sitting in order. Second: at once. The journal makes both resumable."""
-
-    def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
-        if halt.kind == "signal":
-            raise KeyboardInterrupt
-        halt.call(signal.Signals(number).name, "signal")
-        console.print("stopping: trials keep their last evaluation; again to stop at once", highlight=False)
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
 def _tracker(
     search: Search,
     prepared: Prepared,
     folder: Folder,
-    cluster: Cluster,
+    workers: int,
     plan: Plan,
     say: Callable[[str], None],
     mirror: Mirror | None,
 ) -> Sender:
-    info = introduce(search, prepared, folder, plan, cluster.workers)
+    info = introduce(search, prepared, folder, plan, workers)
     if mirror is not None:
         remember_runs(mirror, folder.records.trials, info)
 

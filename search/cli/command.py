@@ -19,9 +19,9 @@ from rich.console import Console
 
 from search.cli import listing
 from search.common.commands import typed
+from search.common.exit_codes import Exit, explained
 from spaces.problems import BadInput
 
-BAD_INPUT = 2
 PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 MODULES = {
     "run": ("search.run", "Search: plan, train, confirm, hand over. The same command goes on with it."),
@@ -32,15 +32,13 @@ MODULES = {
     "submit": ("search.submit", "Run a search as a job on a Ray cluster; also status, logs, stop, list, fetch."),
     "train": ("trainables.train", "Train one config, such as best.yaml, without a search."),
 }
-CODES = """Exit codes: 0 done, 1 failed, 2 bad input (nothing was written), 3 no trial succeeded, 75 Ray's
-processes were lost (the same command goes on), 130 interrupted (the same command goes on)."""
 
 Results = Annotated[Path, typer.Option("--results", metavar="DIR", help="the folder of the searches")]
 AsJson = Annotated[bool, typer.Option("--json", help="as JSON, for scripts")]
 
 app = typer.Typer(
     help="Search the schedules of a training config.",
-    epilog=CODES,
+    epilog=explained(*Exit),
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -54,7 +52,7 @@ def main() -> None:
     except BadInput as error:
         for problem in error.problems:
             print(f"error: {problem}", file=sys.stderr)  # noqa: T201
-        sys.exit(BAD_INPUT)
+        sys.exit(Exit.BAD_INPUT)
 
 
 def _module(module: str) -> Callable[[typer.Context], None]:

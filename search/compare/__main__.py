@@ -7,35 +7,36 @@ from pathlib import Path
 
 from rich.console import Console
 
+from search.common.command_line import command
 from search.common.commands import typed
+from search.common.exit_codes import Exit, explained
 from search.common.store_uri import mask, resolve_uri
 from search.compare.page import compare, html
 from search.compare.sources import Source, from_experiment, from_folders, shown
 from search.compare.text import screens
 from spaces.problems import BadInput, Problem
 from trainables.files import write_text
+from trainables.screen import Screen
 
-DONE, BAD_INPUT = 0, 2
 PAGE = "compare.html"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command. Exit code: 0 done, 2 bad input."""
+    """Run the command; the exit codes are those of `search.common.exit_codes`."""
     options = _options(arguments)
-    try:
-        path = _run(options, Console())
-    except BadInput as error:
-        for problem in error.problems:
-            print(f"error: {problem}", file=sys.stderr)  # noqa: T201
-        return BAD_INPUT
-    print(f"comparison   {path}")  # noqa: T201
-    return DONE
+
+    def body(console: Console, screen: Screen) -> int:  # noqa: ARG001
+        console.print(f"comparison   {_run(options, console)}", highlight=False, markup=False, soft_wrap=True)
+        return Exit.DONE
+
+    return command(body)
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m search.compare",
         description="Compare searches: one page and a table. Searches that differ only in their seed are averaged.",
+        epilog=explained(Exit.DONE, Exit.BAD_INPUT, Exit.INTERRUPTED),
     )
     parser.add_argument("folder", type=Path, nargs="*", metavar="DIR", help="a search's folder, such as results/demo")
     parser.add_argument(

@@ -24,10 +24,10 @@ from types import FrameType
 
 import psutil
 
+from search.common.exit_codes import Exit, explained
 from search.common.store_uri import mask, resolve_uri, sqlite_file, unreachable
 from spaces.problems import BadInput
 
-DONE, BAD_INPUT, FAILED = 0, 2, 1
 HOST = "127.0.0.1"
 MLFLOW_PORT, OPTUNA_PORT = 5000, 8080
 PATIENCE = 120.0  # seconds until a server must answer: MLflow imports for many of them on a busy machine
@@ -56,14 +56,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         services = _services(uri, options.results, options.port, options.optuna_port)
     except BadInput as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
-        return BAD_INPUT
+        return Exit.BAD_INPUT
     if uri.startswith(("http://", "https://")):
         _say(f"{'MLflow':<10}{mask(uri)}   (a server that runs already)")
     return _serve(services)
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m search.dashboard", description="Look at searches in a browser.")
+    parser = argparse.ArgumentParser(
+        prog="python -m search.dashboard",
+        description="Look at searches in a browser.",
+        epilog=explained(Exit.DONE, Exit.FAILED, Exit.BAD_INPUT),
+    )
     parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: results")
     parser.add_argument("--uri", help="MLflow's store; default: MLFLOW_TRACKING_URI, else mlflow.db in DIR")
     for flag, port in (("--port", MLFLOW_PORT), ("--optuna-port", OPTUNA_PORT)):
@@ -136,9 +140,9 @@ def _serve(services: Sequence[Service]) -> int:
         for service, process, log in running:
             if not _answers(service, process, stop):
                 if stop.is_set():
-                    return DONE
+                    return Exit.DONE
                 _say(f"{service.name} did not start: {_end_of(log)}", file_error=True)
-                return FAILED
+                return Exit.FAILED
             _say(f"{service.name:<10}{service.address}")
             if service.name == "MLflow":
                 for name, page in experiments(service.address):
@@ -149,8 +153,8 @@ def _serve(services: Sequence[Service]) -> int:
             for service, process, log in running:
                 if process.poll() is not None:
                     _say(f"{service.name} has ended: {_end_of(log)}", file_error=True)
-                    return FAILED
-    return DONE
+                    return Exit.FAILED
+    return Exit.DONE
 
 
 @contextlib.contextmanager

@@ -59,7 +59,7 @@ class Slots:
             self.unfinished.insert(0, trial)
 
 
-Kind = Literal["budget", "signal", "failures", "clock"]
+Kind = Literal["budget", "signal", "failures", "clock", "ray", "folder"]
 
 
 @dataclass

@@ -2,15 +2,20 @@
 
 import logging
 import os
+import signal
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 import ray
+from ray._private import services, worker
 from ray.tune import PlacementGroupFactory
 
 from search.execution.capacity import Room, alive, label_selectors
+from search.execution.ray_watch import RayWatch
 from search.spec.nodes import Need
 from search.spec.resources import Resources, need_of, refusal
 from spaces.problems import BadInput
@@ -39,6 +44,8 @@ class Cluster:
     """Whether it was started for this search, on this machine."""
     say: Callable[[str], None] = lambda _: None
     """Tells people."""
+    watch: RayWatch = field(default_factory=lambda: RayWatch(lambda _: None))
+    """Notices that Ray's own processes have ended."""
 
     @property
     def gpu(self) -> float:
@@ -54,15 +61,32 @@ class Cluster:
         """What Ray is to set aside for a trial."""
         return PlacementGroupFactory([dict(self.need.resources)], bundle_label_selector=label_selectors(self.need))
 
+    def restart(self) -> None:
+        """End Ray, which was started for this search, whatever its processes are about, and start it afresh."""
+        self.watch.end()
+        ray.shutdown()
+        _connect("local")
+        self.watch.begin(own=True)
+
 
 @contextmanager
 def connected(
-    address: str | None, resources: Resources, say: Callable[[str], None] = lambda _: None
+    address: str | None,
+    resources: Resources,
+    say: Callable[[str], None] = lambda _: None,
+    gone: Callable[[str], None] = lambda _: None,
 ) -> Iterator[Cluster]:
-    """Join the cluster at `address` (None: RAY_ADDRESS, else a fresh one on this machine) and leave it at the end.
+    """Join a Ray cluster, and leave it at the end.
 
-    `say` hears of nodes that come and go. Raises BadInput where it can't be reached or no node of it can ever run a
-    trial.
+    Args:
+        address: Of the cluster; None: RAY_ADDRESS, else a fresh one on this machine.
+        resources: What a trial needs.
+        say: Hears of nodes that come and go.
+        gone: Is called in a thread of its own, with the reason, when Ray's own processes have ended.
+
+    Raises:
+        BadInput: It can't be reached, or no node of it can ever run a trial.
+
     """
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
@@ -76,18 +100,17 @@ def connected(
             raise BadInput.of("Ray", what) from error
         hint = "if it asks for a token, set RAY_AUTH_MODE=token, and the token as RAY_AUTH_TOKEN or in its file"
         raise BadInput.of(f"--address {where}", f"no Ray cluster answers there: {error}; {hint}") from error
+    worker._worker_logs_enabled = False  # a worker that died is told as its trial's failure; Ray's text is of no use
     for name in ("ray.tune", "ray.train", "ray.air"):
         logging.getLogger(name).setLevel(logging.CRITICAL)  # a failed trial is told in one line, its log has the rest
+    watch = RayWatch(gone)
     try:
-        yield _fit(resources, where == "local", say)
+        cluster = replace(_fit(resources, where == "local", say), watch=watch)
+        watch.begin(cluster.own)
+        yield cluster
     finally:
+        watch.end()
         ray.shutdown()
-
-
-def restart() -> None:
-    """End the cluster that was started for this search, whatever its processes are about, and start a fresh one."""
-    ray.shutdown()
-    _connect("local")
 
 
 def _reach(where: str) -> None:
@@ -103,12 +126,22 @@ def _reach(where: str) -> None:
 
 
 def _connect(where: str) -> None:
-    ray.init(
-        address=where,
-        include_dashboard=False if where == "local" else None,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-    )
+    """Connect to Ray; where it is started, in process groups of its own: a signal to the group of this process, as
+    `timeout` and a closed terminal send it, is for this process alone, which ends Ray in order.
+    """
+    before, started = signal.getsignal(signal.SIGTERM), services.ConsolePopen
+    services.ConsolePopen = partial(started, process_group=0)  # Ray has no setting for it
+    try:
+        ray.init(
+            address=where,
+            include_dashboard=False if where == "local" else None,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
+    finally:
+        services.ConsolePopen = started
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)  # Ray's own handler would end this process without a word
 
 
 def _fit(resources: Resources, own: bool, say: Callable[[str], None]) -> Cluster:

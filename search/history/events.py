@@ -112,7 +112,7 @@ class Phase:
 class Stopped:
     """The process at work on the search left it before its end; the same command goes on."""
 
-    kind: Literal["signal", "failures", "clock", "error"]
+    kind: Literal["signal", "failures", "clock", "ray", "folder", "error"]
     reason: str
     at: float
 

@@ -49,7 +49,7 @@ def standing(folder: Path, records: Records) -> Standing:
     if records.phase == "done" and all(trial.over for trial in records.trials.values()):
         return Standing("done")
     if records.stopped is not None:
-        state: State = "interrupted" if records.stopped.kind in {"signal", "clock"} else "failed"
+        state: State = "interrupted" if records.stopped.kind in {"signal", "clock", "ray", "folder"} else "failed"
         return Standing(state, records.stopped.reason)
     if not at_work(folder):
         return Standing("interrupted")

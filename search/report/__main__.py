@@ -5,10 +5,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from search.common.exit_codes import Exit, explained
 from search.report import write
 from spaces.problems import BadInput
-
-DONE, BAD_INPUT = 0, 2
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -16,18 +15,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m search.report",
         description="Make report.html and figures/ of a search from its folder alone, also while it runs.",
+        epilog=explained(Exit.DONE, Exit.BAD_INPUT),
     )
     parser.add_argument("folder", type=Path, nargs="+", metavar="DIR", help="a search's folder, such as results/demo")
-    code = DONE
+    code = Exit.DONE
     for folder in parser.parse_args(arguments).folder:
         try:
             print(f"report   {write(folder)}")  # noqa: T201
         except BadInput as error:
             print(f"error: {error}", file=sys.stderr)  # noqa: T201
-            code = BAD_INPUT
+            code = Exit.BAD_INPUT
         except OSError as error:
             print(f"error: {folder}: the report can't be written ({error.strerror})", file=sys.stderr)  # noqa: T201
-            code = BAD_INPUT
+            code = Exit.BAD_INPUT
     return code
 
 

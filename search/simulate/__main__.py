@@ -10,6 +10,8 @@ from itertools import product
 from pathlib import Path
 from typing import TypeVar, get_args
 
+from search.common.command_line import command
+from search.common.exit_codes import Exit, explained
 from search.simulate import show
 from search.simulate.clock import Handover
 from search.simulate.ours import Halving
@@ -23,27 +25,20 @@ from spaces.problems import BadInput, Problem
 
 T = TypeVar("T")
 
-DONE, BAD_INPUT, INTERRUPTED = 0, 2, 130
 POINTS = 40  # of a curve in the figure
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command. Exit code: 0 done, 2 bad input, 130 interrupted."""
-    try:
-        return _run(_options(arguments))
-    except BadInput as error:
-        for problem in error.problems:
-            print(f"error: {problem}", file=sys.stderr)  # noqa: T201
-        return BAD_INPUT
-    except KeyboardInterrupt:
-        print("\ninterrupted", file=sys.stderr)  # noqa: T201
-        return INTERRUPTED
+    """Run the command; the exit codes are those of `search.common.exit_codes`."""
+    options = _options(arguments)
+    return command(lambda console, screen: _run(options))  # noqa: ARG005 - it prints lines only
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m search.simulate",
         description="Compare stopping rules and samplers on recorded curves; advise on a finished search's first rung.",
+        epilog=explained(Exit.DONE, Exit.BAD_INPUT, Exit.INTERRUPTED),
     )
     parser.add_argument(
         "sources", nargs="+", type=Path, metavar="SOURCE", help=".npz tables, folders of them, finished searches"
@@ -85,7 +80,7 @@ def _run(options: argparse.Namespace) -> int:
         f"{len(games)} searches in {took:.1f} s: {60 * len(games) / took:.0f} a minute, {options.workers} workers each"
     )
     _hand_out(options, games, marks, budgets, reference, tables[0].unit_name)
-    return DONE
+    return Exit.DONE
 
 
 def _tables(source: Path) -> list[Table]:

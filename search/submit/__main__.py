@@ -7,42 +7,38 @@ from pathlib import Path
 
 from rich.console import Console
 
+from search.common.command_line import command
+from search.common.exit_codes import Exit, explained
 from search.submit import look, submission
 from search.submit.submission import DEFAULT_RESULTS
-from spaces.problems import BadInput
+from trainables.screen import Screen
 
-BAD_INPUT, INTERRUPTED = 2, 130
 RETRIES = 3
 COMMANDS = ("submit", "status", "logs", "stop", "list", "fetch")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command. Exit code: 0 done, 1 the job or its cluster failed, 2 bad input, 3 no trial succeeded, 130
-    interrupted."""
+    """Run the command; the exit codes are those of `search.common.exit_codes`: those of the search where it ended."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     if not words or words[0] not in (*COMMANDS, "-h", "--help"):
         words.insert(0, "submit")
     options = _parser().parse_args(words)
-    console = Console()
 
-    def say(text: str) -> None:
-        console.print(text, highlight=False, markup=False, soft_wrap=True)
+    def body(console: Console, screen: Screen) -> int:  # noqa: ARG001
+        def say(text: str) -> None:
+            console.print(text, highlight=False, markup=False, soft_wrap=True)
 
-    try:
         code: int = options.run(options, say)
         return code
-    except BadInput as error:
-        for problem in error.problems:
-            print(f"error: {problem}", file=sys.stderr)  # noqa: T201
-        return BAD_INPUT
-    except KeyboardInterrupt:
-        print("\ninterrupted", file=sys.stderr)  # noqa: T201
-        return INTERRUPTED
+
+    return command(body)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m search.submit", description="Run searches on a Ray cluster. Without a command: submit."
+        prog="python -m search.submit",
+        description="Run searches on a Ray cluster. Without a command: submit.",
+        epilog=explained(*Exit),
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     where = argparse.ArgumentParser(add_help=False)

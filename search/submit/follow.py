@@ -10,14 +10,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
+from search.common.exit_codes import Exit
 from search.spec.resources import Resources, refusal
 from search.submit.head import Head, Job, Order, Unreachable
 
 POLL_SECONDS = 2.0
 PATIENCE_SECONDS = 24 * 3600.0  # for a head that was lost, and for its nodes, to come back
 FAREWELL_SECONDS = 5.0  # for the last lines of a job that has ended
-DONE, FAILED, INTERRUPTED = 0, 1, 130
-_OWN_CODES = (2, 3, INTERRUPTED)  # of search.run, which knows why it ended
+_OWN_CODES = (Exit.BAD_INPUT, Exit.NO_TRIAL, Exit.INTERRUPTED)  # of search.run, which knows why it ended
 _OWNED = "is running this search"  # search.persistence.folder's words: the lost head's process has not gone yet
 
 Say = Callable[[str], None]
@@ -44,17 +44,19 @@ def meaning(job: Job, again: bool) -> Final | Lost:
     code = job.exit_code
     last = job.message.strip().splitlines()[-1] if job.message.strip() else ""
     if job.status == "SUCCEEDED":
-        return Final(DONE)
+        return Final(Exit.DONE)
     if job.status == "STOPPED":
-        return Final(INTERRUPTED, "it was stopped")
+        return Final(Exit.INTERRUPTED, "it was stopped")
     if code in _OWN_CODES:
         return Lost("the process before it has not gone yet") if again and _OWNED in job.message else Final(code)
+    if code == Exit.TRY_AGAIN:
+        return Lost("Ray or its machine failed under it")
     if code is not None and (code < 0 or code > 128):
         return Lost(f"its process was killed ({code})")
     if code is not None:
-        return Final(FAILED, f"its process ended with exit code {code}")
+        return Final(Exit.FAILED, f"its process ended with exit code {code}")
     if job.error == "RUNTIME_ENV_SETUP_FAILURE":
-        return Final(FAILED, f"its environment could not be made: {job.message.strip()}")
+        return Final(Exit.FAILED, f"its environment could not be made: {job.message.strip()}")
     return Lost(last or job.error or "Ray doesn't say why")
 
 
@@ -120,7 +122,7 @@ class Client:
                 case Lost(why):
                     if used >= retries:
                         self._say(f"job {job_id} was lost: {why}; tried {used + 1} times in all")
-                        return FAILED
+                        return Exit.FAILED
                     used += 1
                     self._say(f"job {job_id} was lost: {why}; handing it in again ({used} of {retries})")
                     self._rest(POLL_SECONDS)

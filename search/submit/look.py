@@ -7,8 +7,9 @@ from datetime import datetime
 from typing import TypeVar
 
 from search.common.clock import now
+from search.common.exit_codes import Exit
 from search.submit import fetch as fetching
-from search.submit.follow import DONE, FAILED, Final, Output, follow, meaning, show, table
+from search.submit.follow import Final, Output, follow, meaning, show, table
 from search.submit.head import Head, Job, Unreachable, head_at
 from search.submit.submission import DEFAULT_RESULTS, STOP_SECONDS
 from spaces.problems import BadInput
@@ -31,7 +32,7 @@ def status(options: argparse.Namespace, say: Say) -> int:
             say(f"{what:<9}{value}")
     if job.status == "FAILED" and job.message:
         say(job.message.strip())
-    return DONE
+    return Exit.DONE
 
 
 def logs(options: argparse.Namespace, say: Say) -> int:
@@ -40,14 +41,14 @@ def logs(options: argparse.Namespace, say: Say) -> int:
     job = _named(head, options.job)
     if not options.follow:
         show(_asked(head, lambda: head.logs(job.id)))
-        return DONE
+        return Exit.DONE
     ended = _asked(head, lambda: follow(head, job.id, Output(show)))
     if ended is None:
         raise BadInput.of(job.id, "the cluster knows nothing of it any more")
     outcome = meaning(ended, again=False)
     if outcome.why:
         say(f"job {job.id}: {outcome.why}")
-    return outcome.code if isinstance(outcome, Final) else FAILED
+    return outcome.code if isinstance(outcome, Final) else Exit.FAILED
 
 
 def stop(options: argparse.Namespace, say: Say) -> int:
@@ -56,17 +57,17 @@ def stop(options: argparse.Namespace, say: Say) -> int:
     job = _named(head, options.job)
     if not _asked(head, lambda: head.stop(job.id)):
         say(f"{job.id} is over already: {job.status.lower()}")
-        return DONE
+        return Exit.DONE
     say(f"{job.id}: ending; trials keep their last evaluation")
     until = time.monotonic() + STOP_SECONDS + GRACE_SECONDS
     while time.monotonic() < until:
         known = _asked(head, lambda: head.job(job.id))
         if known is None or known.over:
             say(f"{job.id}: {known.status.lower() if known else 'gone'}; the same submission goes on with {job.search}")
-            return DONE
+            return Exit.DONE
         time.sleep(POLL_SECONDS)
     say(f"{job.id}: still ending; see `status`")
-    return FAILED
+    return Exit.FAILED
 
 
 def listing(options: argparse.Namespace, say: Say) -> int:
@@ -77,7 +78,7 @@ def listing(options: argparse.Namespace, say: Say) -> int:
         say(line)
     if not jobs:
         say(f"no searches at {head.address}")
-    return DONE
+    return Exit.DONE
 
 
 def fetch(options: argparse.Namespace, say: Say) -> int:
@@ -96,7 +97,7 @@ def fetch(options: argparse.Namespace, say: Say) -> int:
     if fetching.BEST not in names:
         state = f", and its job is {known.status.lower()}" if known is not None else ""
         say(f"warning: no {fetching.BEST}: the search has not come to one yet{state}")
-    return DONE
+    return Exit.DONE
 
 
 def _named(head: Head, name: str) -> Job:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from search.common.commands import python, typed
+from search.common.exit_codes import Exit
 from search.common.store_uri import mask
 from search.persistence.checkpoint_retention import shown
 from search.spec import storage
@@ -15,7 +16,7 @@ from search.spec.plan import describe, make_plan
 from search.spec.resolve import Search, resolve
 from search.spec.resources import refusal
 from search.submit import environment, package, start
-from search.submit.follow import DONE, FAILED, INTERRUPTED, Client, show
+from search.submit.follow import Client, show
 from search.submit.head import RESULTS, SEARCH, Head, Order, Unreachable, head_at
 from search.submit.tree import code_root, working_tree
 from spaces.problems import BadInput, Problem
@@ -104,15 +105,15 @@ def _handed_in(head: Head, search: Search, order: Order, options: argparse.Names
         say(f"job {job_id} at {head.address}")
         if options.no_wait:
             say(f"look at it with: {look}")
-            return DONE
+            return Exit.DONE
         code = client.stay(search.name, job_id, order, options.retries)
     except Unreachable as error:
         say(f"{head.address} doesn't answer any more ({error}); the same command goes on when it does")
-        return FAILED
+        return Exit.FAILED
     except KeyboardInterrupt:
         say(f"left; the search goes on. Back to it: {look}\nend it: {command(head.address, 'stop', search.name)}")
-        return INTERRUPTED
-    if code == DONE:
+        return Exit.INTERRUPTED
+    if code == Exit.DONE:
         to = str(Path("results") / search.name)
         say(f"fetch the result: {command(head.address, 'fetch', search.name, '--to', to)}")
     return code

@@ -1,0 +1,83 @@
+"""Goes on with a search whose Ray has died: this process is replaced by a fresh one, which reads the journal.
+
+Nothing less helps: code of Ray's own, which cannot be interrupted, waits for the dead process and then ends this one.
+"""
+
+import os
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import astuple, dataclass
+from pathlib import Path
+
+import psutil
+
+from search.common.exit_codes import Exit
+
+VARIABLE = "SCHEDULE_SEARCH_RELAUNCHED"
+COMMANDS, SCRIPT = {"search.run", "search.__main__"}, "schedule-search"
+FRUITLESS = 3  # relaunches without a new evaluation after which the search ends instead
+GONE_SECONDS = 5.0  # for the children of this process to end
+
+
+@dataclass(frozen=True)
+class Relaunched:
+    """What the process before this one, of the same number, has left to say."""
+
+    fruitless: int = 0
+    """Relaunches since the last evaluation."""
+    reports: int = 0
+    """Evaluations in the journal at the last relaunch."""
+    workers: int = 0
+    """Trials at once."""
+    signal: str = ""
+    """The signal by which the search was to end; all that is left is to hand over what there is."""
+
+
+def taken() -> Relaunched:
+    """What the process before has left; said once."""
+    said = os.environ.pop(VARIABLE, "")
+    if not said:
+        return Relaunched()
+    fruitless, reports, workers, signal = said.split(" ", 3)
+    return Relaunched(int(fruitless), int(reports), int(workers), signal)
+
+
+def relaunch(reason: str, left: Relaunched, own: bool, again: str, say: Callable[[str], None]) -> None:
+    """Go on in a fresh process; where that can't be, end with `Exit.TRY_AGAIN`. Does not return.
+
+    Args:
+        reason: What has happened.
+        left: For the next process.
+        own: Whether Ray was started for this search.
+        again: The command that goes on with it.
+        say: Tells people.
+
+    """
+    fresh = own and _is_command() and left.fruitless < FRUITLESS
+    if fresh and not left.signal:
+        say(f"{reason}: the search goes on in a fresh process, trials from their checkpoints")
+    elif not fresh:
+        times = f", for the {left.fruitless + 1}th time without an evaluation between" if left.fruitless else ""
+        advice = "is memory short (dmesg)? " if own else "when the cluster is up again, "
+        say(f"{reason}{times}: nothing is lost; {advice}go on with: {again}")
+    _end_children()
+    if fresh:
+        os.environ[VARIABLE] = " ".join(map(str, astuple(left)))
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - the same command
+    os._exit(Exit.TRY_AGAIN)
+
+
+def _is_command() -> bool:
+    """Whether this process is the command, and no other program that has called it."""
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    return Path(sys.argv[0]).name == SCRIPT if spec is None else spec.name in COMMANDS
+
+
+def _end_children() -> None:
+    """End what this process has started, Ray's other processes and the tracker: the next one starts its own."""
+    children = psutil.Process().children()
+    for child in children:
+        with suppress(psutil.Error):
+            child.kill()
+    psutil.wait_procs(children, timeout=GONE_SECONDS)

@@ -1,0 +1,72 @@
+"""What every command does alike: print safely, answer bad input and an interruption with their exit codes."""
+
+import signal
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout, suppress
+from types import FrameType
+from typing import TextIO, cast
+
+from rich.console import Console
+
+from search.common.exit_codes import Exit
+from search.common.store_uri import mask
+from spaces.problems import BadInput
+from trainables.screen import Screen
+
+SHOWN = 20  # problems with the input on one screen
+STOPPING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+"""Signals that ask a command to end. Windows has no SIGHUP."""
+
+
+def command(body: Callable[[Console, Screen], int]) -> int:
+    """Run `body` and return its exit code; 2, and the problems on stderr, for BadInput; 130 for an interruption.
+
+    Args:
+        body: The command; it prints to the console, which writes to the screen.
+
+    """
+    if any(option.startswith("error") for option in sys.warnoptions):
+        warnings.simplefilter("default")  # a library's warning would end the search in the middle of its work
+        complain("warning: warnings are shown, not errors: -W error and PYTHONWARNINGS=error are for tests")
+    screen = Screen(sys.stdout)
+    stream = cast(TextIO, screen)
+    try:
+        with handled(_stop), redirect_stdout(stream):  # print, here and in libraries, is safe, too
+            return body(Console(file=stream), screen)
+    except BadInput as error:
+        for problem in error.problems[:SHOWN]:
+            complain(f"error: {mask(str(problem))}")
+        if len(error.problems) > SHOWN:
+            complain(f"… and {len(error.problems) - SHOWN} more")
+        return Exit.BAD_INPUT
+    except KeyboardInterrupt:
+        complain("\ninterrupted")
+        return Exit.INTERRUPTED
+    finally:
+        screen.drain()
+
+
+def complain(text: str) -> None:
+    """Print `text` to stderr, if anybody is there."""
+    with suppress(OSError, ValueError):
+        sys.stderr.write(text.encode(sys.stderr.encoding or "utf-8", "replace").decode(errors="replace") + "\n")
+        sys.stderr.flush()
+
+
+@contextmanager
+def handled(stop: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Have `stop` called for each signal of `STOPPING` while the block runs; one that the caller has set to be ignored
+    (`nohup`) stays ignored."""
+    chosen = [number for number in STOPPING if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, stop) for number in chosen}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+    raise KeyboardInterrupt

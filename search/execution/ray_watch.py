@@ -1,0 +1,114 @@
+"""Notices that Ray's own processes have ended, which Ray answers after up to a minute by ending the search without a
+word.
+"""
+
+import os
+import select
+import socket
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+
+import psutil
+import ray
+
+LOOK_SECONDS = 0.2  # between two looks, where the end of a process doesn't wake the watch by itself
+PROBE_SECONDS = 2.0  # between two calls at another machine's GCS,
+SILENT_SECONDS = 45.0  # which may be started anew; Ray itself gives up after 60 s
+_OWN = {"gcs_server": "GCS", "raylet": "raylet"}
+
+
+class RayWatch:
+    """Watches from `begin` to `end`; calls `gone` once, in a thread of its own, with the reason in words."""
+
+    def __init__(self, gone: Callable[[str], None]) -> None:
+        self._gone = gone
+        self._over = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def begin(self, own: bool) -> None:
+        """Watch the Ray that this process is connected to; `own`: it was started for this search."""
+        self._over = over = threading.Event()
+        processes = own_processes() if own else _raylet_of(ray.get_runtime_context().get_node_id())
+        gcs = None if own else ray.get_runtime_context().gcs_address
+        self._thread = threading.Thread(target=self._watch, args=(processes, gcs, over), name="ray-watch", daemon=True)
+        self._thread.start()
+
+    def end(self) -> None:
+        """What happens to Ray from now on is meant."""
+        self._over.set()
+
+    def _watch(self, processes: Mapping[str, psutil.Process], gcs: str | None, over: threading.Event) -> None:
+        answered = time.monotonic()
+        fds = _descriptors(processes)
+        while not over.is_set():
+            ended = _ended(processes, fds)
+            if ended and not over.is_set():
+                self._gone(f"Ray's {' and '.join(ended)} ended (killed, or out of memory)")
+                return
+            if gcs is None or time.monotonic() - answered < PROBE_SECONDS:
+                continue
+            if _answers(gcs):
+                answered = time.monotonic()
+            elif time.monotonic() - answered > SILENT_SECONDS and not over.is_set():
+                self._gone(f"Ray's GCS at {gcs} has not answered for {SILENT_SECONDS:g} s")
+                return
+
+
+def own_processes() -> dict[str, psutil.Process]:
+    """The GCS and the raylet that this process has started."""
+    found = {}
+    for child in psutil.Process().children():
+        with suppress(psutil.Error):
+            if child.name() in _OWN and child.status() != psutil.STATUS_ZOMBIE:
+                found[_OWN[child.name()]] = child
+    return found
+
+
+def _raylet_of(node: str) -> dict[str, psutil.Process]:
+    """The raylet of a joined cluster through which this process speaks to it."""
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.name() == "raylet" and f"--node_id={node}" in process.cmdline():
+                return {"raylet on this machine": process}
+    return {}
+
+
+def _descriptors(processes: Mapping[str, psutil.Process]) -> list[int] | None:
+    """Files that can be read once a process has ended; None where the system has none such."""
+    if not hasattr(os, "pidfd_open"):
+        return None
+    found = []
+    for process in processes.values():
+        with suppress(OSError):  # it has ended already, or an old kernel
+            found.append(os.pidfd_open(process.pid))
+    return found or None
+
+
+def _ended(processes: Mapping[str, psutil.Process], fds: list[int] | None) -> list[str]:
+    """The names of processes that have ended; waits up to `LOOK_SECONDS` for one."""
+    if fds is None:
+        time.sleep(LOOK_SECONDS)
+    else:
+        poll = select.poll()
+        for fd in fds:
+            poll.register(fd, select.POLLIN)
+        poll.poll(LOOK_SECONDS * 1000)
+    return [name for name, process in processes.items() if not _lives(process)]
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _answers(address: str) -> bool:
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=PROBE_SECONDS).close()
+    except OSError:
+        return False
+    return True
