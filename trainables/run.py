@@ -54,6 +54,10 @@ class Diverged(Exception):
         return Diverged, (self.quantity, self.step, self.value)
 
 
+class UserCodeError(Exception):
+    """The user's own code or what is declared of it is at fault: another try would end the same way."""
+
+
 @dataclass(frozen=True)
 class Prepared:
     """Data on this machine, checked and ready: where it lies and the digest of what it holds."""
@@ -134,8 +138,8 @@ class Model(Protocol[C, D]):
     def knobs(self, config: C, step: int) -> Metrics:
         """Values in force while training unit `step` (0-based): a pure function."""
 
-    def settles(self, config: C) -> int:
-        """The first step by which every scheduled knob has left its warmup, freeze or ramp."""
+    def settles(self, config: C) -> int | None:
+        """The first step by which every scheduled knob has left its warmup, freeze or ramp; None: not known."""
 
     def build(self, config: C, prepared: Prepared, seed: int) -> Run:
         """A run at step 0, on the config's device."""

@@ -1,0 +1,218 @@
+"""`trainable:` in a search's YAML: what the user's code is, how long it trains, and what it is judged by."""
+
+import re
+from collections.abc import Mapping
+from pathlib import PurePosixPath
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from spaces.problems import nearest
+from spaces.schema import Section, Text, Whole
+from trainables.own.expression import Expression
+from trainables.run import Objective
+
+UNKNOWN = "unknown"
+PLACEHOLDERS = (
+    "config",
+    "args",
+    "args_underscore",
+    "args_hydra",
+    "env",
+    "seed",
+    "dir",
+    "resume",
+    "length",
+)
+_PLACEHOLDER = re.compile(r"\{(\w+)\}")
+_ENTRY = re.compile(r"[\w./-]+:[A-Za-z_]\w*")
+_ABOUT = ("worst", "unit")  # the keys of `objective` that are no metric
+
+Pause = Literal["checkpoint", "rerun", "stop", "hold"]
+Formula = Text | Whole | Annotated[float, Field(allow_inf_nan=False)]
+
+
+class MetricSource(Section):
+    """Where a command's metrics are read: one of csv, jsonl, stdout, tensorboard, mlflow."""
+
+    csv: Text | None = None
+    """A file with a header, in {dir} unless the path is absolute."""
+    jsonl: Text | None = None
+    """A file with one JSON object per line."""
+    stdout: Text | None = None
+    """A regular expression with a named group for the step and one per metric."""
+    tensorboard: Text | None = None
+    """The folder of the event files."""
+    mlflow: Literal[True] | None = None
+    """The run that the script makes under the MLFLOW_TRACKING_URI that it is given."""
+    step: Text | None = None
+    """The column, key or group that counts; null: the unit's name."""
+    first: Annotated[Whole, Field(ge=0, le=1)] = 1
+    """What the script calls the state after its first unit: 1, or 0 where it counts from zero."""
+    names: dict[Text, Text] = Field(default_factory=dict)
+    """A metric's name here -> its column, key, group or tag there, where they differ."""
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        given = [key for key in ("csv", "jsonl", "stdout", "tensorboard", "mlflow") if getattr(self, key) is not None]
+        if len(given) != 1:
+            got = " and ".join(given) or "none"
+            raise ValueError(f"give one of csv, jsonl, stdout, tensorboard and mlflow, got {got}")
+        if self.stdout is not None:
+            try:
+                re.compile(self.stdout)
+            except re.error as error:
+                raise ValueError(f"stdout: {self.stdout!r} is no regular expression: {error}") from error
+        return self
+
+    @property
+    def kind(self) -> str:
+        """Which of them."""
+        return next(k for k in ("csv", "jsonl", "stdout", "tensorboard", "mlflow") if getattr(self, k) is not None)
+
+
+class Declaration(Section):
+    """The user's code as one of the models."""
+
+    function: Text | None = None
+    """`train:train`: in train.py beside the YAML, the function train."""
+    command: Text | None = None
+    """The user's own command line, with placeholders; run beside the YAML, without a shell."""
+    code: list[Text] | None = None
+    """Files, folders and patterns that are its code. null: what the function's or the command's files import."""
+    unit: Literal["epoch", "step"] = "epoch"
+    length: Text
+    """The config key of a full training's length in `unit`; the search sets it."""
+    objective: dict[Text, Any]
+    """`{val_loss: min, worst: 2.3, unit: nats}`; more metrics may stand behind the first."""
+    schedules: dict[Text, Any] = Field(default_factory=dict)
+    """Knobs that follow a schedule: name -> preset."""
+    settles: Formula | None = None
+    """The first unit by which every schedule has left its warmup; `unknown`: first_rung must be a number. null: what
+    `schedules` say."""
+    seed: Text | None = None
+    """The config key of the seed, where the code takes it from its config."""
+    pause: Pause | None = None
+    """How a trial waits at a rung. null: `checkpoint` for a function and where `checkpoint` is given, else `stop`."""
+    checkpoint: Text | list[Text] | None = None
+    """A command's checkpoint, as paths or patterns in {dir}."""
+    resume: Text = "--resume {checkpoint}"
+    """What {resume} becomes when a trial goes on."""
+    metrics: MetricSource | None = None
+    booleans: Literal["flag", "no", "value"] = "flag"
+    """In {args}, true and false are `--key` and nothing; `--key` and `--no-key`; or `--key true` and `--key false`."""
+    grace: Annotated[float, Field(gt=0, le=600)] = 5.0
+    """Seconds from SIGTERM to SIGKILL at a command's end."""
+
+    @field_validator("objective")
+    @classmethod
+    def _judged(cls, value: Mapping[str, Any]) -> Mapping[str, Any]:
+        metrics = {key: mode for key, mode in value.items() if key not in _ABOUT}
+        if not metrics:
+            raise ValueError("names no metric; write {val_loss: min, worst: 2.3}")
+        for key, mode in metrics.items():
+            if mode not in ("min", "max"):
+                raise ValueError(f"{key}: expected min or max, got {mode!r}{nearest(key, _ABOUT)}")
+        if "worst" not in value:
+            what = "worst is missing: what a trivial predictor scores, such as ln(classes) for a cross entropy or 0 for"
+            raise ValueError(f"{what} an accuracy; diverged trials get it")
+        worst = value["worst"]
+        if isinstance(worst, bool) or not isinstance(worst, int | float) or abs(worst) == float("inf") or worst != worst:
+            raise ValueError(f"worst: expected a finite number, got {worst!r}")
+        if not isinstance(value.get("unit", ""), str):
+            raise ValueError(f"unit: expected text, got {value['unit']!r}")
+        return value
+
+    @field_validator("settles")
+    @classmethod
+    def _formula(cls, value: Any) -> Any:
+        if value is not None and value != UNKNOWN:
+            Expression(value)
+        return value
+
+    @field_validator("function")
+    @classmethod
+    def _entry(cls, value: str | None) -> str | None:
+        if value is not None and not _ENTRY.fullmatch(value):
+            raise ValueError(f"expected FILE:FUNCTION, as in train:train for train.py beside this file, got {value!r}")
+        return value
+
+    @field_validator("command")
+    @classmethod
+    def _placeholders(cls, value: str | None) -> str | None:
+        for name in _PLACEHOLDER.findall(value or ""):
+            if name not in PLACEHOLDERS:
+                raise ValueError(f"unknown placeholder {{{name}}}{nearest(name, PLACEHOLDERS)}")
+        return value
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        given = [key for key in ("function", "command") if getattr(self, key) is not None]
+        if len(given) != 1:
+            raise ValueError(f"give one of function and command, got {' and '.join(given) or 'neither'}")
+        if self.command is None:
+            only = [key for key in ("metrics", "checkpoint") if getattr(self, key) is not None]
+            if only:
+                raise ValueError(f"{only[0]}: is a command's; a function reports to run.report; drop it")
+            if self.pause == "hold":
+                raise ValueError("pause: hold is a command's; a function gives its state to run.report(…, state=…)")
+            return self
+        if self.metrics is None:
+            raise ValueError("metrics is missing: say where the command writes them, such as metrics: {csv: log.csv}")
+        if self.pause == "checkpoint" and self.checkpoint is None:
+            raise ValueError("checkpoint is missing: name the files in {dir} that the command resumes from")
+        for name in _PLACEHOLDER.findall(self.resume):
+            if name not in ("checkpoint", "dir"):
+                raise ValueError(f"resume: unknown placeholder {{{name}}}; use {{checkpoint}} and {{dir}}")
+        wanted = {self.counter, *(self.metrics.names.get(name, name) for name in self.judged)}
+        if self.metrics.stdout is not None:
+            groups = set(re.compile(self.metrics.stdout).groupindex)
+            for name in sorted(wanted - groups):
+                has = ", ".join(sorted(groups)) or "none"
+                raise ValueError(f"metrics.stdout: has no group named {name}, write (?P<{name}>…); it has {has}")
+        return self
+
+    @property
+    def counter(self) -> str:
+        """The column, key or group that counts the units."""
+        assert self.metrics is not None
+        return self.metrics.step or self.unit
+
+    @property
+    def judged(self) -> tuple[str, ...]:
+        """The metrics that trials are judged by."""
+        return tuple(key for key in self.objective if key not in _ABOUT)
+
+    @property
+    def goal(self) -> Objective:
+        """The objective, and the further ones."""
+        metrics = {key: mode for key, mode in self.objective.items() if key not in _ABOUT}
+        first = next(iter(metrics))
+        return Objective(
+            metric=first,
+            mode=metrics.pop(first),
+            worst=float(self.objective["worst"]),
+            unit=self.objective.get("unit", first),
+            further=metrics,
+        )
+
+    @property
+    def paused(self) -> Pause:
+        """How a trial waits at a rung."""
+        if self.pause is not None:
+            return self.pause
+        return "checkpoint" if self.function is not None or self.checkpoint is not None else "stop"
+
+    @property
+    def checkpoints(self) -> tuple[str, ...]:
+        """The checkpoint's paths or patterns."""
+        given = self.checkpoint
+        return () if given is None else (given,) if isinstance(given, str) else tuple(given)
+
+    @property
+    def entry(self) -> tuple[str, str]:
+        """The function's file, relative to the YAML, and its name."""
+        assert self.function is not None
+        file, _, name = self.function.rpartition(":")
+        path = file if file.endswith(".py") else f"{file.replace('.', '/')}.py"
+        return PurePosixPath(path).as_posix(), name

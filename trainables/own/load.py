@@ -1,0 +1,64 @@
+"""Importing a user's function from its file, afresh for every training: nothing that an earlier one left in a module
+reaches the next."""
+
+import importlib
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from trainables.run import UserCodeError
+
+_OURS = {"search", "spaces", "trainables"}
+
+
+def load(root: Path, file: str, name: str) -> Callable[..., Any]:
+    """The function `name` of `file` below `root`. Raises UserCodeError naming file and line where importing fails."""
+    forget(root)
+    if str(root) in sys.path:
+        sys.path.remove(str(root))
+    sys.path.insert(0, str(root))
+    module = ".".join(Path(file).with_suffix("").parts)
+    if module.partition(".")[0] in _OURS:
+        raise UserCodeError(f"{file}: the name {module.partition('.')[0]} is taken by this service; rename the file")
+    known = sys.modules.get(module)
+    if known is not None and getattr(known, "__file__", None) != str(root / file):
+        raise UserCodeError(f"{file}: Python has another module called {module}; rename the file")
+    try:
+        found = getattr(importlib.import_module(module), name, None)
+    except Exception as error:
+        raise UserCodeError(f"importing {file}: {located(error, root)}") from error
+    except SystemExit as error:
+        what = "guard what runs a training by hand with if __name__ == '__main__':"
+        raise UserCodeError(f"importing {file} ends the process ({error}); {what}") from error
+    if not callable(found):
+        raise UserCodeError(f"{file} has no function {name!r}")
+    function: Callable[..., Any] = found
+    return function
+
+
+def forget(root: Path) -> None:
+    """Drop the modules that lie below `root`, so that the next import runs them again."""
+    for name, module in list(sys.modules.items()):
+        file = getattr(module, "__file__", None)
+        if file and name.partition(".")[0] not in _OURS and "site-packages" not in file:
+            if Path(file).is_relative_to(root):
+                del sys.modules[name]
+    importlib.invalidate_caches()
+
+
+def located(error: BaseException, root: Path) -> str:
+    """An error on one line, with the user's file and line that it came from."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{_short(error.filename, root)} line {error.lineno}: {type(error).__name__}: {error.msg}"
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if Path(frame.filename).is_relative_to(root) and "site-packages" not in frame.filename]
+    place = f"{_short(own[-1].filename, root)} line {own[-1].lineno}: " if own else ""
+    text = " ".join(str(error).split())
+    return f"{place}{type(error).__name__}{f': {text}' if text else ''}"
+
+
+def _short(file: str, root: Path) -> str:
+    path = Path(file)
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else file

@@ -1,0 +1,209 @@
+"""A declared trainable as one of the models: what the search, the trainer and the bridge ask of it."""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal
+
+from spaces.paths import Missing, get, leaves, with_values
+from spaces.problems import BadInput, Problem, nearest
+from spaces.schema import Section, Text, parse
+from trainables.native import as_yaml, rewrite
+from trainables.own import code
+from trainables.own.config import OwnConfig, OwnData
+from trainables.own.declaration import UNKNOWN, Declaration
+from trainables.own.expression import Expression, ExpressionError
+from trainables.own.presets import PresetError, schedule_of
+from trainables.run import Native, Objective, Prepared, Run
+from trainables.schedules import Schedule
+
+_SETS = "the search sets it"
+
+
+class Reference(Section):
+    """All that is needed to make a declared trainable again, in another process or from a file."""
+
+    name: Text
+    declaration: Declaration
+    folder: Text
+    """The folder of the search's YAML, where the code lies."""
+    relative: Text
+    """The same, from where the search was started."""
+    code: dict[Text, Text]
+    """Its files, relative to the folder, with their digests."""
+    base_name: Text
+    base_text: Text | None = None
+    """The user's config file; None where the code takes arguments only."""
+
+
+class OwnModel:
+    """A function or a command that the user brought along; its unit and objective are the declared ones."""
+
+    def __init__(self, reference: Reference, work: Path | None = None, copy: Path | None = None) -> None:
+        """`work`: the folder of the one trial that this trains; `copy`: a copy of the code, in the search's folder."""
+        self.reference, self._work, self._copy = reference, work, copy
+        declared = reference.declaration
+        self.declared = declared
+        self.name: str = reference.name
+        self.unit: Literal["epoch", "step"] = declared.unit
+        self.objective: Objective = declared.goal
+        self.length_key: str = declared.length
+        kept = {declared.length: f"it is the run's length, and {_SETS} from its budget"}
+        if declared.seed is not None:
+            kept[declared.seed] = f"it is the seed, and {_SETS}: each run has its own"
+        self.unsearchable: Mapping[str, str] = MappingProxyType(kept)
+        self.changeable: frozenset[str] = frozenset()
+
+    def parse(self, native: Native, where: str) -> OwnConfig:
+        """The config; every key that a file holds is one of its own. Raises BadInput where what is declared has no
+        value for it.
+        """
+        if not isinstance(native, Mapping):
+            raise BadInput.of(where, f"expected a mapping of keys to values, got {native!r}")
+        config = OwnConfig.model_validate(dict(native))
+        problems = [
+            Problem(f"{where} trainable.{key}", f"the config has no key {path!r}{nearest(path, leaves(native))}")
+            for key, path in (("length", self.declared.length), ("seed", self.declared.seed))
+            if path is not None and not _holds(native, path)
+        ]
+        if problems:
+            raise BadInput(problems)
+        length = get(native, self.length_key)
+        if type(length) is not int or length < 1:
+            what = f"the config's {self.length_key} is {length!r}; a length is a whole number of {self.unit}s from 1"
+            raise BadInput.of(f"{where} trainable.length", what)
+        self._schedules(config, where)
+        self._settles(config, where)
+        return config
+
+    def parse_data(self, data: Native, config: OwnConfig, where: str) -> OwnData:  # noqa: ARG002
+        """Nothing but an empty section. Raises BadInput."""
+        return parse(OwnData, data, where, "data")
+
+    def prepare(self, data: OwnData, config: OwnConfig) -> Prepared:  # noqa: ARG002
+        """Where the code is on this machine, and its digest. Raises BadInput where it is not what it was."""
+        root = self.root()
+        files = self.reference.code
+        count = f"{len(files)} file{'s' * (len(files) != 1)} of code"
+        return Prepared(root, code.together(files), f"{count} in {root}: {', '.join(sorted(files)[:6])}")
+
+    def root(self) -> Path:
+        """The folder of the code on this machine. Raises BadInput where it is not what it was."""
+        known = self.reference
+        return code.located(known.folder, known.relative, known.code, self._copy)
+
+    def knobs(self, config: OwnConfig, step: int) -> Mapping[str, float]:
+        """The declared schedules' values while training unit `step` (0-based)."""
+        return {name: schedule.at(step) for name, schedule in self._schedules(config, "").items()}
+
+    def settles(self, config: OwnConfig) -> int | None:
+        """When the last of the declared schedules settles; None where nothing is declared, or `unknown`."""
+        return self._settles(config, "")
+
+    def build(self, config: OwnConfig, prepared: Prepared, seed: int) -> Run:
+        """A run at step 0."""
+        assert self._work is not None, "a model that trains has a folder to work in"
+        native = dict(config.native)
+        if self.declared.seed is not None:
+            native = with_values(native, {self.declared.seed: seed})
+        return self._function(native, prepared.path, seed)
+
+    def _function(self, native: Native, root: Path, seed: int) -> Run:
+        from trainables.own import function, load  # lazy: torch takes seconds to import, and planning needs none
+        from trainables.own.handle import Config
+
+        assert self._work is not None
+        file, name = self.declared.entry
+        task = function.Task(
+            train=load.load(root, file, name),
+            config=Config(native),
+            seed=seed,
+            folder=self._work / "run",
+            root=root,
+            unit=self.unit,
+            length=int(get(native, self.length_key)),
+            wanted=self.declared.judged[:1],
+            worst=self.objective.worst,
+            checkpoints=self.declared.paused == "checkpoint",
+        )
+        return function.FunctionRun(task)
+
+    def write_native(self, source: str | None, name: str, changes: Native, config: OwnConfig) -> Mapping[str, str]:
+        """The user's own file with `changes` in it; where the code takes arguments only, the config as YAML."""
+        if source is not None:
+            return {name: rewrite(source, name, changes)}
+        return {"config.yaml": as_yaml(config.native)}
+
+    def _schedules(self, config: OwnConfig, where: str) -> dict[str, Schedule]:
+        length = int(get(config.native, self.length_key))
+        found, problems = {}, []
+        for name, declared in self.declared.schedules.items():
+            try:
+                found[name] = schedule_of(declared, config.native, length)
+            except PresetError as error:
+                problems.append(Problem(f"{where} trainable.schedules.{name}", str(error)))
+        if problems:
+            raise BadInput(problems)
+        return found
+
+    def _settles(self, config: OwnConfig, where: str) -> int | None:
+        declared = self.declared.settles
+        if declared == UNKNOWN or (declared is None and not self.declared.schedules):
+            return None
+        latest = max((schedule.settles for schedule in self._schedules(config, where).values()), default=0)
+        if declared is None:
+            return latest
+        try:
+            value = Expression(declared).value(config.native, int(get(config.native, self.length_key)))
+        except ExpressionError as error:
+            raise BadInput.of(f"{where} trainable.settles", str(error)) from error
+        return max(latest, math.ceil(value), 0)
+
+
+def _holds(native: Native, path: str) -> bool:
+    try:
+        get(native, path)
+    except Missing:
+        return False
+    return True
+
+
+def from_declaration(declared: Declaration, yaml: Path, base: tuple[str, str | None]) -> OwnModel:
+    """The model of a search's `trainable:`.
+
+    Args:
+        declared: What the YAML declares.
+        yaml: The search's YAML; the code lies beside it.
+        base: Name and text of the user's config file; no text where there is none.
+
+    Raises:
+        BadInput: where the declared code isn't there.
+    """
+    root = yaml.parent.resolve()
+    here = Path.cwd()
+    relative = root.relative_to(here).as_posix() if root.is_relative_to(here) else "."
+    where = f"{yaml} trainable"
+    if declared.function is not None:
+        file, name = declared.entry
+        code.function_in(root / file, name, f"{where}.function")
+    if declared.code is not None:
+        files = code.named(root, declared.code, f"{where}.code")
+    else:
+        files = code.files_of(root, [declared.entry[0]])
+    return OwnModel(
+        Reference(
+            name=yaml.stem,
+            declaration=declared,
+            folder=str(root),
+            relative=relative,
+            code=code.digests(root, files),
+            base_name=base[0],
+            base_text=base[1],
+        )
+    )
+
+
+def from_reference(raw: Any, where: str, work: Path | None = None, copy: Path | None = None) -> OwnModel:
+    """The model that a file or a job refers to. Raises BadInput where the reference is damaged."""
+    return OwnModel(parse(Reference, raw, where), work, copy)
