@@ -1,7 +1,7 @@
 """Typed sections of a config file: frozen pydantic models whose errors name path, value, bound and nearest key."""
 
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, TypeVar, get_args
+from typing import Annotated, Any, ClassVar, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
@@ -26,6 +26,8 @@ class NativeSection(BaseModel):
     """A part of a user's training config: immutable; keys it doesn't know are carried through unchanged."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
+    inferred: ClassVar[bool] = False
+    """Whether the file itself is the schema, so that no key is unknown."""
 
 
 S = TypeVar("S", bound=BaseModel)

@@ -11,6 +11,8 @@ from trainables.checkpoints import Place
 from trainables.objects import Prefix
 
 TRIALS = "trials"
+CODE = "code"
+"""In the search's folder: a copy of the user's own code, where the search trains such."""
 OWNER = ".owner"
 """In the search's folder: which process has it."""
 HALT = ".halt"

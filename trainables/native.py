@@ -60,6 +60,8 @@ def unknown_keys(config: NativeSection) -> tuple[str, ...]:
 
 
 def _unknown(section: BaseModel, prefix: str) -> Iterator[str]:
+    if isinstance(section, NativeSection) and section.inferred:
+        return
     yield from (prefix + key for key in section.model_extra or {})
     for key in type(section).model_fields:
         if isinstance(value := getattr(section, key), BaseModel):

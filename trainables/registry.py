@@ -2,9 +2,12 @@
 
 import importlib
 import os
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from spaces.problems import BadInput, nearest
+from trainables.own.model import from_reference
 from trainables.run import Model
 
 _BUILT_IN = {
@@ -37,3 +40,26 @@ def model_named(name: str, where: str = "model") -> Model[Any, Any]:
         raise BadInput.of(where, f"no model is called {name!r}{nearest(name, known)}")
     model: Model[Any, Any] = importlib.import_module(known[name]).MODEL
     return model
+
+
+def model_of(
+    name: str,
+    trainable: Mapping[str, Any] | None,
+    where: str = "model",
+    work: Path | None = None,
+    copy: Path | None = None,
+) -> Model[Any, Any]:
+    """The model that a job or a file names, or the one of the user's own code that it refers to.
+
+    Args:
+        name: The model's name.
+        trainable: The reference to the user's own code; None for a model by name.
+        where: The file and key, for errors.
+        work: The folder in which one training of the user's code may write.
+        copy: The copy of the code that the search's folder keeps.
+
+    Raises:
+        BadInput: for an unknown name and a damaged reference.
+
+    """
+    return model_named(name, where) if trainable is None else from_reference(trainable, where, work, copy)

@@ -20,8 +20,9 @@ from spaces import strict_yaml
 from spaces.paths import Missing, with_values
 from spaces.problems import BadInput
 from spaces.schema import Section, Text, Whole, parse
+from trainables.layout import CODE
 from trainables.native import unknown_keys
-from trainables.registry import model_named
+from trainables.registry import model_of
 from trainables.run import Diverged, Metrics, Model, Run
 
 DONE, BAD_INPUT, DIVERGED, INTERRUPTED = 0, 2, 3, 130  # exit codes
@@ -32,6 +33,8 @@ class Training(Section):
     """One training, as its file says it."""
 
     model: Text
+    trainable: dict[str, Any] | None = None
+    """The reference to the user's own code, where `model` is none of ours."""
     data: dict[str, Any]
     seed: Annotated[Whole, Field(ge=0)]
     steps: Annotated[Whole, Field(ge=1)]
@@ -103,7 +106,10 @@ def _train(options: argparse.Namespace) -> int:
     given = {"seed": options.seed, "steps": options.steps, "data": _data(options.data)}
     given = {key: value for key, value in given.items() if value is not None}
     training = parse(Training, {**raw, **given} if isinstance(raw, dict) else raw, where)
-    model = model_named(training.model, f"{where} model")
+    beside = options.file.parent
+    model = model_of(
+        training.model, training.trainable, f"{where} trainable", beside / f"{options.file.stem}-run", beside / CODE
+    )
     native = with_values(training.config, {model.length_key: training.steps})
     config = model.parse(native, f"{where} config")
     data = model.parse_data(training.data, config, where)

@@ -18,9 +18,9 @@ from ray import tune
 
 from spaces.paths import with_values
 from trainables import checkpoints, gpu, guard, storage
-from trainables.layout import HALT, OWNER, TRIALS, OutOfMemory, checkpoint_folder, trial_folder
+from trainables.layout import CODE, HALT, OWNER, TRIALS, OutOfMemory, checkpoint_folder, trial_folder
 from trainables.objects import Prefix
-from trainables.registry import model_named
+from trainables.registry import model_of
 from trainables.run import (
     DIVERGED,
     ENDED,
@@ -81,6 +81,8 @@ class Job:
     """GPUs that a trial has: of a fraction, it gets that share of the memory."""
     gpu_memory: int | None = None
     """Bytes of GPU memory that a trial may hold; None: its share."""
+    trainable: Mapping[str, Any] | None = None
+    """The reference to the user's own code, where `model` is none of ours."""
     further: tuple[str, ...] = ()
     """Metrics that are objectives beside the model's own. Seconds per unit are reported only if they are among them:
     a number that no two runs have in common."""
@@ -122,7 +124,7 @@ class Bridge(tune.Trainable):  # type: ignore[misc]  # Ray's class is untyped fo
         self._last: dict[str, Any] | None = None
         self._unsaved = 0.0  # seconds of training that no checkpoint holds
         self._guard = guard.Guard(self._folder, self._job.sitting, self._job.timeout, self._job.memory).__enter__()
-        model = model_named(self._job.model)
+        model = model_of(self._job.model, self._job.trainable, work=self._folder, copy=Path(self._job.folder) / CODE)
         self._objective = model.objective
         try:
             with self._guard.watch():

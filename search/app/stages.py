@@ -57,6 +57,7 @@ class RunContext:
         search = self.search
         return Job(
             model=search.model.name,
+            trainable=search.trainable,
             base=search.base,
             data=search.data_dump,
             every=search.every,

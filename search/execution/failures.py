@@ -11,6 +11,7 @@ from search.history.events import Ended, Event, signature
 from trainables.files import write_text
 from trainables.guard import ADVICE, last_words
 from trainables.layout import OutOfMemory, trial_folder
+from trainables.run import UserCodeError
 from trainables.storage import Unseen
 
 DETAIL = 5000  # characters of a traceback that are kept: MLflow takes no longer tag
@@ -55,6 +56,8 @@ def _explained(place: Path, text: str) -> Failure:
         return Failure(reason, (stacks or text).strip()[-DETAIL:], hopeless=reason.startswith("out of memory"))
     if unseen := re.search(rf"{Unseen.__name__}: (.*)", text):
         return Failure(unseen[1], detail, astray=True)
+    if UserCodeError.__name__ in last:
+        return Failure(last.partition(f"{UserCodeError.__name__}: ")[2] or last, detail, hopeless=True)
     if OutOfMemory.__name__ in last:
         return Failure(last.partition(": ")[2] or last, detail, hopeless=True)
     if "OutOfMemoryError" in text:  # Ray's monitor: it picks a worker by its age, so it may have hit the wrong one

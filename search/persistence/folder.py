@@ -25,9 +25,10 @@ from search.spec.storage import NOTE
 from spaces import strict_yaml
 from spaces.problems import BadInput
 from spaces.values import show
-from trainables.files import write_text
-from trainables.layout import OWNER
+from trainables.files import write_bytes, write_text
+from trainables.layout import CODE, OWNER
 from trainables.objects import Prefix
+from trainables.own.model import OwnModel
 from trainables.run import Prepared
 
 
@@ -108,9 +109,21 @@ def opened(
                 write_text(path / name, text)
                 if store is not None:
                     store.put(name, text.encode())
+            _keep_code(path, search)
             if store is not None:
                 write_text(path / NOTE, f"{store.uri}\n")
             yield Folder(path, tuple(history), Ledger(file, Records(history)), owner, store)
+
+
+def _keep_code(path: Path, search: Search) -> None:
+    """Copy the user's own code into the folder: with it alone a training can be done again."""
+    if not isinstance(search.model, OwnModel):
+        return
+    root = search.model.root()
+    for name in search.model.reference.code:
+        place = path / CODE / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        write_bytes(place, (root / name).read_bytes())
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from search.results.confirm import Verdict, judge
 from spaces import strict_yaml
 from spaces.problems import BadInput
 from spaces.space import Space, parse_space
-from trainables.registry import model_named
+from trainables.registry import model_of
 from trainables.run import Model
 
 JOURNAL = "journal.jsonl"
@@ -99,7 +99,7 @@ def gather(folder: Path) -> Material:
     text = strict_yaml.read_text(folder / SETTINGS)
     settings = strict_yaml.loads(text, str(folder / SETTINGS))
     _check(settings, folder / SETTINGS)
-    model = model_named(settings["settings"]["model"], f"{folder / SETTINGS} settings.model")
+    model = model_of(settings["settings"]["model"], settings.get("reference"), f"{folder / SETTINGS} settings.model")
     found = _HASH.search(text.partition("\n")[0])
     events = tuple(read(folder / JOURNAL)[0])
     records = Records(events)

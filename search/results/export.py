@@ -65,6 +65,7 @@ def as_config(
     of a trial."""
     content = {
         "model": search.model.name,
+        **({"trainable": search.trainable} if search.trainable is not None else {}),
         "data": search.data_dump,
         "seed": seed,
         "steps": search.horizon,

@@ -10,6 +10,7 @@ from search.spec.resources import Resources
 from spaces import strict_yaml
 from spaces.problems import BadInput, Problem
 from spaces.schema import Real, Section, Text, Whole, parse
+from trainables.own.declaration import Declaration
 
 Span = Annotated[Whole | Text, Field(description="a length of training: 40, '40 epochs', '3000 steps'")]
 Wait = Annotated[Whole | Real | Text, Field(description="a time: 90 (seconds), '90s', '20m', '1.5h'")]
@@ -133,10 +134,16 @@ class WarmStart(Section):
 class Settings(Section):
     """One search, as its YAML says it."""
 
-    model: Text
+    model: Text | None = None
+    """One of the models; or else `trainable`."""
+    trainable: Declaration | None = None
+    """The user's own code, in place of a model."""
     base: Text | None = None
     """The user's native file, relative to the YAML; documented defaults fill what it omits. null: all documented."""
-    data: dict[str, Any]
+    arguments: Annotated[dict[str, Any], Field(min_length=1)] | None = None
+    """The arguments of a `trainable` that reads no file, with their documented values."""
+    data: dict[str, Any] | None = None
+    """The model's data. A `trainable` finds its own."""
     knobs: list[Text] | None = None
     """Search only these knobs of the space; the others keep the base's values. null: all."""
     space: dict[str, Any] = Field(default_factory=dict)
@@ -166,6 +173,7 @@ class Settings(Section):
     @model_validator(mode="after")
     def _fits(self) -> Self:
         kind = self.early_stopping.kind
+        self._check_model()
         if self.budget.trials is None and self.budget.total_steps is None:
             raise ValueError("budget: without trials, total_steps must say when to end; give one of them")
         if self.budget.trials is None and kind in {"hyperband", "pbt"}:
@@ -177,13 +185,32 @@ class Settings(Section):
                 raise ValueError("objectives: earlier trials are known by one objective; drop warm_start, or give one")
         return self
 
+    def _check_model(self) -> None:
+        if self.model is not None and self.trainable is not None:
+            raise ValueError("model: expected one of model and trainable, got both")
+        if self.trainable is None:
+            if self.arguments is not None:
+                raise ValueError("arguments: are a trainable's; a model's config is named by base")
+        elif (self.base is None) == (self.arguments is None):
+            got = "neither" if self.base is None else "both"
+            raise ValueError(f"expected one of base and arguments for a trainable, got {got}")
+
 
 def read_settings(path: Path, overrides: Sequence[str] = ()) -> Settings:
     """The settings in a search YAML, with `KEY=VALUE` overrides applied. Raises BadInput with every problem."""
     raw = strict_yaml.load(path)
     if not isinstance(raw, dict):
         raise BadInput.of(str(path), "a search is a mapping with the keys model, data, budget, …")
-    return parse(Settings, overridden(raw, overrides), str(path))
+    given, where = overridden(raw, overrides), str(path)
+    needed = () if "trainable" in given else ("model", "data")
+    problems = [Problem(f"{where} {key}", "missing; this key is required") for key in needed if key not in given]
+    try:
+        settings = parse(Settings, given, where)
+    except BadInput as error:
+        raise BadInput([*problems, *error.problems]) from error
+    if problems:
+        raise BadInput(problems)
+    return settings
 
 
 def overridden(raw: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:

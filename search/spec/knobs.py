@@ -12,6 +12,8 @@ from spaces.problems import BadInput, Problem, nearest
 from spaces.space import Space, parse_space
 from spaces.values import show
 from trainables.native import unknown_keys
+from trainables.own.config import kind_problems
+from trainables.own.model import OwnModel
 from trainables.registry import is_built_in
 from trainables.run import Model
 
@@ -21,6 +23,8 @@ def model_space(model: Model[Any, Any]) -> Space:
 
     Raises BadInput where the file of a built-in model is missing: the installation is damaged.
     """
+    if isinstance(model, OwnModel):
+        return Space(())
     # Beside the code that reads it, never by the name `spaces`: the working folder may hold another of that name.
     file = Path(spaces.space.__file__).parent / f"{model.name}.yaml"
     where = f"spaces/{model.name}.yaml"
@@ -47,6 +51,8 @@ def searched_space(
     _check_active(space, {*(settings.knobs or ()), *settings.space}, {**native}, revision.fixed, where)
     if not space.knobs:
         raise BadInput.of(f"{where} space", "no knob is left to search")
+    if isinstance(model, OwnModel) and (odd := list(kind_problems(space, native, where))):
+        raise BadInput(odd)
     return space, revision.fixed
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -36,11 +37,13 @@ class Plan:
     entering: tuple[int, ...]
     """Trials expected to reach each rung."""
     unsettled: tuple[float, ...]
-    """Share of the space's configs that are still in warmup, freeze or ramp at each rung."""
+    """Share of the space's configs that are still in warmup, freeze or ramp at each rung; empty where nobody knows."""
     search_steps: int
     confirm_steps: int
     full_steps: int
     """What the same trials would train without early stopping."""
+    repeated_steps: int
+    """Of `search_steps`, what is trained again because trials start over when they are promoted."""
     acting: Mapping[str, int]
     """The knobs that act late, with the step before which most configs that differ in them alone train alike."""
 
@@ -65,7 +68,8 @@ def make_plan(search: Search) -> Plan:
     trials = _trials(search, rungs)
     trials = trials if configs is None else min(trials, configs)
     entering = _entering(search, rungs, trials)
-    trained = _trained(rungs, entering)
+    repeated = _trained_again(rungs, entering) if search.starts_over else 0
+    trained = _trained(rungs, entering) + repeated
     runs = (min(search.settings.confirm.top, trials - 1) + 1) * search.settings.confirm.seeds
     return Plan(
         unit=search.model.unit,
@@ -75,23 +79,26 @@ def make_plan(search: Search) -> Plan:
         every=search.every,
         rungs=rungs,
         entering=entering,
-        unsettled=tuple(sum(s > rung for s in settles) / len(settles) for rung in rungs),
+        unsettled=tuple(sum(s > rung for s in settles) / len(settles) for rung in rungs if settles),
         search_steps=trained if total is None else min(trained, total),
         confirm_steps=runs * search.horizon,
         full_steps=trials * search.horizon,
+        repeated_steps=repeated,
         acting=acting(search),
     )
 
 
 def _settling(search: Search) -> list[int]:
-    """When each of many sampled configs, the baseline among them, has settled."""
+    """When each of many sampled configs, the baseline among them, has settled; empty where the model can't know."""
     rng = np.random.default_rng(0)
     draws: list[Mapping[str, Any]] = [{}, *(search.space.sample(rng, search.base) for _ in range(SAMPLED))]
-    settles, refused = [], []
+    settles: list[int] = []
+    refused: list[tuple[Mapping[str, Any], BadInput]] = []
     for values in draws:
         try:
             config = search.model.parse(with_values(search.base, values), "")
-            settles.append(search.model.settles(config))
+            settled = search.model.settles(config)
+            settles += [settled] if settled is not None else []
         except BadInput as error:
             refused.append((values, error))
     if refused:
@@ -129,6 +136,9 @@ def _drawn(values: Mapping[str, Any]) -> str:
 def _rungs(search: Search, stopping: Asha, settles: Sequence[int]) -> tuple[int, ...]:
     where = "early_stopping.first_rung"
     if stopping.first_rung == "auto":
+        if not settles:
+            what = f"auto needs to know when schedules settle; give a number of {search.model.unit}s, or say in "
+            raise BadInput.of(where, f"{what}trainable.settles from when on configs can be compared (0: at once)")
         first = auto_first_rung(settles, search.horizon, search.every)
         if first >= search.horizon:
             return (search.horizon,)
@@ -163,6 +173,11 @@ def _trained(rungs: Sequence[int], entering: Sequence[int]) -> int:
     """Units trained when so many trials enter each rung."""
     ends = (*entering[1:], 0)
     return sum((here - on) * rung for here, on, rung in zip(entering, ends, rungs, strict=True))
+
+
+def _trained_again(rungs: Sequence[int], entering: Sequence[int]) -> int:
+    """Units trained a second time when each trial that enters a rung starts over on its way to the next."""
+    return sum(on * rung for on, rung in zip(entering[1:], rungs, strict=False))
 
 
 def _entering(search: Search, rungs: Sequence[int], trials: int) -> tuple[int, ...]:
@@ -212,9 +227,10 @@ def describe(search: Search, plan: Plan) -> str:
         source = f"search {start.search}" if start.search is not None else f"MLflow experiment {start.experiment}"
         lines.append(f"starts from {source}" + (f", its best {start.first} configs first" if start.first else ""))
     if len(plan.rungs) > 1:
-        lines.append(f"  rung ({unit})  trials that reach it  configs still in warmup or ramp there")
-        for rung, entering, unsettled in zip(plan.rungs, plan.entering, plan.unsettled, strict=True):
-            lines.append(f"  {rung:>11}  {entering:>20}  {unsettled:>38.0%}")
+        known = bool(plan.unsettled)
+        lines.append(f"  rung ({unit})  trials that reach it" + "  configs still in warmup or ramp there" * known)
+        for rung, entering, unsettled in zip_longest(plan.rungs, plan.entering, plan.unsettled):
+            lines.append(f"  {rung:>11}  {entering:>20}" + (f"  {unsettled:>38.0%}" if known else ""))
         lines += _late(plan)
     elif isinstance(search.settings.early_stopping, Asha):
         lines.append(
@@ -224,4 +240,6 @@ def describe(search: Search, plan: Plan) -> str:
         f"to train: about {plan.search_steps} {unit}s searching ({plan.full_steps} without early stopping) "
         f"+ {plan.confirm_steps} confirming"
     )
+    if plan.repeated_steps:
+        lines.append(f"  {plan.repeated_steps} of them again: pause: rerun starts a trial over when it is promoted")
     return "\n".join(lines)

@@ -13,6 +13,7 @@ from search.common.store_uri import VARIABLE, mask, unusable
 from search.spec import storage
 from search.spec.config import Settings, WarmStart, read_settings, seconds, units
 from search.spec.knobs import searched_space
+from search.spec.own import checked
 from search.spec.resources import size
 from search.stopping.asha import Goal
 from spaces import strict_yaml
@@ -21,6 +22,7 @@ from spaces.problems import BadInput, Problem
 from spaces.schema import Section
 from spaces.space import Space
 from trainables.native import parse_native, plain, unknown_keys
+from trainables.own.model import OwnModel, from_declaration
 from trainables.registry import model_named
 from trainables.run import PACE, Model, Objective
 
@@ -66,6 +68,18 @@ class Search:
     warnings: tuple[str, ...]
 
     @property
+    def starts_over(self) -> bool:
+        """Whether a trial that goes on after a pause trains again what it had."""
+        return isinstance(self.model, OwnModel) and self.model.declared.paused == "rerun"
+
+    @property
+    def trainable(self) -> Mapping[str, Any] | None:
+        """What refers to the user's own code in other processes and in files; None for a model by name."""
+        if not isinstance(self.model, OwnModel):
+            return None
+        return self.model.reference.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
+
+    @property
     def data_dump(self) -> dict[str, Any]:
         """The `data:` section with its defaults filled in."""
         return self.data.model_dump(mode="json", exclude_none=True)
@@ -79,8 +93,12 @@ class Search:
             settings["warm_start"] = {**start.model_dump(mode="json", exclude_none=True), **uri}
         if self.further:
             settings["objectives"] = self.settings.objectives
+        own: dict[str, Any] = {}
+        if self.trainable is not None:
+            own = {"trainable": self.trainable["declaration"], "code": self.trainable["code"]}
         return {
             "settings": settings,
+            **own,
             "data": self.data_dump,
             "base": dict(self.base),
             "space": self.space.as_dict(),
@@ -102,6 +120,7 @@ class Search:
             **self.identity(),
             "objective": objective_name(self.model.objective),
             "data_digest": data_digest,
+            **({"reference": self.trainable} if self.trainable is not None else {}),
             **self.settings.model_dump(mode="json", include=rest),
         }
         return head + strict_yaml.dumps(content)
@@ -137,9 +156,14 @@ def resolve(path: Path, overrides: Sequence[str] = (), name: str | None = None, 
     """
     where = str(path)
     settings = read_settings(path, overrides)
-    model = model_named(settings.model, f"{where} model")
     source, base_name = _source(settings, path)
-    native = _full(model, parse_native(source, base_name, base_name) if source is not None else {}, base_name)
+    given = parse_native(source, base_name, base_name) if source is not None else settings.arguments or {}
+    if settings.trainable is not None:
+        model: Model[Any, Any] = from_declaration(settings.trainable, path, (base_name, source))
+        settings = checked(settings.model_copy(update={"model": model.name}), settings.trainable, where)
+    else:
+        model = model_named(settings.model or "", f"{where} model")
+    native = _full(model, given, base_name if settings.trainable is None else where)
     space, fixed = searched_space(model, settings, native, where)
     native = _full(model, with_values(native, fixed), where)
     horizon, every, total, wall = _lengths(model, settings, native, where)
@@ -151,9 +175,10 @@ def resolve(path: Path, overrides: Sequence[str] = (), name: str | None = None, 
     native = with_values(native, {model.length_key: horizon})
     space = space.in_steps(horizon)
     config = model.parse(native, where)
-    data = model.parse_data(settings.data, config, where)
+    data = model.parse_data(settings.data or {}, config, where)
     unknown = unknown_keys(config)
-    chosen = name or settings.name or f"{model.name}-{path.stem}"
+    own = settings.trainable is not None
+    chosen = name or settings.name or (path.stem if own else f"{model.name}-{path.stem}")
     if fork is not None:
         settings, chosen = _forked(settings, chosen, fork, where), fork
     if not _NAME.fullmatch(chosen):

@@ -77,7 +77,9 @@ def located(root: str, relative: str, code: Mapping[str, str], copy: Path | None
             return place.resolve()
     if Path(root).is_dir():
         names = ", ".join(changed(Path(root), code))
-        what = f"the code has changed since the search began: {names}; undo that, or begin a new search with --fork NAME"
+        what = (
+            f"the code has changed since the search began: {names}; undo that, or begin a new search with --fork NAME"
+        )
         raise BadInput.of(root, what)
     raise BadInput.of(root, "the code is not here; restore the folder")
 

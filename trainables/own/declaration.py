@@ -1,5 +1,6 @@
 """`trainable:` in a search's YAML: what the user's code is, how long it trains, and what it is judged by."""
 
+import math
 import re
 from collections.abc import Mapping
 from pathlib import PurePosixPath
@@ -117,7 +118,7 @@ class Declaration(Section):
             what = "worst is missing: what a trivial predictor scores, such as ln(classes) for a cross entropy or 0 for"
             raise ValueError(f"{what} an accuracy; diverged trials get it")
         worst = value["worst"]
-        if isinstance(worst, bool) or not isinstance(worst, int | float) or abs(worst) == float("inf") or worst != worst:
+        if isinstance(worst, bool) or not isinstance(worst, int | float) or not math.isfinite(worst):
             raise ValueError(f"worst: expected a finite number, got {worst!r}")
         if not isinstance(value.get("unit", ""), str):
             raise ValueError(f"unit: expected text, got {value['unit']!r}")
@@ -195,6 +196,11 @@ class Declaration(Section):
             unit=self.objective.get("unit", first),
             further=metrics,
         )
+
+    @property
+    def seeded(self) -> bool:
+        """Whether the code is given a seed."""
+        return self.function is not None or self.seed is not None or "{seed}" in (self.command or "")
 
     @property
     def paused(self) -> Pause:

@@ -1,7 +1,7 @@
 """Small formulas over a config: `ceil(0.1 * length)`, `warmup_epochs + 2`. They are parsed, never run as Python.
 
-    expression = number | `length` | config key (dotted) | expression (+ - * /) expression | -expression
-               | ceil(x) | floor(x) | min(x, …) | max(x, …)
+expression = number | `length` | config key (dotted) | expression (+ - * /) expression | -expression
+| ceil(x) | floor(x) | min(x, …) | max(x, …)
 """
 
 import ast
@@ -21,7 +21,12 @@ _OPERATORS: Mapping[type[ast.operator], Callable[[float, float], float]] = {
     ast.Mult: lambda a, b: a * b,
     ast.Div: lambda a, b: a / b,
 }
-_FUNCTIONS: Mapping[str, Callable[..., float]] = {"ceil": math.ceil, "floor": math.floor, "min": min, "max": max}
+_FUNCTIONS: Mapping[str, Callable[[list[float]], float]] = {
+    "ceil": lambda values: math.ceil(values[0]),
+    "floor": lambda values: math.floor(values[0]),
+    "min": min,
+    "max": max,
+}
 _GRAMMAR = "use numbers, config keys, length, + - * /, ceil, floor, min, max"
 
 
@@ -125,7 +130,7 @@ def _evaluated(node: ast.expr, native: Mapping[str, Any], length: int) -> float:
         case ast.Call():
             assert isinstance(node.func, ast.Name)
             values = [_evaluated(argument, native, length) for argument in node.args]
-            return float(values[0] if len(values) == 1 and node.func.id in ("min", "max") else _FUNCTIONS[node.func.id](*values))
+            return float(_FUNCTIONS[node.func.id](values))
         case _:
             key = _dotted(node)
             assert key is not None

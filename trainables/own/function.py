@@ -90,7 +90,8 @@ class FunctionRun:
         if reporter.step > until:
             every = until - self._step
             what = f"{unit} {reporter.step} was reported where {unit} {until} was expected"
-            raise UserCodeError(f"{what}: set budget.evaluate_every to a multiple of the {unit}s between reports, not {every}")
+            what += f": set budget.evaluate_every to a multiple of the {unit}s between reports, not {every}"
+            raise UserCodeError(what)
         if reporter.returned and reporter.step < self._task.length:
             self._ended = f"the function returned after {unit} {reporter.step} of {self._task.length}"
         self._step, self._metrics = reporter.step, dict(reporter.metrics)
@@ -150,8 +151,9 @@ class FunctionRun:
 
     def _explained(self, error: BaseException) -> BaseException:
         """The user's error; one before the first report comes again on every try, so it says that at once."""
-        hopeless = self._reporter.step == 0 and not isinstance(error, OSError | MemoryError | UserCodeError)
-        if isinstance(error, SystemExit | KeyboardInterrupt) or (hopeless and "OutOfMemory" not in type(error).__name__):
+        may_pass = isinstance(error, OSError | MemoryError) or type(error).__name__ == "OutOfMemoryError"
+        hopeless = self._reporter.step == 0 and not may_pass and not isinstance(error, UserCodeError)
+        if hopeless or isinstance(error, SystemExit | KeyboardInterrupt):
             told = UserCodeError(located(error, self._task.root))
             told.__cause__ = error
             return told

@@ -1,6 +1,5 @@
 """What a user's training function is given: its config, its seed, and `report`."""
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -63,6 +62,7 @@ class Trial(Protocol):
             step: Units trained so far.
             state: What `resume` gives back: a mapping, or a function that makes it, called only when it is needed.
             metrics: Numbers by name, the objective among them; tensors and NumPy scalars of one element will do.
+
         """
 
 
@@ -75,7 +75,7 @@ def _as_number(name: str, value: Any) -> float:
     if isinstance(value, str | bytes) or value is None:
         raise UserCodeError(f"report: {name} is {value!r}, no number")
     try:
-        return float(value)
+        return float(value.detach() if hasattr(value, "detach") else value)
     except (TypeError, ValueError, RuntimeError) as error:
         shape = getattr(value, "shape", None)
         what = f"has shape {tuple(shape)}" if shape is not None else f"is a {type(value).__name__}"
@@ -88,7 +88,9 @@ def check_step(step: Any, last: int, unit: str) -> int:
     if not number.is_integer():
         raise UserCodeError(f"report: {unit} {step!r} is no whole number")
     if number < 1:
-        raise UserCodeError(f"report: {unit} {int(number)}: units trained are counted, 1 after the first; report {unit} + 1")
+        raise UserCodeError(
+            f"report: {unit} {int(number)}: units trained are counted, 1 after the first; report {unit} + 1"
+        )
     if number <= last:
         raise UserCodeError(f"report: {unit} {int(number)} after {unit} {last}: it must grow from report to report")
     return int(number)
@@ -106,4 +108,4 @@ def check_names(metrics: Mapping[str, float], wanted: Sequence[str]) -> None:
 
 def told(metrics: Mapping[str, float]) -> str:
     """The metrics on a line."""
-    return "  ".join(f"{name} {value:.6g}" if math.isfinite(value) else f"{name} {value}" for name, value in metrics.items())
+    return "  ".join(f"{name} {value:.6g}" for name, value in metrics.items())

@@ -11,13 +11,15 @@ from typing import Any
 from trainables.run import UserCodeError
 
 _OURS = {"search", "spaces", "trainables"}
+_LOADED: list[Path] = []
+"""The folder that this process trains the code of."""
 
 
 def load(root: Path, file: str, name: str) -> Callable[..., Any]:
     """The function `name` of `file` below `root`. Raises UserCodeError naming file and line where importing fails."""
-    forget(root)
-    if str(root) in sys.path:
-        sys.path.remove(str(root))
+    for earlier in {*_LOADED, root}:
+        forget(earlier)
+    _LOADED[:] = [root]
     sys.path.insert(0, str(root))
     module = ".".join(Path(file).with_suffix("").parts)
     if module.partition(".")[0] in _OURS:
@@ -40,11 +42,12 @@ def load(root: Path, file: str, name: str) -> Callable[..., Any]:
 
 def forget(root: Path) -> None:
     """Drop the modules that lie below `root`, so that the next import runs them again."""
+    while str(root) in sys.path:
+        sys.path.remove(str(root))
     for name, module in list(sys.modules.items()):
         file = getattr(module, "__file__", None)
-        if file and name.partition(".")[0] not in _OURS and "site-packages" not in file:
-            if Path(file).is_relative_to(root):
-                del sys.modules[name]
+        if file and name.partition(".")[0] not in _OURS and _below(file, root):
+            del sys.modules[name]
     importlib.invalidate_caches()
 
 
@@ -53,7 +56,7 @@ def located(error: BaseException, root: Path) -> str:
     if isinstance(error, SyntaxError) and error.filename:
         return f"{_short(error.filename, root)} line {error.lineno}: {type(error).__name__}: {error.msg}"
     frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if Path(frame.filename).is_relative_to(root) and "site-packages" not in frame.filename]
+    own = [frame for frame in frames if _below(frame.filename, root)]
     place = f"{_short(own[-1].filename, root)} line {own[-1].lineno}: " if own else ""
     text = " ".join(str(error).split())
     return f"{place}{type(error).__name__}{f': {text}' if text else ''}"
@@ -62,3 +65,8 @@ def located(error: BaseException, root: Path) -> str:
 def _short(file: str, root: Path) -> str:
     path = Path(file)
     return path.relative_to(root).as_posix() if path.is_relative_to(root) else file
+
+
+def _below(file: str, root: Path) -> bool:
+    """Whether a file is the user's own: below the folder, and not of an environment that lies there."""
+    return Path(file).is_relative_to(root) and "site-packages" not in file

@@ -42,6 +42,7 @@ def local_run(config: Mapping[str, Any] | str | Path, seed: int = 0, folder: str
 
     Raises:
         BadInput: for a file that can't be read.
+
     """
     native = config if isinstance(config, Mapping) else read_native(Path(config))
     random_states.seed_all(seed)

@@ -179,6 +179,7 @@ def from_declaration(declared: Declaration, yaml: Path, base: tuple[str, str | N
 
     Raises:
         BadInput: where the declared code isn't there.
+
     """
     root = yaml.parent.resolve()
     here = Path.cwd()
