@@ -1,7 +1,8 @@
 # make demo   install into .venv and run the first search (minutes, 2 cores)
-# make test   install and run the tests; make test-all adds the slow ones
+# make test   install and run the tests, WORKERS files at once (2); make test-all adds the slow ones
 # make check  format, lint, types, import rules
 PYTHON ?= python3
+WORKERS ?= 2
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
@@ -11,10 +12,10 @@ demo: $(INSTALLED)
 	$(BIN)/python -m search.run configs/early_inference/demo.yaml --name demo
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" -n $(WORKERS) --dist loadfile
 
 test-all: $(INSTALLED)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -1,9 +1,13 @@
 """What all tests share: reproducible examples, and nothing of the user's own settings or files."""
 
+import os
 from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
+
+for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):  # before torch and numpy are imported
+    os.environ.setdefault(name, "1")  # small tensors: threads cost more than they save, and `-n` gives each core a test
 
 settings.register_profile("house", deadline=None, derandomize=True, max_examples=50)
 settings.load_profile("house")
