@@ -179,6 +179,10 @@ class FaultyModel:
     unsearchable: Mapping[str, str] = MappingProxyType(dict(INNER.unsearchable))
     changeable: frozenset[str] = INNER.changeable
 
+    def documented(self) -> Native:
+        """The documented recipe."""
+        return INNER.documented()
+
     def parse(self, native: Native, where: str) -> Config:
         """The typed config."""
         return INNER.parse(native, where)
@@ -194,6 +198,10 @@ class FaultyModel:
     def knobs(self, config: Config, step: int) -> Metrics:
         """Values in force at a step."""
         return INNER.knobs(config, step)
+
+    def static(self, config: Config) -> Native:
+        """The whole config."""
+        return INNER.static(config)
 
     def settles(self, config: Config) -> int:
         """The end of the warmup."""

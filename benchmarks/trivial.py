@@ -7,7 +7,8 @@ from typing import Any, Literal
 from pydantic import Field
 
 from spaces.schema import NativeSection, Real, Section, Whole, parse
-from trainables.native import native_files
+from trainables.keys import documented
+from trainables.native import native_files, plain
 from trainables.run import Metrics, Native, Objective, Prepared
 
 
@@ -89,6 +90,10 @@ class TrivialModel:
     unsearchable: Mapping[str, str] = {"steps": "it is the run's length"}
     changeable: frozenset[str] = frozenset({"alpha", "beta", "rate"})
 
+    def documented(self) -> Native:
+        """The defaults."""
+        return documented(Config)
+
     def parse(self, native: Native, where: str) -> Config:
         """The typed config."""
         return parse(Config, native, where)
@@ -104,6 +109,10 @@ class TrivialModel:
     def knobs(self, config: Config, step: int) -> Metrics:
         """Constant."""
         return {"alpha": config.alpha}
+
+    def static(self, config: Config) -> Native:
+        """The whole config."""
+        return plain(config)
 
     def settles(self, config: Config) -> int:
         """At once."""

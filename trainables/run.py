@@ -126,8 +126,12 @@ class Model(Protocol[C, D]):
     changeable: frozenset[str]
     """Knobs whose change in mid-run makes sense (population based training): no shapes, no schedule lengths."""
 
+    def documented(self) -> Native:
+        """The recipe of the model's training document, every key spelt out: the base of a search without a file."""
+
     def parse(self, native: Native, where: str) -> C:
-        """The typed config; documented defaults fill what `native` omits. Raises BadInput."""
+        """The typed config; a key that `native` omits means what the user's own training script does without it.
+        Raises BadInput."""
 
     def parse_data(self, data: Native, config: C, where: str) -> D:
         """The typed `data:` section of the file `where`. Raises BadInput."""
@@ -137,6 +141,10 @@ class Model(Protocol[C, D]):
 
     def knobs(self, config: C, step: int) -> Metrics:
         """Values in force while training unit `step` (0-based): a pure function."""
+
+    def static(self, config: C) -> Native:
+        """What training depends on beside `knobs`: configs that agree in both at every step train alike. A value that
+        another one keeps from acting is left out. The whole config is right, too, where nothing is known of that."""
 
     def settles(self, config: C) -> int | None:
         """The first step by which every scheduled knob has left its warmup, freeze or ramp; None: not known."""

@@ -74,8 +74,9 @@ def hand_over(
     for table in tables:
         console.print(table)
     say(f"verdict: {summary.said(verdict)}")
-    uri = resolve_uri(search.settings.tracking.uri, path.parent)
-    for what, where in summary.pointers(path, ui_command(uri), shown, bool(members), report):
+    look = ui_command(resolve_uri(search.settings.tracking.uri, path.parent))
+    kept = verdict.decision == "keep"
+    for what, where in summary.pointers(path, look, shown, bool(members), report, kept):
         say(f"{what:<14}{where}")
     if tracked.version:
         say(f"{'registered':<14}{register} version {tracked.version}")

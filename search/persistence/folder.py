@@ -20,8 +20,8 @@ from search.persistence.object_store_journal import Mirror
 from search.persistence.reconcile import reconcile
 from search.spec.plan import Plan
 from search.spec.resolve import Search
+from search.spec.storage import BASE, NOTE
 from search.spec.storage import JOURNAL as JOURNAL
-from search.spec.storage import NOTE
 from spaces import strict_yaml
 from spaces.problems import BadInput
 from spaces.values import show
@@ -105,6 +105,9 @@ def opened(
                 "search.yaml": search.to_yaml(prepared.digest),
                 "plan.json": json.dumps(plan.as_dict(), indent=2) + "\n",
             }
+            if search.base_source is not None:
+                (path / BASE).mkdir(exist_ok=True)
+                described[f"{BASE}/{Path(search.base_name).name}"] = search.base_source
             for name, text in described.items():
                 write_text(path / name, text)
                 if store is not None:

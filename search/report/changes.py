@@ -9,8 +9,9 @@ from typing import Any, Literal
 from search.report.material import Material
 from search.report.shown import setting
 from search.results.confirm import Verdict
+from search.spec.storage import BASE
 from spaces.domain import Categorical, Float, Int, contains, describe, to_unit
-from spaces.paths import Missing, get, with_values
+from spaces.paths import Missing
 from spaces.problems import BadInput
 from spaces.values import freeze, same
 
@@ -66,44 +67,32 @@ def knob_changes(material: Material, verdict: Verdict) -> tuple[Change, ...]:
 
 
 def native_diffs(material: Material, verdict: Verdict) -> tuple[FileDiff, ...]:
-    """The user's file against the winner's, the user's own first; none before the search has handed over.
-
-    The folder holds the winner's files. What they were before comes of putting the documented values back, which
-    changes the searched keys and nothing else.
-    """
+    """The user's file against the winner's, the user's own first; none before the search has handed over."""
     folder = material.folder / "native"
-    if not folder.is_dir() or verdict.baseline is None or verdict.winner is verdict.baseline:
+    if not folder.is_dir() or verdict.baseline is None or verdict.handed_over is verdict.baseline:
         return ()
-    winner = verdict.winner
-    found = []
-    for path in sorted(
-        folder.iterdir(), key=lambda path: (path.name in _generated(material, winner.values), path.name)
-    ):
-        before = _before(material, path, {key: _value(material, key) for key in winner.values})
-        after = path.read_text(encoding="utf-8")
-        if before is not None and before != after:
-            found.append(FileDiff(path.name, tuple(_lines(before, after))))
-    return tuple(found)
+    own = _own(material)
+    before = {**_recipe(material), **own}
+    files = sorted(folder.iterdir(), key=lambda path: (path.name not in own, path.name))
+    after = {path.name: _read(path) for path in files if path.name in before}
+    return tuple(
+        FileDiff(name, tuple(_lines(before[name], text))) for name, text in after.items() if text != before[name]
+    )
 
 
-def _generated(material: Material, values: Mapping[str, Any]) -> set[str]:
-    """Names of the native forms that the model writes besides the user's file, in so far as they are not that file."""
-    try:
-        config = material.model.parse(with_values(material.base, values), "the winning config")
-        forms = material.model.write_native(None, "config.yaml", {}, config)
-    except (BadInput, Missing):
-        return set()
-    folder = material.folder / "native"
-    return {name for name, text in forms.items() if (folder / name).is_file() and _read(folder / name) == text}
+def _own(material: Material) -> dict[str, str]:
+    """The user's own file, as the search was given it."""
+    folder = material.folder / BASE
+    return {path.name: _read(path) for path in folder.iterdir()} if folder.is_dir() else {}
 
 
-def _before(material: Material, path: Path, values: Mapping[str, Any]) -> str | None:
-    """The file with `values` instead of the winner's; None where it doesn't take them."""
+def _recipe(material: Material) -> Mapping[str, str]:
+    """The native forms of the config that the search starts from."""
     try:
         config = material.model.parse(material.base, "the documented config")
-        return material.model.write_native(_read(path), path.name, values, config).get(path.name)
-    except (BadInput, Missing, UnicodeDecodeError):
-        return None
+        return material.model.write_native(None, "config.yaml", {}, config)
+    except (BadInput, Missing):
+        return {}
 
 
 def _read(path: Path) -> str:
@@ -145,13 +134,6 @@ def edge(domain: Float | Int, value: Any) -> Literal["low", "high"] | None:
 
 def _documented(material: Material) -> Mapping[str, Any]:
     return material.space.baseline(material.base)
-
-
-def _value(material: Material, path: str) -> Any:
-    try:
-        return get(material.base, path)
-    except Missing:
-        return None
 
 
 def _text(values: Mapping[str, Any], path: str) -> str:

@@ -73,6 +73,11 @@ class Verdict:
     ranking: tuple[Candidate, ...]
     """All candidates, best mean first."""
 
+    @property
+    def handed_over(self) -> Candidate:
+        """The config that the user is given: the winner, or their own where it is to be kept."""
+        return self.baseline if self.decision == "keep" and self.baseline is not None else self.winner
+
 
 def scored(records: Records) -> list[Trial]:
     """The search's own trials that have a value: neither diverged nor failed."""

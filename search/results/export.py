@@ -23,7 +23,8 @@ PACKAGES = ("torch", "numpy", "ray", "optuna", "mlflow", "pandas")
 
 def write_artifacts(folder: Path, records: Records, verdict: Verdict) -> Path | None:
     """Copy into `artifacts/` what the run that best.yaml repeats left to be looked at; None if it left nothing."""
-    origin, seed = f"trial {verdict.winner.trial}", next(iter(verdict.winner.by_seed))
+    chosen = verdict.handed_over
+    origin, seed = f"trial {chosen.trial}", next(iter(chosen.by_seed))
     place = folder / "artifacts"
     for run in records.of_kind("confirm"):
         source = trial_folder(folder, run.number) / "artifacts"
@@ -35,20 +36,22 @@ def write_artifacts(folder: Path, records: Records, verdict: Verdict) -> Path | 
 
 
 def write_best(folder: Path, search: Search, prepared: Prepared, verdict: Verdict) -> None:
-    """`best.yaml`, ready for `python -m trainables.train`, and `native/`."""
-    winner, file = verdict.winner, folder / "best.yaml"
-    seed, objective = next(iter(winner.by_seed.items()))
+    """`best.yaml`, ready for `python -m trainables.train`, and `native/`: of the winner, or, where the verdict is to
+    keep the user's own config, of that."""
+    chosen, file = verdict.handed_over, folder / "best.yaml"
+    seed, objective = next(iter(chosen.by_seed.items()))
     evidence = {
         "objective": {"metric": search.model.objective.metric, "value": objective},
         "verdict": verdict.decision,
         "why": verdict.why,
-        "confirmed": _evidence(winner),
+        "confirmed": _evidence(chosen),
         "baseline": _evidence(verdict.baseline) if verdict.baseline else None,
         "gain": _interval(verdict.gain) if verdict.gain else None,
     }
-    what = "The best config that the search found"
-    write_text(file, as_config(file, what, search, prepared, winner.values, seed, winner.trial, evidence))
-    _write_native(folder / "native", search, winner.values)
+    kept = verdict.decision == "keep"
+    what = "Your own config: none that the search found is surely better" if kept else "The best config found"
+    write_text(file, as_config(file, what, search, prepared, chosen.values, seed, chosen.trial, evidence))
+    _write_native(folder / "native", search, chosen.values, kept)
 
 
 def as_config(
@@ -87,12 +90,20 @@ def as_config(
     return head + strict_yaml.dumps(content)
 
 
-def _write_native(folder: Path, search: Search, values: Mapping[str, Any]) -> None:
+def _write_native(folder: Path, search: Search, values: Mapping[str, Any], kept: bool) -> None:
+    """The user's file with `values`, and the model's other native forms; with `kept` the user's file as it is."""
+    source, name = search.base_source, Path(search.base_name).name
+    if kept and source is not None:
+        files: Mapping[str, str] = {name: source}
+    else:
+        config = search.model.parse(with_values(search.base, values), "the winning config")
+        changes = {**search.fixed, **values}
+        files = search.model.write_native(source, name, changes, config)
     folder.mkdir(exist_ok=True)
-    config = search.model.parse(with_values(search.base, values), "the winning config")
-    source, name = search.base_source, search.base_name
-    changes = {**search.fixed, **values}
-    for file, text in search.model.write_native(source, name, changes, config).items():
+    for old in folder.iterdir():  # of an earlier hand-over: the search has gone on since
+        if old.name not in files:
+            old.unlink()
+    for file, text in files.items():
         write_text(folder / file, text)
 
 

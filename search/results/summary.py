@@ -74,12 +74,21 @@ def remarks(search: Search, records: Records) -> Iterator[str]:
 
 
 def pointers(
-    folder: Path, look: str, artifacts: Path | None = None, pareto: bool = False, report: Path | None = None
+    folder: Path,
+    look: str,
+    artifacts: Path | None = None,
+    pareto: bool = False,
+    report: Path | None = None,
+    kept: bool = False,
 ) -> Iterator[tuple[str, str]]:
-    """Where things are and what to type next, as (what, where). `look` shows the runs in MLflow."""
+    """Where things are and what to type next, as (what, where). `look` shows the runs in MLflow; `kept`: the verdict is
+    to keep the user's own config."""
     if report is not None:
         yield "report", str(report)
-    yield "best config", f"{folder / 'best.yaml'}   (your own file: {folder / 'native'})"
+    if kept:
+        yield "your config", f"{folder / 'native'}, unchanged   (the whole of it: {folder / 'best.yaml'})"
+    else:
+        yield "best config", f"{folder / 'best.yaml'}   (your own file: {folder / 'native'})"
     yield "train it", python("trainables.train", [str(folder / "best.yaml")])
     if artifacts is not None:
         yield "its artifacts", str(artifacts)

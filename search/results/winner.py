@@ -19,7 +19,7 @@ PARTS = ("best.yaml", "native")
 
 def run_of(records: Records, verdict: Verdict) -> Trial | None:
     """The confirmation run that best.yaml repeats; None where the winner was not confirmed."""
-    origin, seed = f"trial {verdict.winner.trial}", next(iter(verdict.winner.by_seed))
+    origin, seed = f"trial {verdict.handed_over.trial}", next(iter(verdict.handed_over.by_seed))
     runs = records.of_kind("confirm")
     return next((run for run in runs if run.proposed.origin == origin and run.proposed.seed == seed), None)
 
@@ -57,12 +57,12 @@ def parts(folder: Path, records: Records, verdict: Verdict) -> list[Path]:
 
 def place(verdict: Verdict) -> str:
     """The folder for a winner among artifacts. A search that grows may find another one: each has its own."""
-    return f"winner/trial-{verdict.winner.trial}-seed-{next(iter(verdict.winner.by_seed))}"
+    return f"winner/trial-{verdict.handed_over.trial}-seed-{next(iter(verdict.handed_over.by_seed))}"
 
 
 def registration(name: str, search: Search, verdict: Verdict, saved: Path | None, folder: str) -> Registration:
     """The winner as a version of the registered model `name`; `saved` is its checkpoint, `folder` its `place`."""
-    objective, winner = search.model.objective, verdict.winner
+    objective, winner = search.model.objective, verdict.handed_over
     seed, value = next(iter(winner.by_seed.items()))
     lines = [
         f"**{search.name}**, {_called(winner)}, seed {seed}: {objective.metric} {value:.6g} {objective.unit}",

@@ -6,12 +6,15 @@ from typing import Any
 
 import spaces.space
 from search.spec.config import Settings
+from search.spec.fit import Fitted, described, possible
 from spaces import strict_yaml
-from spaces.paths import get
+from spaces.paths import get, has, with_values
 from spaces.problems import BadInput, Problem, nearest
+from spaces.schema import NativeSection
 from spaces.space import Space, parse_space
 from spaces.values import show
-from trainables.native import unknown_keys
+from trainables.keys import keys
+from trainables.native import plain, unknown_keys
 from trainables.own.config import kind_problems
 from trainables.own.model import OwnModel
 from trainables.registry import is_built_in
@@ -35,9 +38,23 @@ def model_space(model: Model[Any, Any]) -> Space:
     return parse_space(strict_yaml.loads(file.read_text(encoding="utf-8"), where), where, prefix="")
 
 
+def named(settings: Settings) -> set[str]:
+    """The knobs that the search YAML names itself."""
+    return {*(settings.knobs or ()), *settings.space}
+
+
+def filled(model: Model[Any, Any], given: Mapping[str, Any], config: NativeSection, space: Space) -> dict[str, Any]:
+    """The keys of the model's space and of `space`, and of their conditions, that the file `given` omits, with their
+    values in `config`."""
+    knobs = [*model_space(model).knobs, *space.knobs]
+    paths = dict.fromkeys(path for knob in knobs for path in (knob.path, *(c.knob for c in knob.when)))
+    known, whole = {key.path for key in keys(type(config))}, plain(config)
+    return {path: get(whole, path) for path in paths if path in known and not has(given, path)}
+
+
 def searched_space(
     model: Model[Any, Any], settings: Settings, native: Mapping[str, Any], where: str
-) -> tuple[Space, Mapping[str, Any]]:
+) -> tuple[Fitted, Mapping[str, Any]]:
     """The knobs that are searched from the config `native`, and the values of those that are fixed instead. Raises
     BadInput, also for an entry of `space:` or `knobs:` that would have no effect.
     """
@@ -46,14 +63,17 @@ def searched_space(
     if settings.knobs is not None:
         space = space.only([path for path in settings.knobs if path not in revision.fixed], f"{where} knobs")
         _check_listed(settings.knobs, settings.space, revision.fixed, where)
+    fitted = possible(space, with_values(native, revision.fixed), named(settings))
+    space = fitted.space
     space.check(native, model.unsearchable, where)
     _check_read(model, space, native, where)
-    _check_active(space, {*(settings.knobs or ()), *settings.space}, {**native}, revision.fixed, where)
+    _check_active(space, named(settings), {**native}, revision.fixed, where)
     if not space.knobs:
-        raise BadInput.of(f"{where} space", "no knob is left to search")
+        why = described(fitted.left_out)
+        raise BadInput.of(f"{where} space", "no knob is left to search" + (f"; {why}" if why else ""))
     if isinstance(model, OwnModel) and (odd := list(kind_problems(space, native, where))):
         raise BadInput(odd)
-    return space, revision.fixed
+    return fitted, revision.fixed
 
 
 def _check_listed(knobs: Sequence[str], given: Mapping[str, Any], fixed: Mapping[str, Any], where: str) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from search.sampling.grid import config_count
 from search.spec.config import Asha, units
+from search.spec.fit import described
 from search.spec.knob_onset import acting
 from search.spec.resolve import Search
 from search.stopping.ladder import auto_first_rung, ladder
@@ -205,6 +206,16 @@ def _late(plan: Plan) -> list[str]:
     return lines
 
 
+def _base_lines(search: Search) -> list[str]:
+    """What the base file means where it says nothing, and what of the space it makes pointless."""
+    lines = []
+    if search.base_source is not None and search.filled:
+        filled = ", ".join(f"{path}: {show(value)}" for path, value in search.filled.items())
+        lines.append(f"{search.base_name} omits these, so trial 0 has what your script does without them: {filled}")
+    left_out = described(search.left_out)
+    return [*lines, left_out] if left_out else lines
+
+
 def describe(search: Search, plan: Plan) -> str:
     """The plan for people."""
     unit, objective = plan.unit, search.model.objective
@@ -222,6 +233,7 @@ def describe(search: Search, plan: Plan) -> str:
         asked = search.settings.budget.trials
         ends = f": fewer than budget.trials, {asked}; the search ends when all are tried"
         lines.append(line + (ends if asked is not None and asked > plan.configs else ""))
+    lines += _base_lines(search)
     start = search.settings.warm_start
     if start is not None:
         source = f"search {start.search}" if start.search is not None else f"MLflow experiment {start.experiment}"

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from search.common.store_uri import VARIABLE, mask, unusable
-from search.spec import storage
+from search.spec import fit, storage
 from search.spec.config import Settings, WarmStart, read_settings, seconds, units
-from search.spec.knobs import searched_space
+from search.spec.knobs import filled, named, searched_space
 from search.spec.own import checked
 from search.spec.resources import size
 from search.stopping.asha import Goal
@@ -40,7 +40,8 @@ class Search:
     settings: Settings
     model: Model[Any, Any]
     base: Mapping[str, Any]
-    """The whole native config: the user's file over the documented defaults, fixed knobs set, length = `horizon`."""
+    """The whole native config: the user's file, what it omits as the user's script takes it, or without a file the
+    documented recipe; fixed knobs set, length = `horizon`."""
     base_source: str | None
     """The text of the user's native file, to be handed back with the winning values in it."""
     base_name: str
@@ -66,6 +67,10 @@ class Search:
     disk: int | None
     """Bytes that all checkpoints may take."""
     warnings: tuple[str, ...]
+    filled: Mapping[str, Any]
+    """What keys of the space and of its conditions mean that the user's file omits: what the user's script does."""
+    left_out: Mapping[str, str]
+    """Knobs of the model's space that would change nothing with this base, each with the reason."""
 
     @property
     def starts_over(self) -> bool:
@@ -163,8 +168,9 @@ def resolve(path: Path, overrides: Sequence[str] = (), name: str | None = None, 
         settings = checked(settings.model_copy(update={"model": model.name}), settings.trainable, where)
     else:
         model = model_named(settings.model or "", f"{where} model")
+        given = given if source is not None else model.documented()
     native = _full(model, given, base_name if settings.trainable is None else where)
-    space, fixed = searched_space(model, settings, native, where)
+    fitted, fixed = searched_space(model, settings, native, where)
     native = _full(model, with_values(native, fixed), where)
     horizon, every, total, wall = _lengths(model, settings, native, where)
     timeout, memory, gpu_memory, disk = _limits(settings, where)
@@ -173,7 +179,10 @@ def resolve(path: Path, overrides: Sequence[str] = (), name: str | None = None, 
         storage.parsed(settings.storage, f"{where} storage")
     _check_tracking(settings, where)
     native = with_values(native, {model.length_key: horizon})
-    space = space.in_steps(horizon)
+    alive = fit.acting(model, fitted.space.in_steps(horizon), native, horizon, named(settings), where)
+    left_out = {**fitted.left_out, **alive.left_out}
+    if not alive.space.knobs:
+        raise BadInput.of(f"{where} space", f"no knob is left to search; {fit.described(left_out)}")
     config = model.parse(native, where)
     data = model.parse_data(settings.data or {}, config, where)
     unknown = unknown_keys(config)
@@ -193,7 +202,7 @@ def resolve(path: Path, overrides: Sequence[str] = (), name: str | None = None, 
         base_source=source,
         base_name=base_name,
         data=data,
-        space=space,
+        space=alive.space,
         fixed=fixed,
         horizon=horizon,
         every=every,
@@ -205,6 +214,8 @@ def resolve(path: Path, overrides: Sequence[str] = (), name: str | None = None, 
         gpu_memory=gpu_memory,
         disk=disk,
         warnings=carried,
+        filled=filled(model, with_values(given, fixed), config, alive.space),
+        left_out=left_out,
     )
 
 
@@ -235,7 +246,7 @@ def _source(settings: Settings, path: Path) -> tuple[str | None, str]:
 
 
 def _full(model: Model[Any, Any], native: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """`native` checked, documented defaults filled in."""
+    """`native` checked, what it omits filled in."""
     return plain(model.parse(native, where))
 
 

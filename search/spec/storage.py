@@ -20,8 +20,9 @@ from search.common.store_uri import mask
 from spaces.problems import BadInput, nearest
 from trainables.objects import OPTIONS, Prefix, brief, endpoint_of, filesystem
 
-JOURNAL, NOTE, DESCRIPTION = "journal.jsonl", ".storage", "search.yaml"
-"""Files of a search's folder: what happened; that it is a copy, and of what; what the search is."""
+JOURNAL, NOTE, DESCRIPTION, BASE = "journal.jsonl", ".storage", "search.yaml", "base"
+"""In a search's folder: what happened; that it is a copy, and of what; what the search is; the folder of the user's own
+native file, as it was given."""
 SCHEMES = ("s3", "gs")
 CHECK_SECONDS = 8.0
 _KEYS = ("AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_WEB_IDENTITY_TOKEN_FILE")

@@ -10,6 +10,7 @@ from trainables.diphone_rnn import schedule
 from trainables.diphone_rnn.config import Config
 from trainables.diphone_rnn.data import Data, prepare_data
 from trainables.diphone_rnn.metrics import OBJECTIVE
+from trainables.keys import documented
 from trainables.native import as_yaml, plain, rewrite
 from trainables.run import Model, Native, Objective, Prepared, Run
 
@@ -112,6 +113,10 @@ class DiphoneRnnModel:
         }
     )
 
+    def documented(self) -> Native:
+        """The documented recipe."""
+        return documented(Config)
+
     def parse(self, native: Native, where: str) -> Config:
         """The typed config; documented defaults fill what `native` omits. Raises BadInput."""
         return parse(Config, native, where)
@@ -127,6 +132,10 @@ class DiphoneRnnModel:
     def knobs(self, config: Config, step: int) -> Mapping[str, float]:
         """Values in force while training batch `step` (0-based)."""
         return schedule.knobs(config, step)
+
+    def static(self, config: Config) -> Native:
+        """The whole config."""
+        return plain(config)
 
     def settles(self, config: Config) -> int:
         """The batch by which both warmups are over and α has reached its end."""

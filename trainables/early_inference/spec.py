@@ -9,7 +9,8 @@ from trainables.early_inference import schedule
 from trainables.early_inference.config import Config
 from trainables.early_inference.data import Data, prepare_data
 from trainables.early_inference.metrics import OBJECTIVE
-from trainables.native import native_files
+from trainables.keys import documented
+from trainables.native import native_files, plain
 from trainables.run import Model, Native, Objective, Prepared, Run
 
 _PLACE = "it says where things lie or run, not how to train"
@@ -52,6 +53,10 @@ class EarlyInferenceModel:
         }
     )
 
+    def documented(self) -> Native:
+        """The documented recipe."""
+        return documented(Config)
+
     def parse(self, native: Native, where: str) -> Config:
         """The typed config; documented defaults fill what `native` omits. Raises BadInput."""
         return parse(Config, native, where)
@@ -67,6 +72,10 @@ class EarlyInferenceModel:
     def knobs(self, config: Config, step: int) -> Mapping[str, float]:
         """Values in force while training epoch `step` (0-based)."""
         return schedule.knobs(config, step)
+
+    def static(self, config: Config) -> Native:
+        """The whole config."""
+        return plain(config)
 
     def settles(self, config: Config) -> int:
         """The epoch by which the warmup is over."""

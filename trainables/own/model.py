@@ -55,6 +55,10 @@ class OwnModel:
         self.unsearchable: Mapping[str, str] = MappingProxyType(kept)
         self.changeable: frozenset[str] = frozenset()
 
+    def documented(self) -> Native:
+        """Nothing: there is no recipe beside the user's own file."""
+        return {}
+
     def parse(self, native: Native, where: str) -> OwnConfig:
         """The config; every key that a file holds is one of its own. Raises BadInput where what is declared has no
         value for it.
@@ -96,6 +100,10 @@ class OwnModel:
     def knobs(self, config: OwnConfig, step: int) -> Mapping[str, float]:
         """The declared schedules' values while training unit `step` (0-based)."""
         return {name: schedule.at(step) for name, schedule in self._schedules(config, "").items()}
+
+    def static(self, config: OwnConfig) -> Native:
+        """The whole config: what the code makes of a key is not known."""
+        return config.native
 
     def settles(self, config: OwnConfig) -> int | None:
         """When the last of the declared schedules settles; None where nothing is declared, or `unknown`."""

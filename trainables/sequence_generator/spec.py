@@ -5,6 +5,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from spaces.schema import parse
+from trainables.native import plain
 from trainables.run import Model, Native, Objective, Prepared, Run
 from trainables.sequence_generator import schedule
 from trainables.sequence_generator.config import Config
@@ -61,6 +62,10 @@ class SequenceGeneratorModel:
         }
     ) - frozenset(UNSEARCHABLE)
 
+    def documented(self) -> Native:
+        """The documented recipe."""
+        return plain(parse_config({}, self.name))
+
     def parse(self, native: Native, where: str) -> Config:
         """The typed config, of any of the native forms; documented defaults fill what it omits. Raises BadInput."""
         return parse_config(native, where)
@@ -78,6 +83,10 @@ class SequenceGeneratorModel:
     def knobs(self, config: Config, step: int) -> Mapping[str, float]:
         """Values in force while training epoch `step` (0-based)."""
         return schedule.knobs(config, step)
+
+    def static(self, config: Config) -> Native:
+        """The whole config."""
+        return plain(config)
 
     def settles(self, config: Config) -> int:
         """The epoch by which the first phase's warmup and the curriculum are over."""

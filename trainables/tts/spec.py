@@ -6,6 +6,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from spaces.schema import parse
+from trainables.keys import documented
 from trainables.native import as_yaml, plain, rewrite
 from trainables.run import Model, Native, Objective, Prepared, Run
 from trainables.tts import schedule
@@ -105,6 +106,10 @@ class TtsModel:
         }
     )
 
+    def documented(self) -> Native:
+        """The documented recipe."""
+        return documented(Config)
+
     def parse(self, native: Native, where: str) -> Config:
         """The typed config; documented defaults fill what `native` omits. Raises BadInput."""
         return parse(Config, native, where)
@@ -120,6 +125,10 @@ class TtsModel:
     def knobs(self, config: Config, step: int) -> Mapping[str, float]:
         """Values in force while training epoch `step` (0-based), before a plateau has switched the level."""
         return schedule.knobs(config, step)
+
+    def static(self, config: Config) -> Native:
+        """The whole config."""
+        return plain(config)
 
     def settles(self, config: Config) -> int:
         """The epoch by which the first level's warmup is over."""

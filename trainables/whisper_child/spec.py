@@ -6,6 +6,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from spaces.schema import parse
+from trainables.keys import documented
 from trainables.native import as_yaml, plain, rewrite
 from trainables.run import Model, Native, Objective, Prepared, Run
 from trainables.whisper_child import schedule
@@ -135,6 +136,10 @@ class WhisperChildModel:
         }
     )
 
+    def documented(self) -> Native:
+        """The documented recipe."""
+        return documented(Config)
+
     def parse(self, native: Native, where: str) -> Config:
         """The typed config; documented defaults fill what `native` omits. Raises BadInput."""
         return parse(Config, native, where)
@@ -150,6 +155,10 @@ class WhisperChildModel:
     def knobs(self, config: Config, step: int) -> Mapping[str, float]:
         """Values in force at the last optimizer step of epoch `step` (0-based), and its mean rates."""
         return schedule.knobs(config, step)
+
+    def static(self, config: Config) -> Native:
+        """The whole config."""
+        return plain(config)
 
     def settles(self, config: Config) -> int:
         """The epoch by which warmup, freeze and curriculum are over."""

@@ -1,0 +1,117 @@
+"""What a config does: the values in force at each step, and all else that training depends on. No training needed.
+
+Two configs with the same effect train alike, so a knob whose values all have the same effect is inert.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+from spaces.domain import Categorical, Domain, Float, Int, sample
+from spaces.knob import Knob
+from spaces.paths import Missing, get, has, leaves, with_values
+from spaces.problems import BadInput
+from spaces.space import Space
+from spaces.values import Value, same, thaw
+from trainables.run import Model
+
+DENSE = 1024
+"""Steps from the first on that are compared one by one; later ones as many again, evenly spread, and the last."""
+POINTS = 4
+"""Points of the space at which a knob is tried before it counts as inert."""
+DRAWS = 200
+
+Native = Mapping[str, Any]
+
+
+def same_effect(model: Model[Any, Any], one: Native, other: Native, horizon: int) -> bool:
+    """Whether two native configs train alike for `horizon` steps. False where one of them is refused."""
+    try:
+        a, b = model.parse(one, "a config"), model.parse(other, "a config")
+    except BadInput:
+        return False
+    if model.static(a) != model.static(b):
+        return False
+    return all(model.knobs(a, step) == model.knobs(b, step) for step in _steps(horizon))
+
+
+def inert(model: Model[Any, Any], space: Space, base: Native, horizon: int) -> list[Knob]:
+    """The knobs of `space` that change nothing: at each of several points of the space where they are active, all the
+    values tried have the same effect."""
+    return [knob for knob in space.knobs if _is_inert(model, space, knob, base, horizon)]
+
+
+def hiding(model: Model[Any, Any], knob: Knob, base: Native, horizon: int) -> str | None:
+    """The key of `base` that keeps `knob` from acting: with another value of it, the knob acts; None if none does."""
+    recipe = model.documented()
+    for path in leaves(base):
+        if path == knob.path:
+            continue
+        for value in _others(base, recipe, path):
+            try:
+                changed = with_values(base, {path: value})
+            except Missing:
+                continue
+            if _acts(model, changed, knob, horizon):
+                return path
+    return None
+
+
+def _is_inert(model: Model[Any, Any], space: Space, knob: Knob, base: Native, horizon: int) -> bool:
+    rng = np.random.default_rng(0)
+    drawn = ({path: thaw(value) for path, value in space.sample(rng, base).items()} for _ in range(DRAWS))
+    points: list[Native] = [{}] if knob in space.active(space.baseline(base), base) else []
+    points += list(islice((values for values in drawn if knob.path in values), POINTS))
+    return bool(points) and not any(_acts(model, with_values(base, values), knob, horizon) for values in points)
+
+
+def _acts(model: Model[Any, Any], native: Native, knob: Knob, horizon: int) -> bool:
+    """Whether two values of `knob` in `native` differ in their effect."""
+    first, *rest = (with_values(native, {knob.path: value}) for value in _tried(knob.domain))
+    unknown = True  # nothing is known of a knob whose values can't be compared
+    for other in rest:
+        if same_effect(model, first, other, horizon):
+            unknown = False
+        elif _taken(model, first) and _taken(model, other):
+            return True
+    return unknown
+
+
+def _taken(model: Model[Any, Any], native: Native) -> bool:
+    try:
+        model.parse(native, "a config")
+    except BadInput:
+        return False
+    return True
+
+
+def _tried(domain: Domain) -> list[Any]:
+    rng = np.random.default_rng(0)
+    drawn = [sample(domain, rng) for _ in range(4)]
+    match domain:
+        case Float() | Int():
+            values: list[Value] = [domain.low, domain.high, *drawn]
+        case Categorical():
+            values = list(domain.choices)
+    unlike: list[Value] = []
+    for value in values:
+        if not any(same(value, other) for other in unlike):
+            unlike.append(value)
+    return [thaw(value) for value in unlike]
+
+
+def _others(base: Native, recipe: Native, path: str) -> Iterator[Any]:
+    value = get(base, path)
+    if isinstance(value, bool):
+        yield not value
+    elif has(recipe, path) and (other := get(recipe, path)) != value:
+        yield other
+
+
+def _steps(horizon: int) -> Sequence[int]:
+    dense = range(min(horizon, DENSE))
+    if horizon <= DENSE:
+        return dense
+    return [*dense, *(int(step) for step in np.linspace(DENSE, horizon - 1, DENSE))]
