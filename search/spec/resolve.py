@@ -168,7 +168,7 @@ def resolve(path: Path, overrides: Sequence[str] = (), name: str | None = None, 
         settings = checked(settings.model_copy(update={"model": model.name}), settings.trainable, where)
     else:
         model = model_named(settings.model or "", f"{where} model")
-        given = given if source is not None else model.documented()
+        given = given if source is not None else dict(model.documented())
     native = _full(model, given, base_name if settings.trainable is None else where)
     fitted, fixed = searched_space(model, settings, native, where)
     native = _full(model, with_values(native, fixed), where)
