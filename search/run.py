@@ -1,6 +1,7 @@
 """One search from the command line to the exported best config: `python -m search.run CONFIG`."""
 
 import argparse
+import os
 import re
 import sys
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from search.common.clock import now
 from search.common.command_line import command
 from search.common.commands import python
 from search.common.exit_codes import Exit, explained
+from search.common.store_uri import unusable_folder
 from search.spec import storage
 from search.spec.plan import Plan, describe, make_plan
 from search.spec.resolve import Search, adopted, resolve
@@ -67,9 +69,12 @@ def _run(options: argparse.Namespace, console: Console, screen: Screen) -> int:
     _say(console, describe(search, plan))
     for warning in search.warnings:
         _say(console, f"warning: {warning}")
+    home = storage.located(search.settings.storage, options.results, search.name)
+    uri = search.settings.tracking.uri or os.environ.get("MLFLOW_TRACKING_URI")
+    if not uri and (odd := unusable_folder(home.path.parent)):
+        raise BadInput.of(str(home.path.parent), odd)
     if options.plan:
         return Exit.DONE
-    home = storage.located(search.settings.storage, options.results, search.name)
     from search.persistence import (
         folder,  # pandas takes a while to import; --plan has no use for it
         local_copy,

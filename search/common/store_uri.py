@@ -14,6 +14,10 @@ from urllib.parse import urlsplit
 
 PROBE_SECONDS = 5.0
 _PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
+DATABASES = frozenset({"sqlite", *_PORTS})
+"""Schemes of databases, which MLflow opens itself."""
+_DEFAULT_PORTS = {**_PORTS, "http": 80, "https": 443}
+_THIS_MACHINE = {"localhost", "127.0.0.1", "::1", "0.0.0.0"}  # noqa: S104 - compared, nothing is bound to it
 _SQLITE_FORM = "sqlite:///FILE"
 _FORMS = "sqlite:///FILE, http(s)://HOST:PORT, postgresql://…, mysql://… or mssql://…"
 VARIABLE = re.compile(r"\$(?:\{|[A-Za-z_])")
@@ -48,9 +52,33 @@ def sqlite_file(uri: str) -> Path | None:
 
 
 def identity(uri: str, experiment: str) -> str:
-    """Names the place where runs go, without credentials: the same from any working folder."""
+    """Names the experiment that runs go to, without credentials: the same for spellings that surely mean the same."""
     file = sqlite_file(uri)
-    return f"{file if file else mask(uri).replace('***@', '')} {experiment}"
+    return f"{file.resolve() if file else _normal(uri)} {experiment}"
+
+
+def _normal(uri: str) -> str:
+    """A server's address without credentials, driver, default port and last slash, in one spelling of this machine."""
+    plain = mask(uri).replace("***@", "")
+    try:
+        parts = urlsplit(plain)
+        port = parts.port
+    except ValueError:
+        return plain
+    scheme = parts.scheme.partition("+")[0]
+    if scheme not in _DEFAULT_PORTS or not parts.hostname:
+        return plain
+    host = "localhost" if parts.hostname in _THIS_MACHINE else parts.hostname
+    at = "" if port in (None, _DEFAULT_PORTS[scheme]) else f":{port}"
+    return f"{scheme}://{host}{at}{parts.path.rstrip('/')}" + (f"?{parts.query}" if parts.query else "")
+
+
+def unusable_folder(results: Path) -> str | None:
+    """Why MLflow can't keep its database in a folder: its path would be read as another one."""
+    odd = next((sign for sign in "%?" if sign in str(results.absolute())), None)
+    if odd is None:
+        return None
+    return f"MLflow keeps no database in a folder with {odd!r} in its path; choose another folder, or set tracking.uri"
 
 
 def unusable(uri: str) -> str | None:
@@ -64,7 +92,11 @@ def unusable(uri: str) -> str | None:
         file = sqlite_file(uri)
         if file is None:
             return None if rest.startswith("///:memory:") else what
+        if "%" in str(file):
+            return f"holds '%', which is read differently by those who open it; write {_SQLITE_FORM} without one"
         return f"is a folder, where a database file is needed; write {_SQLITE_FORM}" if file.is_dir() else None
+    if kind == "databricks":
+        return None
     if kind == "file" or not separator or (len(scheme) == 1 and scheme.isalpha()):
         return f"is a folder, where runs are kept in a database or by a server; write {_SQLITE_FORM}"
     if kind in ("http", "https", *_PORTS):
@@ -75,7 +107,7 @@ def unusable(uri: str) -> str | None:
         except ValueError as error:
             return f"is no address: {error}; write {_FORMS}"
         return None if usable else f"names no host; write {_FORMS}"
-    if kind == "databricks" or kind in _plugins():
+    if kind in _plugins():
         return None
     return f"begins with {scheme + ':'!r}; write {_FORMS}"
 

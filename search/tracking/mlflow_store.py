@@ -14,7 +14,9 @@ from urllib.parse import urlsplit
 
 from filelock import FileLock
 
-from search.common.store_uri import sqlite_file
+from search.common.commands import python, typed
+from search.common.store_uri import DATABASES, mask, sqlite_file
+from search.tracking.moved import ARTIFACTS, follow_move
 from search.tracking.types import KEY_TAG, Registration
 from search.tracking.updates import TAG_LENGTH, Point, RunStatus, cut, text
 from spaces.problems import cause, nearest
@@ -133,16 +135,21 @@ class MlflowStore:
         with _one_creator(file):
             if file is not None and not (file.exists() and file.stat().st_size):
                 _make(file)
+            elif file is not None:
+                follow_move(file)
             self._client = connected(self._uri)
+            _try_once(self._uri)
             found = self._client.get_experiment_by_name(self._experiment)
             if found is None:
-                place = None if file is None else (file.parent / "mlartifacts").as_uri()
+                place = None if file is None else (file.resolve().parent / ARTIFACTS).as_uri()
                 self._experiment_id = self._new_experiment(place)
                 return
         if found.lifecycle_stage == "deleted":
+            where = mask(self._uri if file is None else f"sqlite:///{file}")  # true in any working folder
+            restore = python("mlflow", ["experiments", "restore", "-x", found.experiment_id])
             raise ValueError(
                 f"the MLflow experiment {self._experiment!r} is deleted; restore it with "
-                f"`mlflow experiments restore -x {found.experiment_id}` or set tracking.experiment to another name"
+                f"`MLFLOW_TRACKING_URI={typed([where])} {restore}` or set tracking.experiment to another name"
             )
         self._experiment_id = found.experiment_id
 
@@ -161,6 +168,25 @@ class MlflowStore:
         query = f"tags.`{KEY_TAG}` = '{key}'"
         runs = self._client.search_runs([self._experiment_id], query, order_by=["attributes.start_time ASC"])
         return [run.info.run_id for run in runs]
+
+    def find_all(self, uid: str) -> dict[str, str]:
+        """The oldest run of each key of a search: key -> id."""
+        query = f"tags.`{KEY_TAG}` LIKE '{uid}/%'"
+        found: dict[str, str] = {}
+        token = None
+        while True:
+            page = self._client.search_runs(
+                [self._experiment_id],
+                query,
+                order_by=["attributes.start_time ASC"],
+                max_results=PAGE,
+                page_token=token,
+            )
+            for run in page:
+                found.setdefault(run.data.tags[KEY_TAG], run.info.run_id)
+            token = page.token
+            if not token:
+                return found
 
     def create(self, name: str, tags: Mapping[str, str], start: int) -> str:
         """A new run; one request."""
@@ -261,6 +287,20 @@ class MlflowStore:
         return f"the user {name!r} with the password in the URI" if name else None
 
 
+def _try_once(uri: str) -> None:
+    """Raise why a database can't be used, at once: MLflow tries ten times, for 104 s, before it says so."""
+    if uri.partition(":")[0].partition("+")[0].lower() not in DATABASES:
+        return
+    from mlflow.store.db.utils import create_sqlalchemy_engine  # loaded by `connected`
+    from sqlalchemy import inspect
+
+    engine = create_sqlalchemy_engine(uri)
+    try:
+        inspect(engine)
+    finally:
+        engine.dispose()
+
+
 def _make(file: Path) -> None:
     """A new database at `file`, whole or not at all: MLflow takes seconds to make its tables, in many steps, and can't
     go on with what a process leaves that was killed meanwhile.
@@ -268,6 +308,7 @@ def _make(file: Path) -> None:
     for left in file.parent.glob(f".{file.name}.*.partial*"):
         left.unlink(missing_ok=True)
     partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
+    partial.touch()  # raises where nothing can be written, at once
     client = connected(f"sqlite:///{partial}")
     client.search_experiments(max_results=1)  # the first request makes the tables
     client._tracking_client.store.engine.dispose()

@@ -4,7 +4,7 @@ import errno
 import json
 import os
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,8 @@ class RunIds:
         """The params of the search's own run are in the store."""
         self.acknowledged = 0
         """Events from the start of the journal that are in the store."""
+        self.uid_is_new = True
+        """No other process has tracked this search, in any store."""
         text = path.read_bytes() if path.exists() else b""
         self._parse(text, store)
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
@@ -43,7 +45,7 @@ class RunIds:
             try:
                 match json.loads(line):
                     case {"uid": str(uid)}:
-                        self.uid = uid
+                        self.uid, self.uid_is_new = uid, False
                     case {"store": str(name)}:
                         here = name == store
                     case {"creating": int(trial)} if here:
@@ -69,6 +71,13 @@ class RunIds:
         """The run of `trial` exists."""
         self.ids[trial] = run
         self._write([{"trial": trial, "run": run}])
+
+    def adopt(self, runs: Mapping[int, str]) -> None:
+        """These runs of the search are in the store. On disk when this returns: all of them, or not the last."""
+        self.ids.update(runs)
+        self.doubtful -= set(runs)
+        self._write([{"trial": trial, "run": run} for trial, run in runs.items()])
+        os.fdatasync(self._file)
 
     def describe(self) -> None:
         """The params of the search's own run are in the store."""

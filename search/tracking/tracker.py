@@ -71,6 +71,7 @@ class Tracker:
         self._verdict_at = self._timeout = 0.0  # when the verdict came, and how long may be taken from then on
         self._kept: set[Path] = set()  # artifacts that the run has: a verdict that is sent again does not repeat them
         self._version = ""
+        self._reason = ""  # why the last attempt failed
 
     @property
     def sent(self) -> int:
@@ -118,7 +119,8 @@ class Tracker:
         if not self._closed:
             message = (
                 f"tracking: {waiting} events and the verdict could not be sent to {mask(self._info.uri)} by "
-                f"now; they are kept in {self._info.folder}: the same command with --resume sends them"
+                f"now{f' ({self._reason})' if self._reason else ''}; they are kept in {self._info.folder}: the same "
+                "command with --resume sends them"
             )
         ids = self._runs.ids
         return Summary(self.sent, waiting, self._closed, len(ids), ids.get(PARENT), message, self._version)
@@ -146,6 +148,7 @@ class Tracker:
 
     def _open(self) -> None:
         self._store.open()
+        self._adopt()
         info = self._info
         parent = Update(PARENT, info.search, start=_now())
         parent.set_tags({**info.tags, "search": info.search, "kind": "search", "status": "running"})
@@ -158,6 +161,17 @@ class Tracker:
         self._runs.describe()
         self._updates = {}
         self._opened = True
+
+    def _adopt(self) -> None:
+        """Take the runs of this search that the store has already: it may be one that is known here by another name,
+        or in another folder.
+        """
+        if self._runs.uid_is_new or PARENT in self._runs.ids:
+            return
+        found = {_trial_of(key): run for key, run in self._store.find_all(self._runs.uid).items()}
+        if PARENT in found:
+            own = found.pop(PARENT)
+            self._runs.adopt({**found, PARENT: own})  # the last, for it says that all are adopted
 
     def _announce(self) -> None:
         """Write down which runs are about to be created: a crash in between must not create them twice."""
@@ -190,7 +204,7 @@ class Tracker:
         known = self._runs.ids.get(update.trial)
         if known:
             return known
-        key = f"{self._runs.uid}/{'search' if update.trial == PARENT else update.trial}"
+        key = _key(self._runs.uid, update.trial)
         if update.trial in self._doubtful:  # asked for before: the answer may have been lost, not the run
             for run in self._store.find(key)[:1]:
                 self._runs.created(update.trial, run)
@@ -214,7 +228,7 @@ class Tracker:
                 self._offer("an open trial", partial(self._store.write, run, [], {}, {"status": "interrupted"}))
                 self._offer("an open trial", partial(self._store.set_status, run, "KILLED", now))
         for trial in self._doubtful:
-            found = self._store.find(f"{self._runs.uid}/{'search' if trial == PARENT else trial}")
+            found = self._store.find(_key(self._runs.uid, trial))
             for run in found:
                 if run != self._runs.ids.get(trial):
                     self._store.delete(run)
@@ -255,8 +269,9 @@ class Tracker:
             self._say(f"tracking: the winner could not be registered as {version.name}: {self._brief(error)}; {again}")
 
     def _trouble(self, error: Exception) -> None:
+        self._reason = self._brief(error)
         if not self._down:
-            self._say(waiting_note(self._info, self._brief(error)))
+            self._say(waiting_note(self._info, self._reason))
         self._down = True
 
     def _brief(self, error: Exception) -> str:
@@ -278,6 +293,15 @@ def waiting_note(info: TrackingInfo, reason: str) -> str:
         f"tracking: {mask(info.uri)} can't be used now ({reason}). The search goes on; its events are kept in "
         f"{info.folder} and sent later, by --resume if not before"
     )
+
+
+def _key(uid: str, trial: int) -> str:
+    return f"{uid}/{'search' if trial == PARENT else trial}"
+
+
+def _trial_of(key: str) -> int:
+    number = key.rpartition("/")[2]
+    return int(number) if number.isdecimal() else PARENT
 
 
 def _as_tags(info: TrackingInfo) -> dict[str, str]:

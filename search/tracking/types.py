@@ -23,6 +23,9 @@ class Store(Protocol):
     def find(self, key: str) -> list[str]:
         """Ids of the runs with this `KEY_TAG`, oldest first."""
 
+    def find_all(self, uid: str) -> Mapping[str, str]:
+        """The oldest run of each `KEY_TAG` that begins with a search's `uid` and a slash: key -> id."""
+
     def create(self, name: str, tags: Mapping[str, str], start: int) -> str:
         """A new run, RUNNING since `start` (unix ms); returns its id."""
 

@@ -161,6 +161,12 @@ def test_a_tracking_variable_that_can_never_work(refused: Refused, monkeypatch: 
         assert message.startswith(f"error: MLFLOW_TRACKING_URI: {uri!r} ")
 
 
+@pytest.mark.parametrize("folder", ["r%20y", "r?mode=ro"])
+def test_results_in_a_folder_that_mlflow_reads_as_another(refused: Refused, tmp_path: Path, folder: str) -> None:
+    message = refused("--results", str(tmp_path / folder), "--plan")
+    assert message.startswith(f"error: {folder}: MLflow keeps no database in a folder with ")
+
+
 def test_several_problems_are_told_at_once(refused: Refused) -> None:
     wrong = [
         "space.lr={float: [1, 0]}",

@@ -62,6 +62,11 @@ class FakeStore:
         self._call("find")
         return [run for run, tags in self.tags.items() if tags[KEY_TAG] == key]
 
+    def find_all(self, uid: str) -> Mapping[str, str]:
+        self._call("find_all")
+        found = [(tags[KEY_TAG], run) for run, tags in self.tags.items() if tags[KEY_TAG].startswith(f"{uid}/")]
+        return dict(reversed(found))
+
     def create(self, name: str, tags: Mapping[str, str], start: int) -> str:
         self._call("create")
         run = f"run{len(self.runs)}"
@@ -433,6 +438,49 @@ def test_another_store_gets_the_whole_search(search: Search, tmp_path: Path) -> 
     tracker.start()
     assert tracker.finish(SearchStatus("done"), 10).sent == 6
     assert len(search.store.runs) == 2
+
+
+def test_the_same_store_by_another_name_keeps_its_runs(search: Search, tmp_path: Path) -> None:
+    tracker = search.tracker()
+    tracker.start()
+    search.emit(*life(0), *life(1)[:4])
+    first = tracker.finish(SearchStatus("interrupted"), 10)
+    search.emit(*life(1)[4:])
+    for uri in (f"sqlite:///{tmp_path}/moved.db", "http://mlflow:5000", "http://mlflow.example.org/x"):
+        search.uri = uri
+        tracker = search.tracker()
+        tracker.start()
+        summary = tracker.finish(SearchStatus("done"), 10)
+        assert (summary.parent, summary.runs, summary.closed) == (first.parent, 3, True)
+        assert [run["status"] for run in search.store.runs.values()] == ["FINISHED"] * 3
+        assert len(search.store.metrics[search.store.run(1)]) == 6
+
+
+def test_killed_while_runs_are_adopted(search: Search, tmp_path: Path) -> None:
+    tracker = search.tracker()
+    tracker.start()
+    search.emit(*life(0), *life(1))
+    tracker.finish(SearchStatus("interrupted"), 10)
+    search.uri = f"sqlite:///{tmp_path}/moved.db"
+    search.store.down = True
+    tracker = search.tracker()  # names the new store on disk, and gets no further
+    tracker.start()
+    assert not tracker.finish(SearchStatus("interrupted"), 0.05).closed
+    search.store.down = False
+    tracker = search.tracker()
+    tracker.start()
+    assert tracker.finish(SearchStatus("done"), 10).closed
+    assert len(search.store.runs) == 3
+
+
+def test_a_verdict_that_could_not_be_sent_says_why(search: Search) -> None:
+    search.store.down = True
+    tracker = search.tracker()
+    tracker.start()
+    search.emit(*life(0))
+    message = tracker.finish(SearchStatus("done"), 0.05).message
+    assert "6 events and the verdict could not be sent" in message
+    assert "(connection refused at http://***@host/)" in message and "--resume sends them" in message
 
 
 def test_250_knobs_and_long_values(search: Search) -> None:

@@ -8,7 +8,16 @@ from typing import Literal
 
 import pytest
 
-from search.common.store_uri import identity, mask, resolve_uri, sqlite_file, ui_command, unreachable
+from search.common.store_uri import (
+    identity,
+    mask,
+    resolve_uri,
+    sqlite_file,
+    ui_command,
+    unreachable,
+    unusable,
+    unusable_folder,
+)
 from search.history.events import (
     Changed,
     Ended,
@@ -200,6 +209,80 @@ def test_which_uri_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 def test_credentials_are_masked(shown: str, masked: str) -> None:
     assert mask(shown) == masked
     assert "hunter2" not in identity(shown, "x")
+
+
+@pytest.mark.parametrize(
+    "spellings",
+    [
+        ["http://127.0.0.1:5000", "http://127.0.0.1:5000/", "http://localhost:5000", "HTTP://LocalHost:5000//",
+         "http://me:secret@[::1]:5000"],
+        ["https://ml.example.org/mlflow", "https://ML.example.org:443/mlflow/"],
+        ["postgresql://u:p@db/ml", "postgresql+psycopg2://db:5432/ml"],
+        ["sqlite:///{}/real/m.db", "sqlite:///{}/link/m.db", "sqlite:///{}/real/../link/m.db", "sqlite:///m.db",
+         "sqlite+pysqlite:///{}/real/m.db"],
+    ],
+)  # fmt: skip
+def test_spellings_of_one_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spellings: list[str]) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    monkeypatch.chdir(tmp_path / "real")
+    assert len({identity(uri.format(tmp_path), "x") for uri in spellings}) == 1
+    assert identity(spellings[0], "x") != identity(spellings[0], "y")
+
+
+def test_other_stores_are_told_apart() -> None:
+    uris = [
+        "http://a",
+        "https://a",
+        "http://a:81",
+        "http://a/b",
+        "http://b",
+        "mysql://a/b",
+        "mysql://a/c",
+        "databricks",
+    ]
+    uris += ["sqlite:///a.db", "sqlite:///b.db", "mssql://a/b?driver=x", "mssql://a/b?driver=y"]
+    assert len({identity(uri, "x") for uri in uris}) == len(uris)
+
+
+@pytest.mark.parametrize(
+    "uri",
+    ["sqlite:///m.db", "sqlite:////a/m.db?timeout=5", "sqlite:///:memory:", "http://h", "https://h:1/x", "databricks",
+     "databricks://profile", "postgresql:///ml", "postgresql+psycopg2://u:p@h/ml", "mysql+pymysql://h/x", "mssql://h/x"],
+)  # fmt: skip
+def test_addresses_that_may_work(uri: str) -> None:
+    assert unusable(uri) is None
+
+
+@pytest.mark.parametrize(
+    ("uri", "told"),
+    [
+        ("${MLFLOW_X}", "variable"),
+        ("http://$HOST:5000", "variable"),
+        ("htp://h", "'htp:'"),
+        ("s3://bucket/x", "'s3:'"),
+        ("./mlruns", "folder"),
+        ("mlruns", "folder"),
+        ("file:///tmp/x", "folder"),
+        (r"C:\runs", "folder"),
+        ("sqlite:///.", "is a folder"),
+        ("sqlite://m.db", "no database file"),
+        ("sqlite:", "no database file"),
+        ("sqlite:///a%20b.db", "'%'"),
+        ("http://", "no host"),
+        ("http://h:port", "no address"),
+        ("https://h:70000", "no address"),
+        ("http://[::1", "no address"),
+    ],
+)
+def test_addresses_that_can_never_work(uri: str, told: str) -> None:
+    assert told in str(unusable(uri))
+
+
+@pytest.mark.parametrize("folder", ["r%20y", "r?mode=ro", "r?x"])
+def test_folders_whose_path_is_read_as_another(tmp_path: Path, folder: str) -> None:
+    assert "path" in str(unusable_folder(tmp_path / folder))
+    assert unusable_folder(tmp_path / "r#1 x") is None
 
 
 def test_the_command_to_look() -> None:
