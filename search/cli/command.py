@@ -140,7 +140,7 @@ def demo(model: Annotated[str, typer.Option(help="whose demo")] = "early_inferen
 def _configs() -> Path:
     """The example configs: those of a checkout, else those in the installed package."""
     beside = Path(__file__).resolve().parents[2] / "configs"
-    return beside if beside.is_dir() else Path(str(files("search.configs")))
+    return beside if beside.is_dir() else Path(str(files("search") / "configs"))
 
 
 def _folder(name: str, results: Path) -> Path:
