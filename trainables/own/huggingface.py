@@ -63,7 +63,9 @@ def _check(trainer: "Trainer", unit: str, checkpoints: bool) -> None:
         what = f"save_steps is {args.save_steps:g} and eval_steps {args.eval_steps:g}"
         raise UserCodeError(f"{what}; a trial goes on from the checkpoint of its evaluation: set both to the same")
     if args.save_only_model:
-        raise UserCodeError("save_only_model is on: without optimizer and scheduler no trial can go on; set it to False")
+        raise UserCodeError(
+            "save_only_model is on: without optimizer and scheduler no trial can go on; set it to False"
+        )
 
 
 def _adapt(trainer: "Trainer", run: Trial) -> None:
@@ -86,12 +88,12 @@ def _reporting(run: Trial, unit: str, checkpoints: bool) -> Any:
     class Reporting(TrainerCallback):
         metrics: Mapping[str, float] | None = None
 
-        def on_evaluate(self, args: Any, state: Any, control: Any, metrics: Any = None, **_: Any) -> None:
+        def on_evaluate(self, args: Any, state: Any, *_: Any, metrics: Any = None, **__: Any) -> None:
             self.metrics = {key.removeprefix(_PREFIX): value for key, value in (metrics or {}).items()}
             if not checkpoints:
                 self._report(args, state)
 
-        def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        def on_save(self, args: Any, state: Any, *_: Any, **__: Any) -> None:
             if checkpoints:
                 self._report(args, state)
 

@@ -54,7 +54,9 @@ def _library() -> Any:
         try:
             import pytorch_lightning as library
         except ImportError as error:
-            raise UserCodeError("neither lightning nor pytorch_lightning is installed: pip install lightning") from error
+            raise UserCodeError(
+                "neither lightning nor pytorch_lightning is installed: pip install lightning"
+            ) from error
     return library
 
 
@@ -80,10 +82,10 @@ def _reporting(library: Any, run: Trial, unit: str, checkpoints: bool) -> Any:
             self._before: Mapping[str, Any] = {}
             self._metrics: dict[str, float] | None = None
 
-        def on_validation_start(self, trainer: Any, pl_module: Any) -> None:
+        def on_validation_start(self, trainer: Any, _: Any) -> None:
             self._before = dict(trainer.callback_metrics)
 
-        def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
+        def on_validation_end(self, trainer: Any, _: Any) -> None:
             if trainer.sanity_checking:
                 return
             now = dict(trainer.callback_metrics)  # of these, training's own are the tensors that were there before
@@ -91,14 +93,16 @@ def _reporting(library: Any, run: Trial, unit: str, checkpoints: bool) -> Any:
             if unit == "step":
                 self._report(trainer, trainer.global_step)
 
-        def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
+        def on_train_epoch_end(self, trainer: Any, _: Any) -> None:
             if unit == "epoch":
                 self._report(trainer, trainer.current_epoch + 1)
 
         def _report(self, trainer: Any, step: int) -> None:
             told, self._metrics = self._metrics, None
             if told is not None:
-                run.report(step, state=(lambda: {"checkpoint": _saved(trainer, run.folder)}) if checkpoints else None, **told)
+                run.report(
+                    step, state=(lambda: {"checkpoint": _saved(trainer, run.folder)}) if checkpoints else None, **told
+                )
 
     return Reporting()
 

@@ -1,0 +1,209 @@
+"""What follows from what the probe measured: pure, one function per question."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from search.check.measure import AGAIN, FIRST, KNOB, OTHER, RESUMED, Measured, Measurements
+from search.spec.resolve import Search
+from spaces.values import show
+from trainables.own.model import OwnModel
+
+Level = Literal["good", "note", "warning", "void"]
+"""`void`: confirmation on fresh seeds would mean nothing."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The answer to one question."""
+
+    about: str
+    found: str
+    """In a few words: what plan, report and best.yaml carry."""
+    text: str
+    """What it means and what to do; empty where nothing is to be said."""
+    level: Level = "good"
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-able fields."""
+        return asdict(self)
+
+
+def failure(measured: Measurements) -> str | None:
+    """Why the baseline, or the same training again, can't be trained; None where it can."""
+    for name in (FIRST, AGAIN, RESUMED, OTHER):
+        told = measured.trainings.get(name)
+        if told is None:
+            continue
+        how = {RESUMED: "going on from a checkpoint: ", AGAIN: "a second time in the same process: "}.get(name, "")
+        if told.error is not None:
+            return f"{how}{told.error}"
+        if told.diverged is not None and name == FIRST:
+            return f"the baseline can't be searched from: {told.diverged}"
+    return None
+
+
+def findings(search: Search, measured: Measurements) -> list[Finding]:
+    """All that was found, in the order in which it is shown."""
+    first = measured.trainings[FIRST]
+    if not first.reports:
+        what = f"the first evaluation takes more than the {measured.seconds:.0f} s that there were"
+        return [Finding("repeats", "not checked", f"{what}; --seconds gives it more", "note")]
+    return [
+        *_repeats(search, measured),
+        *_resume(search, measured),
+        *_seed(search, measured),
+        *_validation(measured),
+        *_knobs(search, measured),
+        Finding(
+            "objective", "not checked", "whether a searched knob enters the objective itself can't be told", "note"
+        ),
+    ]
+
+
+def _repeats(search: Search, measured: Measurements) -> Iterator[Finding]:
+    first, again = measured.trainings[FIRST], measured.trainings[AGAIN]
+    if not again.reports:
+        yield _unchecked("repeats", measured)
+        return
+    width = _difference(search, first.metrics, again.metrics)
+    if width == 0 and not _parted(first, again):
+        yield Finding("repeats", "same bits", "")
+    else:
+        unit = search.model.objective.unit
+        what = (
+            f"the same config and seed differ by {width:.3g} {unit}: comparisons within that are chance, and so is a "
+        )
+        yield Finding("repeats", f"within ±{width:.2g}", f"{what}rerun of best.yaml", "note")
+
+
+def _resume(search: Search, measured: Measurements) -> Iterator[Finding]:
+    declared = search.model.declared if isinstance(search.model, OwnModel) else None
+    if declared is not None and declared.paused != "checkpoint":
+        kind = {"rerun": "starts over", "stop": "never pauses", "hold": "stays in memory"}.get(declared.paused, "")
+        what = f"no checkpoint: a trial {kind}, and a crash costs up to {search.horizon} {search.model.unit}s of it"
+        yield Finding("resume", declared.paused, what, "note")
+        return
+    told = measured.trainings.get(RESUMED)
+    if told is None:
+        yield Finding("resume", "not needed", "one evaluation is all there is: no trial pauses", "note")
+        return
+    if not told.reports or len(measured.trainings[FIRST].reports) < 2:
+        yield _unchecked("resume", measured)
+        return
+    whole = measured.trainings[FIRST]
+    width = _difference(search, whole.metrics[1:], told.metrics)
+    weights = _weights(whole, 1) != _weights(told, 0)
+    if width == 0 and not weights:
+        yield Finding("resume", "exact", "")
+        return
+    at = f"{search.model.unit} {measured.until[1]}"
+    noise = _difference(search, whole.metrics, measured.trainings[AGAIN].metrics)
+    if measured.trainings[AGAIN].reports and noise >= width > 0:
+        yield Finding("resume", f"within ±{width:.2g}", f"differs by {width:.3g} at {at}, as repeats do", "note")
+        return
+    what = f"a training that goes on from a checkpoint differs by {width:.3g} at {at}"
+    if width == 0:
+        what = f"a training that goes on from a checkpoint has other weights at {at}"
+    what += (
+        "; usual causes: optimizer, scheduler, gradient scaler or data order missing from the state, or run.resume() "
+    )
+    what += "called before they are built. Until then: pause: stop or pause: rerun"
+    yield Finding("resume", f"differs by {width:.2g}", what, "warning")
+
+
+def _seed(search: Search, measured: Measurements) -> Iterator[Finding]:
+    first, other = measured.trainings[FIRST], measured.trainings[OTHER]
+    if not other.reports:
+        yield _unchecked("seed", measured)
+        return
+    if _same(search, first, other):
+        name = _seed_argument(search)
+        what = (
+            f"seeds {search.settings.sampler.seed} and {search.settings.sampler.seed + 1} train the same bits: {name} "
+        )
+        yield Finding("seed", "ignored", f"{what}is ignored, so that confirmation on fresh seeds would be void", "void")
+    else:
+        yield Finding("seed", "acts", "")
+
+
+def _seed_argument(search: Search) -> str:
+    """What the user's code is given its seed by."""
+    if not isinstance(search.model, OwnModel):
+        return "the seed"
+    declared = search.model.declared
+    if declared.seed is not None:
+        return f"the config's {declared.seed}"
+    if declared.command is not None:
+        words = declared.command.split()
+        at = next((i for i, word in enumerate(words) if "{seed}" in word), 0)
+        return " ".join(words[at - 1 : at + 1] if words[at] == "{seed}" and at else words[at : at + 1])
+    return "run.seed (or the code sets a seed of its own)"
+
+
+def _validation(measured: Measurements) -> Iterator[Finding]:
+    first, other, again = (measured.trainings[name] for name in (FIRST, OTHER, AGAIN))
+    one, two = (told.reports[0].get("validation") if told.reports else None for told in (first, other))
+    if one is None or two is None:
+        yield Finding("validation", "not checked", "what is validated on can be seen of torch modules only", "note")
+    elif one == two:
+        yield Finding("validation", "fixed", "")
+    elif again.reports and again.reports[0].get("validation") != one:
+        what = "what is validated on changes from run to run: draw it with a generator of its own, seeded by a constant"
+        yield Finding("validation", "moves", what, "warning")
+    else:
+        what = "what is validated on changes with the seed: confirmation mixes the split's chance with the training's; "
+        yield Finding("validation", "moves with the seed", f"{what}split with a constant seed", "warning")
+
+
+def _knobs(search: Search, measured: Measurements) -> Iterator[Finding]:
+    first = measured.trainings[FIRST]
+    dead, unchecked = [], 0
+    for path, value in measured.moved.items():
+        told = measured.trainings[f"{KNOB}{path}"]
+        if told.error is not None:
+            what = f"{path}: {show(value)} can't be trained: {told.error}"
+            yield Finding(f"knob {path}", "fails", what, "warning")
+        elif told.diverged is None and not told.reports:
+            unchecked += 1
+        elif told.diverged is None and _same(search, first, told):
+            dead.append(path)
+    if unchecked:
+        yield Finding("knobs", f"{unchecked} not checked", "there was no time for more; --seconds gives it", "note")
+    if dead:
+        until = f"{search.model.unit} {measured.until[0]}"
+        what = f"{', '.join(dead)}: another value changes nothing by {until}; dead, or acting later"
+        yield Finding("knobs", f"without effect by {until}: {', '.join(dead)}", what, "warning")
+    elif not unchecked:
+        yield Finding("knobs", "all act", "")
+
+
+def _unchecked(about: str, measured: Measurements) -> Finding:
+    return Finding(
+        about, "not checked", f"there was no time for it in {measured.seconds:.0f} s; --seconds gives more", "note"
+    )
+
+
+def _difference(search: Search, one: list[Mapping[str, float]], other: list[Mapping[str, float]]) -> float:
+    """By how much the objective differs at most."""
+    metric = search.model.objective.metric
+    return max((abs(a[metric] - b[metric]) for a, b in zip(one, other, strict=False)), default=0.0)
+
+
+def _weights(told: Measured, index: int) -> str | None:
+    return told.reports[index].get("weights") if index < len(told.reports) else None
+
+
+def _parted(one: Measured, other: Measured) -> bool:
+    return any(a.get("weights") != b.get("weights") for a, b in zip(one.reports, other.reports, strict=False))
+
+
+def _same(search: Search, first: Measured, other: Measured) -> bool:
+    """Whether two trainings were the same up to their first evaluation, in all that can be seen of them. The values of
+    declared schedules differ without any effect, so they don't count where the weights are known."""
+    weights = _weights(first, 0)
+    if weights is not None:
+        return weights == _weights(other, 0)
+    scheduled = set(search.model.knobs(search.model.parse(search.base, "base"), 0))
+    one, two = ({k: v for k, v in told.metrics[0].items() if k not in scheduled} for told in (first, other))
+    return one == two
