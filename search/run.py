@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from search.check import probe
 from search.common.clock import now
 from search.common.command_line import command
 from search.common.commands import python
@@ -74,6 +75,8 @@ def _run(options: argparse.Namespace, console: Console, screen: Screen) -> int:
     if not uri and (odd := unusable_folder(home.path.parent)):
         raise BadInput.of(str(home.path.parent), odd)
     if options.plan:
+        for line in _known(search, options):
+            _say(console, line)
         return Exit.DONE
     from search.persistence import (
         folder,  # pandas takes a while to import; --plan has no use for it
@@ -101,6 +104,7 @@ def _sit(
         earlier.check_fork(search, path)
     old = earlier.read(search, path, options.config.parent)
     session.check_stopping(search)
+    search = probe.before_search(search, lambda text: _say(console, text))
     prepared = search.model.prepare(search.data, search.model.parse(search.base, "base"))
     _say(console, f"data: {prepared.summary}")
     known = adopted(search, prepared.keys)
@@ -121,6 +125,15 @@ def _sit(
 
 def _say(console: Console, text: str) -> None:
     console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def _known(search: Search, options: argparse.Namespace) -> list[str]:
+    """What was found of the user's own code, or how to find it."""
+    if search.trainable is None:
+        return []
+    found = probe.known_findings(search)
+    sets = [word for override in options.overrides for word in ("--set", override)]
+    return probe.lines(found) if found else [f"not checked yet: {python('search.check', [str(options.config), *sets])}"]
 
 
 def _again(options: argparse.Namespace) -> str:

@@ -1,4 +1,4 @@
-"""What training code can promise: `python -m search.check mine.yaml` for a search, `… mine/spec.py` for a model."""
+"""What training code can promise, before it is searched: `python -m search.check mine.yaml`."""
 
 import argparse
 import sys
@@ -6,17 +6,21 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from search.check.probe import LIMIT, check, lines, refuse_void
+from search.common import exit_codes
 from search.common.commands import python
+from search.common.exit_codes import Exit
 from search.spec.resolve import resolve
 from spaces.problems import BadInput
 
-DONE, FAULTS, BAD_INPUT = 0, 1, 2
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command. Exit code: 0 nothing in the way of a search, 1 a model that breaks the protocol, 2 bad input."""
-    parser = argparse.ArgumentParser(prog="python -m search.check", description="Measure what training code promises.")
-    parser.add_argument("path", type=Path, metavar="PATH", help="a search's YAML, or the spec.py of a model")
+    """Run the command and return its exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m search.check",
+        description="Measure what training code promises.",
+        epilog=exit_codes.explained(Exit.DONE, Exit.BAD_INPUT),
+    )
+    parser.add_argument("path", type=Path, metavar="CONFIG", help="the search's YAML")
     parser.add_argument(
         "--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE", help="change a key of the YAML"
     )
@@ -24,8 +28,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--again", action="store_true", help="measure even what is known")
     options = parser.parse_args(arguments)
     try:
-        if options.path.suffix == ".py":
-            return _suite(options.path)
         search = resolve(options.path, options.overrides)
         found = check(search, options.seconds, options.again)
         for line in lines(found):
@@ -34,16 +36,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BadInput as error:
         for problem in error.problems:
             print(f"error: {problem}", file=sys.stderr)  # noqa: T201
-        return BAD_INPUT
+        return Exit.BAD_INPUT
     print(f"search it: {python('search.run', [str(options.path)])}")  # noqa: T201
-    return DONE
-
-
-def _suite(path: Path) -> int:
-    from trainables import conformance  # lazy: it needs torch
-
-    faults = conformance.run(path, lambda line: print(line, flush=True))  # noqa: T201
-    return FAULTS if faults else DONE
+    return Exit.DONE
 
 
 if __name__ == "__main__":

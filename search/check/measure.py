@@ -10,6 +10,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -149,7 +150,7 @@ def _moved(search: Search) -> dict[str, tuple[Any, dict[str, Any]]]:
 
 def _far_from(knob: Knob, present: Any) -> Any:
     """A value well away from the present one, but not at the end of the domain, where trainings may diverge."""
-    values: list[Value] = [value for value in grid(knob.domain, 7)[1:-1] or grid(knob.domain, 2)]
+    values: list[Value] = list(grid(knob.domain, 7)[1:-1] or grid(knob.domain, 2))
     others = [thaw(value) for value in values if thaw(value) != present]
     if not others:
         others = [thaw(value) for value in grid(knob.domain, 2) if thaw(value) != present]
@@ -214,10 +215,8 @@ class _Child:
     def end(self) -> None:
         """End the process with all that it started, and take in what it told last."""
         died = self.process.poll()
-        try:
+        with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         self.process.wait()
         self._reader.join(5)
         if died not in (None, 0):

@@ -7,6 +7,7 @@ from typing import Any
 from search.check.cache import keep, kept, key_of
 from search.check.findings import Finding, failure, findings
 from search.check.measure import measure
+from search.spec.config import seconds
 from search.spec.resolve import Search
 from spaces.problems import BadInput
 
@@ -14,12 +15,12 @@ LIMIT = 60.0
 """Seconds that a probe may take unless asked for more."""
 
 
-def check(search: Search, seconds: float = LIMIT, again: bool = False) -> list[Finding]:
+def check(search: Search, within: float = LIMIT, again: bool = False) -> list[Finding]:
     """What is found of a search's training code.
 
     Args:
         search: The search, resolved.
-        seconds: How long measuring may take.
+        within: Seconds that measuring may take.
         again: Measure even where code, config and versions are those of an earlier probe.
 
     Raises:
@@ -30,7 +31,7 @@ def check(search: Search, seconds: float = LIMIT, again: bool = False) -> list[F
     known = None if again else kept(key)
     if known is not None:
         return known
-    measured = measure(search, seconds)
+    measured = measure(search, within)
     wrong = failure(measured)
     if wrong is not None:
         raise BadInput.of("check", wrong)
@@ -39,13 +40,15 @@ def check(search: Search, seconds: float = LIMIT, again: bool = False) -> list[F
     return found
 
 
-def before_search(search: Search, say: Callable[[str], None], seconds: float) -> Search:
+def before_search(search: Search, say: Callable[[str], None]) -> Search:
     """The search with what is found of its code. Raises BadInput where it can't be searched, or confirmed."""
-    if search.trainable is None or not seconds:
+    limit = search.settings.check
+    if search.trainable is None or limit is None:
         return search
+    allowed = seconds(limit, "check")
     if kept(key_of(search)) is None:
-        say(f"check: training the baseline first, at most {seconds:.0f} s …")
-    found = check(search, seconds)
+        say(f"check: the baseline is trained first, for at most {allowed:.0f} s …")
+    found = check(search, allowed)
     refuse_void(search, found)
     for line in lines(found):
         say(line)

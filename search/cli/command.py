@@ -25,6 +25,7 @@ from spaces.problems import BadInput
 PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 MODULES = {
     "run": ("search.run", "Search: plan, train, confirm, hand over. The same command goes on with it."),
+    "check": ("search.check", "Measure what your own training code can promise."),
     "report": ("search.report", "Make a search's report again, also while it runs."),
     "compare": ("search.compare", "Put searches side by side on one page."),
     "simulate": ("search.simulate", "Replay a finished search, or tables of curves, with other rungs and samplers."),

@@ -103,7 +103,7 @@ def opened(
         with Journal(journal, intact, say, first) as file:
             described = {
                 "search.yaml": search.to_yaml(prepared.digest),
-                "plan.json": json.dumps(plan.as_dict(), indent=2) + "\n",
+                "plan.json": json.dumps({**plan.as_dict(), **_checked(search)}, indent=2) + "\n",
             }
             if search.base_source is not None:
                 (path / BASE).mkdir(exist_ok=True)
@@ -116,6 +116,10 @@ def opened(
             if store is not None:
                 write_text(path / NOTE, f"{store.uri}\n")
             yield Folder(path, tuple(history), Ledger(file, Records(history)), owner, store)
+
+
+def _checked(search: Search) -> dict[str, Any]:
+    return {"checked": dict(search.checked)} if search.checked else {}
 
 
 def _keep_code(path: Path, search: Search) -> None:

@@ -79,6 +79,7 @@ def as_config(
             "trial": trial,
             "seed": seed,
             **evidence,
+            **({"checked": dict(search.checked)} if search.checked else {}),
             "data": prepared.digest,
             "git_commit": git_commit(),
             "python": platform.python_version(),

@@ -140,6 +140,8 @@ class Settings(Section):
     """The user's own code, in place of a model."""
     base: Text | None = None
     """The user's native file, relative to the YAML; documented defaults fill what it omits. null: all documented."""
+    check: Wait | None = "60s"
+    """How long the probe of a `trainable` may take, before the search; null: it is left out."""
     arguments: Annotated[dict[str, Any], Field(min_length=1)] | None = None
     """The arguments of a `trainable` that reads no file, with their documented values."""
     data: dict[str, Any] | None = None

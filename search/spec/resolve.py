@@ -5,7 +5,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -71,6 +71,8 @@ class Search:
     """What keys of the space and of its conditions mean that the user's file omits: what the user's script does."""
     left_out: Mapping[str, str]
     """Knobs of the model's space that would change nothing with this base, each with the reason."""
+    checked: Mapping[str, str] = field(default_factory=dict)
+    """What the probe found of a `trainable`, by question."""
 
     @property
     def starts_over(self) -> bool:
@@ -126,6 +128,7 @@ class Search:
             "objective": objective_name(self.model.objective),
             "data_digest": data_digest,
             **({"reference": self.trainable} if self.trainable is not None else {}),
+            **({"checked": dict(self.checked)} if self.checked else {}),
             **self.settings.model_dump(mode="json", include=rest),
         }
         return head + strict_yaml.dumps(content)

@@ -27,6 +27,7 @@ PLACEHOLDERS = (
 )
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 _ENTRY = re.compile(r"[\w./-]+:[A-Za-z_]\w*")
+_WAYS = ("function", "command", "trainer", "lightning")
 _ABOUT = ("worst", "unit")  # the keys of `objective` that are no metric
 
 Pause = Literal["checkpoint", "rerun", "stop", "hold"]
@@ -79,6 +80,10 @@ class Declaration(Section):
     """`train:train`: in train.py beside the YAML, the function train."""
     command: Text | None = None
     """The user's own command line, with placeholders; run beside the YAML, without a shell."""
+    trainer: Text | None = None
+    """`finetune:make_trainer`: a function of the config that returns a Hugging Face Trainer."""
+    lightning: Text | None = None
+    """`train:make`: a function of the config that returns a Lightning trainer and what its fit takes."""
     code: list[Text] | None = None
     """Files, folders and patterns that are its code. null: what the function's or the command's files import."""
     unit: Literal["epoch", "step"] = "epoch"
@@ -131,7 +136,7 @@ class Declaration(Section):
             Expression(value)
         return value
 
-    @field_validator("function")
+    @field_validator("function", "trainer", "lightning")
     @classmethod
     def _entry(cls, value: str | None) -> str | None:
         if value is not None and not _ENTRY.fullmatch(value):
@@ -148,9 +153,9 @@ class Declaration(Section):
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        given = [key for key in ("function", "command") if getattr(self, key) is not None]
+        given = [key for key in _WAYS if getattr(self, key) is not None]
         if len(given) != 1:
-            raise ValueError(f"give one of function and command, got {' and '.join(given) or 'neither'}")
+            raise ValueError(f"give one of {', '.join(_WAYS)}, got {' and '.join(given) or 'none'}")
         if self.command is None:
             only = [key for key in ("metrics", "checkpoint") if getattr(self, key) is not None]
             if only:
@@ -200,14 +205,14 @@ class Declaration(Section):
     @property
     def seeded(self) -> bool:
         """Whether the code is given a seed."""
-        return self.function is not None or self.seed is not None or "{seed}" in (self.command or "")
+        return self.command is None or self.seed is not None or "{seed}" in (self.command or "")
 
     @property
     def paused(self) -> Pause:
         """How a trial waits at a rung."""
         if self.pause is not None:
             return self.pause
-        return "checkpoint" if self.function is not None or self.checkpoint is not None else "stop"
+        return "checkpoint" if self.command is None or self.checkpoint is not None else "stop"
 
     @property
     def checkpoints(self) -> tuple[str, ...]:
@@ -216,9 +221,15 @@ class Declaration(Section):
         return () if given is None else (given,) if isinstance(given, str) else tuple(given)
 
     @property
+    def way(self) -> str:
+        """Which of function, command, trainer and lightning is given."""
+        return next(key for key in _WAYS if getattr(self, key) is not None)
+
+    @property
     def entry(self) -> tuple[str, str]:
         """The function's file, relative to the YAML, and its name."""
-        assert self.function is not None
-        file, _, name = self.function.rpartition(":")
+        given = self.function or self.trainer or self.lightning
+        assert given is not None
+        file, _, name = given.rpartition(":")
         path = file if file.endswith(".py") else f"{file.replace('.', '/')}.py"
         return PurePosixPath(path).as_posix(), name

@@ -4,6 +4,7 @@ decides, and is unwound there when the trial ends or another one takes the worke
 
 import io
 import pickle
+import sys
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ import torch
 
 from trainables.own import random_states
 from trainables.own.handle import Config, State, as_numbers, check_names, check_step
-from trainables.own.load import located
+from trainables.own.load import located, short
 from trainables.run import Metrics, UserCodeError
 
 _UNWIND_SECONDS = 10.0  # for the user's own `finally`
@@ -110,7 +111,10 @@ class FunctionRun:
             what = "report got no state=, without which a paused trial can't go on; pass state=lambda: {…} and take it"
             raise UserCodeError(f"{what} back with run.resume(), or declare pause: stop or rerun")
         kept = {"state": given() if callable(given) else given, "random": self._reporter.random}
-        return {"step": self._step, "kept": _packed(kept)}
+        try:
+            return {"step": self._step, "kept": _packed(kept)}
+        except UserCodeError as error:
+            raise UserCodeError(f"{self._reporter.at}: {error}") from error
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from `state`: the function finds it in `resume`, or starts over where it keeps none."""
@@ -169,6 +173,8 @@ class _Reporter:
         self.over = self.returned = False
         self.error: BaseException | None = None
         self.step = 0
+        self.at = ""
+        """File and line of the last report."""
         self.until = 1
         self.known = 0
         """Reports up to this step are known: a trial that starts over passes them in silence."""
@@ -208,6 +214,8 @@ class _Reporter:
         if self.kept is not None:
             what = f"the trial goes on from {self._task.unit} {self.known}, but run.resume() was not called"
             raise UserCodeError(f"{what}; call it before the loop, or declare pause: stop or rerun")
+        caller = sys._getframe(1)
+        self.at = f"{short(caller.f_code.co_filename, self._task.root)} line {caller.f_lineno}"
         number = check_step(step, self.step, self._task.unit)
         if number > self._task.length:
             what = f"{self._task.unit} {number} was reported, beyond the length of {self._task.length}"

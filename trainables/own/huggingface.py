@@ -52,12 +52,12 @@ def _check(trainer: "Trainer", unit: str, checkpoints: bool) -> None:
     args = trainer.args
     wanted = "epoch" if unit == "epoch" else "steps"
     if args.eval_strategy != wanted:
-        what = f"eval_strategy is {args.eval_strategy.value!r}; trials are judged by evaluations, counted in {unit}s"
+        what = f"eval_strategy is {_named(args.eval_strategy)!r}; trials are judged by evaluations, counted in {unit}s"
         raise UserCodeError(f"{what}: set eval_strategy={wanted!r}")
     if not checkpoints:
         return
     if args.save_strategy != wanted:
-        what = f"save_strategy is {args.save_strategy.value!r} and eval_strategy {wanted!r}; a trial pauses after an "
+        what = f"save_strategy is {_named(args.save_strategy)!r} and eval_strategy {wanted!r}; a trial pauses after an "
         raise UserCodeError(f"{what}evaluation and goes on from its checkpoint: set save_strategy={wanted!r}")
     if unit == "step" and args.save_steps != args.eval_steps:
         what = f"save_steps is {args.save_steps:g} and eval_steps {args.eval_steps:g}"
@@ -66,6 +66,11 @@ def _check(trainer: "Trainer", unit: str, checkpoints: bool) -> None:
         raise UserCodeError(
             "save_only_model is on: without optimizer and scheduler no trial can go on; set it to False"
         )
+
+
+def _named(strategy: Any) -> str:
+    """A strategy as the user writes it."""
+    return str(getattr(strategy, "value", strategy))
 
 
 def _adapt(trainer: "Trainer", run: Trial) -> None:

@@ -3,6 +3,8 @@
 The user's factory gives the trainer and what its `fit` takes; nothing else changes.
 """
 
+import importlib
+import importlib.util
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -48,16 +50,10 @@ def training(make: Callable[[Any], Any], unit: Literal["epoch", "step"], checkpo
 
 def _library() -> Any:
     """`lightning.pytorch`, or the same under its older name."""
-    try:
-        import lightning.pytorch as library  # lazy: it takes seconds to import, and only who trains needs it
-    except ImportError:
-        try:
-            import pytorch_lightning as library
-        except ImportError as error:
-            raise UserCodeError(
-                "neither lightning nor pytorch_lightning is installed: pip install lightning"
-            ) from error
-    return library
+    for name in ("lightning.pytorch", "pytorch_lightning"):
+        if importlib.util.find_spec(name.partition(".")[0]) is not None:
+            return importlib.import_module(name)  # takes seconds: only who trains needs it
+    raise UserCodeError("neither lightning nor pytorch_lightning is installed: pip install lightning")
 
 
 def _described(made: Any) -> str:

@@ -54,15 +54,16 @@ def forget(root: Path) -> None:
 def located(error: BaseException, root: Path) -> str:
     """An error on one line, with the user's file and line that it came from."""
     if isinstance(error, SyntaxError) and error.filename:
-        return f"{_short(error.filename, root)} line {error.lineno}: {type(error).__name__}: {error.msg}"
+        return f"{short(error.filename, root)} line {error.lineno}: {type(error).__name__}: {error.msg}"
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if _below(frame.filename, root)]
-    place = f"{_short(own[-1].filename, root)} line {own[-1].lineno}: " if own else ""
+    place = f"{short(own[-1].filename, root)} line {own[-1].lineno}: " if own else ""
     text = " ".join(str(error).split())
     return f"{place}{type(error).__name__}{f': {text}' if text else ''}"
 
 
-def _short(file: str, root: Path) -> str:
+def short(file: str, root: Path) -> str:
+    """A file's path, relative to `root` where it lies below."""
     path = Path(file)
     return path.relative_to(root).as_posix() if path.is_relative_to(root) else file
 

@@ -1,7 +1,7 @@
 """A declared trainable as one of the models: what the search, the trainer and the bridge ask of it."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
@@ -124,7 +124,7 @@ class OwnModel:
         assert self._work is not None
         file, name = self.declared.entry
         task = function.Task(
-            train=load.load(root, file, name),
+            train=self._training(load.load(root, file, name)),
             config=Config(native),
             seed=seed,
             folder=self._work / "run",
@@ -136,6 +136,19 @@ class OwnModel:
             checkpoints=self.declared.paused == "checkpoint",
         )
         return function.FunctionRun(task)
+
+    def _training(self, entry: Callable[..., Any]) -> Callable[[Any], Any]:
+        """The training function: the user's own, or the one that trains what their factory makes."""
+        checkpoints = self.declared.paused == "checkpoint"
+        if self.declared.trainer is not None:
+            from trainables.own import huggingface
+
+            return huggingface.training(entry, self.unit, checkpoints)
+        if self.declared.lightning is not None:
+            from trainables.own import lightning
+
+            return lightning.training(entry, self.unit, checkpoints)
+        return entry
 
     def write_native(self, source: str | None, name: str, changes: Native, config: OwnConfig) -> Mapping[str, str]:
         """The user's own file with `changes` in it; where the code takes arguments only, the config as YAML."""
@@ -193,9 +206,9 @@ def from_declaration(declared: Declaration, yaml: Path, base: tuple[str, str | N
     here = Path.cwd()
     relative = root.relative_to(here).as_posix() if root.is_relative_to(here) else "."
     where = f"{yaml} trainable"
-    if declared.function is not None:
+    if declared.command is None:
         file, name = declared.entry
-        code.function_in(root / file, name, f"{where}.function")
+        code.function_in(root / file, name, f"{where}.{declared.way}")
     if declared.code is not None:
         files = code.named(root, declared.code, f"{where}.code")
     else:

@@ -1,4 +1,4 @@
-"""A tiny BERT learns which of two groups of symbols is the larger. By hand: python configs/own/huggingface/finetune.py"""
+"""A tiny BERT learns which symbols are more frequent. By hand: python configs/own/huggingface/finetune.py"""
 
 import torch
 from transformers import BertConfig, BertForSequenceClassification, Trainer, TrainingArguments

@@ -141,7 +141,7 @@ def test_the_command_refuses_it_in_one_line(tmp_path, capsys, change, says):
     assert says in error
     assert error.count("\n") == 1 and "Traceback" not in error
     with pytest.raises(BadInput):
-        probe.before_search(resolve(path), lambda text: None, 60)
+        probe.before_search(resolve(path), print)
 
 
 def test_a_sound_function_repeats_resumes_and_uses_its_seed(tmp_path):
@@ -228,7 +228,7 @@ def test_what_is_found_is_kept_until_the_code_changes(tmp_path, monkeypatch):
 @pytest.mark.integration
 def test_a_slow_function_is_left_unchecked_when_the_time_is_up(tmp_path):
     slow = ("    x, y = data(64, 1)", "    import time; time.sleep(600)\n    x, y = data(64, 1)")
-    known = probe.check(resolve(written(tmp_path, slow)), seconds=3)
+    known = probe.check(resolve(written(tmp_path, slow)), within=3)
     assert [finding.found for finding in known] == ["not checked"]
     commands = [
         " ".join(process.info["cmdline"] or ())
