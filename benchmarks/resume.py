@@ -28,8 +28,9 @@ import psutil
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from search.history.chain import parse  # noqa: E402
 from search.history.events import Ended, Phase, Reported  # noqa: E402 - found by the line above
-from search.history.journal import parse_line, read  # noqa: E402
+from search.history.journal import read  # noqa: E402
 
 BEYOND_S = 10.0
 LEFT = 20  # trials that are not proposed yet when the driver is killed
@@ -132,14 +133,14 @@ def resumed(folder: Path) -> tuple[float, float]:
     """Seconds until the first new event of the search in `folder`, and until the first new evaluation."""
     processes = Processes(folder)
     journal = folder / "results/long/journal.jsonl"
-    size = journal.stat().st_size
+    _, end = read(journal)
     began, first = time.monotonic(), None
     process = processes.start("-m", "search.run", "search.yaml")
     try:
         while True:
             with journal.open("rb") as file:
-                file.seek(size)
-                new = [event for event in map(parse_line, file) if event is not None and not isinstance(event, Phase)]
+                file.seek(end.size)
+                new = [event for event in parse(file.read(), str(journal), end)[0] if not isinstance(event, Phase)]
             if new and first is None:
                 first = time.monotonic() - began
             if first is not None and any(isinstance(event, Reported) for event in new):

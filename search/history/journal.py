@@ -1,43 +1,29 @@
 """The search's memory: an append-only file of events, one line each, that survives any crash.
 
-A line is `<crc32 of the rest, 8 hex digits> <JSON>`; `cut -c10- journal.jsonl | jq` reads it. Every record reaches
-the operating system before the search acts on it, so killing the process loses nothing; a batch reaches the disk
-within a second, which bounds what a power cut can take.
+A line is `<checksum, 8 hex digits> <JSON>`; `cut -c10- journal.jsonl | jq` reads it. The records are numbered from 1
+(`n`), and each checksum goes on from the one before it (crc32), so that a record that is missing, repeated, moved or of
+another search is known. Journals of earlier versions, whose records have no number and a checksum of their own each,
+are read and gone on with: what is appended is chained to all that stands there.
+
+Every record reaches the operating system before the search acts on it, so killing the process loses nothing; a batch
+reaches the disk within a second, which bounds what a power cut can take. What has reached the disk is written down
+beside the journal (`head_of`): by it an older copy is known.
 """
 
-import dataclasses
-import json
 import os
 import time
-import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
-from search.history import events
+from search.history.chain import End, parse
 from search.history.events import Event
 from spaces.problems import BadInput
 from trainables.storage import when_there_is_room
 
 FSYNC_SECONDS = 1.0
-
-_KINDS: dict[str, type[Any]] = {
-    kind.__name__: kind
-    for kind in (
-        events.WarmStarted,
-        events.Proposed,
-        events.Started,
-        events.Reported,
-        events.Paused,
-        events.Promoted,
-        events.Changed,
-        events.Retried,
-        events.Ended,
-        events.Phase,
-        events.Stopped,
-    )
-}
 
 
 def _silent(text: str) -> None: ...
@@ -49,43 +35,51 @@ class Journal:
     def __init__(
         self,
         path: Path,
-        keep: int | None = None,
+        end: End | None = None,
         say: Callable[[str], None] = _silent,
         first: Callable[[bytes], None] | None = None,
     ) -> None:
-        """Append to `path`; cut it to its first `keep` bytes before (what `read` found intact). `say` hears of a full
-        disk. `first` is given each record before it is written here."""
+        """Append to `path`; cut it to `end` before (what `read` found intact, which is looked for if it isn't given).
+        `say` hears of a full disk. `first` is given each record before it is written here. Raises BadInput for a
+        damaged journal.
+        """
         self._say, self._first = say, first
+        self._end = end if end is not None else read(path)[1] if path.exists() else End()
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-        if keep is not None:
-            os.ftruncate(self._file, keep)
+        os.ftruncate(self._file, self._end.size)
+        self._head = head_of(path)
         self._synced = time.monotonic()
 
     def append(self, event: Event) -> None:
         """Write one record; waits while the disk is full. Raises OSError (storage gone)."""
-        data = _line(event)
+        data = self._end.line(event)
         if self._first is not None:
             self._first(data)
         when_there_is_room(lambda: self._write(data), self._say)
+        self._end = self._end.after(data)
+        if time.monotonic() - self._synced > FSYNC_SECONDS:
+            self._sync()
 
     def _write(self, data: bytes) -> None:
         """Write `data` whole or not at all."""
-        before = os.fstat(self._file).st_size
         try:
             written = os.write(self._file, data)
             while written < len(data):
                 written += os.write(self._file, data[written:])
-            now = time.monotonic()
-            if now - self._synced > FSYNC_SECONDS:
-                os.fsync(self._file)
-                self._synced = now
         except OSError:
-            os.ftruncate(self._file, before)
+            os.ftruncate(self._file, self._end.size)
             raise
+
+    def _sync(self) -> None:
+        """Bring everything to the disk, and only then say so beside it: what is said there is never more than that."""
+        when_there_is_room(lambda: os.fsync(self._file), self._say)
+        with suppress(OSError):  # it guards against a mistake, and is not worth a search
+            self._head.write_text(f"{self._end.records:010d} {self._end.checksum:08x}\n", encoding="ascii")
+        self._synced = time.monotonic()
 
     def close(self) -> None:
         """Bring everything to the disk."""
-        os.fsync(self._file)
+        self._sync()
         os.close(self._file)
 
     def __enter__(self) -> Self:
@@ -97,49 +91,9 @@ class Journal:
         self.close()
 
 
-def read(path: Path) -> tuple[list[Event], int]:
-    """All intact events and the number of bytes they fill.
-
-    A last line that a crash tore is left out. Raises BadInput for damage anywhere else: going on from a journal
-    with a hole would repeat or lose work.
-    """
+def read(path: Path) -> tuple[list[Event], End]:
+    """What the journal `path` holds, as `search.history.chain.parse` does."""
     return parse(path.read_bytes(), str(path))
-
-
-def parse(content: bytes, where: str) -> tuple[list[Event], int]:
-    """As `read`, of a journal's content; `where` it was found."""
-    found: list[Event] = []
-    good = 0
-    lines = content.splitlines(keepends=True)
-    for number, line in enumerate(lines, 1):
-        event = parse_line(line)
-        if event is None and number == len(lines):
-            break
-        if event is None:
-            raise BadInput.of(f"{where} line {number}", "the record is damaged; restore the file from a backup")
-        found.append(event)
-        good += len(line)
-    return found, good
-
-
-def _line(event: Event) -> bytes:
-    fields = {name: getattr(event, name) for name in event.__dataclass_fields__}
-    record = {"event": type(event).__name__, **fields}
-    body = json.dumps(record, separators=(",", ":"), allow_nan=False, default=dataclasses.asdict).encode()
-    return b"%08x %s\n" % (zlib.crc32(body), body)
-
-
-def parse_line(line: bytes) -> Event | None:
-    """The event in a line of a journal; None for one that is damaged."""
-    head, _, body = line.rstrip(b"\n").partition(b" ")
-    if not line.endswith(b"\n") or head != b"%08x" % zlib.crc32(body):
-        return None
-    fields = json.loads(body)
-    kind = _KINDS[fields.pop("event")]
-    if kind is events.WarmStarted:
-        fields |= {key: [_observed(each) for each in fields[key]] for key in ("observations", "first")}
-    event: Event = _made(kind, fields)
-    return event
 
 
 def begun(path: Path) -> bool:
@@ -147,15 +101,31 @@ def begun(path: Path) -> bool:
     if not path.exists():
         return False
     with path.open("rb") as file:
-        return parse_line(file.readline()) is not None
+        return bool(parse(file.readline(), str(path))[0])
 
 
-def _observed(fields: dict[str, Any]) -> events.Observed:
-    made: events.Observed = _made(events.Observed, fields)
-    return dataclasses.replace(made, reports=[(step, objective) for step, objective in made.reports])
+def head_of(path: Path) -> Path:
+    """The file beside the journal `path` that says how much of it has reached the disk."""
+    return path.with_name(f".{path.name}.head")
 
 
-def _made(kind: type[Any], fields: dict[str, Any]) -> Any:
-    """A `kind`; keys that it does not know, of a later version, are passed over."""
-    known = {field.name for field in dataclasses.fields(kind)}
-    return kind(**{key: value for key, value in fields.items() if key in known})
+def check_head(path: Path, end: End) -> None:
+    """Raise BadInput where the journal `path`, intact up to `end`, is not what this search has last written there."""
+    head = head_of(path)
+    try:
+        records, checksum = head.read_text(encoding="ascii").split()
+        known, expected = int(records), int(checksum, 16)
+    except (OSError, ValueError):
+        return  # a search of an earlier version, or a folder that was copied without it
+    lines = path.read_bytes()[: end.size].splitlines(keepends=True) if path.exists() else []
+    torn = path.exists() and path.stat().st_size > end.size
+    if known > len(lines) + torn:
+        what = f"ends at record {len(lines)}, but this search has written {known}: it is an older copy. Put the newest "
+        what += f"one back; or, to go on from this one and do the rest again, delete {head}"
+        raise BadInput.of(str(path), what)
+    here = End()
+    for line in lines[:known]:
+        here = here.after(line)
+    if known <= len(lines) and here.checksum != expected:
+        what = f"is not the journal that this search has written. Put that one back; or, if it is, delete {head}"
+        raise BadInput.of(str(path), what)

@@ -21,6 +21,7 @@ from search.history.events import (
     Stopped,
     WarmStarted,
 )
+from spaces.problems import BadInput
 
 
 @dataclass
@@ -81,6 +82,7 @@ class Records:
     """All trials of a search by number, with the phase that it is in and what it has spent."""
 
     def __init__(self, history: Iterable[Event] = ()) -> None:
+        """Of a journal's events in order. Raises BadInput where they contradict each other."""
         self.trials: dict[int, Trial] = {}
         self.proposed = {"search": 0, "confirm": 0}
         """Trials of each kind."""
@@ -96,15 +98,18 @@ class Records:
         self.stopped: Stopped | None = None
         """Why nobody is at work on it, where its last process said so."""
         self._last_at: float | None = None
-        for event in history:
+        for number, event in enumerate(history, 1):
+            wrong = self._contradicts(event)
+            if wrong is not None:
+                what = f"{wrong}: records are missing before it, or not in their order; restore the file from a backup"
+                raise BadInput.of(f"journal.jsonl line {number}", what)
             self.apply(event)
 
     def apply(self, event: Event) -> None:
-        """Take one event in. Events of an unknown trial break an invariant of the journal."""
+        """Take one event in, which goes with those before it."""
         self._clock(event)
         match event:
             case Proposed():
-                assert event.trial not in self.trials, f"trial {event.trial} is proposed twice"
                 self.trials[event.trial] = Trial(event)
                 self.proposed[event.kind] += 1
             case Started():
@@ -145,6 +150,22 @@ class Records:
                 self.warm = event
             case _:
                 assert_never(event)
+
+    def _contradicts(self, event: Event) -> str | None:
+        """What can't be true of an event after all those before: how damage shows in journals of earlier versions,
+        whose records have no number."""
+        if isinstance(event, OfSearch):
+            return None
+        trial = self.trials.get(event.trial)
+        match event:
+            case Proposed():
+                return None if trial is None else f"trial {event.trial} is proposed twice"
+            case _ if trial is None:
+                return f"nobody has proposed trial {event.trial}"
+            case Reported() if event.step <= trial.step:
+                return f"trial {event.trial} reports step {event.step} after step {trial.step}"
+            case _:
+                return None
 
     def _clock(self, event: Event) -> None:
         if self.phase == "search" and self._last_at is not None and not isinstance(event, Phase):

@@ -12,8 +12,9 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from search.history.chain import End
 from search.history.events import Event
-from search.history.journal import Journal, read
+from search.history.journal import Journal, check_head, read
 from search.history.ledger import Ledger
 from search.history.records import Records
 from search.persistence.object_store_journal import Mirror
@@ -92,7 +93,8 @@ def opened(
     store = None if mirror is None else mirror.store
     with _owned(path) as owner:
         journal = path / JOURNAL
-        history, intact = read(journal) if journal.exists() else ([], 0)
+        history, end = read(journal) if journal.exists() else ([], End())
+        check_head(journal, end)
         identity = {**search.identity(), "data_digest": prepared.digest}
         if history:
             _check_same(path / "search.yaml", identity)
@@ -100,7 +102,7 @@ def opened(
                 say(line)
         first = None if mirror is None else mirror.commit
         # First: by the journal a search that was killed right here is known again.
-        with Journal(journal, intact, say, first) as file:
+        with Journal(journal, end, say, first) as file:
             described = {
                 "search.yaml": search.to_yaml(prepared.digest),
                 "plan.json": json.dumps({**plan.as_dict(), **_checked(search)}, indent=2) + "\n",
@@ -148,6 +150,9 @@ def _owned(path: Path) -> Iterator[str]:
 
 def _check_same(path: Path, identity: Mapping[str, Any]) -> None:
     before = strict_yaml.load(path)
+    if not isinstance(before, dict):
+        what = "is not what this search has written there: a mapping of its settings. Put it back from a backup, or "
+        raise BadInput.of(str(path), what + "begin anew with another --name")
     now = json.loads(json.dumps(identity))
     changed = list(_differences({key: before.get(key) for key in now}, now, ""))
     if changed:

@@ -8,7 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from search.common.store_uri import identity, sqlite_file
-from search.history.journal import parse, read
+from search.history.chain import parse
+from search.history.journal import read
 from search.persistence.lease import Displaced, Lease
 from search.persistence.object_store_journal import Mirror, journal, parts
 from search.spec.resolve import Search
@@ -68,7 +69,7 @@ def restore(path: Path, store: Prefix, known: bytes) -> bool:
     parse(known, f"{store / 'journal'}")
     local = path / JOURNAL
     if local.exists():
-        intact = local.read_bytes()[: read(local)[1]]
+        intact = local.read_bytes()[: read(local)[1].size]
         if not known.startswith(intact):
             what = f"its journal is not that of {store}; move the folder away to go on from there, or choose another "
             raise BadInput.of(str(path), what + "--name")

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from search.common.store_uri import mask, unreachable
+from search.history.chain import End, parse
 from search.history.events import Event
-from search.history.journal import parse_line
 from search.tracking.mlflow_store import MlflowStore
 from search.tracking.tracker import PACE, Tracker, waiting_note
 from search.tracking.types import Pace, SearchStatus, Summary, TrackingInfo, Warn, info_of, status_of
@@ -103,18 +103,17 @@ class JournalTail:
     """The events of a journal that another process writes: read as they are asked for, so that memory holds none."""
 
     def __init__(self, path: Path) -> None:
-        self._path, self._offset = path, 0
+        self._path, self._end = path, End()
 
     def __call__(self, limit: int) -> list[Event]:
-        """The next events, at most `limit`; fewer, or none, where no more are written yet."""
-        found: list[Event] = []
+        """The next events, at most `limit`; fewer, or none, where no more are written yet. Raises BadInput where the
+        journal is not what the driver wrote."""
+        lines: list[bytes] = []
         with self._path.open("rb") as file:
-            file.seek(self._offset)
-            while len(found) < limit and (line := file.readline()).endswith(b"\n"):  # else it is being written
-                event = parse_line(line)
-                assert event is not None, "the journal is written line by line"
-                found.append(event)
-                self._offset += len(line)
+            file.seek(self._end.size)
+            while len(lines) < limit and (line := file.readline()).endswith(b"\n"):  # else it is being written
+                lines.append(line)
+        found, self._end = parse(b"".join(lines), str(self._path), self._end)
         return found
 
 

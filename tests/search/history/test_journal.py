@@ -83,13 +83,13 @@ def test_every_kind_of_event_comes_back_equal(
     data = written(path, events)
     found, intact = read(path)
     assert found == events
-    assert intact == len(data) and data.count(b"\n") == len(events)
+    assert intact.size == len(data) and intact.records == len(events) and data.count(b"\n") == len(events)
 
 
 def test_a_line_is_a_checksum_and_json(tmp_path: Path) -> None:
     line = written(tmp_path / "j", [Paused(7, 3, 1.5)])
     head, _, body = line.partition(b" ")
-    assert body == b'{"event":"Paused","trial":7,"step":3,"at":1.5}\n'
+    assert body == b'{"n":1,"event":"Paused","trial":7,"step":3,"at":1.5}\n'
     assert int(head, 16) == zlib.crc32(body[:-1]) and len(head) == 8
 
 
@@ -106,16 +106,24 @@ def test_a_torn_last_record_is_dropped_at_every_length_and_cut_on_reopening(tmp_
     for end in range(start, len(whole)):
         path.write_bytes(whole[:end])
         found, intact = read(path)
-        assert found == SOME[:-1] and intact == start
+        assert found == SOME[:-1] and intact.size == start
         with Journal(path, intact) as journal:
             journal.append(Phase("done", 9.0))
         assert read(path)[0] == [*SOME[:-1], Phase("done", 9.0)]
 
 
-def test_a_last_record_with_a_wrong_checksum_is_dropped(tmp_path: Path) -> None:
+def test_a_last_record_that_a_power_cut_left_empty_is_dropped_and_one_that_says_something_else_is_not(
+    tmp_path: Path,
+) -> None:
     path = tmp_path / "j"
-    path.write_bytes(written(path, SOME)[:-4] + b"9}\n")
-    assert read(path)[0] == SOME[:-1]
+    whole = written(path, SOME)
+    start = whole[:-1].rindex(b"\n") + 1
+    for rest in (b"\0" * 40, b"\0" * 40 + b"\n", whole[start:-9] + b"\0" * 9, b"\n"):
+        path.write_bytes(whole[:start] + rest)
+        assert read(path)[0] == SOME[:-1]
+    path.write_bytes(whole[:-4] + b"9}\n")  # no crash writes that
+    with pytest.raises(BadInput, match="line 3: the record is damaged"):
+        read(path)
 
 
 @given(st.data())
@@ -176,7 +184,7 @@ def test_a_full_disk_is_waited_for_and_leaves_no_half_record(tmp_path: Path, mon
         journal.append(SOME[1])
         monkeypatch.setattr(os, "write", write)
         journal.append(SOME[2])
-    assert read(path) == (SOME, path.stat().st_size)
+    assert read(path)[0] == SOME and read(path)[1].size == path.stat().st_size
     assert "the disk is full" in said[0] and len(said) == 2
 
 

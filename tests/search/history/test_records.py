@@ -3,6 +3,7 @@ from small_search import proposed, records_of, reported, trial
 
 from search.history.events import Changed, Ended, Event, Paused, Phase, Promoted, Retried, Started
 from search.history.records import Records
+from spaces.problems import BadInput
 
 
 def test_statuses_follow_the_events() -> None:
@@ -107,10 +108,12 @@ def test_a_clock_set_back_takes_nothing_away() -> None:
 
 
 def test_a_broken_order_of_events_is_found() -> None:
-    with pytest.raises(AssertionError, match="trial 0 is proposed twice"):
+    with pytest.raises(BadInput, match=r"journal.jsonl line \d+: trial 0 is proposed twice"):
         records_of(trial(0, 0.5), trial(0, 0.5))
-    with pytest.raises(KeyError):
+    with pytest.raises(BadInput, match=r"journal.jsonl line 1: nobody has proposed trial 3"):
         Records([reported(3, 1, 0.5)])
+    with pytest.raises(BadInput, match=r"journal.jsonl line 3: trial 0 reports step 1 after step 1"):
+        Records([proposed(0), reported(0, 1, 0.5), reported(0, 1, 0.5)])
 
 
 def test_a_lost_node_is_no_failure_of_its_trial_and_is_counted_until_the_next_evaluation() -> None:

@@ -195,3 +195,23 @@ def test_a_damaged_journal_is_refused(tmp_path: Path) -> None:
     (path / JOURNAL).write_bytes(b"0" * 8 + data[8:])
     with pytest.raises(BadInput, match=r"journal.jsonl line 1: the record is damaged"):
         visit(tmp_path, path)
+
+
+def test_an_older_copy_of_the_journal_is_refused_until_it_is_wanted(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    visit(tmp_path, path, events=(Phase("search", 1.0), Phase("confirm", 1.0)))
+    data = (path / JOURNAL).read_bytes()
+    for kept in (0, 1):
+        (path / JOURNAL).write_bytes(b"".join(data.splitlines(keepends=True)[:kept]))
+        with pytest.raises(BadInput, match=rf"ends at record {kept}, but this search has written 2: it is an older"):
+            visit(tmp_path, path)
+    (path / ".journal.jsonl.head").unlink()
+    assert visit(tmp_path, path) == [Phase("search", 1.0)]
+
+
+@pytest.mark.parametrize("text", ["", "- 1\n", "words\n"])
+def test_a_description_that_is_none_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "s"
+    visit(tmp_path, path, events=(Phase("search", 1.0),))
+    (path / "search.yaml").write_text(text)
+    assert "is not what this search has written there" in refusal(tmp_path, path)

@@ -15,6 +15,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from small_search import small_search, trial
 
+from search.history.chain import End
 from search.history.events import Observed, Phase, Status, WarmStarted
 from search.history.journal import Journal, read
 from search.history.records import Records
@@ -330,7 +331,7 @@ def test_a_resumed_proposer_proposes_the_same(
     tmp_path: Path, kind: Kind, count: int, first: int, cut: int, seed: int
 ) -> None:
     start = taken(count, first, seed)
-    with Journal(tmp_path / "journal.jsonl", 0) as journal:
+    with Journal(tmp_path / "journal.jsonl", End()) as journal:
         journal.append(start)
     (kept,) = read(tmp_path / "journal.jsonl")[0]
     assert kept == start and isinstance(kept, WarmStarted)
