@@ -1,6 +1,7 @@
 # make demo   install into .venv and run the first search (minutes, 2 cores)
 # make test   install and run the tests, WORKERS files at once (2); make test-all adds the slow ones
 # make docs   build the documentation into build/site; broken links are errors
+# make test-cpu  the numeric tests again, with the instructions of other processors
 # make check  format, lint, types, import rules
 PYTHON ?= python3
 WORKERS ?= 2
@@ -8,7 +9,10 @@ BIN := .venv/bin
 BASE := .venv/base
 INSTALLED := .venv/installed
 
-.PHONY: demo test test-all check docs format clean
+CPUS ?= sse4_2:default:Prescott:SSE4_2 avx2:avx2:Haswell:AVX2 avx512f:avx512:SkylakeX:AVX512
+CPU_TESTS ?= tests
+
+.PHONY: demo test test-all test-cpu check docs format clean
 
 demo: $(BASE)
 	$(BIN)/python -m search.run configs/early_inference/demo.yaml --name demo
@@ -18,6 +22,17 @@ test: $(INSTALLED)
 
 test-all: $(INSTALLED)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+
+# What torch, numpy's OpenBLAS and torch's MKL compute with is held to one kind of processor at a time: a flag of
+# /proc/cpuinfo without which it can't be tried here, then their three names for it.
+test-cpu: $(INSTALLED)
+	@set -e; for cpu in $(CPUS); do \
+	    set -- $$(echo $$cpu | tr : ' '); \
+	    if ! grep -qw $$1 /proc/cpuinfo; then echo "not tried: this processor has no $$1"; continue; fi; \
+	    echo "numeric tests with torch $$2, OpenBLAS $$3, MKL $$4"; \
+	    ATEN_CPU_CAPABILITY=$$2 OPENBLAS_CORETYPE=$$3 MKL_ENABLE_INSTRUCTIONS=$$4 \
+	        $(BIN)/python -m pytest -m "numeric and not slow and not integration" -n $(WORKERS) --dist loadfile $(CPU_TESTS); \
+	done
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .

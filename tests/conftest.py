@@ -1,7 +1,8 @@
 """What all tests share: reproducible examples, and nothing of the user's own settings or files."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -11,6 +12,19 @@ for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):  # b
 
 settings.register_profile("house", deadline=None, derandomize=True, max_examples=50)
 settings.load_profile("house")
+
+NUMERIC = ("trainables", "search/sampling", "search/stopping", "search/results")
+"""Folders of tests whose results may hang on the processor, where a test computes with numpy or torch."""
+
+
+def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
+    """Mark what `make test-cpu` runs again with other instructions."""
+    folders = [Path(__file__).parent / name for name in NUMERIC]
+    for item in items:
+        module = item.getparent(pytest.Module)
+        computes = module is not None and {"np", "numpy", "torch"} & vars(module.obj).keys()
+        if computes and any(item.path.is_relative_to(folder) for folder in folders):
+            item.add_marker("numeric")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -2,6 +2,7 @@ import math
 
 import numpy as np
 import pytest
+import rounding
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -47,9 +48,8 @@ def test_mel_loss_against_numpy(delta):
 def test_mel_loss_is_torchs_huber(delta):
     predicted, target = frames(2, 3, 4), frames(2, 3, 4)
     expected = nn.functional.huber_loss(predicted, target, delta=delta)
-    assert float(mel_loss(predicted, target, torch.ones(2, 3, dtype=torch.bool), delta)) == pytest.approx(
-        float(expected)
-    )
+    found = mel_loss(predicted, target, torch.ones(2, 3, dtype=torch.bool), delta)
+    assert float(found) == pytest.approx(float(expected), rel=2 * rounding.of_sum(predicted.numel()))
 
 
 def test_padding_counts_for_nothing_in_any_loss():
@@ -110,7 +110,9 @@ def best_logits(counts, smoothing, length=7):
 @given(st.floats(0.01, 0.49), st.floats(1, 50))
 def test_a_perfect_predictors_stop_loss_is_the_entropy_of_its_targets_and_no_more(smoothing, weight):
     found = float(stop_loss(best_logits(COUNTS, smoothing), COUNTS, smoothing, weight))
-    assert found == pytest.approx(entropy(smoothing / 2), rel=1e-6)
+    p = smoothing / 2
+    slope = math.log((1 - p) / p)  # of the entropy; the targets are computed in single precision, in three operations
+    assert found == pytest.approx(entropy(p), abs=slope * rounding.of_sum(3), rel=1e-9)
 
 
 def test_without_smoothing_a_perfect_predictor_has_no_stop_loss():

@@ -161,7 +161,7 @@ def test_it_learns(run):
     one = run(**{"training.epochs": 40, f"{SWITCH}.rule": "never", "training.gradient_clip_norm": 5.0})
     before = one.evaluate()
     assert before["val_mel_mae"] == pytest.approx(before["mean_frame_mae"], rel=1e-5)
-    assert one.worst == pytest.approx(before["mean_frame_mae"], rel=1e-6)  # what a trivial predictor scores
+    assert one.worst == pytest.approx(before["mean_frame_mae"], rel=1e-5)  # what a trivial predictor scores
     one.train(30)
     after = one.evaluate()
     assert after["val_mel_mae"] < 0.75 * before["val_mel_mae"]

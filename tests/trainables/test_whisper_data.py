@@ -1,9 +1,11 @@
 """The loader of whisper_child: manifests, sound, features and the split; and what it says of what it can't use."""
 
 import json
+import math
 
 import numpy as np
 import pytest
+import rounding
 import soundfile
 import torch
 from hypothesis import given
@@ -229,6 +231,17 @@ def test_long_sound_is_cut_and_a_quiet_one_can_be_scaled(tmp_path):
 # Features.
 
 
+def log_mel_rounding(features):
+    """How far features may be apart where one side computes its spectrum in single precision.
+
+    An FFT of n samples errs by log2(n) u of the spectrum's norm at most (Higham, section 24.1), here some 1.7 times the
+    loudest line: a Hann window's two halves of three lines. A mel bin takes up to 12 lines; its amplitude lies 10^(2d)
+    below the loudest one's, where its feature, (log10(power) + 4)/4, lies d below the greatest.
+    """
+    amplitude = 1.7 * math.log2(400) * rounding.of_sum(1) * math.sqrt(12) * 10 ** (2 * (features.max() - features))
+    return 2 / math.log(10) / 4 * amplitude + rounding.of_sum(4)
+
+
 @pytest.mark.parametrize("seconds", [0.013, 0.3, 0.755, 1.0, 1.5])
 @pytest.mark.parametrize("bins", [80, 128])
 def test_log_mel_is_that_of_the_feature_extractor(seconds, bins):
@@ -239,7 +252,7 @@ def test_log_mel_is_that_of_the_feature_extractor(seconds, bins):
     rows, frames, floor = log_mel(sound, bins, 100)
     ours = np.full((bins, 100), floor, np.float32)
     ours[:, : len(rows)] = rows.T
-    np.testing.assert_allclose(ours, theirs, atol=5e-5)
+    assert (np.abs(ours - theirs) <= log_mel_rounding(theirs)).all()
     assert frames == min(100, -(-len(sound) // 160))
 
 
