@@ -2,6 +2,7 @@
 
 import math
 import re
+import shlex
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal, Self
@@ -26,6 +27,7 @@ PLACEHOLDERS = (
     "length",
 )
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
+_WHOLE_WORDS = ("args", "args_underscore", "args_hydra", "env", "resume")
 _ENTRY = re.compile(r"[\w./-]+:[A-Za-z_]\w*")
 _WAYS = ("function", "command", "trainer", "lightning")
 _ABOUT = ("worst", "unit")  # the keys of `objective` that are no metric
@@ -146,9 +148,22 @@ class Declaration(Section):
     @field_validator("command")
     @classmethod
     def _placeholders(cls, value: str | None) -> str | None:
-        for name in _PLACEHOLDER.findall(value or ""):
+        if value is None:
+            return None
+        for name in _PLACEHOLDER.findall(value):
             if name not in PLACEHOLDERS:
                 raise ValueError(f"unknown placeholder {{{name}}}{nearest(name, PLACEHOLDERS)}")
+        try:
+            words = shlex.split(value)
+        except ValueError as error:
+            raise ValueError(f"can't be split into words: {error}; check its quotes") from error
+        if not words:
+            raise ValueError("is empty; give the command line that trains")
+        if bare := sorted({w for w in words if w in ("|", ">", ">>", "<", "&&", "||", ";", "&", "2>&1")}):
+            raise ValueError(f"{bare[0]} is a shell's, and there is none; write bash -c '…', or leave it out")
+        for name in _WHOLE_WORDS:
+            if f"{{{name}}}" in value and f"{{{name}}}" not in words:
+                raise ValueError(f"{{{name}}} stands for several words; put spaces around it")
         return value
 
     @model_validator(mode="after")

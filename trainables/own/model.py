@@ -1,7 +1,9 @@
 """A declared trainable as one of the models: what the search, the trainer and the bridge ask of it."""
 
 import math
+import shlex
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
@@ -9,7 +11,7 @@ from typing import Any, Literal
 from spaces.paths import Missing, get, leaves, with_values
 from spaces.problems import BadInput, Problem, nearest
 from spaces.schema import Section, Text, parse
-from trainables.native import as_yaml, rewrite
+from trainables.native import as_yaml, parse_native, rewrite
 from trainables.own import code
 from trainables.own.config import OwnConfig, OwnData
 from trainables.own.declaration import UNKNOWN, Declaration
@@ -42,7 +44,8 @@ class OwnModel:
 
     def __init__(self, reference: Reference, work: Path | None = None, copy: Path | None = None) -> None:
         """`work`: the folder of the one trial that this trains; `copy`: a copy of the code, in the search's folder."""
-        self.reference, self._work, self._copy = reference, work, copy
+        self.reference, self._copy = reference, copy
+        self._work = None if work is None else work.resolve()
         declared = reference.declaration
         self.declared = declared
         self.name: str = reference.name
@@ -115,7 +118,36 @@ class OwnModel:
         native = dict(config.native)
         if self.declared.seed is not None:
             native = with_values(native, {self.declared.seed: seed})
+        if self.declared.command is not None:
+            return self._command(native, prepared.path, seed)
         return self._function(native, prepared.path, seed)
+
+    def _command(self, native: Native, root: Path, seed: int) -> Run:
+        from trainables.own import command  # lazy, as below
+
+        assert self._work is not None
+        return command.CommandRun(
+            command.Order(
+                declared=self.declared,
+                native=native,
+                changes=self._changes(native),
+                base_name=self.reference.base_name,
+                base_text=self.reference.base_text,
+                root=root,
+                work=self._work,
+                seed=seed,
+                length=int(get(native, self.length_key)),
+                worst=self.objective.worst,
+            )
+        )
+
+    def _changes(self, native: Native) -> dict[str, Any]:
+        """What differs from the user's file, by dotted key."""
+        known = self.reference
+        if known.base_text is None:
+            return {}
+        own = parse_native(known.base_text, known.base_name, known.base_name)
+        return {path: value for path in leaves(native) if not _same(own, path, value := get(native, path))}
 
     def _function(self, native: Native, root: Path, seed: int) -> Run:
         from trainables.own import function, load  # lazy: torch takes seconds to import, and planning needs none
@@ -182,6 +214,10 @@ class OwnModel:
         return max(latest, math.ceil(value), 0)
 
 
+def _same(native: Native, path: str, value: Any) -> bool:
+    return _holds(native, path) and bool(get(native, path) == value) and type(get(native, path)) is type(value)
+
+
 def _holds(native: Native, path: str) -> bool:
     try:
         get(native, path)
@@ -212,7 +248,7 @@ def from_declaration(declared: Declaration, yaml: Path, base: tuple[str, str | N
     if declared.code is not None:
         files = code.named(root, declared.code, f"{where}.code")
     else:
-        files = code.files_of(root, [declared.entry[0]])
+        files = code.files_of(root, _started(declared))
     return OwnModel(
         Reference(
             name=yaml.stem,
@@ -224,6 +260,15 @@ def from_declaration(declared: Declaration, yaml: Path, base: tuple[str, str | N
             base_text=base[1],
         )
     )
+
+
+def _started(declared: Declaration) -> list[str]:
+    """The files that the declared code starts with: the function's, or those that the command names."""
+    if declared.command is None:
+        return [declared.entry[0]]
+    words = shlex.split(declared.command)
+    modules = [after for word, after in pairwise(words) if word == "-m"]
+    return [*words, *(f"{module.replace('.', '/')}{end}" for module in modules for end in (".py", "/__main__.py"))]
 
 
 def from_reference(raw: Any, where: str, work: Path | None = None, copy: Path | None = None) -> OwnModel:

@@ -1,0 +1,272 @@
+"""A user's command as a run: started once at its full length, held while the search decides, ended with its trial.
+
+It never learns of rungs: a shorter length would stretch every schedule. Between two reports all of its processes are
+stopped. When a trial waits at a rung the command is ended; it goes on from its own checkpoint, or starts over.
+"""
+
+import os
+import shutil
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from trainables.native import as_yaml, rewrite
+from trainables.own import held_files, readings
+from trainables.own.arguments import CommandLine, Filling, command_line
+from trainables.own.declaration import Declaration
+from trainables.own.process import Output, Process
+from trainables.run import Metrics, UserCodeError
+
+LOOK_SECONDS = 0.05
+"""Between two looks for new metrics."""
+_CHECKPOINT_SECONDS = 30.0  # how long a checkpoint of the last step is waited for
+_END_SECONDS = 60.0  # how long a command may take to end after its last metrics
+
+
+class CommandError(RuntimeError):
+    """The command has failed after it had trained: another try may go on from its checkpoint."""
+
+
+class Printed(Exception):
+    """The last lines of a command's standard error, as the cause of the error that follows."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """What the command is to train."""
+
+    declared: Declaration
+    native: Mapping[str, Any]
+    changes: Mapping[str, Any]
+    """Of `native`, what differs from the user's file."""
+    base_name: str
+    base_text: str | None
+    root: Path
+    work: Path
+    """The trial's own folder."""
+    seed: int
+    length: int
+    worst: float
+
+    @property
+    def folder(self) -> Path:
+        """`{dir}`."""
+        return self.work / "run"
+
+    @property
+    def config(self) -> Path:
+        """`{config}`."""
+        return self.work / "config" / self.base_name
+
+    def write_config(self) -> None:
+        """The user's file with this training's values."""
+        self.config.parent.mkdir(parents=True, exist_ok=True)
+        text = as_yaml(self.native)
+        if self.base_text is not None:
+            text = rewrite(self.base_text, self.base_name, self.changes)
+        self.config.write_text(text, encoding="utf-8")
+
+    def line(self, checkpoint: Path | None) -> CommandLine:
+        """The command line, going on from `checkpoint`."""
+        filling = Filling(self.native, self.config, self.seed, self.folder, self.length, checkpoint)
+        return command_line(self.declared, filling)
+
+
+class CommandRun:
+    """A command between two of its reports."""
+
+    def __init__(self, order: Order) -> None:
+        self._order, self._unit = order, order.declared.unit
+        self._process: Process | None = None
+        self._output: Output | None = None
+        self._step = 0
+        self._rows: readings.Rows = {}
+        self._ended: str | None = None
+        self._zero = False  # whether there were metrics of a step 0
+        self._went, self._arrived = 0.0, 0.0  # unix seconds: when it was last let go on, and its last metrics came
+        shutil.rmtree(order.folder, ignore_errors=True)
+        self._source = readings.source_of(order.declared, order.folder)
+
+    @property
+    def step(self) -> int:
+        """Units trained so far."""
+        return self._step
+
+    @property
+    def ended(self) -> str | None:
+        """Why the command has ended before its full length, if it has."""
+        return self._ended
+
+    @property
+    def worst(self) -> float:
+        """The declared worst value."""
+        return self._order.worst
+
+    def train(self, until: int) -> Metrics:
+        """Let the command train to step `until`; its metrics there. Raises UserCodeError and CommandError."""
+        if self._process is None and not self._complete(until):
+            self._start()
+        if self._process is not None:
+            self._went = time.time()
+            self._process.go_on()
+        while not self._complete(until):
+            code = None if self._process is None else self._process.code
+            self._read()
+            if self._complete(until):
+                break
+            if code is not None:
+                return self._over(code, until)
+            self._check_passed(until)
+            time.sleep(LOOK_SECONDS)
+        self._arrived = time.time()
+        self._step = until
+        if until == self._order.length:
+            self._finish()
+        elif self._process is not None:
+            self._process.stop()
+        return dict(self._rows[until])
+
+    def evaluate(self) -> Metrics:
+        """What was read last."""
+        return dict(self._rows.get(self._step, {}))
+
+    def state(self) -> dict[str, Any]:
+        """The metrics so far, and the command's own checkpoint where it keeps one."""
+        state: dict[str, Any] = {"step": self._step}
+        if self._order.declared.paused != "checkpoint" or self._step == self._order.length or self._ended is not None:
+            return {**state, "rows": self._kept_rows(self._step)}
+        files = self._checkpoint()
+        self._read()
+        kept = held_files.taken(self._order.folder, [*files, *self._source.files()])
+        return {**state, "files": kept, "rows": self._kept_rows()}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from `state`: with its checkpoint, or from the start, where known metrics are passed over."""
+        self.close()
+        shutil.rmtree(self._order.folder, ignore_errors=True)
+        self._order.folder.mkdir(parents=True)
+        self._source = readings.source_of(self._order.declared, self._order.folder)
+        self._step = int(state["step"])
+        self._rows = {int(step): dict(row) for step, row in state["rows"].items()}
+        held_files.put_back(self._order.folder, state.get("files", {}))
+
+    def artifacts(self, folder: Path) -> None:
+        """Nothing: what the command writes lies in its `{dir}`."""
+
+    def close(self) -> None:
+        """End the command and all that it started; what its folder held for going on is in the trial's checkpoint."""
+        if self._process is not None:
+            self._process.end()
+            self._process = None
+        if self._output is not None:
+            self._output.close()
+            self._output = None
+        if self._step < self._order.length and self._ended is None:
+            for path in held_files.matching(self._order.folder, self._order.declared.checkpoints):
+                path.unlink(missing_ok=True)
+
+    def _start(self) -> None:
+        order = self._order
+        order.folder.mkdir(parents=True, exist_ok=True)
+        order.write_config()
+        patterns = order.declared.checkpoints
+        line = order.line(held_files.newest(order.folder, patterns) if patterns else None)
+        own = {
+            "PYTHONUNBUFFERED": "1",  # lines are read when they are printed
+            "PYTHONHASHSEED": os.environ.get("PYTHONHASHSEED", "0"),  # sets keep their order in the next process
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",  # `python` is this one
+        }
+        if order.declared.metrics is not None and order.declared.metrics.mlflow:
+            own["MLFLOW_TRACKING_URI"] = (order.folder / "mlruns").as_uri()
+        self._output = Output(order.work)
+        self._output.write(f"$ {line}\n")
+        heard = self._source.heard if isinstance(self._source, readings.Printed) else _ignored
+        environment = {**os.environ, **own, **line.variables}
+        self._process = Process(line.words, order.root, environment, self._output, order.declared.grace, heard)
+
+    def _complete(self, step: int) -> bool:
+        return all(name in self._rows.get(step, {}) for name in self._order.declared.judged[:1])
+
+    def _read(self) -> None:
+        for step, row in self._source.read().items():
+            self._zero = self._zero or (step == 0 and self._order.declared.judged[0] in row)
+            if step > self._step:
+                self._rows.setdefault(step, {}).update(row)
+
+    def _kept_rows(self, upto: int | None = None) -> readings.Rows:
+        return {step: dict(row) for step, row in self._rows.items() if upto is None or step <= upto}
+
+    def _check_passed(self, until: int) -> None:
+        """Raise UserCodeError where what is waited for can't come any more."""
+        later = [step for step in self._rows if step > until]
+        if any(self._complete(step) for step in later):
+            what = f"{self._unit} {min(later)} came where {self._unit} {until} was expected"
+            steps = f"{self._unit}s between the script's evaluations"
+            raise UserCodeError(f"{what}: set budget.evaluate_every to a multiple of the {steps}")
+        trouble = self._source.trouble() or (self._source.seen() if len(later) > 1 else None)
+        if trouble is not None:
+            raise UserCodeError(f"no {self._order.declared.judged[0]} for {self._unit} {until}: {trouble}")
+
+    def _over(self, code: int, until: int) -> Metrics:
+        """The command has ended without metrics of step `until`."""
+        assert self._process is not None
+        last = max((step for step in self._rows if self._complete(step)), default=0)
+        lines = [line for line in self._process.errors if line.strip()]
+        self.close()
+        name = self._order.declared.judged[0]
+        if code == 0 and last > 0:
+            what = f"the command ended by itself after {self._unit} {last} of {self._order.length}"
+            if last == self._order.length - 1 and self._zero:
+                raise UserCodeError(f"{what}, and it counts from 0: declare metrics.first: 0")
+            self._ended = what
+            self._step = last
+            return dict(self._rows[last])
+        if code == 0:
+            raise UserCodeError(f"the command ended without {name} for {self._unit} {until}: {self._source.seen()}")
+        told = f": {lines[-1].strip()}" if lines else ""
+        what = f"the command ended with exit code {code} after {self._unit} {last}{told}"
+        cause = Printed("\n" + "\n".join(lines))
+        if last == 0 and code < 128:
+            raise UserCodeError(what) from cause
+        raise CommandError(what) from cause
+
+    def _finish(self) -> None:
+        """Let the command do what it does at its end."""
+        deadline = time.monotonic() + _END_SECONDS
+        while self._process is not None and self._process.code is None and time.monotonic() < deadline:
+            time.sleep(LOOK_SECONDS)
+        self.close()
+
+    def _checkpoint(self) -> list[Path]:
+        """The files of a whole checkpoint, the command stopped. One of this step is waited for: some scripts write it
+        before their metrics, some after."""
+        order, process = self._order, self._process
+        if process is None:  # its metrics were known: nothing has been trained since it was restored
+            return held_files.matching(order.folder, order.declared.checkpoints)
+        deadline = time.monotonic() + _CHECKPOINT_SECONDS
+        newer_than = self._went + 0.5 * (self._arrived - self._went)
+        while True:
+            files = held_files.matching(order.folder, order.declared.checkpoints)
+            fresh = held_files.written(files) >= newer_than
+            late = time.monotonic() > deadline or process.code is not None or len(self._ahead()) > 0
+            if files and (fresh or late):
+                process.stop()
+                files = held_files.matching(order.folder, order.declared.checkpoints)
+                if not held_files.being_written(files, process.pids()):
+                    return files
+            elif late:
+                what = f"no checkpoint {' or '.join(order.declared.checkpoints)}"
+                raise UserCodeError(f"{what} was written: {readings.holds(order.folder)}")
+            process.go_on()
+            time.sleep(LOOK_SECONDS / 5)
+            self._read()
+
+    def _ahead(self) -> list[int]:
+        return [step for step in self._rows if step > self._step and self._complete(step)]
+
+
+def _ignored(line: str) -> None:
+    """What is printed is no metric here."""
