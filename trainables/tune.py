@@ -222,6 +222,9 @@ class Bridge(tune.Trainable):  # type: ignore[misc]  # Ray's class is untyped fo
         Path(checkpoint_dir, _NOTE).write_text(json.dumps(note), encoding="utf-8")
         if self._job.exchange:
             checkpoints.write(Path(checkpoint_dir), self._run.step, {"run": self._run.state(), _REPORT: self._last})
+        elif self._job.trainable is not None:  # the trial may go on in another worker before this one has a new trial
+            self._run.close()
+            self._run = None
 
     def load_checkpoint(self, checkpoint: str) -> None:
         """Ray resumes the trial, which `_begin` has restored, or hands it another trial's state."""

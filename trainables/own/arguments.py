@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from spaces.paths import get, leaves
+from spaces.strict_yaml import loads as yaml_loads
 from trainables.native import yaml_value
 from trainables.own.declaration import Declaration
 
@@ -127,7 +128,7 @@ def _hydra(value: Any) -> str:
     match value:
         case None:
             return "null"
-        case str() if not re.fullmatch(r"[\w./:-]+", value) or value.lower() in ("null", "true", "false"):
+        case str() if not re.fullmatch(r"[\w./:-]+", value) or yaml_loads(value, "") != value:
             return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
         case list() | tuple():
             return "[" + ",".join(map(_hydra, value)) + "]"
