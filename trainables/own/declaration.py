@@ -32,7 +32,7 @@ _ENTRY = re.compile(r"[\w./-]+:[A-Za-z_]\w*")
 _WAYS = ("function", "command", "trainer", "lightning")
 _ABOUT = ("worst", "unit")  # the keys of `objective` that are no metric
 
-Pause = Literal["checkpoint", "rerun", "stop", "hold"]
+Pause = Literal["checkpoint", "rerun", "stop"]
 Formula = Text | Whole | Annotated[float, Field(allow_inf_nan=False)]
 
 
@@ -175,8 +175,6 @@ class Declaration(Section):
             only = [key for key in ("metrics", "checkpoint") if getattr(self, key) is not None]
             if only:
                 raise ValueError(f"{only[0]}: is a command's; a function reports to run.report; drop it")
-            if self.pause == "hold":
-                raise ValueError("pause: hold is a command's; a function gives its state to run.report(…, state=…)")
             return self
         if self.metrics is None:
             raise ValueError("metrics is missing: say where the command writes them, such as metrics: {csv: log.csv}")
