@@ -37,11 +37,12 @@ from search.sampling.codec import code
 from search.sampling.proposer import Proposer
 from search.sampling.trial_history import Sampling, Scoring
 from search.simulate.clock import Policy, simulate
-from search.simulate.ours import Asha
+from search.simulate.ours import RungPolicy
 from search.simulate.sources import Kind, Learned
 from search.spec.plan import Plan, make_plan
 from search.spec.resolve import Search, adopted, resolve
-from search.stopping.asha import Bracket, Rule
+from search.stopping.bracket import Bracket
+from search.stopping.rungs import Rule
 from spaces.paths import with_values
 from trainables.run import Diverged, Prepared
 
@@ -172,7 +173,7 @@ def contender(
             return train(values)
 
         rule = Rule("promote", plan.rungs, stopping.reduction, "min", abs(objective.worst))  # type: ignore[union-attr]
-        return Asha(Bracket(rule, exempt=lambda trial: trial == 0), Learned(proposer, begin)), known
+        return RungPolicy(Bracket(rule, exempt=lambda trial: trial == 0), Learned(proposer, begin)), known
     settled = name == "ray-settled"
     grace = plan.rungs[0] // search.every if settled else 1
     policy = RayPolicy(search, train, seed, stopping.reduction if settled else 4, grace)  # type: ignore[union-attr]

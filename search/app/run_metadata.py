@@ -48,7 +48,7 @@ def introduce(search: Search, prepared: Prepared, folder: Folder, plan: Plan, wo
         trial_tags=of_all,
         rungs=plan.rungs,
         mode=search.model.objective.mode,
-        left_out=() if settings.early_stopping.kind == "pbt" else still_knobs(search),  # it moves any of them
+        left_out=() if settings.early_stopping.moves_knobs else still_knobs(search),  # it moves any of them
     )
 
 

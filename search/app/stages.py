@@ -30,10 +30,9 @@ from search.persistence.folder import Folder
 from search.results.confirm import confirmation
 from search.sampling.proposer import Proposer
 from search.sampling.trial_history import PastTrial, Sampling, Scoring
-from search.spec.config import Pbt
 from search.spec.plan import Plan
 from search.spec.resolve import Search
-from search.stopping.asha import Goal, further_scores
+from search.stopping.rungs import Goal, further_scores
 from search.warm_start import warm
 from trainables.tune import Job
 
@@ -91,7 +90,7 @@ def run_search(context: RunContext) -> None:
     source = _Source(context, proposer)
     gate, scheduler = choose(search, context.plan.rungs, context.folder, context.cluster.room, source.exhausted)
     stage = Stage(
-        job=context.job(exchange=isinstance(search.settings.early_stopping, Pbt)),
+        job=context.job(exchange=search.settings.early_stopping.moves_knobs),
         ledger=ledger,
         cluster=context.cluster,
         gate=gate,

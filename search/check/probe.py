@@ -7,7 +7,7 @@ from typing import Any
 from search.check.cache import keep, kept, key_of
 from search.check.findings import Finding, failure, findings
 from search.check.measure import measure
-from search.spec.config import seconds
+from search.common.quantities import seconds
 from search.spec.resolve import Search
 from spaces.problems import BadInput
 

@@ -1,4 +1,4 @@
-"""The stopping rule on Ray: a thin `TrialScheduler` over `search.stopping.asha`.
+"""The stopping rule on Ray: a thin `TrialScheduler` over `search.stopping.bracket`.
 
 A trial is known by its number, `trial.config["trial"]`; Ray's own ids change when a search is taken up again, numbers
 don't. What the caller sets up, and why, so that paused trials neither block nor outlive a search:
@@ -19,8 +19,9 @@ from typing import Any, Literal, assert_never
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import TrialScheduler
 
-from search.stopping.asha import Bracket, Outcome, Report, Ruling, further_scores
+from search.stopping.bracket import Bracket, Report
 from search.stopping.promotion_order import due
+from search.stopping.rungs import Outcome, Ruling, further_scores
 from trainables.run import DIVERGED, ENDED, METRICS, OBJECTIVE, STEP
 
 TRIAL = "trial"  # key of a trial's number in its Ray config

@@ -1,8 +1,7 @@
-"""Ray's own schedulers behind one factory, set to the model's step and objective: what a user of Ray Tune expects."""
+"""Ray's own HyperBand, median stopping and population based training, set to the model's step and objective."""
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any, Literal, assert_never
 
 import numpy as np
@@ -11,120 +10,63 @@ from ray.tune.schedulers import (
     HyperBandScheduler,
     MedianStoppingRule,
     PopulationBasedTraining,
+    TrialScheduler,
 )
 
+from search.stopping.hyperband import Hyperband
+from search.stopping.kind import Lengths, StoppingKind
+from search.stopping.median import Median
+from search.stopping.pbt import Pbt
 from spaces.domain import Categorical, Domain, Float, Int, contains, sample, snap
+from spaces.problems import BadInput
 from spaces.values import Value
 from trainables.run import OBJECTIVE, STEP
 
 FACTORS = (0.8, 1.2)  # of a numeric knob's perturbation; Jaderberg et al. 2017, arXiv 1711.09846, appendix A
 
 
-@dataclass(frozen=True)
-class NoStopping:
-    """Every trial runs to the horizon."""
+RESAMPLE = 0.25  # chance that a copied knob is drawn anew, instead of perturbed; as there
 
 
-@dataclass(frozen=True)
-class HyperBand:
-    """Synchronous HyperBand (Li et al. 2018, arXiv 1603.06560)."""
+def make_scheduler(
+    stopping: StoppingKind, lengths: Lengths, mode: Literal["min", "max"], changeable: Mapping[str, Domain], seed: int
+) -> TrialScheduler:
+    """The scheduler that `stopping` asks for, on our own step and objective; first in, first out for any other kind.
 
-    reduction: int = 3  # η: one in η of a bracket goes on
-
-
-@dataclass(frozen=True)
-class Median:
-    """The median stopping rule (Golovin et al. 2017, Google Vizier, section 3.2)."""
-
-    grace: int  # steps before which no trial is stopped
-    min_trials: int = 3  # trials at a step below which there is no median
-
-
-@dataclass(frozen=True)
-class Population:
-    """Population based training (Jaderberg et al. 2017): the worst trials take over state and values of the best."""
-
-    interval: int  # steps between two chances to exploit and explore
-    quantile: float = 0.25  # this share of the trials is replaced, and this share is copied from
-    resample: float = 0.25  # chance that a copied knob is drawn anew, instead of perturbed
-
-
-PeerOptions = NoStopping | HyperBand | Median | Population
-
-
-@dataclass(frozen=True)
-class Exploit:
-    """Trial `trial` goes on from the state of trial `source` (at `step`) with these values."""
-
-    trial: int
-    source: int
-    step: int
-    values: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Peer:
-    """A scheduler of Ray's, and what else it needs to work as it was meant to."""
-
-    scheduler: Any
-    stop: Mapping[str, int]  # Tune's stop criterion, for those schedulers that know no horizon
-    eager: bool  # all trials must be proposed before workers are free for them: its groups form from pending trials
-
-
-def make_peer(
-    options: PeerOptions,
-    objective: Literal["min", "max"],
-    horizon: int,
-    changeable: Mapping[str, Domain],
-    seed: int,
-    observe: Callable[[Exploit], None] = lambda _: None,
-) -> Peer:
-    """The scheduler that `options` describe, on our own step and objective, to `horizon` steps.
-
-    `changeable`, `seed` and `observe` are for population based training alone: the searched knobs that may change in
-    mid-run, the seed of their changes, and a listener that hears of each.
-    Raises ValueError for an option out of its bounds.
+    `changeable` and `seed` are for population based training alone: the searched knobs that may change in mid-run, and
+    the seed of their changes. Raises BadInput for options that don't fit the lengths.
     """
-    if horizon < 1:
-        raise ValueError(f"steps is {horizon}; it must be at least 1")
-    match options:
-        case NoStopping():
-            return Peer(FIFOScheduler(), stop={STEP: horizon}, eager=False)
-        case HyperBand(reduction):
-            _at_least("reduction", reduction, 2)
-            if reduction > horizon:
-                raise ValueError(f"reduction is {reduction}; it must be at most steps {horizon}")
-            scheduler = _HyperBand(
-                time_attr=STEP, metric=OBJECTIVE, mode=objective, max_t=horizon, reduction_factor=reduction
+    match stopping:
+        case Hyperband(reduction=reduction):
+            if reduction > lengths.horizon:
+                what = f"reduction is {reduction}; it must be at most steps {lengths.horizon}"
+                raise BadInput.of("early_stopping", what)
+            return _HyperBand(
+                time_attr=STEP, metric=OBJECTIVE, mode=mode, max_t=lengths.horizon, reduction_factor=reduction
             )
-            return Peer(scheduler, stop={}, eager=True)
-        case Median(grace, min_trials):
-            _at_least("min_trials", min_trials, 1)
-            _within("grace", grace, horizon)
-            scheduler = MedianStoppingRule(
+        case Median(min_trials=min_trials):
+            return MedianStoppingRule(
                 time_attr=STEP,
                 metric=OBJECTIVE,
-                mode=objective,
-                grace_period=grace,
+                mode=mode,
+                grace_period=_below_horizon("grace", stopping.grace_steps(lengths), lengths),
                 min_samples_required=min_trials,
                 min_time_slice=math.inf,  # never pause a trial for others to catch up: that only delays the median
             )
-            return Peer(scheduler, stop={STEP: horizon}, eager=False)
-        case Population(interval, quantile, resample):
-            _within("perturb_every", interval, horizon)
-            if not 0 < quantile <= 0.5:
-                raise ValueError(f"quantile is {quantile}; it must lie above 0 and be at most 0.5")
-            if not 0 <= resample <= 1:
-                raise ValueError(f"resample is {resample}; it must lie from 0 to 1")
+        case Pbt(quantile=quantile):
+            interval = _below_horizon("perturb_every", stopping.interval(lengths), lengths)
             if not changeable:
-                raise ValueError(
-                    "pbt needs a searched knob that may change in mid-run, and the space holds none; "
-                    "add one, or choose another kind of early_stopping"
-                )
-            rng = np.random.default_rng(seed)
-            return Peer(_Pbt(options, objective, changeable, rng, observe), stop={STEP: horizon}, eager=True)
+                what = "pbt needs a searched knob that may change in mid-run, and the space holds none; "
+                raise BadInput.of("early_stopping", what + "add one, or choose another kind of early_stopping")
+            return _Pbt(interval, quantile, mode, changeable, np.random.default_rng(seed))
         case _:
-            assert_never(options)
+            return FIFOScheduler()
+
+
+def _below_horizon(name: str, value: int, lengths: Lengths) -> int:
+    if value >= lengths.horizon:
+        raise BadInput.of("early_stopping", f"{name} is {value}; it must lie below steps {lengths.horizon}")
+    return value
 
 
 def explore(
@@ -180,26 +122,24 @@ class _Pbt(PopulationBasedTraining):  # type: ignore[misc]  # Ray is untyped: it
 
     def __init__(
         self,
-        options: Population,
-        objective: Literal["min", "max"],
+        interval: int,
+        quantile: float,
+        mode: Literal["min", "max"],
         changeable: Mapping[str, Domain],
         rng: np.random.Generator,
-        observe: Callable[[Exploit], None],
     ) -> None:
         super().__init__(
             time_attr=STEP,
             metric=OBJECTIVE,
-            mode=objective,
-            perturbation_interval=options.interval,
-            quantile_fraction=options.quantile,
-            resample_probability=options.resample,
+            mode=mode,
+            perturbation_interval=interval,
+            quantile_fraction=quantile,
+            resample_probability=RESAMPLE,
             custom_explore_fn=_unused,
             log_config=False,
         )
         self._changeable = dict(changeable)
-        self._resample = options.resample
         self._rng = rng
-        self._observe = observe
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Ray pickles its whole setup for Tuner.restore, which we don't use."""
@@ -209,23 +149,10 @@ class _Pbt(PopulationBasedTraining):  # type: ignore[misc]  # Ray is untyped: it
         super().on_trial_add(_Anyone(), trial)
 
     def _get_new_config(self, trial: Any, trial_to_clone: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        values = explore(trial_to_clone.config["values"], self._changeable, self._resample, self._rng)
-        source = self._trial_state[trial_to_clone]
-        self._observe(Exploit(trial.config["trial"], trial_to_clone.config["trial"], source.last_train_time, values))
+        values = explore(trial_to_clone.config["values"], self._changeable, RESAMPLE, self._rng)
         return {**trial.config, "values": values}, {}
 
 
 def _unused(config: dict[str, Any]) -> dict[str, Any]:
     """Ray wants mutations or a function; `_get_new_config` does without either."""
     return config
-
-
-def _at_least(name: str, value: int, least: int) -> None:
-    if value < least:
-        raise ValueError(f"{name} is {value}; it must be at least {least}")
-
-
-def _within(name: str, value: int, horizon: int) -> None:
-    _at_least(name, value, 1)
-    if value >= horizon:
-        raise ValueError(f"{name} is {value}; it must lie below steps {horizon}")

@@ -14,8 +14,8 @@ from scipy import stats
 
 from search.history.events import Proposed
 from search.history.records import Records, Trial
-from search.stopping.asha import Goal
 from search.stopping.pareto import Point, order
+from search.stopping.rungs import Goal
 from trainables.run import Objective
 
 LEVEL = 0.95

@@ -2,18 +2,18 @@
 
 import contextlib
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from optuna.study import StudyDirection
 
 from search.sampling.codec import Code, code
-from search.sampling.samplers import FOREST_BEST, FOREST_WINDOW, SamplerContext, Standing, draw_seed, make_sampler
+from search.sampling.kinds import make_sampler, window
+from search.sampling.samplers import SamplerContext, Standing, draw_seed
 from search.sampling.study import View, view_study
 from spaces.space import Space
 from spaces.values import thaw
 
-Drawn = Literal["forest", "tpe", "random"]
 Snap = Callable[[Mapping[str, Any]], dict[str, Any]]
 
 
@@ -41,13 +41,13 @@ class Draws:
             project=None if snap is None else _projection(snap, self.codes),
         )
 
-    def draw(self, kind: Drawn, number: int, attempt: int, standing: Standing, index: int) -> dict[str, Any]:
+    def draw(self, kind: str, number: int, attempt: int, standing: Standing, index: int) -> dict[str, Any]:
         """Values for the search's trial `number`, which will be the study's trial `index`."""
         seed = draw_seed(self._seed, number, attempt)
         if kind == "random":  # without Optuna: a study per draw takes several times as long, and teaches nothing
             drawn = self._space.sample(np.random.default_rng(seed), self._base)
             return {path: thaw(value) for path, value in drawn.items()}
-        past = standing.window(FOREST_BEST, FOREST_WINDOW) if kind == "forest" else standing.window()
+        past = standing.window(*window(kind))
         sampler = make_sampler(kind, seed, standing.finished, self._context)
         trial = view_study(View(self._name, self._direction, past, number=index), self._name, sampler).ask()
         values: dict[str, Any] = {}

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Any, Literal
+from typing import Any
 
 from spaces.domain import Domain, Int, grid, size
 from spaces.space import Space
@@ -27,9 +27,7 @@ def every_config(space: Space, base: Mapping[str, Any]) -> Iterator[dict[str, An
     return _products(space, base, [_values(knob.domain) for knob in space.knobs])
 
 
-def config_count(
-    space: Space, base: Mapping[str, Any], kind: Literal["forest", "tpe", "random", "grid"], points: int
-) -> int | None:
+def config_count(space: Space, base: Mapping[str, Any], kind: str, points: int) -> int | None:
     """How many configs a sampler of this kind can try, the baseline among them; None for more than `COUNTED`."""
     configs = combinations(space, base, points) if kind == "grid" else every_config(space, base)
     if configs is None:

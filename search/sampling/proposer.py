@@ -17,7 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from search.history.events import FINAL, Status
 from search.sampling.codec import text_of
-from search.sampling.draw import Drawn, Draws
+from search.sampling.draw import Draws
 from search.sampling.grid import combinations, every_config
 from search.sampling.parego import Several
 from search.sampling.samplers import Standing, draw_seed
@@ -183,7 +183,7 @@ class Proposer:
     def _unseen(self, configs: Iterator[dict[str, Any]]) -> dict[str, Any] | None:
         return next((values for values in configs if self._is_new(values)), None)
 
-    def _drawn(self, number: int, kind: Drawn) -> dict[str, Any] | None:
+    def _drawn(self, number: int, kind: str) -> dict[str, Any] | None:
         values: dict[str, Any] = {}
         for attempt in range(1 + REDRAWS):
             standing = self._standing

@@ -1,21 +1,16 @@
-"""Optuna's samplers as pure functions of a seed and a past: one sampler per proposal, one bounded past for each."""
+"""What a sampler is told of a search: its rungs and baseline, and of its trials a bounded, ranked past."""
 
 import hashlib
 import math
-import warnings
 from bisect import bisect_left, insort
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, assert_never
+from typing import Any
 
-from optuna.exceptions import ExperimentalWarning
-from optuna.samplers import BaseSampler, TPESampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
-FOREST_BEST, FOREST_WINDOW = 375, 1500
-"""The forest fits no more observations than this; each trial has one at least."""
 BEST, WINDOW = 25, 100
 """TPE's group of good trials never holds more than 25, and the others lose weight with age: the best 25 and the newest
 others carry nearly all that it uses, if the size of the good group goes by all trials. Without a window a proposal
@@ -35,52 +30,6 @@ class SamplerContext:
     """The knobs that a config has, from its values; None: all of them."""
     project: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None
     """What a config becomes when it is proposed; None: it stays as it is."""
-
-
-def make_sampler(kind: Literal["forest", "tpe"], seed: int, finished: int, outlook: SamplerContext) -> BaseSampler:
-    """A sampler without a past, for one proposal. Another kind is another case here.
-
-    `finished`: trials that have ended, those that the window leaves out counted in.
-    """
-    match kind:
-        case "forest":
-            # Imported here: scikit-learn takes a second, which only searches that use it should wait for.
-            from search.sampling.forest.sampler import ForestSampler
-
-            return ForestSampler(
-                seed=seed,
-                horizon=outlook.horizon,
-                rungs=outlook.rungs,
-                baseline=outlook.baseline,
-                active=outlook.active,
-                project=outlook.project,
-            )
-        case "tpe":
-            return _tpe(seed, finished)
-        case _:
-            assert_never(kind)
-
-
-def _tpe(seed: int, finished: int) -> BaseSampler:
-    with warnings.catch_warnings():
-        # `group` is marked experimental since Optuna 2.8; without it conditional knobs are sampled one by one.
-        warnings.simplefilter("ignore", ExperimentalWarning)
-        # `gamma` is marked deprecated until Optuna 6, without a successor; constraints.txt pins 5.
-        warnings.filterwarnings("ignore", "`gamma` has been deprecated", FutureWarning)
-        return TPESampler(
-            seed=seed,
-            multivariate=True,
-            group=True,
-            constant_liar=True,
-            n_startup_trials=10,
-            n_ei_candidates=24,
-            gamma=lambda _: good(finished),
-        )
-
-
-def good(finished: int) -> int:
-    """The size of TPE's group of good trials: min(⌈n / 10⌉, 25), Optuna's default."""
-    return min(-(-finished // 10), BEST)
 
 
 def draw_seed(seed: int, number: int, attempt: int) -> int:

@@ -6,7 +6,6 @@ from typing import Any, Literal, TypeAlias
 
 from search.history.events import Status
 
-Kind = Literal["forest", "tpe", "random", "grid"]
 Reports: TypeAlias = Sequence[tuple[int, float]]
 
 
@@ -38,7 +37,7 @@ class Queued:
 class Sampling:
     """How a search samples."""
 
-    kind: Kind
+    kind: str
     seed: int
     points: int = 5
     """Values of each numeric knob in a grid."""

@@ -20,7 +20,7 @@ from search.simulate.sources import Kind
 from search.simulate.standing import Standings
 from search.simulate.table import Table, load
 from search.simulate.tournament import Game, Ours, play_all
-from search.stopping.asha import Mode
+from search.stopping.rungs import Mode
 from spaces.problems import BadInput, Problem
 
 T = TypeVar("T")

@@ -12,10 +12,11 @@ import numpy as np
 
 from search.history.events import Status
 from search.simulate.clock import simulate
-from search.simulate.ours import Asha
+from search.simulate.ours import RungPolicy
 from search.simulate.table import Array
-from search.stopping.asha import Bracket, Rule
+from search.stopping.bracket import Bracket
 from search.stopping.ladder import ladder
+from search.stopping.rungs import Rule
 
 LEAST = 8  # complete curves below which replays say nothing
 REPLAYS = 200
@@ -66,7 +67,7 @@ def replay(
         for draw in draws:
             order = draw if baseline is None else [baseline, *draw]
             bracket = Bracket(rule, exempt=lambda trial: trial == 0 and baseline is not None)
-            policy = Asha(bracket, _Listed([plain[row] for row in order]), len(order))
+            policy = RungPolicy(bracket, _Listed([plain[row] for row in order]), len(order))
             evaluations += simulate(policy, workers, ENDLESS, every=every).evaluations
             kept += _kept(bracket, {t: plain[row][-1] for t, row in enumerate(order) if row != baseline}, alike)
         found.append(Replay(first, kept / replays, evaluations * every / replays))

@@ -1,4 +1,4 @@
-"""The service's own policies: the rule of `search.stopping.asha` with one of its samplers, and full trainings."""
+"""The service's own policies: the rule of `search.stopping.bracket` with one of its samplers, and full trainings."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -7,9 +7,10 @@ from typing import Literal, Protocol
 
 from search.history.events import Status
 from search.simulate.table import Table
-from search.stopping.asha import Bracket, Mode, Report, Rule
+from search.stopping.bracket import Bracket, Report
 from search.stopping.ladder import auto_first_rung, ladder
 from search.stopping.promotion_order import due
+from search.stopping.rungs import Mode, Rule
 
 Move = tuple[Literal["propose", "pause", "promote", "stop", "diverge", "complete"], int, int]
 """A decision about a trial, at the step that it had reached."""
@@ -37,8 +38,8 @@ class Source(Protocol):
 def _ignore(move: Move) -> None: ...
 
 
-class Asha:
-    """Successive halving as the service runs it: `search.stopping.asha.Bracket` decides,
+class RungPolicy:
+    """Successive halving as the service runs it: `search.stopping.bracket.Bracket` decides,
     `search.stopping.promotion_order` orders, and the source hears of everything in the order in which it would on Ray.
     """
 

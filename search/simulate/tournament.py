@@ -9,7 +9,7 @@ from multiprocessing import get_context
 from typing import Protocol
 
 from search.simulate.clock import Handover, Policy, simulate
-from search.simulate.ours import Asha, Halving, whole
+from search.simulate.ours import Halving, RungPolicy, whole
 from search.simulate.sources import Kind, make_source
 from search.simulate.table import Table
 
@@ -55,7 +55,7 @@ class Ours:
         bracket = whole(table) if self.halving is None else self.halving.bracket(table)
         source, rows = make_source(table, self.sampler, seed, task, bracket.rule.rungs)
         first = 0 if table.baseline is not None else 1
-        return Asha(bracket, source, self.trials, first), rows.of
+        return RungPolicy(bracket, source, self.trials, first), rows.of
 
 
 @dataclass(frozen=True)

@@ -6,14 +6,16 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from search.common.quantities import Span, Wait
+from search.sampling.kinds import SamplerName
 from search.spec.resources import Resources
+from search.stopping.asha import Asha
+from search.stopping.kinds import EarlyStopping
 from spaces import strict_yaml
 from spaces.problems import BadInput, Problem
 from spaces.schema import Real, Section, Text, Whole, parse
 from trainables.own.declaration import Declaration
 
-Span = Annotated[Whole | Text, Field(description="a length of training: 40, '40 epochs', '3000 steps'")]
-Wait = Annotated[Whole | Real | Text, Field(description="a time: 90 (seconds), '90s', '20m', '1.5h'")]
 Positive = Annotated[Whole, Field(ge=1)]
 
 
@@ -33,56 +35,10 @@ class Budget(Section):
     gpu_hours: Annotated[Real, Field(gt=0)] | None = None
 
 
-class Asha(Section):
-    """Asynchronous successive halving (Li et al. 2020, arXiv 1810.05934) on the model's own step."""
-
-    kind: Literal["asha"]
-    mode: Literal["promote", "stop"] = "promote"
-    """`promote`: pause at a rung, resume the best 1/reduction. `stop`: Ray's variant, stop the worst at a rung."""
-    first_rung: Span = "auto"
-    """`auto`: the first rung by which 90% of the space's configs have left warmup, freeze and ramp."""
-    reduction: Annotated[Whole, Field(ge=2)] = 3
-    control: Annotated[Real, Field(ge=0, le=0.5)] = 0.0
-    """This share of the trials, drawn at random, trains in full regardless: it shows what stopping early costs."""
-
-
-class NoStopping(Section):
-    """Every trial runs to the full budget."""
-
-    kind: Literal["none"]
-
-
-class Hyperband(Section):
-    """Ray's synchronous HyperBand (Li et al. 2018)."""
-
-    kind: Literal["hyperband"]
-    reduction: Annotated[Whole, Field(ge=2)] = 3
-
-
-class Median(Section):
-    """Ray's median stopping rule (Golovin et al. 2017): stop below the median of the others' running means."""
-
-    kind: Literal["median"]
-    grace: Span = "auto"
-    min_trials: Positive = 3
-
-
-class Pbt(Section):
-    """Ray's population based training (Jaderberg et al. 2017); knobs change in mid-run."""
-
-    kind: Literal["pbt"]
-    perturb_every: Span | None = None
-    """Units between exploit-and-explore; null: a tenth of `budget.steps`, on the grid of evaluations."""
-    quantile: Annotated[Real, Field(gt=0, le=0.5)] = 0.25
-
-
-EarlyStopping = Annotated[Asha | NoStopping | Hyperband | Median | Pbt, Field(discriminator="kind")]
-
-
 class Sampler(Section):
     """Who proposes configs."""
 
-    kind: Literal["forest", "tpe", "random", "grid"] = "forest"
+    kind: SamplerName = "forest"
     """`forest`: a random forest over all trials and rungs (search/sampling/forest/sampler.py). `tpe`: Optuna's."""
     seed: Annotated[Whole, Field(ge=0)] = 0
     """Seeds the proposals and the training of every trial of the search; confirmation takes seeds that follow."""
@@ -107,7 +63,7 @@ class Tracking(Section):
     """null: the model's name."""
 
 
-Goal = Annotated[dict[Text, Literal["min", "max"]], Field(min_length=1, max_length=1)]
+ObjectiveEntry = Annotated[dict[Text, Literal["min", "max"]], Field(min_length=1, max_length=1)]
 """`metric: min` or `metric: max`."""
 
 
@@ -151,7 +107,7 @@ class Settings(Section):
     space: dict[str, Any] = Field(default_factory=dict)
     """Narrows, widens, fixes or adds to `spaces/<model>.yaml`."""
     budget: Budget
-    objectives: Annotated[list[Goal], Field(min_length=1)] | None = None
+    objectives: Annotated[list[ObjectiveEntry], Field(min_length=1)] | None = None
     """`[val_per: min, seconds_per_step: min]`: the model's own objective first, which decides the verdict; trials are
     promoted by non-dominated rank over all of them. null: the model's own alone."""
     early_stopping: EarlyStopping = Asha(kind="asha")
@@ -174,15 +130,17 @@ class Settings(Section):
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        kind = self.early_stopping.kind
+        stopping = self.early_stopping
         self._check_model()
         if self.budget.trials is None and self.budget.total_steps is None:
             raise ValueError("budget: without trials, total_steps must say when to end; give one of them")
-        if self.budget.trials is None and kind in {"hyperband", "pbt"}:
-            raise ValueError(f"budget.trials is missing: {kind} groups trials before they run; say how many")
+        if self.budget.trials is None and stopping.groups_trials:
+            raise ValueError(f"budget.trials is missing: {stopping.kind} groups trials before they run; say how many")
         if len(self.objectives or ()) > 1:
-            if kind not in {"asha", "none"}:
-                raise ValueError(f"objectives: {kind} compares by one objective; use kind asha or none, or give one")
+            if not stopping.several_objectives:
+                raise ValueError(
+                    f"objectives: {stopping.kind} compares by one objective; use kind asha or none, or give one"
+                )
             if self.warm_start is not None:
                 raise ValueError("objectives: earlier trials are known by one objective; drop warm_start, or give one")
         return self
@@ -246,43 +204,3 @@ def _set(out: dict[str, Any], key: str, value: Any) -> None:
             raise BadInput([Problem(f"--set {key}", f"{name} is {inner!r}, which has no keys below it")])
         section = inner
     section[last] = value
-
-
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-
-
-def seconds(wait: int | float | str, where: str) -> float:
-    """A time in seconds: a number, or text with a unit. Raises BadInput."""
-    value: float | None
-    if isinstance(wait, str):
-        unit = wait.strip()[-1:]
-        value = _number(wait.strip()[:-1]) if unit in _SECONDS else None
-        value = value * _SECONDS[unit] if value is not None else None
-    else:
-        value = float(wait)
-    if value is None or value <= 0:
-        raise BadInput.of(where, f"expected a time above zero such as 90s, 20m, 1.5h, got {wait!r}")
-    return value
-
-
-def units(span: int | str, unit: str, where: str) -> int:
-    """A length of training in the model's own unit. Raises BadInput for another unit or a length below one."""
-    value: float | None
-    if isinstance(span, str):
-        number, _, named = span.strip().partition(" ")
-        value = _number(number)
-        if value is not None and named.strip() not in {unit, f"{unit}s"}:
-            raise BadInput.of(where, f"this model counts in {unit}s: write '{number} {unit}s', got {span!r}")
-    else:
-        value = span
-    if value is None or value != int(value) or value < 1:
-        raise BadInput.of(where, f"expected a whole number of {unit}s from 1, such as '20 {unit}s', got {span!r}")
-    return int(value)
-
-
-def _number(text: str) -> float | None:
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if value == value and abs(value) != float("inf") else None

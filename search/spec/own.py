@@ -1,6 +1,7 @@
 """What a search of the user's own code must keep to."""
 
-from search.spec.config import Asha, Settings
+from search.spec.config import Settings
+from search.stopping.asha import Asha
 from spaces.problems import BadInput, Problem
 from trainables.own.declaration import Declaration
 

@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 
 from search.sampling.grid import config_count
-from search.spec.config import Asha, units
 from search.spec.fit import described
 from search.spec.knob_onset import acting
 from search.spec.resolve import Search
-from search.stopping.ladder import auto_first_rung, ladder
+from search.stopping.kind import Lengths
 from spaces.paths import with_values
 from spaces.problems import BadInput, Problem
 from spaces.values import show
@@ -62,9 +61,7 @@ def make_plan(search: Search) -> Plan:
     """Plan `search`. Raises BadInput for impossible rungs and for a space with configs that the model refuses."""
     settles = _settling(search)
     stopping = search.settings.early_stopping
-    rungs: tuple[int, ...] = (search.horizon,)
-    if isinstance(stopping, Asha):
-        rungs = _rungs(search, stopping, settles)
+    rungs = stopping.rungs(Lengths(search.horizon, search.every, search.model.unit, settles))
     configs, total = _configs(search), search.total_steps
     trials = _trials(search, rungs)
     trials = trials if configs is None else min(trials, configs)
@@ -134,23 +131,6 @@ def _drawn(values: Mapping[str, Any]) -> str:
     return shown if len(shown) <= DRAWN_LENGTH else shown[: DRAWN_LENGTH - 1] + "…"
 
 
-def _rungs(search: Search, stopping: Asha, settles: Sequence[int]) -> tuple[int, ...]:
-    where = "early_stopping.first_rung"
-    if stopping.first_rung == "auto":
-        if not settles:
-            what = f"auto needs to know when schedules settle; give a number of {search.model.unit}s, or say in "
-            raise BadInput.of(where, f"{what}trainable.settles from when on configs can be compared (0: at once)")
-        first = auto_first_rung(settles, search.horizon, search.every)
-        if first >= search.horizon:
-            return (search.horizon,)
-    else:
-        first = units(stopping.first_rung, search.model.unit, where)
-    try:
-        return ladder(first, stopping.reduction, search.horizon, search.every)
-    except ValueError as error:
-        raise BadInput.of(where, str(error)) from error
-
-
 def _configs(search: Search) -> int | None:
     sampler = search.settings.sampler
     return config_count(search.space, search.base, sampler.kind, sampler.points)
@@ -182,16 +162,8 @@ def _trained_again(rungs: Sequence[int], entering: Sequence[int]) -> int:
 
 
 def _entering(search: Search, rungs: Sequence[int], trials: int) -> tuple[int, ...]:
-    """Trials that reach each rung when each promotes its best 1/reduction, and the control group and the baseline,
-    rarely among them, go on through all.
-    """
-    stopping = search.settings.early_stopping
-    counts, best = [trials], trials
-    for _ in rungs[1:]:
-        assert isinstance(stopping, Asha)
-        best //= stopping.reduction
-        counts.append(min(trials, best + 1 + round(stopping.control * (trials - 1))))
-    return tuple(counts)
+    """Trials that are expected to reach each rung."""
+    return tuple(search.settings.early_stopping.reaching(rung, trials) for rung in range(len(rungs)))
 
 
 def _late(plan: Plan) -> list[str]:
@@ -244,7 +216,7 @@ def describe(search: Search, plan: Plan) -> str:
         for rung, entering, unsettled in zip_longest(plan.rungs, plan.entering, plan.unsettled):
             lines.append(f"  {rung:>11}  {entering:>20}" + (f"  {unsettled:>38.0%}" if known else ""))
         lines += _late(plan)
-    elif isinstance(search.settings.early_stopping, Asha):
+    elif search.settings.early_stopping.has_rungs:
         lines.append(
             f"no rung fits: 90% of the space's configs settle only by {unit} {plan.horizon}; every trial runs in full"
         )

@@ -9,13 +9,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from search.common.quantities import seconds, size, units
 from search.common.store_uri import VARIABLE, mask, unusable
 from search.spec import fit, storage
-from search.spec.config import Settings, WarmStart, read_settings, seconds, units
+from search.spec.config import Settings, WarmStart, read_settings
 from search.spec.knobs import filled, named, searched_space
 from search.spec.own import checked
-from search.spec.resources import size
-from search.stopping.asha import Goal
+from search.stopping.rungs import Goal
 from spaces import strict_yaml
 from spaces.paths import get, with_values
 from spaces.problems import BadInput, Problem

@@ -1,13 +1,12 @@
 """What one trial occupies: the `resources:` of a search."""
 
-import re
 from collections.abc import Sequence
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from search.common.quantities import size
 from search.spec.nodes import CPU, GPU, MEMORY, Need, Node, is_selector, misfit
-from spaces.problems import BadInput
 from spaces.schema import Real, Section, Text, Whole
 
 Amount = Annotated[Real, Field(gt=0)]
@@ -52,26 +51,6 @@ class Resources(Section):
                 forms = "a value, !value, in(one, two) or !in(one, two)"
                 raise ValueError(f"labels.{key} is {value!r}; expected {forms}, of letters, digits, '.', '_' and '-'")
         return self
-
-
-_BYTES = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
-
-
-def size(text: str, where: str) -> int:
-    """A size in bytes. Raises BadInput for text that is no number with a unit."""
-    match = re.fullmatch(r"\s*([0-9.]+)\s*([KMGT]i?B)\s*", text)
-    value = _number(match[1]) if match else 0.0
-    if match is None or value <= 0:
-        raise BadInput.of(where, f"expected a size above zero such as '8 GiB' or '500 MB', got {text!r}")
-    return int(value * _BYTES[match[2]])
-
-
-def _number(text: str) -> float:
-    """A number of digits and points; 0 where it is none."""
-    try:
-        return float(text)
-    except ValueError:
-        return 0.0
 
 
 def need_of(resources: Resources, nodes: Sequence[Node]) -> Need:

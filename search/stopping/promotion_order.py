@@ -2,7 +2,7 @@
 
 from collections.abc import Container, Iterator
 
-from search.stopping.asha import Bracket
+from search.stopping.bracket import Bracket
 
 
 def due(bracket: Bracket, busy: Container[int], alone: bool) -> Iterator[int]:

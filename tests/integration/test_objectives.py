@@ -7,7 +7,8 @@ import pytest
 
 from search.history.events import Paused, Promoted, Proposed, Reported
 from search.history.journal import read
-from search.stopping.asha import Bracket, Goal, Report, Rule, controlled, further_scores
+from search.stopping.bracket import Bracket, Report
+from search.stopping.rungs import Goal, Rule, controlled, further_scores
 from tests.integration.conftest import make_project, run
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]

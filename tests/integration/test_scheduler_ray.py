@@ -16,8 +16,14 @@ from ray import cloudpickle, tune
 from ray.tune.search import Searcher
 
 from search.execution.ray_scheduler import Decision, RungScheduler
-from search.execution.ray_schedulers import Exploit, HyperBand, Median, NoStopping, PeerOptions, Population, make_peer
-from search.stopping.asha import Bracket, Mode, Record, Report, Rule, Start, replay
+from search.execution.ray_schedulers import make_scheduler
+from search.stopping.bracket import Bracket, Record, Report, Start, replay
+from search.stopping.hyperband import Hyperband
+from search.stopping.kind import Lengths, StoppingKind
+from search.stopping.median import Median
+from search.stopping.none import NoStopping
+from search.stopping.pbt import Pbt
+from search.stopping.rungs import Mode, Rule
 from spaces.domain import Categorical, Float
 from trainables.run import DIVERGED, OBJECTIVE, STEP
 
@@ -260,42 +266,46 @@ def test_stopping(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(search.pids()) == 1
 
 
-PEERS: list[PeerOptions] = [NoStopping(), HyperBand(3), Median(2), Population(3, 0.5)]
+PEERS: list[StoppingKind] = [
+    NoStopping(kind="none"),
+    Hyperband(kind="hyperband", reduction=3),
+    Median(kind="median", grace=2),
+    Pbt(kind="pbt", perturb_every=3, quantile=0.5),
+]
 
 
-@pytest.mark.parametrize("options", PEERS, ids=lambda o: type(o).__name__)
+@pytest.mark.parametrize("stopping", PEERS, ids=lambda kind: kind.kind)
 @pytest.mark.parametrize("diverge", [False, True])
 def test_peers_run_to_their_end(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: PeerOptions, diverge: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stopping: StoppingKind, diverge: bool
 ) -> None:
-    exploits: list[Exploit] = []
     knobs = {"lr": Float(1e-4, 1e-1, log=True), "kind": Categorical(("a", "b"))}
-    peer = make_peer(options, "min", HORIZON, knobs, 0, exploits.append)
+    scheduler = make_scheduler(stopping, Lengths(HORIZON, 1, "step"), "min", knobs, 0)
     values: list[dict[str, Any]] = [{"lr": 1e-2, "kind": "a", "width": n} for n in range(6)]
     if diverge:
         values[1]["diverge_at"] = 12
         values[4]["diverge_at"] = 2
     feeder = Feeder(tmp_path, values, None)
-    pending = len(values) if peer.eager else None
-    grid = fit(tmp_path, monkeypatch, peer.scheduler, feeder, 2, stop=dict(peer.stop), pending=pending)
+    pending = len(values) if stopping.groups_trials else None
+    grid = fit(tmp_path, monkeypatch, scheduler, feeder, 2, stop={STEP: HORIZON}, pending=pending)
     assert len(grid) == 6 and not grid.errors
     steps = {r.config["trial"]: r.metrics[STEP] for r in grid}
     assert set(steps) == set(range(6))
     assert max(steps.values()) == HORIZON
-    if isinstance(options, NoStopping):
+    if isinstance(stopping, NoStopping):
         assert sum(s == HORIZON for s in steps.values()) == (4 if diverge else 6)
-    if isinstance(options, Population):
-        assert exploits
-        for e in exploits:
-            assert e.trial != e.source and 1e-4 <= e.values["lr"] <= 1e-1 and e.values["width"] in range(6)
+    if isinstance(stopping, Pbt):
+        now = {r.config["trial"]: r.config["values"] for r in grid}
+        assert any(now[trial] != values[trial] for trial in now)
+        assert all(1e-4 <= each["lr"] <= 1e-1 and each["width"] in range(6) for each in now.values())
 
 
 def test_hyperband_outlives_a_trial_that_diverges_in_a_late_round(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    peer = make_peer(HyperBand(3), "min", HORIZON, {}, 0)
+    scheduler = make_scheduler(PEERS[1], Lengths(HORIZON, 1, "step"), "min", {}, 0)
     values: list[dict[str, Any]] = [{} for _ in range(22)]  # the third bracket holds 10 to 21, and keeps 10 to 13 at 3
     values[13] = {"diverge_at": 6, "sleep": 0.6}  # while the other three wait for it at 9
-    grid = fit(tmp_path, monkeypatch, peer.scheduler, Feeder(tmp_path, values, None), 2, pending=22)
+    grid = fit(tmp_path, monkeypatch, scheduler, Feeder(tmp_path, values, None), 2, pending=22)
     assert len(grid) == 22
     assert {r.config["trial"]: r.metrics[STEP] for r in grid}[10] == HORIZON

@@ -16,7 +16,8 @@ from optuna.storages.journal import JournalFileBackend
 
 from search.history.events import Paused, Phase, Promoted, Proposed, Reported
 from search.history.journal import read
-from search.stopping.asha import Bracket, Report, Rule
+from search.stopping.bracket import Bracket, Report
+from search.stopping.rungs import Rule
 from spaces import strict_yaml
 from tests.integration.conftest import make_project, run, start
 

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from search.execution.admission import Gate, Slots
 from search.execution.ray_scheduler import RungScheduler
-from search.stopping.asha import Bracket, Rule
+from search.stopping.bracket import Bracket
+from search.stopping.rungs import Rule
 
 
 @dataclass

@@ -21,8 +21,9 @@ from hypothesis import strategies as st
 from ray.tune.schedulers import AsyncHyperBandScheduler
 
 from search.execution.ray_scheduler import Decision, RungScheduler
-from search.stopping.asha import Bracket, Gone, Mode, Record, Report, Rule, Start, replay
+from search.stopping.bracket import Bracket, Gone, Record, Report, Start, replay
 from search.stopping.ladder import ladder
+from search.stopping.rungs import Mode, Rule
 from trainables.run import DIVERGED, ENDED, OBJECTIVE, STEP
 
 

@@ -5,8 +5,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search.execution.ray_schedulers import HyperBand, Median, NoStopping, PeerOptions, Population, explore, make_peer
+from search.execution.ray_schedulers import explore, make_scheduler
+from search.stopping.hyperband import Hyperband
+from search.stopping.kind import Lengths, StoppingKind
+from search.stopping.median import Median
+from search.stopping.pbt import Pbt
 from spaces.domain import Categorical, Float, Int, contains
+from spaces.problems import BadInput
 
 KNOBS = {
     "lr": Float(1e-4, 1e-1, log=True),
@@ -39,41 +44,22 @@ def test_explore_is_decided_by_the_seed_and_leaves_inactive_knobs_out() -> None:
     assert explore({"lr": "auto"}, KNOBS, 0.0, np.random.default_rng(0))["lr"] != "auto"
 
 
+LENGTHS = Lengths(100, 1, "epoch")
+
+
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("stopping", "message"),
     [
-        (HyperBand(1), "reduction is 1; it must be at least 2"),
-        (HyperBand(200), "reduction is 200; it must be at most steps 100"),
-        (Median(0), "grace is 0; it must be at least 1"),
-        (Median(100), "grace is 100; it must lie below steps 100"),
-        (Median(5, 0), "min_trials is 0"),
-        (Population(0), "perturb_every is 0"),
-        (Population(100), "perturb_every is 100; it must lie below steps 100"),
-        (Population(5, 0.6), "quantile is 0.6; it must lie above 0 and be at most 0.5"),
-        (Population(5, resample=1.5), "resample is 1.5"),
+        (Hyperband(kind="hyperband", reduction=200), "reduction is 200; it must be at most steps 100"),
+        (Median(kind="median", grace=100), "grace is 100; it must lie below steps 100"),
+        (Pbt(kind="pbt", perturb_every=100), "perturb_every is 100; it must lie below steps 100"),
     ],
 )
-def test_bad_options_say_what_is_wrong(options: PeerOptions, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        make_peer(options, "min", 100, KNOBS, 0)
+def test_bad_options_say_what_is_wrong(stopping: StoppingKind, message: str) -> None:
+    with pytest.raises(BadInput, match=message):
+        make_scheduler(stopping, LENGTHS, "min", KNOBS, 0)
 
 
 def test_population_based_training_needs_a_changeable_knob() -> None:
-    with pytest.raises(ValueError, match="may change in mid-run, and the space holds none"):
-        make_peer(Population(5), "min", 100, {}, 0)
-    with pytest.raises(ValueError, match="steps is 0"):
-        make_peer(NoStopping(), "min", 0, {}, 0)
-
-
-def test_what_each_kind_needs_from_the_caller() -> None:
-    peers = {
-        type(o).__name__: make_peer(o, "max", 100, KNOBS, 0)
-        for o in (NoStopping(), HyperBand(), Median(5), Population(5))
-    }
-    assert {name: peer.eager for name, peer in peers.items()} == {
-        "NoStopping": False,
-        "HyperBand": True,
-        "Median": False,
-        "Population": True,
-    }
-    assert [name for name, peer in peers.items() if not peer.stop] == ["HyperBand"]
+    with pytest.raises(BadInput, match="may change in mid-run, and the space holds none"):
+        make_scheduler(Pbt(kind="pbt"), LENGTHS, "min", {}, 0)

@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from simulated import Listed, flat, table_of
 
 from search.simulate.clock import Choice, Run, simulate
-from search.simulate.ours import Asha, Halving, Move, whole
+from search.simulate.ours import Halving, Move, RungPolicy, whole
 from search.simulate.sources import Kind, Rows, learned, make_source
 from search.simulate.tournament import Ours, play, play_all
-from search.stopping.asha import Bracket, Mode, Report, Rule
+from search.stopping.bracket import Bracket, Report
+from search.stopping.rungs import Mode, Rule
 
 NAN = math.nan
 RUNGS = (1, 3, 9)
@@ -29,11 +30,11 @@ def search(
     baseline: bool = False,
     evaluations: int = 10**6,
     marks: Sequence[int] = (),
-) -> tuple[Run, list[Move], Asha]:
+) -> tuple[Run, list[Move], RungPolicy]:
     """A search of just these configs, in this order, until nothing is left to do."""
     moves: list[Move] = []
     bracket = Bracket(Rule(mode, rungs, 3, "min", 1e9), exempt=lambda trial: baseline and trial == 0)
-    policy = Asha(bracket, Listed(curves), len(curves), observe=moves.append)
+    policy = RungPolicy(bracket, Listed(curves), len(curves), observe=moves.append)
     return simulate(policy, workers, evaluations, marks), moves, policy
 
 
@@ -89,7 +90,7 @@ def test_workers_come_in_their_order_and_a_free_one_takes_the_next_trial_at_once
 
 def test_what_is_handed_over_is_noted_at_each_mark() -> None:
     curves = [[5.0, 4.0, 3.0], [1.0, 9.0, 9.0]]
-    policy = Asha(Bracket(Rule("stop", (3,), 2, "min", 1e9)), Listed(curves), 2)
+    policy = RungPolicy(Bracket(Rule("stop", (3,), 2, "min", 1e9)), Listed(curves), 2)
     run = simulate(policy, 1, 6, (1, 3, 4, 5, 6))
     # After 4 evaluations trial 1 is at step 1 with 1.0, trial 0 at step 3 with 3.0.
     assert run.chosen == (Choice(0, 0), Choice(0, 0), Choice(1, 0), Choice(0, 0), Choice(0, 0))
@@ -137,7 +138,7 @@ def test_asking_the_bracket_at_every_step_changes_nothing(curves: list[list[floa
     """The policy asks it only at rungs; Ray's adapter at each report."""
     _, moves, _ = search(curves, workers, mode)
     heard: list[Move] = []
-    policy = Asha(Bracket(Rule(mode, RUNGS, 3, "min", 1e9)), Listed(curves), len(curves), observe=heard.append)
+    policy = RungPolicy(Bracket(Rule(mode, RUNGS, 3, "min", 1e9)), Listed(curves), len(curves), observe=heard.append)
     policy._rungs = frozenset(range(1, 10))
     simulate(policy, workers, 10**6)
     assert heard == moves
@@ -179,7 +180,7 @@ def test_a_search_that_has_used_up_the_pool_trains_the_best_to_the_end(kind: Kin
     table = table_of(rng.random((12, 2)), np.repeat(rng.random((12, 1)), 9, axis=1))
     bracket = Halving("promote", 1, 3).bracket(table)
     source, rows = make_source(table, kind, 0, 0, bracket.rule.rungs)
-    run = simulate(Asha(bracket, source, first=1), 3, 10**6)
+    run = simulate(RungPolicy(bracket, source, first=1), 3, 10**6)
     assert run.trials == 12 and sorted(rows.of.values()) == list(range(12))
     best = int(table.seen[:, -1].argmin())
     assert run.chosen[0].furthest is not None and rows.of[run.chosen[0].furthest] == best
@@ -233,7 +234,7 @@ def test_random_search_draws_as_the_services_own_random_sampler_does() -> None:
 def test_a_sampler_hears_of_pauses_promotions_and_ends() -> None:
     table = table_of(np.linspace(0, 1, 9)[:, None], np.array(flat(range(9), 9)))
     source, _ = learned(table, "tpe", 0, RUNGS)
-    policy = Asha(Bracket(Rule("promote", RUNGS, 3, "min", 9.0)), source, 9, first=1)
+    policy = RungPolicy(Bracket(Rule("promote", RUNGS, 3, "min", 9.0)), source, 9, first=1)
     simulate(policy, 1, 10**6)
     by_state: dict[str, int] = {}
     for trial in source._proposer._told.values():

@@ -15,10 +15,11 @@ from search.history.records import Records
 from search.sampling.proposer import Proposer
 from search.sampling.trial_history import Sampling, Scoring
 from search.simulate.clock import simulate
-from search.simulate.ours import Asha, Move
+from search.simulate.ours import Move, RungPolicy
 from search.spec.plan import make_plan
 from search.spec.resolve import resolve
-from search.stopping.asha import Bracket, Rule
+from search.stopping.bracket import Bracket
+from search.stopping.rungs import Rule
 
 pytestmark = pytest.mark.integration
 
@@ -39,7 +40,8 @@ confirm: {top: 1, seeds: 0}
 DRIVER = """
 import logging, sys
 import ray
-from search import cluster, run
+from search import run
+from search.execution import cluster
 cluster._connect = lambda where: ray.init(
     address="local", num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
 sys.exit(run.main(sys.argv[1:]))
@@ -130,7 +132,7 @@ def test_a_search_on_ray_and_its_simulation_decide_alike(
     )
     source, simulated = Formula(proposer, trivial.loss, search.horizon), list[Move]()
     rule = Rule("promote" if mode == "promote" else "stop", plan.rungs, 3, objective.mode, objective.worst)
-    policy = Asha(Bracket(rule, exempt=lambda trial: trial == 0), source, TRIALS, observe=simulated.append)
+    policy = RungPolicy(Bracket(rule, exempt=lambda trial: trial == 0), source, TRIALS, observe=simulated.append)
     run = simulate(policy, 1, 10**6)
 
     assert on_ray == simulated

@@ -5,7 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_search import write_search
 
-from search.spec.config import Asha, Median, NoStopping, Settings, overridden, read_settings, seconds, units
+from search.common.quantities import seconds, units
+from search.spec.config import Settings, overridden, read_settings
+from search.stopping.asha import Asha
+from search.stopping.median import Median
+from search.stopping.none import NoStopping
 from spaces.problems import BadInput
 
 

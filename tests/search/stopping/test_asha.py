@@ -8,20 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from search.stopping.asha import (
-    Bracket,
-    Entry,
-    Gone,
-    Mode,
-    Outcome,
-    Record,
-    Report,
-    Rule,
-    Start,
-    beyond_cutoff,
-    promotable,
-    replay,
-)
+from search.stopping.bracket import Bracket, Gone, Record, Report, Start, replay
+from search.stopping.rungs import Entry, Mode, Outcome, Rule, beyond_cutoff, promotable
 
 WORST = 9.0
 

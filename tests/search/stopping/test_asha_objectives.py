@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from search.stopping.asha import Bracket, Goal, Report, Rule, Start, controlled, further_scores, replay
+from search.stopping.bracket import Bracket, Report, Start, replay
 from search.stopping.pareto import order
+from search.stopping.rungs import Goal, Rule, controlled, further_scores
 
 RUNGS = (1, 3, 9)
 RULE = Rule("promote", RUNGS, 3, "min", 9.0, (Goal("pace", "min"),))

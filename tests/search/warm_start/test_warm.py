@@ -21,7 +21,7 @@ from search.history.journal import Journal, read
 from search.history.records import Records
 from search.results.tables import history_table, trials_table
 from search.sampling.proposer import Proposer
-from search.sampling.trial_history import Kind, PastTrial, Sampling, Scoring
+from search.sampling.trial_history import PastTrial, Sampling, Scoring
 from search.spec.resolve import Search
 from search.tracking.updates import PARENT, Trials, Update
 from search.warm_start import warm
@@ -287,7 +287,7 @@ def taken(count: int, first: int = 2, seed: int = 0) -> WarmStarted:
 
 
 def proposer(
-    folder: Path, start: WarmStarted | None, kind: Kind = "tpe", past: Sequence[PastTrial] = (), seed: int = 0
+    folder: Path, start: WarmStarted | None, kind: str = "tpe", past: Sequence[PastTrial] = (), seed: int = 0
 ) -> Proposer:
     folder.mkdir(exist_ok=True)
     sampling, scoring = Sampling(kind, seed, 3), Scoring("min", 9.0)
@@ -310,7 +310,7 @@ def go_on(search: Proposer, numbers: Sequence[int]) -> list[PastTrial]:
 
 
 @pytest.mark.parametrize("kind", ["tpe", "random", "grid"])
-def test_the_first_trials_follow_the_baseline_in_every_sampler(tmp_path: Path, kind: Kind) -> None:
+def test_the_first_trials_follow_the_baseline_in_every_sampler(tmp_path: Path, kind: str) -> None:
     start = taken(12, first=3)
     done = go_on(proposer(tmp_path / "a", start, kind), range(8))
     assert done[0].values == BASE and done[0].origin == "baseline"
@@ -328,7 +328,7 @@ def test_the_first_trials_follow_the_baseline_in_every_sampler(tmp_path: Path, k
 )
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_resumed_proposer_proposes_the_same(
-    tmp_path: Path, kind: Kind, count: int, first: int, cut: int, seed: int
+    tmp_path: Path, kind: str, count: int, first: int, cut: int, seed: int
 ) -> None:
     start = taken(count, first, seed)
     with Journal(tmp_path / "journal.jsonl", End()) as journal:

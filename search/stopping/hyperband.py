@@ -1,0 +1,18 @@
+"""`kind: hyperband`: Ray's own synchronous HyperBand."""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from search.stopping.kind import StoppingKind
+from spaces.schema import Whole
+
+
+class Hyperband(StoppingKind):
+    """Ray's synchronous HyperBand (Li et al. 2018, arXiv 1603.06560)."""
+
+    groups_trials: ClassVar[bool] = True
+
+    kind: Literal["hyperband"]
+    reduction: Annotated[Whole, Field(ge=2)] = 3
+    """One in so many of a bracket goes on."""

@@ -1,0 +1,25 @@
+"""`kind: median`: Ray's own median stopping rule."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from search.common.quantities import Span, units
+from search.stopping.kind import Lengths, StoppingKind
+from spaces.schema import Whole
+
+
+class Median(StoppingKind):
+    """Ray's median stopping rule (Golovin et al. 2017): stop below the median of the others' running means."""
+
+    kind: Literal["median"]
+    grace: Span = "auto"
+    """No trial is stopped before. `auto`: a fifth of a full training."""
+    min_trials: Annotated[Whole, Field(ge=1)] = 3
+    """Trials at a step below which there is no median."""
+
+    def grace_steps(self, lengths: Lengths) -> int:
+        """`grace` in the model's unit. Raises BadInput for another unit."""
+        if self.grace == "auto":
+            return max(1, lengths.horizon // 5)
+        return units(self.grace, lengths.unit, "early_stopping.grace")
