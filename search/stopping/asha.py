@@ -32,6 +32,9 @@ class Asha(StoppingKind):
         """first, first·reduction, … and the horizon; the horizon alone where no fair rung fits below it."""
         where = "early_stopping.first_rung"
         if self.first_rung == "auto":
+            if not lengths.settles:
+                what = f"auto needs to know when schedules settle; give a number of {lengths.unit}s, or say in "
+                raise BadInput.of(where, f"{what}trainable.settles from when on configs can be compared (0: at once)")
             first = auto_first_rung(lengths.settles, lengths.horizon, lengths.every)
             if first >= lengths.horizon:
                 return (lengths.horizon,)
