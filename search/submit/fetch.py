@@ -9,6 +9,7 @@ import tarfile
 import tempfile
 import time
 import zipfile
+import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +24,8 @@ from trainables.objects import brief
 POLL_SECONDS = 0.5
 WAIT_SECONDS = 300.0
 BEST = "best.yaml"
+ROOM, EXPANSION = 100_000_000, 200
+"""An archive may expand to so many bytes, and so many times its own size beside."""
 
 
 def fetch(head: Head, folder: str, to: Path, rest: Callable[[float], None] = time.sleep) -> list[Path]:
@@ -86,11 +89,19 @@ def decoded(text: str, where: str) -> bytes:
 
 def unpack(content: bytes, to: Path) -> list[Path]:
     """The archive's files in the folder `to`, in place of those from an earlier time. Nothing lands outside of it."""
-    to.mkdir(parents=True, exist_ok=True)
-    with tarfile.open(fileobj=io.BytesIO(content), mode="r:gz") as archive:
-        names = [member.name for member in archive.getmembers() if member.isfile()]
-        archive.extractall(to, filter="data")
-    return [to / name for name in names]
+    try:
+        to.mkdir(parents=True, exist_ok=True)
+        with tarfile.open(fileobj=io.BytesIO(content), mode="r:gz") as archive:
+            members = archive.getmembers()
+            if sum(member.size for member in members) > ROOM + EXPANSION * len(content):
+                raise BadInput.of(
+                    str(to), f"the archive of {len(content)} bytes would expand to more than is plausible"
+                )
+            archive.extractall(to, filter="data")
+    except (tarfile.TarError, EOFError, zlib.error, OSError, ValueError) as error:
+        # Not an OSError's strerror alone: gzip's own errors have none.
+        raise BadInput.of(str(to), f"the archive can't be unpacked here: {error}") from error
+    return [to / member.name for member in members if member.isfile()]
 
 
 def _printed(head: Head, folder: str, rest: Callable[[float], None]) -> str:

@@ -10,6 +10,8 @@ from scipy.signal import resample_poly
 from spaces.problems import BadInput
 
 Sound = NDArray[np.float32]
+LOWEST, HIGHEST = 1000, 768_000
+"""Rates of sound files, in Hz. The low-pass filter of a resampling is as long as the rate is high."""
 SUFFIXES = frozenset({".flac", ".wav"})
 
 
@@ -24,9 +26,12 @@ def read(path: Path, rate: int, seconds: float, normalize: bool) -> Sound:
     try:
         with soundfile.SoundFile(str(path)) as file:
             own = int(file.samplerate)
+            if not LOWEST <= own <= HIGHEST:
+                what = f"says {own} samples a second; expected {LOWEST} to {HIGHEST}: is it damaged?"
+                raise BadInput.of(str(path), what)
             # A little more than is kept, for the filter's sake.
             samples = file.read(math.ceil((seconds + 0.1) * own), dtype="float32", always_2d=True)  # (n, channels)
-    except (soundfile.SoundFileError, OSError) as error:
+    except (soundfile.SoundFileError, OSError, ValueError) as error:  # the last: NUL in a path
         raise BadInput.of(str(path), f"can't be read as sound: {error}; expected flac or wav") from error
     sound: Sound = np.asarray(samples, dtype=np.float32).mean(axis=1)  # (n,)
     if not len(sound):
