@@ -24,6 +24,8 @@ from trainables.run import Diverged, Model, Run, UserCodeError
 if TYPE_CHECKING:  # it imports torch
     from trainables.own.seen import Seen
 
+CHILD = "SCHEDULE_SEARCH_PROBE"
+"""Environment variable by which code knows that it is imported for one of its functions only."""
 _WAIT = 0.05  # seconds between looks for a file that another process writes
 
 
@@ -61,6 +63,7 @@ Say = Callable[[Mapping[str, Any]], None]
 
 def main() -> None:
     """Do the trainings of the request on stdin."""
+    os.environ[CHILD] = "1"
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     request = Request.model_validate(json.load(sys.stdin))

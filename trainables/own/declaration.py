@@ -86,6 +86,8 @@ class Declaration(Section):
     """`finetune:make_trainer`: a function of the config that returns a Hugging Face Trainer."""
     lightning: Text | None = None
     """`train:make`: a function of the config that returns a Lightning trainer and what its fit takes."""
+    folder: Text = "."
+    """The folder of the code, relative to the YAML."""
     code: list[Text] | None = None
     """Files, folders and patterns that are its code. null: what the function's or the command's files import."""
     unit: Literal["epoch", "step"] = "epoch"

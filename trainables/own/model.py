@@ -231,14 +231,14 @@ def from_declaration(declared: Declaration, yaml: Path, base: tuple[str, str | N
 
     Args:
         declared: What the YAML declares.
-        yaml: The search's YAML; the code lies beside it.
+        yaml: The search's YAML; the code lies beside it, or in the declared folder.
         base: Name and text of the user's config file; no text where there is none.
 
     Raises:
         BadInput: where the declared code isn't there.
 
     """
-    root = yaml.parent.resolve()
+    root = (yaml.parent / declared.folder).resolve()
     here = Path.cwd()
     relative = root.relative_to(here).as_posix() if root.is_relative_to(here) else "."
     where = f"{yaml} trainable"
