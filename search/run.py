@@ -17,9 +17,11 @@ from search.common.commands import python
 from search.common.exit_codes import Exit, explained
 from search.common.store_uri import unusable_folder
 from search.spec import storage
+from search.spec.as_begun import as_begun
 from search.spec.plan import Plan, describe, make_plan
 from search.spec.resolve import Search, adopted, resolve
-from search.spec.storage import Home
+from search.spec.storage import DESCRIPTION, Home
+from spaces import strict_yaml
 from spaces.problems import BadInput
 from spaces.values import show
 from trainables.screen import Screen
@@ -86,8 +88,20 @@ def _run(options: argparse.Namespace, console: Console, screen: Screen) -> int:
     folder.check_name(home.path, options.resume and home.store is None)
     with local_copy.held(home, lambda text: _say(console, text)) as mirror:
         folder.check_name(home.path, options.resume)
+        search, plan = _as_begun(search, plan, home.path, console)
         screen.keep_in(home.path)
         return _sit(options, search, plan, home, mirror, console)
+
+
+def _as_begun(search: Search, plan: Plan, path: Path, console: Console) -> tuple[Search, Plan]:
+    """The search with what its folder recorded where the user says nothing, planned anew if that differs."""
+    recorded = strict_yaml.load(path / DESCRIPTION) if (path / DESCRIPTION).is_file() else None
+    known = as_begun(search, recorded) if isinstance(recorded, dict) else search
+    if known.identity() == search.identity():
+        return search, plan
+    plan = make_plan(known)
+    _say(console, f"what the YAML leaves out stays as this search began; planned anew\n{describe(known, plan)}")
+    return known, plan
 
 
 def _sit(

@@ -154,11 +154,19 @@ def _check_same(path: Path, identity: Mapping[str, Any]) -> None:
         what = "is not what this search has written there: a mapping of its settings. Put it back from a backup, or "
         raise BadInput.of(str(path), what + "begin anew with another --name")
     now = json.loads(json.dumps(identity))
+    now["base"] = _known(now["base"], before.get("base"))
     changed = list(_differences({key: before.get(key) for key in now}, now, ""))
     if changed:
         what = "this is not the search that the folder holds; take its results along with --fork NAME, begin anew with "
         what += "another --name, or undo what changed: "
         raise BadInput.of(str(path), what + "; ".join(changed[:8]) + ("; …" if len(changed) > 8 else ""))
+
+
+def _known(base: Any, before: Any) -> Any:
+    """`base` without the keys that the version which began the search did not know: they do now what it did then."""
+    if not isinstance(base, dict) or not isinstance(before, dict):
+        return base
+    return {key: _known(value, before[key]) for key, value in base.items() if key in before}
 
 
 def _differences(old: Any, new: Any, path: str) -> Iterator[str]:
