@@ -104,6 +104,10 @@ class OwnModel:
         """The declared schedules' values while training unit `step` (0-based)."""
         return {name: schedule.at(step) for name, schedule in self._schedules(config, "").items()}
 
+    def schedules(self, config: OwnConfig) -> Mapping[str, Schedule]:
+        """The declared schedules, for a config."""
+        return self._schedules(config, "")
+
     def static(self, config: OwnConfig) -> Native:
         """The whole config: what the code makes of a key is not known."""
         return config.native
