@@ -15,8 +15,11 @@ from search.results.confirm import Verdict, judge
 from search.spec.resolve import Search
 from search.tracking.sender import Sender
 from search.tracking.types import SearchStatus
+from spaces.paths import with_values
 from spaces.problems import cause
 from spaces.values import show
+from trainables.own.model import OwnModel
+from trainables.own.observed import compare
 from trainables.run import Prepared
 from trainables.storage import when_there_is_room
 
@@ -74,6 +77,8 @@ def hand_over(
     for table in tables:
         console.print(table)
     say(f"verdict: {summary.said(verdict)}")
+    for line in _observed(search, records):
+        say(line)
     look = ui_command(resolve_uri(search.settings.tracking.uri, path.parent))
     kept = verdict.decision == "keep"
     for what, where in summary.pointers(path, look, shown, bool(members), report, kept):
@@ -81,6 +86,16 @@ def hand_over(
     if tracked.version:
         say(f"{'registered':<14}{register} version {tracked.version}")
     return Exit.DONE
+
+
+def _observed(search: Search, records: Records) -> list[str]:
+    """Whether the schedules that the user declares are those that the baseline reported."""
+    baseline = records.trials.get(0)
+    if not isinstance(search.model, OwnModel) or baseline is None:
+        return []
+    reports = [(report.step, report.metrics) for report in baseline.reports]
+    found = compare(search.model, with_values(search.base, baseline.values), reports)
+    return [f"{'warning: ' if each.parting else ''}{each.told(search.model.unit)}" for each in found]
 
 
 def write_report(folder: Path, say: Say) -> Path | None:

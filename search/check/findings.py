@@ -8,6 +8,7 @@ from search.check.measure import AGAIN, FIRST, KNOB, OTHER, RESUMED, Measured, M
 from search.spec.resolve import Search
 from spaces.values import show
 from trainables.own.model import OwnModel
+from trainables.own.observed import compare
 
 Level = Literal["good", "note", "warning", "void"]
 """`void`: confirmation on fresh seeds would mean nothing."""
@@ -55,6 +56,7 @@ def findings(search: Search, measured: Measurements) -> list[Finding]:
         *_seed(search, measured),
         *_validation(measured),
         *_knobs(search, measured),
+        *_schedules(search, measured),
         Finding(
             "objective", "not checked", "whether a searched knob enters the objective itself can't be told", "note"
         ),
@@ -176,6 +178,18 @@ def _knobs(search: Search, measured: Measurements) -> Iterator[Finding]:
         yield Finding("knobs", f"without effect by {until}: {', '.join(dead)}", what, "warning")
     elif not unchecked:
         yield Finding("knobs", "all act", "")
+
+
+def _schedules(search: Search, measured: Measurements) -> Iterator[Finding]:
+    if not isinstance(search.model, OwnModel):
+        return
+    reports = list(zip(measured.until, measured.trainings[FIRST].metrics, strict=False))
+    for each in compare(search.model, search.base, reports):
+        about, told = f"schedule {each.name}", each.told(search.model.unit)
+        if each.parting is None:
+            yield Finding(about, "as declared", "")
+        else:
+            yield Finding(about, f"parts at {search.model.unit} {each.parting[0]}", told, "warning")
 
 
 def _unchecked(about: str, measured: Measurements) -> Finding:

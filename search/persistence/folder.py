@@ -155,7 +155,9 @@ def _check_same(path: Path, identity: Mapping[str, Any]) -> None:
         raise BadInput.of(str(path), what + "begin anew with another --name")
     now = json.loads(json.dumps(identity))
     now["base"] = _known(now["base"], before.get("base"))
-    changed = list(_differences({key: before.get(key) for key in now}, now, ""))
+    code = _changed_code(before.get("code"), now.pop("code", None))
+    now = {key: value for key, value in now.items() if not code or key != "data_digest"}  # it holds the code's
+    changed = [*code, *_differences({key: before.get(key) for key in now}, now, "")]
     if changed:
         what = "this is not the search that the folder holds; take its results along with --fork NAME, begin anew with "
         what += "another --name, or undo what changed: "
@@ -167,6 +169,13 @@ def _known(base: Any, before: Any) -> Any:
     if not isinstance(base, dict) or not isinstance(before, dict):
         return base
     return {key: _known(value, before[key]) for key, value in base.items() if key in before}
+
+
+def _changed_code(old: Any, new: Any) -> list[str]:
+    """The files of the user's own code that are not what they were, in one entry."""
+    was, now = old if isinstance(old, dict) else {}, new if isinstance(new, dict) else {}
+    names = sorted(name for name in {*was, *now} if was.get(name) != now.get(name))
+    return [f"the code in {', '.join(names)}"] if names else []
 
 
 def _differences(old: Any, new: Any, path: str) -> Iterator[str]:

@@ -16,6 +16,7 @@ from spaces import strict_yaml
 from spaces.paths import with_values
 from trainables.files import write_text
 from trainables.layout import trial_folder
+from trainables.own.model import COMMAND, OwnModel
 from trainables.run import Prepared
 
 PACKAGES = ("torch", "numpy", "ray", "optuna", "mlflow", "pandas")
@@ -51,7 +52,7 @@ def write_best(folder: Path, search: Search, prepared: Prepared, verdict: Verdic
     kept = verdict.decision == "keep"
     what = "Your own config: none that the search found is surely better" if kept else "The best config found"
     write_text(file, as_config(file, what, search, prepared, chosen.values, seed, chosen.trial, evidence))
-    _write_native(folder / "native", search, chosen.values, kept)
+    _write_native(folder / "native", search, chosen.values, kept, seed)
 
 
 def as_config(
@@ -91,8 +92,10 @@ def as_config(
     return head + strict_yaml.dumps(content)
 
 
-def _write_native(folder: Path, search: Search, values: Mapping[str, Any], kept: bool) -> None:
-    """The user's file with `values`, and the model's other native forms; with `kept` the user's file as it is."""
+def _write_native(folder: Path, search: Search, values: Mapping[str, Any], kept: bool, seed: int) -> None:
+    """The user's file with `values`, and the model's other native forms; with `kept` the user's file as it is. The
+    user's own command line where they brought one.
+    """
     source, name = search.base_source, Path(search.base_name).name
     if kept and source is not None:
         files: Mapping[str, str] = {name: source}
@@ -100,6 +103,9 @@ def _write_native(folder: Path, search: Search, values: Mapping[str, Any], kept:
         config = search.model.parse(with_values(search.base, values), "the winning config")
         changes = {**search.fixed, **values}
         files = search.model.write_native(source, name, changes, config)
+    if isinstance(search.model, OwnModel):
+        typed = search.model.typed(folder.resolve(), with_values(search.base, values), seed)
+        files = {**files, **({COMMAND: f"{typed}\n"} if typed is not None else {})}
     folder.mkdir(exist_ok=True)
     for old in folder.iterdir():  # of an earlier hand-over: the search has gone on since
         if old.name not in files:

@@ -14,6 +14,7 @@ from search.results.confirm import Candidate, Verdict
 from search.sampling.codec import text_of
 from search.sampling.grid import config_count
 from search.spec.resolve import Search
+from trainables.own.model import COMMAND
 
 _ADVICE = {"switch": "switch to the new config", "keep": "keep your config", "unconfirmed": "not confirmed"}
 
@@ -89,7 +90,9 @@ def pointers(
         yield "your config", f"{folder / 'native'}, unchanged   (the whole of it: {folder / 'best.yaml'})"
     else:
         yield "best config", f"{folder / 'best.yaml'}   (your own file: {folder / 'native'})"
-    yield "train it", python("trainables.train", [str(folder / "best.yaml")])
+    own = folder / "native" / COMMAND
+    typed = own.read_text(encoding="utf-8").strip() if own.is_file() else ""
+    yield "train it", typed or python("trainables.train", [str(folder / "best.yaml")])
     if artifacts is not None:
         yield "its artifacts", str(artifacts)
     if pareto:

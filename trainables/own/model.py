@@ -13,6 +13,7 @@ from spaces.problems import BadInput, Problem, nearest
 from spaces.schema import Section, Text, parse
 from trainables.native import as_yaml, parse_native, rewrite
 from trainables.own import code
+from trainables.own.arguments import Filling, command_line
 from trainables.own.config import OwnConfig, OwnData
 from trainables.own.declaration import UNKNOWN, Declaration
 from trainables.own.expression import Expression, ExpressionError
@@ -20,6 +21,8 @@ from trainables.own.presets import PresetError, schedule_of
 from trainables.run import Native, Objective, Prepared, Run
 from trainables.schedules import Schedule
 
+COMMAND = "command.txt"
+"""Beside the handed-over config: the user's own command line that trains it."""
 _SETS = "the search sets it"
 
 
@@ -191,6 +194,16 @@ class OwnModel:
         if source is not None:
             return {name: rewrite(source, name, changes)}
         return {"config.yaml": as_yaml(config.native)}
+
+    def typed(self, folder: Path, native: Native, seed: int) -> str | None:
+        """The user's own command line for the config whose file lies in `folder`, to be typed in a shell; None for a
+        function.
+        """
+        if self.declared.command is None:
+            return None
+        config, length = folder / Path(self.reference.base_name).name, int(get(native, self.length_key))
+        filling = Filling(native, config, seed, folder.parent / "trained", length)
+        return f"cd {shlex.quote(self.reference.folder)} && {command_line(self.declared, filling)}"
 
     def _schedules(self, config: OwnConfig, where: str) -> dict[str, Schedule]:
         length = int(get(config.native, self.length_key))

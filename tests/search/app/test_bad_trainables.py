@@ -1,0 +1,130 @@
+"""What a user gets wrong in `trainable:`: exit code 2, one line per problem with its key, and nothing written."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from own_project import SEARCH, TRAIN, write_project
+
+from search.run import main
+
+Refused = Callable[..., str]
+
+COMMAND = """\
+trainable:
+  command: python train.py --config {config} --seed {seed} --out {dir}
+  metrics: {csv: log.csv}
+  length: epochs
+  objective: {val_loss: min, worst: 100.0}
+  settles: 0
+base: config.yaml
+space: {lr: {float: [1e-4, 1e-1], log: true}}
+budget: {trials: 4, steps: 4 epochs, evaluate_every: 1 epoch}
+"""
+
+
+@pytest.fixture
+def refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Refused:
+    def run(*changes: str, search: str = SEARCH, train: str = TRAIN) -> str:
+        path = write_project(tmp_path, train, search)
+        words = [word for change in changes for word in ("--set", change)]
+        code = main([str(path), "--results", str(tmp_path / "results"), *words])
+        output = capsys.readouterr()
+        assert code == 2, output
+        assert "Traceback" not in output.out + output.err
+        assert not (tmp_path / "results").exists()
+        return output.err.replace(f"{tmp_path}/", "")
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ("trainable.length=epocs", "mine.yaml trainable.length: the config has no key 'epocs'; did you mean 'epochs'?"),
+        (
+            "trainable.length=lr",
+            "trainable.length: the config's lr is 0.01; a length is a whole number of epochs from 1",
+        ),
+        ("trainable.seed=sed", "trainable.seed: the config has no key 'sed'"),
+        ("trainable.lenght=epochs", "trainable.lenght: unknown key; did you mean 'length'?"),
+        ("trainable.settles=warmup ** 2", "trainable.settles: 'warmup ** 2': 'warmup ** 2' is not in the grammar"),
+        ("trainable.settles=__import__('os')", "is not in the grammar; use numbers, config keys, length"),
+        ("trainable.settles=warmpu + 1", "trainable.settles: the config has no key 'warmpu'"),
+        ("trainable.settles=unknown", "early_stopping.first_rung: auto needs to know when schedules settle"),
+        ("trainable.command=python x.py", "trainable: give one of function, command"),
+        ("trainable.function=train", "trainable.function: expected FILE:FUNCTION"),
+        ("trainable.function=trian:train", "trainable.function: trian.py can't be read: No such file"),
+        (
+            "trainable.function=train:trian",
+            "trainable.function: train.py has no function 'trian'; its functions: train",
+        ),
+        (
+            "trainable.objective={val_loss: mim, worst: 1}",
+            "trainable.objective: val_loss: expected min or max, got 'mim'",
+        ),
+        ("trainable.objective={val_loss: min}", "trainable.objective: worst is missing: what a trivial predictor"),
+        ("trainable.objective={worst: 1}", "trainable.objective: names no metric"),
+        ("trainable.code=[trian.py]", "trainable.code: 'trian.py': there is no such file"),
+        ("trainable.code=[../x.py]", "trainable.code: '../x.py' lies outside"),
+        ("trainable.metrics={csv: a}", "metrics: is a command's; a function reports to run.report"),
+        (
+            "trainable.schedules={lr: {warmup_cosine: {peak: lr2}}}",
+            "trainable.schedules.lr: warmup_cosine.peak: the config",
+        ),
+        ("trainable.pause=sleep", "trainable.pause: input should be 'checkpoint', 'rerun' or 'stop'"),
+        ("model=tts", "model: expected one of model and trainable, got both"),
+        ("base=null", "expected one of base and arguments for a trainable, got neither"),
+        ("arguments={lr: 1}", "expected one of base and arguments for a trainable, got both"),
+        ("space={lrr: {float: [0, 1]}}", "space.lrr: unknown key; did you mean 'lr'?"),
+        ("space={epochs: {int: [1, 4]}}", "space.epochs: can't be searched: it is the run's length"),
+        ("space={lr: {choice: [low, high]}}", "space.lr: the config holds 0.01, a number; the space would put 'low'"),
+        ("space={workers: {float: [0, 2]}}", "space.workers: the config holds 0, a whole number"),
+    ],
+)
+def test_what_is_declared_wrongly_of_a_function(refused: Refused, change: str, told: str) -> None:
+    assert told in refused(change)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ("trainable.command=python train.py {confg} {seed}", "trainable.command: unknown placeholder {confg}"),
+        ("trainable.command=python train.py {config}", "trainable.command: the command takes no {seed}"),
+        ("trainable.metrics=null", "metrics is missing: say where the command writes them"),
+        (
+            "trainable.metrics={csv: a, jsonl: b}",
+            "give one of csv, jsonl, stdout, tensorboard and mlflow, got csv and jsonl",
+        ),
+        ("trainable.metrics={stdout: '('}", "stdout: '(' is no regular expression"),
+        (
+            "trainable.metrics={stdout: 'loss (?P<loss>.*)'}",
+            "metrics.stdout: has no group named epoch, write (?P<epoch>…); it has loss",
+        ),
+        ("trainable.pause=checkpoint", "checkpoint is missing: name the files in {dir}"),
+        (
+            "early_stopping={kind: asha, mode: promote}",
+            "early_stopping.mode: promote pauses trials, and this one can't",
+        ),
+        ("early_stopping={kind: hyperband}", "early_stopping.kind: hyperband pauses trials, and this one can't"),
+    ],
+)
+def test_what_is_declared_wrongly_of_a_command(refused: Refused, change: str, told: str) -> None:
+    assert told in refused(change, search=COMMAND)
+
+
+def test_code_that_is_no_python_is_told_with_its_line(refused: Refused) -> None:
+    assert "train.py line 9: not valid Python" in refused(train=TRAIN.replace("def __len__(self)", "def __len__(self"))
+
+
+def test_without_a_checkpoint_trials_are_stopped_not_paused_and_a_rerun_says_what_it_costs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_project(tmp_path, TRAIN, COMMAND.replace("trials: 4", "trials: 9").replace("steps: 4", "steps: 9"))
+    assert main([str(path), "--plan", "--set", "trainable.pause=rerun", "--set", "confirm.seeds=0"]) == 0
+    output = capsys.readouterr().out
+    # Rungs 1, 3 and 9 with 9, 4 and 2 trials: 5 + 2·3 + 2·9 epochs, and 4·1 + 2·3 of them again.
+    assert "to train: about 39 epochs searching" in output
+    assert "10 of them again: pause: rerun starts a trial over when it is promoted" in output
+    assert main([str(path), "--plan", "--set", "confirm.seeds=0"]) == 0
+    assert "again: pause: rerun" not in capsys.readouterr().out
