@@ -6,7 +6,7 @@ They lie in a folder, or below a prefix of an object store: `Place`.
 import hashlib
 import io
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,11 +54,15 @@ def write(folder: P, step: int, state: Mapping[str, Any]) -> P:
 
 def newest(folder: Place, device: str) -> tuple[int, dict[str, Any]] | None:
     """The newest checkpoint that is intact, as (step, state) with tensors on `device`; None where there is none."""
+    return next(intact(folder, device), None)
+
+
+def intact(folder: Place, device: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The intact checkpoints as (step, state), newest first, each read when it is asked for."""
     for name in _newest_first(_files(folder)):
         state = _read(folder, name, device)
         if state is not None:
-            return _step(name), state
-    return None
+            yield _step(name), state
 
 
 def remove(folder: Place, beyond: int = -1) -> None:

@@ -25,6 +25,7 @@ ENDED = "ended"  # only present, with the reason as text, when the run's own ear
 NODE = "node"  # Ray's id of the node that trains the trial
 GPU = "gpu"  # the name of the GPU that trains the trial; absent on CPU
 PACE = "seconds_per_step"  # among the metrics: training and evaluation since the previous report, per unit
+MACHINE = "machine"  # the machine type that trains the trial (`trainables.fingerprint`)
 WARNING = "warning"  # only present, as text, where the worker found something that the user should know
 SECONDS = "train_seconds"  # wall seconds of training and evaluation since the previous report
 

@@ -1,7 +1,7 @@
 """Train one config without a search: `python -m trainables.train results/demo/best.yaml`.
 
 The file holds `model`, `data`, `seed`, `steps` and `config` (and, from a search, `provenance`). From the same file the
-same objective comes out, to the last digit, on the same machine type and package versions.
+same objective comes out, to the last digit, on the same machine type (`trainables.fingerprint`).
 """
 
 import argparse
@@ -20,12 +20,20 @@ from spaces import strict_yaml
 from spaces.paths import Missing, with_values
 from spaces.problems import BadInput
 from spaces.schema import Section, Text, Whole, parse
+from trainables import fingerprint
 from trainables.layout import CODE
 from trainables.native import unknown_keys
 from trainables.registry import model_of
-from trainables.run import Diverged, Metrics, Model, Run
+from trainables.reports import check_advanced, objective_of, plain_metrics
+from trainables.run import Diverged, Metrics, Model, Run, UserCodeError
 
-DONE, BAD_INPUT, DIVERGED, INTERRUPTED = 0, 2, 3, 130  # exit codes
+DONE, DIFFERENT, BAD_INPUT, DIVERGED, INTERRUPTED = 0, 1, 2, 3, 130
+EXITS = """exit codes:
+  0    trained; the objective is the recorded one, or differs by no more than another machine type makes it
+  1    trained, and the objective is not the recorded one; or the training's own code is at fault
+  2    bad input
+  3    diverged
+  130  interrupted"""
 EVALUATIONS = 20  # of a run whose file gives no `evaluate_every`
 
 
@@ -63,8 +71,10 @@ def train_one(run: Run, steps: int, every: int, show: Callable[[int, Metrics], N
     """Train `run` to step `steps`, evaluating every `every` steps and at the end. Raises Diverged."""
     metrics: Metrics = {}
     while not metrics or (run.step < steps and run.ended is None):
-        trained = run.train(min((run.step // every + 1) * every, steps))
-        metrics = {**trained, **run.evaluate()}
+        began, until = run.step, min((run.step // every + 1) * every, steps)
+        trained = run.train(until)
+        check_advanced(began, until, run.step)
+        metrics = plain_metrics({**trained, **run.evaluate()})
         show(run.step, metrics)
     return Trained(run.step, metrics, run.ended)
 
@@ -74,9 +84,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _options(arguments)
     try:
         return _train(options)
-    except BadInput as error:
+    except (BadInput, UserCodeError) as error:
         print(f"{error}", file=sys.stderr)  # noqa: T201
-        return BAD_INPUT
+        return BAD_INPUT if isinstance(error, BadInput) else DIFFERENT
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)  # noqa: T201
         return INTERRUPTED
@@ -84,7 +94,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m trainables.train", description="Train one config, without a search."
+        prog="python -m trainables.train",
+        description="Train one config, without a search.",
+        epilog=EXITS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("file", type=Path, help="best.yaml of a search, or a file like it")
     parser.add_argument("--seed", type=int, help="another seed than the file's")
@@ -129,6 +142,7 @@ def _train(options: argparse.Namespace) -> int:
         run = model.build(config, prepared, training.seed)
         try:
             done = train_one(run, training.steps, every, _progress(model, training.steps))
+            machine = fingerprint.fingerprint()
             if options.artifacts is not None:
                 options.artifacts.mkdir(parents=True, exist_ok=True)
                 run.artifacts(options.artifacts)
@@ -137,8 +151,8 @@ def _train(options: argparse.Namespace) -> int:
             return DIVERGED
         finally:
             run.close()
-    _finish(model, done, training.provenance.get("objective"), sorted(given))
-    return DONE
+    recorded = Recorded.of(training.provenance)
+    return _finish(model, done, recorded, machine, sorted(given))
 
 
 def _data(texts: Sequence[str]) -> dict[str, Any] | None:
@@ -168,20 +182,55 @@ def _heard(model: Model[Any, Any]) -> Iterator[None]:
         log.removeHandler(handler)
 
 
-def _finish(model: Model[Any, Any], done: Trained, recorded: Any, given: Sequence[str]) -> None:
+@dataclass(frozen=True)
+class Recorded:
+    """What the file says of its training."""
+
+    objective: float | None
+    machine: Mapping[str, Any]
+    """The machine type; empty where the file doesn't say."""
+
+    @classmethod
+    def of(cls, provenance: Mapping[str, Any]) -> "Recorded":
+        """As a search or a person has written it."""
+        value, machine = provenance.get("objective"), provenance.get("machine")
+        value = value.get("value") if isinstance(value, Mapping) else value
+        number = float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+        return cls(number, machine if isinstance(machine, Mapping) else {})
+
+    def compared(self, objective: float, machine: Mapping[str, Any]) -> tuple[str, int]:
+        """What is to be said of `objective`, computed by `machine`, beside what is recorded; and the exit code."""
+        if self.objective is None or self.objective == objective:
+            return "equal to the last digit", DONE
+        size = max(abs(self.objective), abs(objective))
+        relative = abs(self.objective - objective) / size
+        other = fingerprint.differences(self.machine, machine)
+        said = f"DIFFERENT, by {relative:.1e} of its value"
+        if other and relative <= fingerprint.WIDTH:
+            return f"{said}: another machine type ({other})", DONE
+        if other:
+            return f"{said}, more than another machine type ({other}) made it, {fingerprint.WIDTH}", DIFFERENT
+        known = "on this machine type" if self.machine else "on a machine type that the file doesn't name"
+        return f"{said}, recorded {known}", DIFFERENT
+
+
+def _finish(
+    model: Model[Any, Any], done: Trained, recorded: Recorded, machine: Mapping[str, Any], given: Sequence[str]
+) -> int:
+    """Say how it ended. Returns the exit code."""
     if done.ended is not None:
         _say(f"ended at {model.unit} {done.step}: {done.ended}")
     for key, value in done.metrics.items():
         _say(f"  {key} {value:.6g}")
-    objective = done.metrics[model.objective.metric]
-    if isinstance(recorded, Mapping):
-        recorded = recorded.get("value")
-    if isinstance(recorded, float) and given:
-        _say(f"not compared with the recorded {recorded!r}: {', '.join(given)} given on the command line")
-    elif isinstance(recorded, float):
-        same = "equal to the last digit" if recorded == objective else "DIFFERENT"
-        _say(f"recorded {recorded!r}: {same}")
+    objective = objective_of(done.metrics, model.objective.metric)
+    code = DONE
+    if recorded.objective is not None and given:
+        _say(f"not compared with the recorded {recorded.objective!r}: {', '.join(given)} given on the command line")
+    elif recorded.objective is not None:
+        said, code = recorded.compared(objective, machine)
+        _say(f"recorded {recorded.objective!r}: {said}")
     _say(f"{model.objective.metric} {objective!r}")
+    return code
 
 
 def _progress(model: Model[Any, Any], steps: int) -> Callable[[int, Metrics], None]:
@@ -189,7 +238,7 @@ def _progress(model: Model[Any, Any], steps: int) -> Callable[[int, Metrics], No
 
     def show(step: int, metrics: Metrics) -> None:
         seconds = time.perf_counter() - started
-        objective = metrics[model.objective.metric]
+        objective = objective_of(metrics, model.objective.metric)
         _say(f"{model.unit} {step}/{steps}  {model.objective.metric} {objective:.6f}  {seconds:.1f} s")
 
     return show

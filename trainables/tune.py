@@ -17,14 +17,16 @@ import ray
 from ray import tune
 
 from spaces.paths import with_values
-from trainables import checkpoints, gpu, guard, storage
+from trainables import checkpoints, fingerprint, gpu, guard, storage
 from trainables.layout import CODE, HALT, OWNER, TRIALS, OutOfMemory, checkpoint_folder, trial_folder
 from trainables.objects import Prefix
 from trainables.registry import model_of
+from trainables.reports import check_advanced, objective_of, plain_metrics
 from trainables.run import (
     DIVERGED,
     ENDED,
     GPU,
+    MACHINE,
     METRICS,
     NODE,
     OBJECTIVE,
@@ -35,7 +37,9 @@ from trainables.run import (
     Diverged,
     Native,
     Run,
+    UserCodeError,
 )
+from trainables.signed import Signature
 
 _NOTE = "note.json"
 FIRST_SAVE = 0.01  # seconds that a checkpoint is taken to cost before one is written
@@ -123,6 +127,7 @@ class Bridge(tune.Trainable):  # type: ignore[misc]  # Ray's class is untyped fo
         self._pending: dict[str, Any] | None = None
         self._last: dict[str, Any] | None = None
         self._unsaved = 0.0  # seconds of training that no checkpoint holds
+        self._odd: str | None = None  # what the user should know of this trial
         self._guard = guard.Guard(self._folder, self._job.sitting, self._job.timeout, self._job.memory).__enter__()
         model = model_of(self._job.model, self._job.trainable, work=self._folder, copy=Path(self._job.folder) / CODE)
         self._objective = model.objective
@@ -132,6 +137,7 @@ class Bridge(tune.Trainable):  # type: ignore[misc]  # Ray's class is untyped fo
                 self._config = model.parse(native, f"trial {self._number}")
                 prepared = model.prepare(model.parse_data(self._job.data, self._config, ""), self._config)
                 self._run = model.build(self._config, prepared, self._seed)
+                self._signature = self._signed_by(config["values"], type(model).__module__)
                 self._log.info("seed %s, %s", config["seed"], config["values"])
                 self._continue()
         except Exception as error:
@@ -139,17 +145,31 @@ class Bridge(tune.Trainable):  # type: ignore[misc]  # Ray's class is untyped fo
             _advise(error)
             raise
 
+    def _signed_by(self, values: Mapping[str, Any], module: str) -> Signature:
+        job = self._job
+        config = {"base": job.base, "values": values, "data": job.data, "horizon": job.horizon, "model": job.model}
+        return Signature.of(self._number, self._seed, config, module if job.trainable is None else job.trainable)
+
     def _continue(self) -> None:
-        """Go on from the newest intact checkpoint of this trial, whoever wrote it."""
+        """Go on from the newest intact checkpoint of this trial, whichever worker wrote it."""
         assert self._run is not None
-        found = checkpoints.newest(self._place, "cpu")
-        if found is None:
+        for step, state in checkpoints.intact(self._place, "cpu"):
+            refusal = self._signature.refusal(step, state, self._job.exchange)
+            if refusal is not None:
+                self._tell(f"its checkpoint of step {step} is not used: {refusal}")
+                continue
+            if self._signature.other_code(state):
+                self._tell(f"it goes on at step {step} from a checkpoint that other code of its model has written")
+            self._run.restore(state["run"])
+            self._last = state[_REPORT]
+            self._pending = self._last  # the report may not have reached the driver; it drops one that it knows
+            self._log.info("goes on from step %d", step)
             return
-        step, state = found
-        self._run.restore(state["run"])
-        self._last = state[_REPORT]
-        self._pending = self._last  # the report may not have reached the driver; it drops one that it knows
-        self._log.info("goes on from step %d", step)
+
+    def _tell(self, text: str) -> None:
+        """Say something odd about the trial in its log and to the user."""
+        self._log.warning(text)
+        self._odd = f"trial {self._number}: {text}"
 
     def step(self) -> dict[str, Any]:
         """Train to the next evaluation and report it."""
@@ -162,6 +182,7 @@ class Bridge(tune.Trainable):  # type: ignore[misc]  # Ray's class is untyped fo
         try:
             with self._guard.watch():
                 trained = self._run.train(until)
+                check_advanced(began, until, self._run.step)
                 report = _report(self._run, trained, self._objective.metric, self._job.further)
         except Diverged as error:
             self._log.warning("diverged: %s", error)
@@ -189,8 +210,9 @@ class Bridge(tune.Trainable):  # type: ignore[misc]  # Ray's class is untyped fo
 
     def _placed(self, report: Mapping[str, Any]) -> dict[str, Any]:
         """The report with what is true of this worker alone: a checkpoint's report may be told by another one."""
-        warning = {WARNING: self._warning} if self._warning is not None else {}
-        return {**report, NODE: self._node, **warning}
+        said = self._odd if self._odd is not None else self._warning
+        warning = {WARNING: said} if said is not None else {}
+        return {**report, NODE: self._node, MACHINE: fingerprint.fingerprint(), **warning}
 
     def _show(self) -> None:
         """Write the artifacts; a picture that can't be drawn is no reason to fail."""
@@ -208,7 +230,8 @@ class Bridge(tune.Trainable):  # type: ignore[misc]  # Ray's class is untyped fo
         """Write the last evaluation's checkpoint."""
         assert self._run is not None
         began = time.perf_counter()
-        step, state = self._run.step, {"run": self._run.state(), _REPORT: self._last}
+        step = self._run.step
+        state = self._signature.signed(step, {"run": self._run.state(), _REPORT: self._last})
         storage.when_there_is_room(lambda: checkpoints.write(self._place, step, state), self._log.warning)
         self._costs = [self._costs[-1], time.perf_counter() - began]  # two: the first may load torch, or one be unlucky
         self._unsaved = 0.0
@@ -237,8 +260,9 @@ class Bridge(tune.Trainable):  # type: ignore[misc]  # Ray's class is untyped fo
         found = checkpoints.newest(Path(checkpoint), "cpu")
         assert found is not None, f"trial {note['trial']} handed over no state"
         checkpoints.remove(self._place)
-        checkpoints.write(self._place, *found)
-        self._run.restore(found[1]["run"])
+        step, state = found
+        checkpoints.write(self._place, step, self._signature.signed(step, state))
+        self._run.restore(state["run"])
         self._pending = None
         self._log.info("goes on from trial %d at step %d", note["trial"], note["step"])
 
@@ -260,16 +284,21 @@ class Bridge(tune.Trainable):  # type: ignore[misc]  # Ray's class is untyped fo
 
 
 def _report(run: Run, trained: Mapping[str, float], metric: str, further: Sequence[str]) -> dict[str, Any]:
-    """The report of an evaluation. Raises Diverged for a metric that is not finite, KeyError for an objective that the
-    config keeps the model from reporting."""
-    metrics = {**trained, **run.evaluate()}
+    """The report of an evaluation.
+
+    Raises Diverged for a metric that is not finite, UserCodeError for one that is no number and for an objective that
+    is not among them.
+    """
+    metrics = plain_metrics({**trained, **run.evaluate()})
     missing = [name for name in further if name not in metrics and name != PACE]
     if missing:
-        raise KeyError(f"no {' and no '.join(missing)} is reported under this config: take it out of objectives")
+        there = ", ".join(sorted(metrics))
+        what = f"no {' and no '.join(missing)} is reported under this config: take it out of objectives"
+        raise UserCodeError(f"{what}; the metrics that are: {there}")
     for name, value in metrics.items():
         if not math.isfinite(value):
             raise Diverged(name, run.step, value)
-    report: dict[str, Any] = {STEP: run.step, OBJECTIVE: metrics[metric], METRICS: metrics}
+    report: dict[str, Any] = {STEP: run.step, OBJECTIVE: objective_of(metrics, metric), METRICS: metrics}
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():
         report[GPU] = torch.cuda.get_device_name()

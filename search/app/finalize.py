@@ -50,7 +50,7 @@ def hand_over(
     verdict = judge(records, search.model.objective)
     final = None if halt.resumable else verdict  # MLflow keeps every value that it was ever given
     if verdict is not None:
-        when_there_is_room(lambda: export.write_best(path, search, prepared, verdict), say)
+        when_there_is_room(lambda: export.write_best(path, search, prepared, verdict, records), say)
     members = pareto_export.front(search, records) if search.further else []
     if members:
         when_there_is_room(lambda: pareto_export.write_front(path, search, prepared, members), say)

@@ -108,7 +108,8 @@ def line(event: Event, outlook: ProgressEstimate) -> str | None:
             return f"{name_of(records.trials[event.trial])}: takes on {dict(event.values)}"
         case Retried():
             what = "interrupted" if event.free else "failed"
-            return f"{name_of(records.trials[event.trial])}: {what}, starts again from its checkpoint: {event.reason}"
+            start = f"from its checkpoint at {unit} {event.step}" if event.step else "from the beginning"
+            return f"{name_of(records.trials[event.trial])}: {what}, starts again {start}: {event.reason}"
         case Ended():
             trial = records.trials[event.trial]
             return f"{name_of(trial)}: {event.status} at {unit} {trial.step}" + (

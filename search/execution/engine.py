@@ -20,14 +20,15 @@ from ray.tune.search import Searcher
 from search.common.clock import now
 from search.execution.admission import Gate, Halt, Kind, Slots
 from search.execution.cluster import Cluster
-from search.execution.failures import LOSSES, failure_of
+from search.execution.failures import LOSSES, failure_of, seen_before
 from search.execution.node_checks import RAY, notes_place
 from search.history.events import Changed, Ended, Reported, Retried, Started
 from search.history.ledger import Ledger
+from trainables import checkpoints, fingerprint
 from trainables.guard import end_all
-from trainables.layout import HALT
+from trainables.layout import HALT, checkpoint_folder
 from trainables.objects import Prefix
-from trainables.run import DIVERGED, ENDED, GPU, METRICS, NODE, OBJECTIVE, SECONDS, STEP, WARNING
+from trainables.run import DIVERGED, ENDED, GPU, MACHINE, METRICS, NODE, OBJECTIVE, SECONDS, STEP, WARNING
 from trainables.tune import Bridge, Job
 
 FAREWELL_SECONDS = 2.0
@@ -99,6 +100,7 @@ class ResultListener(Stopper, Callback):  # type: ignore[misc]
         self._awaited: set[str] = set()  # trials whose next evaluation is still to be saved before the search ends
         self._until: float | None = None
         self._warned: set[str] = set()
+        self._mixed = False
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing, as for the feed."""
@@ -115,7 +117,9 @@ class ResultListener(Stopper, Callback):  # type: ignore[misc]
             host = str(result.get("hostname", socket.gethostname()))
             began = at - float(result[SECONDS])
             gpu, node = str(result.get(GPU, "")), str(result.get(NODE, ""))
-            self._ledger.emit(Started(trial.number, host, int(result["pid"]), gpu, began, node))
+            machine = result.get(MACHINE, {})
+            self._compare(trial.number, machine)
+            self._ledger.emit(Started(trial.number, host, int(result["pid"]), gpu, began, node, machine))
         if result[STEP] > trial.step:  # a retried trial repeats its last report, in case that it was lost
             metrics = {**result[METRICS], OBJECTIVE: float(result[OBJECTIVE])}
             outcome = "diverged" if DIVERGED in result else "ended" if ENDED in result else "running"
@@ -123,6 +127,15 @@ class ResultListener(Stopper, Callback):  # type: ignore[misc]
                 Reported(trial.number, int(result[STEP]), metrics, float(result[SECONDS]), at, outcome)  # type: ignore[arg-type]
             )
         return False
+
+    def _compare(self, number: int, machine: Mapping[str, Any]) -> None:
+        """Say once where a trial is trained on another machine type than the one before."""
+        before = self._ledger.records.machine
+        if before and machine and (other := fingerprint.differences(before, machine)) and not self._mixed:
+            self._mixed = True
+            what = f"trial {number} trains on another machine type than the one before it ({other}): its numbers may"
+            seen = f"differ in the last digits ({fingerprint.SEEN} of the value was seen); those of one type are equal"
+            self._stage.cluster.say(f"warning: {what} {seen}")
 
     def _warn(self, text: str | None) -> None:
         """Pass on what a worker has to say, once."""
@@ -174,12 +187,18 @@ class ResultListener(Stopper, Callback):  # type: ignore[misc]
             self._halt.call(failure.reason, "failures")
             return
         free = failure.free and known.losses < LOSSES
-        again = free or (not failure.hopeless and known.failures < self._stage.max_failures)
+        hopeless = failure.hopeless or (failure.raised and seen_before(known, failure, self._ledger.records))
+        again = free or (not hopeless and known.failures < self._stage.max_failures)
         if again:
-            self._ledger.emit(Retried(number, failure.reason, now(), failure.detail, free))
+            self._ledger.emit(Retried(number, failure.reason, now(), failure.detail, free, self._kept(number)))
         else:
             self._ledger.emit(Ended(number, "failed", failure.reason, now(), failure.detail))
         self._stage.gate.lost(number, again)
+
+    def _kept(self, number: int) -> int:
+        """The step of the trial's newest checkpoint; 0 where there is none."""
+        place = checkpoint_folder(self._stage.job.folder, number, self._stage.store)
+        return next(iter(checkpoints.steps(place)), 0)
 
 
 def _error_text(trial: Any) -> str:
@@ -203,6 +222,11 @@ class Stage:
     halt: Halt
     max_failures: int
 
+    @property
+    def store(self) -> Prefix | None:
+        """Where checkpoints are, if not in the search's folder."""
+        return None if self.job.storage is None else Prefix(self.job.storage, self.cluster.say)
+
 
 def run_stage(stage: Stage) -> None:
     """Run until the gate is finished, a budget is spent or a halt is called. Events tell what happened."""
@@ -211,8 +235,7 @@ def run_stage(stage: Stage) -> None:
     feed = TrialFeed(stage.ledger, stage.gate, stage.propose, stage.halt, stage.job.horizon)
     listener = ResultListener(stage, feed.numbers)
     (folder / HALT).unlink(missing_ok=True)
-    store = None if stage.job.storage is None else Prefix(stage.job.storage, stage.cluster.say)
-    files, place = notes_place(folder, store, stage.cluster.own)
+    files, place = notes_place(folder, stage.store, stage.cluster.own)
     trainable = tune.with_resources(tune.with_parameters(Bridge, job=stage.job), stage.cluster.request())
     tuner = Tuner(
         trainable,

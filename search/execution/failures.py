@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from search.history.events import Ended, Event, signature
+from search.history.records import Records, Trial
+from spaces.problems import BadInput
 from trainables.files import write_text
 from trainables.guard import ADVICE, last_words
 from trainables.layout import OutOfMemory, trial_folder
@@ -32,6 +34,8 @@ class Failure:
     """Not the trial's doing: it doesn't count against its tries, while it is not the same again and again."""
     astray: bool = False
     """Its node does not see the search's folder: nothing that is done there can be found again."""
+    raised: bool = False
+    """The trial's own code has raised it."""
 
 
 def failure_of(folder: Path, number: int, text: str) -> Failure:
@@ -69,7 +73,22 @@ def _explained(place: Path, text: str) -> Failure:
         return Failure("the node was lost, or can't be reached", detail, free=True)
     if "ActorDiedError" in text or "RayActorError" in text or not last:
         return Failure(f"the worker was killed; if nobody did so, memory has run out: {ADVICE}", detail)
-    return Failure(last, detail)
+    if told := re.findall(rf"{BadInput.__name__}: (.*)", text):
+        return Failure(told[-1].strip()[:REASON], detail, hopeless=True)
+    hopeless = (
+        re.match(r"([\w.]+\.)?(ImportError|ModuleNotFoundError|SyntaxError|IndentationError)\b", last) is not None
+    )
+    return Failure(last, detail, hopeless=hopeless, raised=True)
+
+
+def seen_before(trial: Trial, failure: Failure, records: Records) -> bool:
+    """Whether `trial`, which has reported nothing yet, fails as it has failed before, or as another did that never
+    reported anything: once more would end the same way."""
+    if trial.reports:
+        return False
+    kind = signature(failure.reason)
+    others = (each for each in records.trials.values() if each.status == "failed" and not each.reports)
+    return any(each.reason and signature(each.reason) == kind for each in (trial, *others))
 
 
 class FailurePolicy:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Status = Literal["running", "paused", "completed", "stopped", "diverged", "failed"]
@@ -36,6 +36,7 @@ class Started:
     gpu: str  # device name, empty on CPU
     at: float
     node: str = ""  # Ray's id of the node: several may share a host
+    machine: Mapping[str, Any] = field(default_factory=dict)  # its type (`trainables.fingerprint`)
 
 
 @dataclass(frozen=True)
@@ -80,13 +81,14 @@ class Changed:
 
 @dataclass(frozen=True)
 class Retried:
-    """The trial failed and starts again from its last checkpoint."""
+    """The trial failed and starts again, from its newest checkpoint if it has one."""
 
     trial: int
     reason: str
     at: float
     detail: str = ""  # the traceback, cut to its end
     free: bool = False  # not the trial's doing, as when its node was lost: doesn't count against its tries
+    step: int = 0  # of its newest checkpoint, from which it starts; 0: there is none, it starts anew
 
 
 @dataclass(frozen=True)

@@ -97,6 +97,8 @@ class Records:
         """What the search has taken over from earlier ones; none of it is a trial of its own."""
         self.stopped: Stopped | None = None
         """Why nobody is at work on it, where its last process said so."""
+        self.machine: Mapping[str, Any] = {}
+        """The type of the machine that took up a trial last, where it said so."""
         self._last_at: float | None = None
         for number, event in enumerate(history, 1):
             wrong = self._contradicts(event)
@@ -116,6 +118,7 @@ class Records:
                 trial = self.trials[event.trial]
                 trial.status = "running"
                 trial.starts.append(event)
+                self.machine = event.machine or self.machine
             case Reported():
                 trial = self.trials[event.trial]
                 if trial.proposed.kind == "search":

@@ -143,6 +143,8 @@ def confirmation(
     records: Records, objective: Objective, top: int, seeds: Sequence[int], now: float, further: Sequence[Goal] = ()
 ) -> list[Proposed]:
     """The confirmation runs still to be proposed, the baseline's first; numbers follow the search's trials."""
+    if all(trial.objective is None for trial in records.of_kind("search")):
+        return []  # none has ever reported: fresh seeds would not either
     baseline = records.baseline
     configs = ([baseline] if baseline else []) + candidates(records, objective, top, further)
     done = {(trial.proposed.origin, trial.proposed.seed) for trial in records.of_kind("confirm")}

@@ -36,13 +36,16 @@ def write_artifacts(folder: Path, records: Records, verdict: Verdict) -> Path | 
     return None
 
 
-def write_best(folder: Path, search: Search, prepared: Prepared, verdict: Verdict) -> None:
+def write_best(
+    folder: Path, search: Search, prepared: Prepared, verdict: Verdict, records: Records | None = None
+) -> None:
     """`best.yaml`, ready for `python -m trainables.train`, and `native/`: of the winner, or, where the verdict is to
-    keep the user's own config, of that."""
+    keep the user's own config, of that. `records` know on which machine type its number came about."""
     chosen, file = verdict.handed_over, folder / "best.yaml"
     seed, objective = next(iter(chosen.by_seed.items()))
     evidence = {
         "objective": {"metric": search.model.objective.metric, "value": objective},
+        "machine": dict(_machine(records, chosen.trial, seed)) if records is not None else {},
         "verdict": verdict.decision,
         "why": verdict.why,
         "confirmed": _evidence(chosen),
@@ -53,6 +56,16 @@ def write_best(folder: Path, search: Search, prepared: Prepared, verdict: Verdic
     what = "Your own config: none that the search found is surely better" if kept else "The best config found"
     write_text(file, as_config(file, what, search, prepared, chosen.values, seed, chosen.trial, evidence))
     _write_native(folder / "native", search, chosen.values, kept, seed)
+
+
+def _machine(records: Records, trial: int, seed: int) -> Mapping[str, Any]:
+    """The machine type that trained the config of `trial` with `seed` last; empty where it is not known."""
+    for run in records.trials.values():
+        if run.proposed.seed == seed and (run.number == trial or run.proposed.origin == f"trial {trial}"):
+            for start in reversed(run.starts):
+                if start.machine:
+                    return start.machine
+    return {}
 
 
 def as_config(

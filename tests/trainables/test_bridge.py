@@ -3,15 +3,18 @@
 import errno
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
 from trainables import checkpoints, storage
 from trainables.guard import HANG, SIGNATURE
 from trainables.layout import OutOfMemory, trial_folder
-from trainables.run import DIVERGED, METRICS, OBJECTIVE, STEP
+from trainables.run import DIVERGED, METRICS, OBJECTIVE, STEP, WARNING, UserCodeError
 from trainables.tune import Bridge, Job
 
 BASE = {
@@ -195,3 +198,85 @@ print("left:", [p for p in alive if p.status() != psutil.STATUS_ZOMBIE], child.w
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.startswith("left: [] -9"), done.stdout + done.stderr
+
+
+def test_a_checkpoint_of_another_trial_is_refused_and_the_trial_goes_on_from_what_is_its_own(
+    whole: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    one, two = worker(config(0, lr=0.01), job(tmp_path)), worker(config(1, lr=0.02), job(tmp_path))
+    for _ in range(2):
+        one.step()
+        two.step()
+    mine, theirs = (trial_folder(tmp_path, number) / "checkpoints" for number in (0, 1))
+    kept = (mine / "000000001.pt").read_bytes()
+    (mine / "000000002.pt").write_bytes((theirs / "000000002.pt").read_bytes())
+    again = worker(config(0, lr=0.01), job(tmp_path))
+    report = again.step()
+    assert report[WARNING] == "trial 0: its checkpoint of step 2 is not used: it is that of trial 1, not of trial 0"
+    assert [numbers(report), *(numbers(again.step()) for _ in range(3))] == whole
+    for name in ("000000004.pt", "000000003.pt"):  # an older one under another name
+        (mine / name).write_bytes(kept)
+    last = worker(config(0, lr=0.01), job(tmp_path))
+    report = last.step()
+    assert "checkpoint of step 3 is not used: it is that of step 1, not of step 3" in report[WARNING]
+    assert [numbers(report), *(numbers(last.step()) for _ in range(3))] == whole  # from the start
+
+
+@pytest.mark.parametrize("other", [config(0, seed=1, lr=0.01), config(0, lr=0.02)])
+def test_a_checkpoint_of_another_seed_or_config_is_refused(other: dict[str, Any], tmp_path: Path) -> None:
+    worker(config(0, lr=0.01), job(tmp_path)).step()
+    assert "is not used: it is that of " in worker(other, job(tmp_path)).step()[WARNING]
+
+
+def test_a_checkpoint_of_an_earlier_version_and_one_of_other_code_are_gone_on_from(
+    whole: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    worker(config(lr=0.01), job(tmp_path)).step()
+    folder = trial_folder(tmp_path, 0) / "checkpoints"
+    found = checkpoints.newest(folder, "cpu")
+    assert found is not None and found[1]["machine"]["torch"] == torch.__version__
+    step, state = found
+    checkpoints.write(folder, step, {key: state[key] for key in ("run", "report")})
+    unsigned = worker(config(lr=0.01), job(tmp_path))
+    assert WARNING not in unsigned.step()
+    checkpoints.write(folder, step, {**state, "of": {**state["of"], "code": "before"}})
+    changed = worker(config(lr=0.01), job(tmp_path))
+    assert "that other code of its model has written" in changed.step()[WARNING]
+    assert numbers(changed.step()) == whole[1]
+
+
+@pytest.mark.parametrize("make", [np.float64, np.float32, torch.tensor, lambda x: torch.tensor([[x]]), np.array])
+def test_a_metric_may_be_a_tensor_or_a_numpy_scalar(
+    make: Callable[[float], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bridge = worker(config(lr=0.01), job(tmp_path))
+    monkeypatch.setattr(type(bridge._run), "evaluate", lambda _: {"val_mae_prior_sd": make(0.5), "n": np.int64(3)})
+    report = bridge.step()
+    assert report[METRICS]["val_mae_prior_sd"] == report[OBJECTIVE] == 0.5
+    assert {type(value) for value in report[METRICS].values()} <= {float, int}
+
+
+@pytest.mark.parametrize(
+    ("metrics", "said"),
+    [
+        ({"val_mae_prior_sd": 0.5, "curve": np.zeros(3)}, r"metric 'curve' is a ndarray of shape \(3,\), not a number"),
+        ({"val_mae_prior_sd": "0.5"}, "metric 'val_mae_prior_sd' is a str, not a number"),
+        ({"val_mae_prior_sd": None}, "metric 'val_mae_prior_sd' is a NoneType"),
+        ({"val_mae": 0.5}, "objective 'val_mae_prior_sd' is not reported; the metrics that are: .*val_mae"),
+    ],
+)
+def test_what_is_reported_wrongly_is_told_by_name(
+    metrics: dict[str, Any], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bridge = worker(config(lr=0.01), job(tmp_path))
+    monkeypatch.setattr(type(bridge._run), "evaluate", lambda _: metrics)
+    with pytest.raises(UserCodeError, match=said):
+        bridge.step()
+
+
+def test_a_training_that_does_not_advance_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bridge = worker(config(lr=0.01), job(tmp_path))
+    bridge.step()
+    monkeypatch.setattr(type(bridge._run), "train", lambda *_: {})
+    with pytest.raises(UserCodeError, match=r"train\(2\) was called at step 1 and left the run at step 1"):
+        bridge.step()

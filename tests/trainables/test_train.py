@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from spaces.paths import with_values
-from trainables import train
+from trainables import fingerprint, train
 from trainables.registry import model_named
 from trainables.run import Diverged
 
@@ -66,8 +66,32 @@ def test_how_often_it_evaluates_changes_nothing(best, capsys):
 
 
 def test_a_different_number_is_said(best, capsys):
-    assert train.main([best(provenance={"objective": 0.123})]) == 0
-    assert "recorded 0.123: DIFFERENT" in capsys.readouterr().out
+    assert train.main([best(provenance={"objective": 0.123})]) == 1
+    assert "recorded 0.123: DIFFERENT, by " in capsys.readouterr().out
+
+
+def test_another_machine_type_excuses_the_last_digits_and_no_more(best, capsys):
+    assert train.main([best()]) == 0
+    value = objective(capsys.readouterr().out)
+    here = fingerprint.fingerprint()
+    other = {**here, "instructions": "NEON"}
+    near, far = value * (1 + 0.9 * fingerprint.WIDTH), value * (1 + 2 * fingerprint.WIDTH)
+    for recorded, machine, code, said in (
+        (near, other, 0, f"another machine type (instructions NEON -> {here['instructions']})"),
+        (far, other, 1, "more than another machine type"),
+        (near, here, 1, "recorded on this machine type"),
+        (near, {}, 1, "on a machine type that the file doesn't name"),
+    ):
+        provenance = {"objective": {"value": recorded}, "machine": machine}
+        assert train.main([best(provenance=provenance)]) == code
+        out = capsys.readouterr().out
+        assert f"recorded {recorded!r}: DIFFERENT, by " in out and said in out
+
+
+def test_the_exit_codes_are_in_the_help(capsys):
+    with pytest.raises(SystemExit):
+        train.main(["--help"])
+    assert "differs by no more than another machine type makes it" in capsys.readouterr().out
 
 
 def test_the_command_line_overrides(best, capsys):

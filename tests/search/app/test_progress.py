@@ -71,7 +71,7 @@ def test_one_line_per_event_worth_telling() -> None:
         "trial 0 (baseline): waits at epoch 3",
         "trial 0 (baseline): goes on from epoch 3",
         "trial 0 (baseline): takes on {'lr': 0.1}",
-        "trial 0 (baseline): failed, starts again from its checkpoint: worker died",
+        "trial 0 (baseline): failed, starts again from the beginning: worker died",
         "trial 0 (baseline): epoch 18, mae 0.4000 (1.0 s)",
         "trial 0 (baseline): completed at epoch 18",
         "-- confirming on fresh seeds",

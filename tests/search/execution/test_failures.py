@@ -3,9 +3,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from small_search import proposed, reported
 
-from search.execution.failures import ALIKE, DETAIL, FailurePolicy, failure_of, signature
-from search.history.events import Ended, Status
+from search.execution.failures import ALIKE, DETAIL, Failure, FailurePolicy, failure_of, seen_before, signature
+from search.history.events import Ended, Retried, Status
+from search.history.records import Records
 from trainables.guard import HANG, MEMORY
 from trainables.layout import trial_folder
 
@@ -20,6 +22,9 @@ AWAY = (
     "Failure # 1 (occurred at 2026-11-21)\nThe actor d19f is unavailable: The actor is temporarily unavailable: "
     "RpcError: RPC error: Socket closed rpc_code: 14. The task may or may not have been executed on the actor.\n"
 )
+REFUSED = "Traceback\nspaces.problems.BadInput: data.dataset_dir: no such folder\nlr: 7 is above 1\n"
+IMPORT = "Traceback\n  File run.py, line 3\nModuleNotFoundError: No module named 'tochr'\n"
+WRONG = "Traceback\ntrainables.run.UserCodeError: metric 'loss' is a list, not a number\n"
 OURS = "Traceback\ntrainables.layout.OutOfMemory: out of GPU memory: lower the batch size\n"
 
 
@@ -33,6 +38,9 @@ OURS = "Traceback\ntrainables.layout.OutOfMemory: out of GPU memory: lower the b
         (NODE, "the node was lost", False, True),
         (AWAY, "the node was lost, or can't be reached", False, True),
         (OURS, "out of GPU memory: lower", True, False),
+        (REFUSED, "data.dataset_dir: no such folder", True, False),
+        (IMPORT, "ModuleNotFoundError: No module named 'tochr'", True, False),
+        (WRONG, "metric 'loss' is a list, not a number", True, False),
     ],
 )
 def test_what_is_told_and_whether_another_try_may_help(
@@ -44,6 +52,22 @@ def test_what_is_told_and_whether_another_try_may_help(
     assert failure.detail == text.strip()
     kept = (trial_folder(tmp_path, 7) / "error.txt").read_text()
     assert failure.reason in kept and text.strip() in kept
+
+
+def test_the_same_failure_before_the_first_report_is_not_tried_again() -> None:
+    raised = Failure("ValueError: the cable 7 is loose", "", raised=True)
+    alike, other = Retried(0, "ValueError: the cable 4 is loose", 0.0), Retried(0, "OSError: no file", 0.0)
+    for events, seen in (
+        ([proposed(0)], False),
+        ([proposed(0), other], False),
+        ([proposed(0), alike], True),
+        ([proposed(0), reported(0, 1, 0.5), alike], False),  # it may be at another step by now
+        ([proposed(0), proposed(1), Ended(1, "failed", alike.reason, 0.0)], True),
+        ([proposed(0), proposed(1), reported(1, 1, 0.5), Ended(1, "failed", alike.reason, 0.0)], False),
+        ([proposed(0), proposed(1), Ended(1, "stopped", alike.reason, 0.0)], False),
+    ):
+        records = Records(events)
+        assert seen_before(records.trials[0], raised, records) is seen, events
 
 
 def test_the_workers_last_words_say_more_than_its_death(tmp_path: Path) -> None:

@@ -1,0 +1,44 @@
+"""What a training reports, checked: its metrics as plain numbers, its objective, its step."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from trainables.run import UserCodeError
+
+
+def plain_metrics(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """The metrics as Python numbers: a tensor or numpy value that holds one number is that number.
+
+    Raises UserCodeError, naming the metric, for anything else.
+    """
+    return {str(name): _number(str(name), value) for name, value in metrics.items()}
+
+
+def _number(name: str, value: Any) -> float:
+    if type(value) is int:  # of any size
+        return value
+    if isinstance(value, int | float):
+        return float(value)
+    item = getattr(value, "item", None)  # torch's and numpy's
+    shape = tuple(getattr(value, "shape", ()))
+    if callable(item) and all(length == 1 for length in shape):
+        found = item()
+        if isinstance(found, int | float):
+            return float(found)
+    what = f"a {type(value).__name__}" + (f" of shape {shape}" if shape else "")
+    raise UserCodeError(f"metric {name!r} is {what}, not a number: report a float, or a tensor that holds just one")
+
+
+def objective_of(metrics: Mapping[str, float], metric: str) -> float:
+    """The objective's value. Raises UserCodeError, saying which metrics there are, where it is not among them."""
+    if metric not in metrics:
+        there = ", ".join(sorted(metrics)) or "none at all"
+        raise UserCodeError(f"the objective {metric!r} is not reported; the metrics that are: {there}")
+    return metrics[metric]
+
+
+def check_advanced(before: int, until: int, now: int) -> None:
+    """Raise UserCodeError where `train(until)` has left the run at or before the step that it came from."""
+    if now <= before:
+        what = f"train({until}) was called at step {before} and left the run at step {now}"
+        raise UserCodeError(f"{what}: it must train to step {until} and count it in `step`")
