@@ -17,6 +17,7 @@ from typing import Any
 from filelock import FileLock
 
 from spaces.problems import BadInput
+from trainables.storage import FULL
 
 MANIFEST = "manifest.json"
 _BLOCK = 1 << 20  # bytes read at a time
@@ -55,7 +56,8 @@ def cached(kind: str, key: str, build: Callable[[Path], None]) -> Path:
             if not _intact(place):
                 _build(place, build)
     except OSError as error:
-        remedy = "free some space there, or set SCHEDULE_SEARCH_CACHE to a folder that can be written"
+        room = "free some space there, or " if error.errno in FULL else ""
+        remedy = f"{room}set SCHEDULE_SEARCH_CACHE to a folder that can be written"
         raise BadInput.of(
             str(place.parent), f"generated data can't be kept: {error.strerror or error}; {remedy}"
         ) from error

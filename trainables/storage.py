@@ -11,7 +11,8 @@ from typing import TypeVar
 from trainables.objects import Prefix
 
 T = TypeVar("T")
-_FULL = {errno.ENOSPC, errno.EDQUOT}
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+"""Errors that go away once there is space."""
 RETRY_SECONDS = 1.0
 LATE_SECONDS = 5.0
 
@@ -29,7 +30,7 @@ def when_there_is_room(
         try:
             done = write()
         except OSError as error:
-            if error.errno not in _FULL:
+            if error.errno not in FULL:
                 raise
             if not waiting:
                 waiting = True
