@@ -78,7 +78,7 @@ def _base(suffix: str) -> Callable[[Path], list[bytes]]:
 
 def _journal(folder: Path) -> list[bytes]:
     path = folder / "made.jsonl"
-    with Journal(path, 0, lambda text: None) as journal:
+    with Journal(path) as journal:
         for event in (
             Phase("search", 1.0),
             Proposed(0, {"lr": 1e-3, "kind": "a", "layers": [1, 2]}, 0, "search", "baseline", 1.0),
