@@ -1,5 +1,6 @@
 """YAML read strictly: YAML 1.2 numbers (1e-3 is a number), no duplicate keys, no tags that build objects."""
 
+import io
 import re
 from collections.abc import Hashable
 from pathlib import Path
@@ -7,11 +8,48 @@ from typing import Any
 
 import yaml
 
-from spaces.problems import BadInput
+from spaces.bounds import DEEPEST, MOST_BYTES, MOST_VALUES, check_value, read_bounded
+from spaces.problems import BadInput, cause
 
 
 class _Loader(yaml.SafeLoader):
-    """SafeLoader with YAML 1.2 floats and duplicate keys refused."""
+    """SafeLoader with YAML 1.2 floats, duplicate keys refused, and bounds on what aliases expand to."""
+
+    def __init__(self, stream: str) -> None:
+        super().__init__(stream)
+        self._depth = 0
+        self._measured: dict[int, tuple[int, int]] = {}  # id of a node → values in it, levels in it
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        """The next node. Refused before it is built: one that is too large or too deep once its aliases are followed,
+        and one that contains itself.
+        """
+        alias = self.check_event(yaml.AliasEvent)
+        mark = self.peek_event().start_mark
+        self._depth += 1
+        if self._depth > DEEPEST:
+            raise yaml.composer.ComposerError(None, None, f"nested more than {DEEPEST} deep", mark)
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        if not isinstance(node, yaml.CollectionNode):
+            return node
+        if alias and id(node) not in self._measured:
+            raise yaml.composer.ComposerError(None, None, "an alias stands inside of what it names", mark)
+        if not alias:
+            self._measure(node, mark)
+        return node
+
+    def _measure(self, node: yaml.CollectionNode, mark: yaml.Mark) -> None:
+        mapping = isinstance(node, yaml.MappingNode)
+        inner = [each for pair in node.value for each in pair] if mapping else node.value
+        parts = [self._measured.get(id(each), (1, 0)) for each in inner]
+        values, levels = 1 + sum(part[0] for part in parts), 1 + max((part[1] for part in parts), default=0)
+        if values > MOST_VALUES:
+            what = f"more than {MOST_VALUES} values once aliases are followed"
+            raise yaml.composer.ComposerError(None, None, what, mark)
+        if levels > DEEPEST:
+            raise yaml.composer.ComposerError(None, None, f"nested more than {DEEPEST} deep", mark)
+        self._measured[id(node)] = (values, levels)
 
     def flatten_mapping(self, node: yaml.MappingNode) -> None:
         """Put merged keys (`<<`) in; a mapping's own key overrides a merged one, but may not stand twice."""
@@ -55,19 +93,34 @@ def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Hashable, Any]:
     }
 
 
+def _unknown(loader: _Loader, node: yaml.Node) -> Any:  # noqa: ARG001
+    tag = node.tag.replace("tag:yaml.org,2002:", "!!")
+    what = f"tag {tag} is not read; use numbers, text, lists and mappings"
+    raise yaml.constructor.ConstructorError(None, None, what, node.start_mark)
+
+
+_KINDS = ("null", "bool", "int", "float", "str", "seq")
+_Loader.yaml_constructors = {
+    f"tag:yaml.org,2002:{kind}": yaml.SafeLoader.yaml_constructors[f"tag:yaml.org,2002:{kind}"] for kind in _KINDS
+}
 _Loader.add_constructor("tag:yaml.org,2002:map", _mapping)
+_Loader.add_constructor(None, _unknown)
 
 
 def loads(text: str, where: str) -> Any:
     """Parse one YAML document. Raises BadInput naming `where` and the line."""
+    if len(text) > MOST_BYTES:
+        raise BadInput.of(where, f"is too large: {len(text)} characters, where {MOST_BYTES} are the most")
     try:
-        return yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
+        value = yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         line = f" line {mark.line + 1}" if mark else ""
         raise BadInput.of(where, f"not valid YAML{line}: {error.problem}") from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise BadInput.of(where, f"not valid YAML: {error}") from error
+    except (yaml.YAMLError, ValueError, KeyError, RecursionError) as error:
+        raise BadInput.of(where, f"not valid YAML: {cause(error).partition(';')[0]}") from error
+    check_value(value, where)
+    return value
 
 
 class _Dumper(yaml.SafeDumper):
@@ -99,10 +152,12 @@ def load(path: Path) -> Any:
     return loads(read_text(path), str(path))
 
 
-def read_text(path: Path) -> str:
-    """A text file's content. Raises BadInput for a missing, unreadable or non-UTF-8 file."""
+def read_text(path: Path, most: int = MOST_BYTES) -> str:
+    """A text file's content, of at most `most` bytes. Raises BadInput for a missing, unreadable, huge or non-UTF-8
+    file, and for a device.
+    """
+    content = io.BytesIO(read_bounded(path, most))
     try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "is not UTF-8 text"
-        raise BadInput.of(str(path), f"can't be read: {reason}") from error
+        return io.TextIOWrapper(content, encoding="utf-8").read()  # line ends as in any text file
+    except UnicodeDecodeError as error:
+        raise BadInput.of(str(path), "can't be read: is not UTF-8 text") from error

@@ -12,8 +12,9 @@ from typing import Any, assert_never
 
 from pydantic import BaseModel
 
+from spaces.bounds import DEEPEST, check_value
 from spaces.paths import Missing, with_values
-from spaces.problems import BadInput
+from spaces.problems import BadInput, cause
 from spaces.schema import NativeSection
 from spaces.strict_yaml import loads, read_text
 from trainables import native_edit
@@ -43,6 +44,7 @@ def parse_native(text: str, name: str, where: str) -> dict[str, Any]:
             assert_never(other)
     if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
         raise BadInput.of(where, f"expected a mapping of config keys to values, got {_short(value)}")
+    check_value(value, where, finite=True)
     return value
 
 
@@ -239,7 +241,9 @@ def _from_json(text: str, where: str) -> Any:
     except json.JSONDecodeError as error:
         raise BadInput.of(where, f"not valid JSON line {error.lineno}: {error.msg}") from error
     except RecursionError as error:
-        raise BadInput.of(where, "nested too deeply") from error
+        raise BadInput.of(where, f"nested more than {DEEPEST} deep") from error
+    except ValueError as error:  # a number of more digits than Python reads
+        raise BadInput.of(where, f"not valid JSON: {cause(error).partition(';')[0]}") from error
 
 
 def _short(value: Any) -> str:

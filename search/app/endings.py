@@ -12,7 +12,6 @@ from types import FrameType
 from search.app.relaunch import Relaunched, relaunch
 from search.common.command_line import STOPPING, handled
 from search.execution.admission import Halt
-from search.execution.cluster import Cluster
 from search.persistence.folder import Folder
 from trainables.guard import end_all
 
@@ -59,11 +58,11 @@ class Loss:
         self._halt, self._left, self._arrived = halt, left, arrived
         self._path, self._again, self._say = path, again, say
         self._folder: Folder | None = None
-        self._cluster: Cluster | None = None
+        self._workers, self._own = 0, True
 
-    def follow(self, folder: Folder, cluster: Cluster | None) -> None:
-        """From now on there is something to go on from."""
-        self._folder, self._cluster = folder, cluster
+    def follow(self, folder: Folder, workers: int, own: bool) -> None:
+        """From now on there is something to go on from: known here, as Ray can't be asked any more then."""
+        self._folder, self._workers, self._own = folder, workers, own
 
     def __call__(self, reason: str) -> None:
         """Go on in a fresh process, or end. Does not return."""
@@ -77,6 +76,5 @@ class Loss:
         trials = self._folder.records.trials.values() if self._folder is not None else ()
         reports = sum(len(trial.reports) for trial in trials)
         fruitless = self._left.fruitless + 1 if reports == self._left.reports and self._left.reports else 0
-        workers, own = (self._cluster.workers, self._cluster.own) if self._cluster is not None else (0, True)
-        left = replace(self._left, fruitless=fruitless, reports=reports, workers=workers, signal=ending)
-        relaunch(reason, left, own, self._again, self._say)
+        left = replace(self._left, fruitless=fruitless, reports=reports, workers=self._workers, signal=ending)
+        relaunch(reason, left, self._own, self._again, self._say)

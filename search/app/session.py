@@ -70,8 +70,8 @@ def run(
             cluster = stack.enter_context(connected(address, search.settings.resources, say, loss))
             check_nodes(path, None if mirror is None else mirror.store, say)
         folder = stack.enter_context(opened(path, search, plan, prepared, say, mirror))
-        loss.follow(folder, cluster)
         workers = left.workers if cluster is None else cluster.workers
+        loss.follow(folder, workers, own=cluster is None or cluster.own)
         return _run(search, plan, prepared, folder, cluster, workers, halt, again, register, warm, console, say, mirror)
 
 

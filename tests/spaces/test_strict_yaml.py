@@ -7,6 +7,7 @@ import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from spaces.bounds import MOST
 from spaces.problems import BadInput
 from spaces.strict_yaml import dumps, load, loads, read_text
 
@@ -101,7 +102,9 @@ def test_what_is_no_plain_yaml_is_refused_with_its_line(text: str, words: list[s
 )
 def test_tags_that_build_objects_are_refused_and_nothing_runs(tmp_path: Path, tagged: str) -> None:
     sentinel = tmp_path / "sentinel"
-    assert "could not determine a constructor" in refusal(f"a: {tagged.replace('SENTINEL', str(sentinel))}")
+    assert "is not read; use numbers, text, lists and mappings" in refusal(
+        f"a: {tagged.replace('SENTINEL', str(sentinel))}"
+    )
     assert not sentinel.exists()
 
 
@@ -134,18 +137,20 @@ def test_merges_mean_what_they_mean_to_pyyaml(text: str) -> None:
 LOOKALIKES = ["1e-3", "null", "yes", "2026-01-01", "~", "on", "0x1F", "0o17", "1_000", "1:30", ".inf", "=", "<<", "é"]
 LOOKALIKES += ["-", "-a", "a:b", "#x", "'", '"', "!tag", "*a", "&a", "[", "{", "%", "|", ">", "?", "@", "`"]
 LOOKALIKES += ["", " ", "- a", "a: b", "a #x", "a\nb", "a\n", "\n", "\ta", "a\r", "\x85", "\u2028", "a\ufeff"]
+characters = st.characters(codec="utf-8", exclude_characters="\0")
 scalars = (
     st.none()
     | st.booleans()
-    | st.integers(-(10**20), 10**20)
+    | st.integers(-MOST, MOST)
     | st.floats(allow_nan=False)
-    | st.text(max_size=20)
+    | st.text(characters, max_size=20)
     | st.sampled_from(LOOKALIKES)
 )
 contents = st.recursive(
     scalars,
     lambda inner: (
-        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8) | scalars.filter(bool), inner, max_size=4)
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.text(characters, max_size=8) | scalars.filter(bool), inner, max_size=4)
     ),
     max_leaves=12,
 )
@@ -172,7 +177,7 @@ def test_other_objects_are_not_dumped() -> None:
 
 
 def test_files_that_can_not_be_read_are_named(tmp_path: Path) -> None:
-    for path, what in ((tmp_path / "missing.yaml", "No such file"), (tmp_path, "Is a directory")):
+    for path, what in ((tmp_path / "missing.yaml", "No such file"), (tmp_path, "it is a folder")):
         with pytest.raises(BadInput, match=f"{path}: can't be read: {what}"):
             read_text(path)
     binary = tmp_path / "binary.yaml"

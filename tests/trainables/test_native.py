@@ -6,6 +6,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from spaces.bounds import MOST
 from spaces.problems import BadInput
 from spaces.schema import NativeSection
 from spaces.strict_yaml import loads
@@ -174,8 +175,13 @@ def test_numbers_read_back_equal_in_yaml_1_1_and_1_2(value):
     assert isinstance(loads(yaml_value(value), ""), float)
 
 
+CHARACTERS = st.characters(codec="utf-8", exclude_characters="\0")
 values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(st.characters(codec="utf-8")),
+    st.none()
+    | st.booleans()
+    | st.integers(-MOST, MOST)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(CHARACTERS),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("abcyn1", min_size=1), inner, max_size=3),
     max_leaves=8,
 )

@@ -11,6 +11,8 @@ from typing import Any
 from spaces.problems import BadInput, Problem
 from spaces.strict_yaml import read_text
 
+MOST_BYTES = 64 << 20  # it may say something of every sample
+
 Ranges = Mapping[str, tuple[float, float]]
 """Name → (lowest, highest) of the documented range; a quantity that is the same everywhere has two equal bounds."""
 
@@ -42,7 +44,7 @@ def read_metadata(path: Path) -> Metadata:
     if not path.is_file():
         raise BadInput.of(where, "missing; a data folder holds training_data.npz and metadata.json")
     try:
-        content = json.loads(read_text(path))
+        content = json.loads(read_text(path, MOST_BYTES))
     except (ValueError, RecursionError) as error:
         raise BadInput.of(where, f"is not valid JSON: {error}") from error
     if not isinstance(content, dict):
