@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from search.common.quantities import Span, Wait
+from search.common.store_uri import mask
 from search.sampling.kinds import SamplerName
 from search.spec.resources import Resources
 from search.stopping.asha import Asha
@@ -16,7 +17,7 @@ from spaces.problems import BadInput, Problem
 from spaces.schema import Real, Section, Text, Whole, parse
 from trainables.own.declaration import Declaration
 
-Positive = Annotated[Whole, Field(ge=1)]
+Positive = Annotated[Whole, Field(ge=1, le=10**9)]
 
 
 class Budget(Section):
@@ -42,15 +43,15 @@ class Sampler(Section):
     """`forest`: a random forest over all trials and rungs (search/sampling/forest/sampler.py). `tpe`: Optuna's."""
     seed: Annotated[Whole, Field(ge=0)] = 0
     """Seeds the proposals and the training of every trial of the search; confirmation takes seeds that follow."""
-    points: Annotated[Whole, Field(ge=2)] = 3
+    points: Annotated[Whole, Field(ge=2, le=10_000)] = 3
     """Grid only: values per numeric knob."""
 
 
 class Confirm(Section):
     """The best configs and the documented baseline, trained in full on fresh seeds."""
 
-    top: Annotated[Whole, Field(ge=1)] = 3
-    seeds: Annotated[Whole, Field(ge=0)] = 3
+    top: Annotated[Whole, Field(ge=1, le=10_000)] = 3
+    seeds: Annotated[Whole, Field(ge=0, le=10_000)] = 3
     """0 skips the confirmation: the verdict then says that nothing is confirmed."""
 
 
@@ -75,7 +76,7 @@ class WarmStart(Section):
     experiment: Text | None = None
     uri: Text | None = None
     """Of the experiment. null: where this search is tracked."""
-    first: Annotated[Whole, Field(ge=0)] = 3
+    first: Annotated[Whole, Field(ge=0, le=10**6)] = 3
     """So many of their best configs are run right after the baseline."""
 
     @model_validator(mode="after")
@@ -115,7 +116,7 @@ class Settings(Section):
     resources: Resources = Resources()
     confirm: Confirm = Confirm()
     tracking: Tracking = Tracking()
-    max_failures: Annotated[Whole, Field(ge=0)] = 2
+    max_failures: Annotated[Whole, Field(ge=0, le=10**6)] = 2
     """A trial that raises is started again from its checkpoint so many times."""
     stop_after_failures: Annotated[Real, Field(ge=0, lt=1)] | None = 0.5
     """The search stops early when more than this share of its trials, and at least three, fail the same way."""
@@ -180,6 +181,9 @@ def overridden(raw: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, An
     for text in overrides:
         key, separator, value = text.partition("=")
         try:
+            if mask(text) != text and key != "storage":  # which is answered with its own remedy
+                what = "carries credentials: a command is seen by everybody on the machine and kept in histories; "
+                raise BadInput.of(f"--set {mask(text)}", what + "set MLFLOW_TRACKING_URI instead")
             if not separator or not key or "" in key.split("."):
                 raise BadInput.of(f"--set {text}", "expected KEY=VALUE with a dotted key, as in budget.trials=12")
             _set(out, key, strict_yaml.loads(value, f"--set {text}"))

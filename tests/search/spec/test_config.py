@@ -211,3 +211,32 @@ def test_settings_are_frozen(tmp_path: Path) -> None:
     assert isinstance(settings, Settings)
     with pytest.raises(ValueError, match="frozen"):
         settings.model = "other"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    "text", ["tracking.uri=http://user:canary@host:5000", "warm_start={experiment: e, uri: 'http://h/?token=canary'}"]
+)
+def test_a_secret_on_the_command_line_is_refused_and_not_repeated(tmp_path: Path, text: str) -> None:
+    with pytest.raises(BadInput) as caught:
+        read_settings(write_search(tmp_path), [text])
+    (problem,) = caught.value.problems
+    assert "carries credentials" in problem.what and "MLFLOW_TRACKING_URI" in problem.what
+    assert "canary" not in str(problem)
+
+
+@pytest.mark.parametrize("key", ["trials=1000000000000", "trials=18446744073709551617"])
+def test_a_count_beyond_any_search_is_refused(tmp_path: Path, key: str) -> None:
+    with pytest.raises(BadInput, match="trials"):
+        read_settings(write_search(tmp_path), [f"budget.{key}"])
+
+
+@pytest.mark.parametrize("wait", ["9999999d", "1e-300s", 1e308, "1e308s"])
+def test_a_time_that_no_clock_takes_is_refused_with_its_bounds(wait: float | str) -> None:
+    with pytest.raises(BadInput, match="expected a time from 0.001s to 3650d"):
+        seconds(wait, "budget.wall")
+
+
+@pytest.mark.parametrize("span", ["1e308 epochs", 10**13])
+def test_a_length_beyond_any_training_is_refused_with_its_bound(span: int | str) -> None:
+    with pytest.raises(BadInput, match=r"expected at most 1e\+12 epochs"):
+        units(span, "epoch", "budget.steps")
