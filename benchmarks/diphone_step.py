@@ -40,6 +40,7 @@ from trainables.diphone_rnn.run import DiphoneRun, autocasts
 from trainables.diphone_rnn.schedule import knobs
 from trainables.diphone_rnn.trials import Trial
 
+ALPHA = 0.6  # as documented
 STEP = 100  # of the schedule: after the warmup, and with α between its ends
 
 
@@ -52,7 +53,12 @@ def sized(channels: int, units: int, layers: int, batch: int) -> Config:
         rnn_dropout=0.2 if layers > 1 else 0.0,
         input_network=InputNetwork(input_layer_sizes=(channels,)),
     )
-    return Config(model=shape, dataset=Dataset(neural_dim=channels, batch_size=batch), use_alpha_schedule=False)
+    return Config(
+        model=shape,
+        dataset=Dataset(neural_dim=channels, batch_size=batch),
+        use_composite_loss=True,
+        composite_loss_alpha=ALPHA,
+    )
 
 
 SIZES = {"demo": (32, 64, 2, 16), "larger": (128, 256, 3, 16)}
@@ -263,7 +269,7 @@ def main() -> None:
     options = parser.parse_args()
     if torch.cuda.is_available():
         torch.set_num_threads(1)  # as a trial of a search has
-        on_gpu(Config(use_alpha_schedule=False), options.batches)
+        on_gpu(Config(use_composite_loss=True, composite_loss_alpha=ALPHA), options.batches)
     else:
         on_cpu(options)
 

@@ -59,6 +59,9 @@ def config_of(loss: str, options: argparse.Namespace) -> Config:
         "lr_max_day": options.lr,
         "lr_decay_steps": steps,
         "lr_decay_steps_day": steps,
+        "use_composite_loss": True,
+        "use_alpha_schedule": True,
+        "early_stopping": False,
         "alpha_schedule_step_interval": max(1, round(steps * 3000 / 150_000)),
         "log_individual_day_val_PER": False,
         "dataset": {

@@ -19,6 +19,7 @@ from search.results import export, tables
 from search.results.confirm import judge
 from search.spec.plan import Plan, make_plan
 from search.spec.resolve import Search, resolve
+from search.spec.storage import BASE
 from spaces.domain import snap, to_unit
 from spaces.paths import with_values
 from trainables.run import Prepared
@@ -63,6 +64,9 @@ def make_folder(folder: Path, told: Story = Story(), *overrides: str, config: Pa
     plan = make_plan(search)
     (folder / "search.yaml").write_text(search.to_yaml(PREPARED.digest), encoding="utf-8")
     (folder / "plan.json").write_text(json.dumps(plan.as_dict(), indent=2), encoding="utf-8")
+    if search.base_source is not None:
+        (folder / BASE).mkdir()
+        (folder / BASE / search.base_name).write_text(search.base_source, encoding="utf-8")
     events = list(_events(search, plan, told))
     with Journal(folder / "journal.jsonl") as journal:
         for event in events:

@@ -19,7 +19,7 @@ MIB = 2**20
 def hold() -> None:
     """Build a run, touch every feature, say how many bytes they are, and wait to be ended."""
     model = model_named("diphone_rnn")
-    config = model.parse({"model": {"n_units": 64, "n_layers": 1}}, "")
+    config = model.parse({"model": {"n_units": 64, "n_layers": 1}, "use_composite_loss": True}, "")
     generate = {"generate": {"sentences": SENTENCES, "sessions": SESSIONS}}
     prepared = model.prepare(model.parse_data(generate, config, ""), config)
     run = model.build(config, prepared, 0)

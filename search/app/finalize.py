@@ -12,6 +12,7 @@ from search.history.records import Records
 from search.persistence.folder import Folder
 from search.results import export, pareto_export, summary, winner
 from search.results.confirm import Verdict, judge
+from search.spec.effect import changed
 from search.spec.resolve import Search
 from search.tracking.sender import Sender
 from search.tracking.types import SearchStatus
@@ -146,7 +147,7 @@ def describe(search: Search, verdict: Verdict | None, kept: Sequence[Path], plac
         rows = [
             f"| {_cell(path)} | {_cell(before.get(path, 'not active'))} | {_cell(after.get(path, 'not active'))} |"
             for path in [knob.path for knob in search.space.knobs]
-            if before.get(path) != after.get(path)
+            if changed(search.model, search.base, before, after, path, search.horizon)
         ]
         text += ["\n".join(["| knob | documented | best |", "|---|---|---|", *rows])]
     told = {"report.html": "the whole story", "figures": "its main pictures", "best.yaml": "the config"}

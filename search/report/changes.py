@@ -9,11 +9,11 @@ from typing import Any, Literal
 from search.report.material import Material
 from search.report.shown import setting
 from search.results.confirm import Verdict
+from search.spec.effect import changed
 from search.spec.storage import BASE
 from spaces.domain import Categorical, Float, Int, contains, describe, to_unit
-from spaces.paths import Missing
+from spaces.paths import Missing, get
 from spaces.problems import BadInput
-from spaces.values import freeze, same
 
 CONTEXT = 2
 """Unchanged lines around a change."""
@@ -58,7 +58,7 @@ def knob_changes(material: Material, verdict: Verdict) -> tuple[Change, ...]:
     found = []
     for knob in material.space.knobs:
         old, new = _text(before, knob.path), _text(after, knob.path)
-        differs = not _equal(before, after, knob.path)
+        differs = changed(material.model, material.base, before, after, knob.path, material.horizon)
         touched: Literal["low", "high"] | None = None
         if differs and knob.path in after and not isinstance(knob.domain, Categorical):
             touched = edge(knob.domain, after[knob.path])
@@ -72,11 +72,13 @@ def native_diffs(material: Material, verdict: Verdict) -> tuple[FileDiff, ...]:
     if not folder.is_dir() or verdict.baseline is None or verdict.handed_over is verdict.baseline:
         return ()
     own = _own(material)
-    before = {**_recipe(material), **own}
+    values = {key: _value(material, key) for key in verdict.winner.values}
     files = sorted(folder.iterdir(), key=lambda path: (path.name not in own, path.name))
-    after = {path.name: _read(path) for path in files if path.name in before}
+    pairs = [(path.name, own.get(path.name) or _before(material, path, values), _read(path)) for path in files]
     return tuple(
-        FileDiff(name, tuple(_lines(before[name], text))) for name, text in after.items() if text != before[name]
+        FileDiff(name, tuple(_lines(before, after)))
+        for name, before, after in pairs
+        if before is not None and before != after
     )
 
 
@@ -86,13 +88,20 @@ def _own(material: Material) -> dict[str, str]:
     return {path.name: _read(path) for path in folder.iterdir()} if folder.is_dir() else {}
 
 
-def _recipe(material: Material) -> Mapping[str, str]:
-    """The native forms of the config that the search starts from."""
+def _before(material: Material, path: Path, values: Mapping[str, Any]) -> str | None:
+    """A file that isn't the user's own with `values` in place of the winner's; None where it doesn't take them."""
     try:
-        config = material.model.parse(material.base, "the documented config")
-        return material.model.write_native(None, "config.yaml", {}, config)
-    except (BadInput, Missing):
-        return {}
+        config = material.model.parse(material.base, "the config that the search starts from")
+        return material.model.write_native(_read(path), path.name, values, config).get(path.name)
+    except (BadInput, Missing, UnicodeDecodeError):
+        return None
+
+
+def _value(material: Material, path: str) -> Any:
+    try:
+        return get(material.base, path)
+    except Missing:
+        return None
 
 
 def _read(path: Path) -> str:
@@ -138,9 +147,3 @@ def _documented(material: Material) -> Mapping[str, Any]:
 
 def _text(values: Mapping[str, Any], path: str) -> str:
     return setting(values[path]) if path in values else "not active"
-
-
-def _equal(before: Mapping[str, Any], after: Mapping[str, Any], path: str) -> bool:
-    if path not in before or path not in after:
-        return (path in before) == (path in after)
-    return same(freeze(before[path]), freeze(after[path]))

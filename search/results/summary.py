@@ -13,6 +13,7 @@ from search.history.records import Records
 from search.results.confirm import Candidate, Verdict
 from search.sampling.codec import text_of
 from search.sampling.grid import config_count
+from search.spec.effect import changed
 from search.spec.resolve import Search
 from trainables.own.model import COMMAND
 
@@ -44,7 +45,7 @@ def tables(search: Search, verdict: Verdict) -> Iterator[Table]:
     changes = Table("knob", "baseline", "best", title="what changes", title_justify="left")
     before, after = verdict.baseline.values, verdict.winner.values
     for knob in [knob.path for knob in search.space.knobs]:
-        if before.get(knob) != after.get(knob):
+        if changed(search.model, search.base, before, after, knob, search.horizon):
             changes.add_row(escape(knob), _value(before, knob), _value(after, knob))
     yield changes
 

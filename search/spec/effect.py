@@ -14,7 +14,7 @@ from spaces.knob import Knob
 from spaces.paths import Missing, get, has, leaves, with_values
 from spaces.problems import BadInput
 from spaces.space import Space
-from spaces.values import Value, same, thaw
+from spaces.values import Value, freeze, same, thaw
 from trainables.run import Model
 
 DENSE = 1024
@@ -35,6 +35,18 @@ def same_effect(model: Model[Any, Any], one: Native, other: Native, horizon: int
     if model.static(a) != model.static(b):
         return False
     return all(model.knobs(a, step) == model.knobs(b, step) for step in _steps(horizon))
+
+
+def changed(model: Model[Any, Any], base: Native, before: Native, after: Native, path: str, horizon: int) -> bool:
+    """Whether `after`, values of knobs by path, differs from `before` in what the knob at `path` does: two values that
+    act alike (a warmup of 0 and of 1 epochs) are no change, an inactive knob that becomes active is one.
+    """
+    if path not in before or path not in after:
+        return (path in before) != (path in after)
+    if same(freeze(before[path]), freeze(after[path])):
+        return False
+    undone = {**after, path: before[path]}
+    return not same_effect(model, with_values(base, after), with_values(base, undone), horizon)
 
 
 def inert(model: Model[Any, Any], space: Space, base: Native, horizon: int) -> list[Knob]:
@@ -64,19 +76,22 @@ def _is_inert(model: Model[Any, Any], space: Space, knob: Knob, base: Native, ho
     drawn = ({path: thaw(value) for path, value in space.sample(rng, base).items()} for _ in range(DRAWS))
     points: list[Native] = [{}] if knob in space.active(space.baseline(base), base) else []
     points += list(islice((values for values in drawn if knob.path in values), POINTS))
-    return bool(points) and not any(_acts(model, with_values(base, values), knob, horizon) for values in points)
+    found = [False]  # of a knob that is active nowhere, or that no config takes, nothing is known
+    for values in points:
+        acts = _acts(model, with_values(base, values), knob, horizon)
+        if acts:
+            return False
+        found.append(acts is not None)
+    return any(found)
 
 
-def _acts(model: Model[Any, Any], native: Native, knob: Knob, horizon: int) -> bool:
-    """Whether two values of `knob` in `native` differ in their effect."""
-    first, *rest = (with_values(native, {knob.path: value}) for value in _tried(knob.domain))
-    unknown = True  # nothing is known of a knob whose values can't be compared
-    for other in rest:
-        if same_effect(model, first, other, horizon):
-            unknown = False
-        elif _taken(model, first) and _taken(model, other):
-            return True
-    return unknown
+def _acts(model: Model[Any, Any], native: Native, knob: Knob, horizon: int) -> bool | None:
+    """Whether two values of `knob` in `native` differ in their effect; None where no two can be compared."""
+    tried = [with_values(native, {knob.path: value}) for value in _tried(knob.domain)]
+    taken = [one for one in tried if _taken(model, one)]
+    if len(taken) < 2:
+        return None
+    return not all(same_effect(model, taken[0], other, horizon) for other in taken[1:])
 
 
 def _taken(model: Model[Any, Any], native: Native) -> bool:

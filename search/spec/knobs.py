@@ -1,6 +1,6 @@
 """Which knobs a search has: the model's own space, the search YAML's `space:` and `knobs:`, checked together."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,13 +43,19 @@ def named(settings: Settings) -> set[str]:
     return {*(settings.knobs or ()), *settings.space}
 
 
-def filled(model: Model[Any, Any], given: Mapping[str, Any], config: NativeSection, space: Space) -> dict[str, Any]:
-    """The keys of the model's space and of `space`, and of their conditions, that the file `given` omits, with their
-    values in `config`."""
+def filled(
+    model: Model[Any, Any],
+    given: Mapping[str, Any],
+    config: NativeSection,
+    space: Space,
+    left_out: Collection[str],
+) -> dict[str, Any]:
+    """The keys of the model's space and of `space`, less those `left_out`, and of their conditions, that the file
+    `given` omits, with their values in `config`."""
     knobs = [*model_space(model).knobs, *space.knobs]
     paths = dict.fromkeys(path for knob in knobs for path in (knob.path, *(c.knob for c in knob.when)))
     known, whole = {key.path for key in keys(type(config))}, plain(config)
-    return {path: get(whole, path) for path in paths if path in known and not has(given, path)}
+    return {path: get(whole, path) for path in paths if path in known and path not in left_out and not has(given, path)}
 
 
 def searched_space(

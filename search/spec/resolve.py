@@ -217,7 +217,7 @@ def resolve(path: Path, overrides: Sequence[str] = (), name: str | None = None, 
         gpu_memory=gpu_memory,
         disk=disk,
         warnings=carried,
-        filled=filled(model, with_values(given, fixed), config, alive.space),
+        filled=filled(model, with_values(given, fixed), config, alive.space, left_out),
         left_out=left_out,
     )
 

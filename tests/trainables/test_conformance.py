@@ -23,6 +23,7 @@ from spaces import strict_yaml
 from spaces.paths import get, leaves, with_values
 from spaces.space import parse_space
 from spaces.values import ABSENT, freeze, thaw
+from trainables.keys import differing, ours
 from trainables.native import parse_native, plain
 from trainables.registry import model_named, models
 from trainables.run import Diverged
@@ -117,6 +118,10 @@ CASES = {
                 "input_network": {"input_layer_sizes": [4]},
             },
             "num_training_batches": 8,
+            "use_composite_loss": True,
+            "use_alpha_schedule": True,
+            "composite_loss_alpha": 0.6,
+            "early_stopping": False,
             "lr_warmup_steps": 2,
             "lr_decay_steps": 7,
             "lr_warmup_steps_day": 1,
@@ -183,7 +188,13 @@ CASES = {
                 "gradient_checkpointing": False,
                 "freeze_encoder_steps": 2,
             },
-            "data": {"target_length": 0.4, "train_utterances": 12, "time_mask_param": 10},
+            "data": {
+                "target_length": 0.4,
+                "train_utterances": 12,
+                "specaugment": True,
+                "time_mask_param": 10,
+                "curriculum_learning": True,
+            },
             "training": {
                 "num_epochs": 8,
                 "max_epochs": 8,
@@ -191,6 +202,7 @@ CASES = {
                 "gradient_accumulation_steps": 1,
                 "learning_rate": 0.01,
                 "warmup_steps": 2,
+                "lr_scheduler_type": "cosine",
                 "early_stopping_patience": 0,
                 "eval_steps": 1,
                 "save_steps": 1,
@@ -394,7 +406,7 @@ each_knob = pytest.mark.parametrize(("name", "knob"), [(name, knob) for name in 
 def space(model):
     file = SPACES / f"{model.name}.yaml"
     space = parse_space(strict_yaml.load(file), str(file))
-    return space.in_steps(get(plain(model.parse({}, "documented")), model.length_key))
+    return space.in_steps(get(plain(model.parse(model.documented(), "documented")), model.length_key))
 
 
 def build(model, case, seed=0, **values):
@@ -434,7 +446,7 @@ def fingerprint(run):
 
 
 def test_space_fits_the_config(model, space):
-    base = plain(model.parse({}, "documented"))
+    base = plain(model.parse(model.documented(), "documented"))
     space.check(base, model.unsearchable, "space")
     assert all(knob.why for knob in space.knobs)
     assert set(model.unsearchable) <= set(leaves(base))
@@ -444,11 +456,11 @@ def test_space_fits_the_config(model, space):
 
 def test_every_key_is_searchable_or_says_why_not(model, space):
     searched = {knob.path for knob in space.knobs}
-    assert set(leaves(plain(model.parse({}, "documented")))) == searched | set(model.unsearchable)
+    assert set(leaves(plain(model.parse(model.documented(), "documented")))) == searched | set(model.unsearchable)
 
 
 def test_documented_values_are_the_defaults_and_lie_in_the_space(model, space):
-    base = plain(model.parse({}, "documented"))
+    base = plain(model.parse(model.documented(), "documented"))
     for knob in space.knobs:
         assert knob.documented is not ABSENT, knob.path
         assert knob.documented == freeze(get(base, knob.path)), knob.path
@@ -456,7 +468,7 @@ def test_documented_values_are_the_defaults_and_lie_in_the_space(model, space):
 
 
 def test_sampled_configs_parse_and_come_back_through_native_files(model, case, space):
-    base = plain(model.parse({}, "documented"))
+    base = plain(model.parse(model.documented(), "documented"))
     rng = np.random.default_rng(0)
     for _ in range(10):
         values = {path: thaw(value) for path, value in space.sample(rng, base).items()}
@@ -466,7 +478,9 @@ def test_sampled_configs_parse_and_come_back_through_native_files(model, case, s
         source = json.dumps(base, indent=2) + "\n"
         files = {**files, **model.write_native(source, "mine.json", values, config)}
         for name, text in files.items():
-            assert model.parse(parse_native(text, name, name), name) == config
+            read = plain(model.parse(parse_native(text, name, name), name))
+            told = set() if name == "mine.json" else {path for path, _ in ours(config)}
+            assert differing(read, plain(config)).keys() <= told
 
 
 def commented(section: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, str]]:
@@ -480,7 +494,7 @@ def commented(section: Mapping[str, Any], path: str = "") -> Iterator[tuple[str,
 
 
 def test_the_users_file_gets_only_the_changes(model, space):
-    base = plain(model.parse({}, "documented"))
+    base = plain(model.parse(model.documented(), "documented"))
     lines = list(commented(base))
     source = "".join(line for _, line in lines)
     values = {path: thaw(value) for path, value in space.sample(np.random.default_rng(1), base).items()}
@@ -488,6 +502,22 @@ def test_the_users_file_gets_only_the_changes(model, space):
     changed = {key for (key, a), b in zip(lines, written.splitlines(keepends=True), strict=True) if a != b}
     assert changed <= set(values)
     assert all(f"# about {key}\n" in written for key, _ in lines)
+
+
+def test_an_omitted_key_trains_as_its_absent_value(model, case):
+    """Bit for bit, over two evaluations: the case's file against the same with all that it omits spelt out."""
+    whole = plain(model.parse(case.base, "case"))
+    trained = []
+    for native in (case.base, whole):
+        config = model.parse(native, "case")
+        run = model.build(config, model.prepare(model.parse_data(case.data, config, "data"), config), 0)
+        found = []
+        for until in (1, 2):
+            run.train(until)
+            found.append(run.evaluate())
+        trained.append((found, fingerprint(run)))
+        run.close()
+    assert trained[0] == trained[1]
 
 
 # Schedules.

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spaces.paths import get, leaves
+from spaces.paths import get, leaves, with_values
 from spaces.problems import BadInput
 from trainables.diphone_rnn.config import Config, init_path
 from trainables.diphone_rnn.schedule import alpha_table, describe, knobs, settles
@@ -44,8 +44,16 @@ DOCUMENTED_NETWORK = {"n_input_features": 512, "n_units": 1024, "rnn_dropout": 0
 TABLE = [(0, 0.0), (3000, 0.1), (6000, 0.2), (9000, 0.3), (12_000, 0.4), (15_000, 0.5), (18_000, 0.6)]
 
 
-def test_documented_values_fill_what_is_omitted():
-    whole = plain(MODEL.parse({}, "c"))
+RECIPE = MODEL.documented()
+
+
+def recipe(**changes):
+    return MODEL.parse({**RECIPE, **changes}, "recipe")
+
+
+def test_the_recipe_is_the_documented_one():
+    whole = plain(recipe())
+    assert whole["use_composite_loss"] and whole["use_alpha_schedule"]
     assert {key: whole[key] for key in DOCUMENTED} == DOCUMENTED
     assert {key: whole["model"][key] for key in DOCUMENTED_NETWORK} == DOCUMENTED_NETWORK
     assert (whole["model"]["patch_size"], whole["model"]["patch_stride"]) == (14, 4)
@@ -130,10 +138,10 @@ dataset:
 """
 
 
-def test_every_key_of_the_users_file_is_known_and_documented_values_are_the_defaults():
+def test_every_key_of_the_users_file_is_known_and_it_is_the_recipe():
     config = MODEL.parse(parse_native(USERS_FILE, "mine.yaml", "mine.yaml"), "mine.yaml")
     assert unknown_keys(config) == ()
-    told, defaults = plain(config), plain(MODEL.parse({}, "c"))
+    told, defaults = plain(config), plain(recipe())
     assert leaves(told) == leaves(defaults)
     own = {"gpu_number", "output_dir", "checkpoint_dir", "init_checkpoint_path"}
     own |= {f"dataset.{key}" for key in ("dataset_dir", "sessions", "dataset_probability_val")}
@@ -165,9 +173,12 @@ def test_unknown_keys_are_carried_and_listed_at_every_depth():
         ({"lr_min_day": 0.01}, "lr_min_day 0.01 is above lr_max_day 0.005"),
         ({"lr_warmup_steps": 150_000}, "lr_warmup_steps 150000 must lie below lr_decay_steps 150000"),
         ({"lr_warmup_steps_day": 200_000}, "lr_warmup_steps_day 200000 must lie below lr_decay_steps_day"),
-        ({"lr_scheduler_type": "linear"}, "c lr_scheduler_type: input should be 'cosine'"),
+        ({"lr_scheduler_type": "step"}, "c lr_scheduler_type: input should be 'cosine' or 'linear'"),
         ({"dataset": {"n_classes": 40}}, "c dataset.n_classes: input should be 41 or 1681, got 40"),
-        ({"dataset": {"n_classes": 41}}, "use_composite_loss needs dataset.n_classes 1681, got 41"),
+        (
+            {"use_composite_loss": True, "dataset": {"n_classes": 41}},
+            "use_composite_loss needs dataset.n_classes 1681, got 41",
+        ),
         ({"dataset": {"neural_dim": 256}}, "model.n_input_features 512 and dataset.neural_dim 256"),
         ({"model": {"input_network": {"input_layer_sizes": [64]}}}, "input_layer_sizes [64] must be [512]"),
         ({"model": {"rnn_dropout": 1}}, "c model.rnn_dropout: input should be less than 1, got 1"),
@@ -200,7 +211,8 @@ def test_the_users_file_is_accepted_and_keeps_its_comments():
         "lr_max: 0.005  # peak\ndataset:\n  # the noise\n  data_transforms: {white_noise_std: 1.0}\n"
     )
     changes = {"lr_max": 0.003, "dataset.data_transforms.white_noise_std": 0.5, "model.n_layers": 3}
-    written = MODEL.write_native(source, "mine.yaml", changes, Config())
+    found = MODEL.parse(with_values(parse_native(source, "mine.yaml", "c"), changes), "found")
+    written = MODEL.write_native(source, "mine.yaml", changes, found)
     assert set(written) == {"mine.yaml"}
     text = written["mine.yaml"]
     assert "lr_max: 0.003  # peak" in text and "n_units: 768 # per layer" in text and "  # the noise" in text
@@ -211,7 +223,7 @@ def test_the_users_file_is_accepted_and_keeps_its_comments():
 
 
 def test_the_documented_table_at_every_boundary():
-    config = Config()
+    config = recipe()
     for start, alpha in TABLE:
         assert knobs(config, start)["alpha"] == alpha
         assert knobs(config, start + 2999)["alpha"] == alpha
@@ -235,29 +247,31 @@ def test_the_documented_table_at_every_boundary():
     ],
 )
 def test_variants(change, at, alpha, settled):
-    config = MODEL.parse(change, "c")
+    config = recipe(**change)
     assert knobs(config, at)["alpha"] == alpha
     assert settles(config) == settled
 
 
 @given(st.integers(0, 200_000))
 def test_alpha_is_the_documented_formula(step):
-    config = Config()
+    config = recipe()
     assert knobs(config, step)["alpha"] == pytest.approx(min(0.6, 0.0 + (step // 3000) * 0.1), abs=1e-12)
     table = {first: alpha for first, _, alpha in alpha_table(config)}
     assert knobs(config, step)["alpha"] == table[max(first for first in table if first <= step)]
 
 
 def test_the_table_in_words():
-    said = describe(Config())
+    said = describe(recipe())
     for line in ("0–2999 → 0\n", "3000–5999 → 0.1\n", "15000–17999 → 0.5\n", "18000+ → 0.6\n"):
         assert line in said
     assert "lr: 0 → 0.005 over 1000 batches, then a cosine to 0.0005 at batch 150000" in said
-    assert "0+ → 0.6" in describe(Config(use_alpha_schedule=False))
+    assert "0+ → 0.6" in describe(recipe(use_alpha_schedule=False))
+    line = "lr: 0 → 0.005 over 1000 batches, then a line to 0.0005 at batch 150000"
+    assert line in describe(recipe(lr_scheduler_type="linear"))
 
 
 def test_rates_warm_up_and_decay_apart():
-    config = Config(lr_warmup_steps_day=500, lr_max_day=0.01, lr_min_day=0.001, lr_decay_steps_day=10_500)
+    config = recipe(lr_warmup_steps_day=500, lr_max_day=0.01, lr_min_day=0.001, lr_decay_steps_day=10_500)
     assert [knobs(config, step)["lr"] for step in (0, 500, 1000, 150_000, 190_000)] == pytest.approx(
         [0, 0.0025, 0.005, 0.0005, 0.0005]
     )
@@ -265,6 +279,46 @@ def test_rates_warm_up_and_decay_apart():
         [0, 0.005, 0.01, 0.0055, 0.001]
     )
     assert settles(config) == 18_000
+
+
+def test_a_linear_rate_falls_in_a_line_in_both_groups_then_stays():
+    config = Config(
+        lr_scheduler_type="linear",
+        lr_warmup_steps=100,
+        lr_decay_steps=1100,
+        lr_max_day=0.01,
+        lr_min_day=0.002,
+        lr_warmup_steps_day=0,
+        lr_decay_steps_day=400,
+    )
+    assert [knobs(config, step)["lr"] for step in (0, 50, 100, 600, 1100, 9000)] == pytest.approx(
+        [0, 0.0025, 0.005, 0.00275, 0.0005, 0.0005]
+    )
+    assert [knobs(config, step)["lr_day"] for step in (0, 100, 200, 400, 9000)] == pytest.approx(
+        [0.01, 0.008, 0.006, 0.002, 0.002]
+    )
+
+
+def test_what_a_file_trains_follows_from_its_classes():
+    """As in the users' script: no loss key means the classes' own loss."""
+    phonemes, diphones = MODEL.parse({"dataset": {"n_classes": 41}}, "c"), MODEL.parse({}, "c")
+    assert {knobs(phonemes, step)["alpha"] for step in (0, 9000, 149_999)} == {1.0}
+    assert {knobs(diphones, step)["alpha"] for step in (0, 9000, 149_999)} == {0.0}
+    mixed = MODEL.parse({"use_composite_loss": True}, "c")
+    assert {knobs(mixed, step)["alpha"] for step in (0, 9000, 149_999)} == {0.5}
+
+
+def test_what_cannot_act_is_no_part_of_the_static_config():
+    def static(**change):
+        return MODEL.static(recipe(**change))
+
+    one, two = ({**RECIPE["model"], "n_layers": 1, "rnn_dropout": rate} for rate in (0.1, 0.4))
+    assert static(model=one) == static(model=two)
+    assert static(early_stopping_val_steps=3) == static()
+    assert static(early_stopping=True, early_stopping_val_steps=3) != static(early_stopping=True)
+    assert static(output_dir="a", batches_per_train_log=7) == static()
+    fixed = {**RECIPE["model"], "input_network": {**RECIPE["model"]["input_network"], "input_trainable": False}}
+    assert knobs(recipe(model=fixed), 500)["lr_day"] == 0
 
 
 def test_nobody_logs_for_planning(caplog):

@@ -12,6 +12,7 @@ from spaces.schema import parse
 from trainables.diphone_rnn import data as data_module
 from trainables.diphone_rnn import recordings as recordings_module
 from trainables.diphone_rnn.data import Data, n_frames, prepare_data, summary
+from trainables.diphone_rnn.model import DiphoneRnn
 from trainables.diphone_rnn.phonemes import diphones_of
 from trainables.diphone_rnn.trials import Trial
 
@@ -19,6 +20,10 @@ from trainables.diphone_rnn.trials import Trial
 @pytest.fixture
 def folder(tmp_path):
     return make(tmp_path / "t15")
+
+
+def weights():
+    return DiphoneRnn(config(), len(DAYS)).state_dict()
 
 
 def channels(n):
@@ -275,10 +280,13 @@ def test_a_checkpoint_to_start_from_belongs_to_the_digest(folder, tmp_path):
     with pytest.raises(BadInput, match=r"start\.pt: no such file; init_checkpoint_path names a checkpoint"):
         prepared(folder, **start)
     torch.save({"model_state_dict": {"h0": torch.zeros(2)}}, path)
+    with pytest.raises(BadInput, match=r"start\.pt: .*is missing; .*; set the sizes and sessions"):
+        prepared(folder, **start)
+    torch.save({"model_state_dict": weights()}, path)
     first = prepared(folder, **start)
     assert first.digest != plain.digest and "; starts from start.pt (" in first.summary
     assert prepared(folder, **{**start, "init_from_checkpoint": False}) == plain
     path.rename(tmp_path / "moved.pt")
     assert prepared(folder, **{**start, "init_checkpoint_path": str(tmp_path / "moved.pt")}).digest == first.digest
-    torch.save({"model_state_dict": {"h0": torch.ones(20)}}, path)
+    torch.save({"model_state_dict": {**weights(), "h0": torch.ones_like(weights()["h0"])}}, path)
     assert prepared(folder, **start).digest != first.digest

@@ -13,6 +13,7 @@ from synthetic_children import AGES, config, corpus
 from transformers import get_cosine_schedule_with_warmup, get_linear_schedule_with_warmup
 
 from spaces.problems import BadInput
+from trainables.registry import model_named
 from trainables.seeding import derive
 from trainables.whisper_child.ages import lower_bound
 from trainables.whisper_child.augment import mask, warn_of_clamping
@@ -86,8 +87,8 @@ def test_knobs_of_an_epoch_tell_different_rates_apart():
 
 
 def test_documented_values():
-    """The table of models.md: what the config holds where the file says nothing."""
-    settings = config().__class__()
+    model = model_named("whisper_child")
+    settings = model.parse(model.documented(), "recipe")
     training, data, model = settings.training, settings.data, settings.model
     assert (training.lr_scheduler_type, training.early_stopping_patience, training.num_epochs) == ("cosine", 5, 20)
     assert (data.specaugment, data.freq_mask_param, data.time_mask_param) == (True, 27, 100)

@@ -1,7 +1,7 @@
 """The native config of diphone_rnn: the nesting and key names of the user's rnn_args_diphone_sagemaker.yaml. No torch.
 
-Values are the documented ones (models.md, section 1). Where those leave one open, and for what only the user's own
-script reads, it is the public trainer's or null.
+A key's default is what the user's script does without it; `Documented` is the recipe, where that differs. What only
+that script reads is the public trainer's or null.
 """
 
 from typing import Annotated, Literal, Self
@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from spaces.schema import Flag, NativeSection, Real, Text, Whole
 from trainables.diphone_rnn.phonemes import N_DIPHONES, N_PHONEMES
+from trainables.keys import Documented
 
 Count = Annotated[Whole, Field(ge=1)]
 Natural = Annotated[Whole, Field(ge=0)]
@@ -115,7 +116,7 @@ class Config(NativeSection):
     model: Network = Network()
 
     # Where things lie and run, and what the user's own script keeps: carried for that script.
-    gpu_number: Text | Whole | None = None
+    gpu_number: Text | Whole | None = 0
     mode: Text = "train"
     use_amp: Flag = True  # bfloat16 autocast on a GPU that has it; no effect on a CPU
     output_dir: Text | None = None
@@ -126,12 +127,12 @@ class Config(NativeSection):
     save_all_val_steps: Flag = False
     save_final_model: Flag = False
     save_val_metrics: Flag = True
-    early_stopping: Flag = False
+    early_stopping: Annotated[Flag, Documented(False)] = True
     early_stopping_val_steps: Count = 20  # validations without a lower PER
 
     # The length of the run, and the learning rates: of the network, then of the day layers.
     num_training_batches: Count = 150_000
-    lr_scheduler_type: Literal["cosine"] = "cosine"
+    lr_scheduler_type: Literal["cosine", "linear"] = "cosine"
     lr_max: Rate = 0.005
     lr_min: NotNegative = 0.0005
     lr_decay_steps: Count = 150_000  # batches until lr_min, the warmup included
@@ -151,9 +152,9 @@ class Config(NativeSection):
     grad_norm_clip_value: NotNegative = 5.0  # of the global L2 norm; 0: no clipping
 
     # The loss: α·phoneme + (1 − α)·diphone.
-    use_composite_loss: Flag = True  # off: the loss of the classes alone
-    composite_loss_alpha: Share = 0.6  # α without the schedule
-    use_alpha_schedule: Flag = True
+    use_composite_loss: Annotated[Flag, Documented(True)] = False  # off: the loss of the classes alone
+    composite_loss_alpha: Annotated[Share, Documented(0.6)] = 0.5  # α without the schedule
+    use_alpha_schedule: Annotated[Flag, Documented(True)] = False
     alpha_schedule_start: Share = 0.0
     alpha_schedule_end: Share = 0.6
     alpha_schedule_step_size: Annotated[Real, Field(gt=0)] = 0.1
@@ -187,7 +188,7 @@ class Config(NativeSection):
         if self.use_composite_loss and self.dataset.n_classes == N_PHONEMES:
             faults.append(
                 f"use_composite_loss needs dataset.n_classes {N_DIPHONES}, got {N_PHONEMES}: phonemes alone have no "
-                "diphones to mix in; set use_composite_loss to false"
+                "diphones to mix in; set use_composite_loss to false, or leave it out"
             )
         channels, sizes = self.model.n_input_features, self.model.input_network.input_layer_sizes
         if self.dataset.neural_dim != channels:

@@ -86,7 +86,13 @@ def prepare_data(data: Data, config: Config) -> Prepared:
     days = recordings(folder, Wanted.by(config))
     prepared = Prepared(folder, days.digest, summary(aligned(days, config)))
     start = init_path(config)
-    return prepared if start is None else _with_start(prepared, Path(start).expanduser())
+    if start is None:
+        return prepared
+    from trainables.diphone_rnn.model import check_checkpoint  # lazy: torch takes seconds to import
+
+    path = Path(start).expanduser()
+    check_checkpoint(config, len(days.sessions), path)
+    return _with_start(prepared, path)
 
 
 def read(folder: Path, config: Config) -> Corpus:
@@ -171,8 +177,6 @@ def _because(dropped: Iterable[Dropped], day: Path) -> str:
 
 def _with_start(prepared: Prepared, path: Path) -> Prepared:
     """`prepared` with the content of the checkpoint that a run starts from."""
-    if not path.is_file():
-        raise BadInput.of(str(path), "no such file; init_checkpoint_path names a checkpoint of the network")
     content = sha256_of(path)
     digest = hashlib.sha256(f"{prepared.digest}\n{content}".encode()).hexdigest()
     return replace(prepared, digest=digest, summary=f"{prepared.summary}; starts from {path.name} ({content[:16]})")

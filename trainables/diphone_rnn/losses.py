@@ -125,7 +125,7 @@ class Losses(NamedTuple):
     """The batch's mean loss and the parts that are in it."""
 
     total: Tensor
-    phoneme: Tensor | None
+    phoneme: Tensor
     diphone: Tensor | None
 
 
@@ -142,16 +142,19 @@ class Targets(NamedTuple):
 def composite_loss(logits: Tensor, targets: Targets, alpha: float) -> Losses:
     """α·CTC(phoneme) + (1 − α)·CTC(diphone), each the mean over the batch of the trials' sums.
 
-    A part of weight 0 adds neither to the loss nor to its gradient, so it is left out.
+    A part of weight 0 adds neither to the loss nor to its gradient: it is only told.
     """
     found = log_probs(logits)
     assert found.diphone is not None or alpha == 1, "phonemes alone are α = 1"
-    phoneme = diphone = None
+    diphone = None
     total = torch.zeros((), device=logits.device)
-    if alpha > 0:
+    with torch.set_grad_enabled(torch.is_grad_enabled() and alpha > 0):
         phoneme = ctc(found.phoneme, targets.phonemes, targets.frames, targets.phoneme_counts).mean()
+    if alpha > 0:
         total = total + alpha * phoneme
-    if alpha < 1 and found.diphone is not None:
-        diphone = ctc(found.diphone, targets.diphones, targets.frames, targets.diphone_counts).mean()
-        total = total + (1 - alpha) * diphone
+    if found.diphone is not None:
+        with torch.set_grad_enabled(torch.is_grad_enabled() and alpha < 1):
+            diphone = ctc(found.diphone, targets.diphones, targets.frames, targets.diphone_counts).mean()
+        if alpha < 1:
+            total = total + (1 - alpha) * diphone
     return Losses(total, phoneme, diphone)

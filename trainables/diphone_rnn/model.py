@@ -84,7 +84,19 @@ def groups(network: DiphoneRnn, config: Config) -> list[dict[str, Any]]:
 
 
 def load_checkpoint(network: DiphoneRnn, path: Path) -> None:
-    """Put a user's checkpoint into `network`: a dict with `model_state_dict`. Reads no code.
+    """Put a user's checkpoint into `network`. Raises BadInput as `checkpoint_for` does."""
+    network.load_state_dict(checkpoint_for(network, path))
+
+
+def check_checkpoint(config: Config, days: int, path: Path) -> None:
+    """Raise BadInput unless the checkpoint fits the network of `config` over so many days. Nothing is computed."""
+    with torch.device("meta"):
+        network = DiphoneRnn(config, days)
+    checkpoint_for(network, path)
+
+
+def checkpoint_for(network: DiphoneRnn, path: Path) -> dict[str, Tensor]:
+    """The weights in a user's checkpoint, a dict with `model_state_dict`, under the network's names. Reads no code.
 
     Names may carry `_orig_mod.`; day layers may stand one by one, `day_weights.0`, …. Raises BadInput naming the file
     and the weights that don't fit.
@@ -111,7 +123,7 @@ def load_checkpoint(network: DiphoneRnn, path: Path) -> None:
     if faults:
         more = f"; … and {len(faults) - 5} more" if len(faults) > 5 else ""
         raise BadInput.of(where, "; ".join(faults[:5]) + more + "; set the sizes and sessions that it was trained with")
-    network.load_state_dict(weights)
+    return weights
 
 
 def _own_names(state: Mapping[str, Any]) -> dict[str, Tensor]:

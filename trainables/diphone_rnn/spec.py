@@ -1,7 +1,6 @@
 """diphone_rnn as one of the models: what the search and the trainer ask of it. Torch stays out until `build`."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
@@ -10,8 +9,8 @@ from trainables.diphone_rnn import schedule
 from trainables.diphone_rnn.config import Config
 from trainables.diphone_rnn.data import Data, prepare_data
 from trainables.diphone_rnn.metrics import OBJECTIVE
+from trainables.handover import handed_over
 from trainables.keys import documented
-from trainables.native import as_yaml, plain, rewrite
 from trainables.run import Model, Native, Objective, Prepared, Run
 
 NATIVE_FILE = "rnn_args_diphone_sagemaker.yaml"
@@ -55,7 +54,7 @@ UNSEARCHABLE = MappingProxyType(
             "it only ends a run sooner; the search's own early stopping does that",
         ),
         "num_training_batches": "it is the run's length, which the search sets from its budget",
-        "lr_scheduler_type": "cosine is the one that is documented",
+        "lr_scheduler_type": "cosine is what is documented; linear is that of older files",
         **dict.fromkeys(("beta0", "beta1", "epsilon"), _CONSTANT),
         "seed": "each run has its own, from the search",
         "use_composite_loss": "off is the same as α = 0: search composite_loss_alpha, with use_alpha_schedule: false",
@@ -118,7 +117,7 @@ class DiphoneRnnModel:
         return documented(Config)
 
     def parse(self, native: Native, where: str) -> Config:
-        """The typed config; documented defaults fill what `native` omits. Raises BadInput."""
+        """The typed config; what `native` omits means what the user's script does without it. Raises BadInput."""
         return parse(Config, native, where)
 
     def parse_data(self, data: Native, config: Config, where: str) -> Data:  # noqa: ARG002 - other models need it
@@ -134,8 +133,8 @@ class DiphoneRnnModel:
         return schedule.knobs(config, step)
 
     def static(self, config: Config) -> Native:
-        """The whole config."""
-        return plain(config)
+        """What training depends on beside the knobs."""
+        return schedule.static(config)
 
     def settles(self, config: Config) -> int:
         """The batch by which both warmups are over and α has reached its end."""
@@ -147,12 +146,9 @@ class DiphoneRnnModel:
 
         return run.build(config, prepared, seed)
 
-    def write_native(self, source: str | None, name: str, changes: Native, config: Config) -> Mapping[str, str]:
-        """The user's own file with `changes` in it; without one, the whole config under the documented name."""
-        if source is None:
-            return {NATIVE_FILE: as_yaml(plain(config))}
-        file = Path(name).name
-        return {file: rewrite(source, file, changes)}
+    def write_native(self, source: str | None, name: str, changes: Native, config: Config) -> Mapping[str, str]:  # noqa: ARG002 - another model's file has a form of its own
+        """The user's own file, made to train `config`; without one, the whole config under the documented name."""
+        return handed_over(source, name, config, lambda native: self.parse(native, name), NATIVE_FILE)
 
 
 MODEL: Model[Config, Data] = DiphoneRnnModel()

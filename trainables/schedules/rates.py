@@ -49,13 +49,15 @@ def _after_warmup(warmup_steps: int, name: str, total: int) -> int:
     return total - warmup_steps + 1
 
 
-def warmup_linear(peak: float, warmup_steps: int, total_steps: int) -> Warmup:
-    """Linear warmup to `peak`, then linear decay to 0 at step `total_steps`, 0 after.
+def warmup_linear(peak: float, warmup_steps: int, total_steps: int, floor: float = 0.0) -> Warmup:
+    """Linear warmup to `peak`, then linear decay to `floor` at step `total_steps`, constant after.
 
-    Source: Devlin et al., BERT, NAACL 2019, A.2; the values are those of `get_linear_schedule_with_warmup` in
-    Hugging Face transformers. Raises ValueError unless 0 <= warmup_steps < total_steps and peak is finite.
+    Source: Devlin et al., BERT, NAACL 2019, A.2; with floor 0 the values are those of
+    `get_linear_schedule_with_warmup` in Hugging Face transformers. Raises ValueError unless
+    0 <= warmup_steps < total_steps, and floor <= peak, both finite.
     """
-    return Warmup(warmup_steps, Linear(_after_warmup(warmup_steps, "total_steps", total_steps), peak, 0.0))
+    require(floor <= peak, "floor", floor, f"<= peak = {peak}")
+    return Warmup(warmup_steps, Linear(_after_warmup(warmup_steps, "total_steps", total_steps), peak, floor))
 
 
 def warmup_cosine(peak: float, warmup_steps: int, decay_steps: int, floor: float = 0.0) -> Warmup:

@@ -1,16 +1,18 @@
 """The native config of whisper_child: the nesting and key names of the user's baseline_whisper_small.yaml. No torch.
 
-Values are the documented ones (models.md, section 3). Where those leave one open, and for what only the user's own
-script reads, it is Hugging Face's default or null. Keys marked `ours` are not in the documented file; their defaults
-are the documented behaviour.
+A key's default is what the user's script does without it; `Documented` is the recipe, where that differs. Where both
+leave one open, and for what only that script reads, it is Hugging Face's default or null. The script doesn't know keys
+marked `Ours`; their defaults are its behaviour.
 """
 
 import math
-from typing import Annotated, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from spaces.schema import Flag, NativeSection, Real, Text, Whole
+from trainables.keys import Documented, Ours
 
 Count = Annotated[Whole, Field(ge=1)]
 Natural = Annotated[Whole, Field(ge=0)]
@@ -50,15 +52,17 @@ class Network(NativeSection):
     name: Literal["whisper"] = "whisper"
     variant: Text = "small"
     pretrained: Text | None = "openai/whisper-small"  # on the hub, or a local folder
-    random_init: RandomInit | None = None  # ours; with `pretrained: null`
+    random_init: Annotated[RandomInit | None, Ours()] = None  # with `pretrained: null`
     language: Text = "en"
     task: Literal["transcribe", "translate"] = "transcribe"
     forced_decoder_ids: tuple[tuple[Natural, Natural | None], ...] | None = None
     dropout: Dropout = 0.1
     freeze_encoder: Flag = False  # for good
-    gradient_checkpointing: Flag = True
-    freeze_encoder_steps: Natural = 1000  # optimizer steps; 0: never frozen
-    unfreeze_warmup_steps: Natural = 0  # ours: optimizer steps until the thawed encoder learns at the full rate
+    gradient_checkpointing: Annotated[Flag, Documented(True)] = False
+    freeze_encoder_steps: Annotated[Natural, Documented(1000)] = 0  # optimizer steps; 0: never frozen
+    unfreeze_warmup_steps: Annotated[Natural, Ours()] = (
+        0  # optimizer steps until the thawed encoder learns at full rate
+    )
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -82,16 +86,18 @@ class DataKeys(NativeSection):
     sample_rate: Annotated[Whole, Field(ge=16000, le=16000)] = 16000  # Hz; Whisper knows no other
     normalize_audio: Flag = False  # scale each clip to a peak of 1
     target_length: Annotated[Real, Field(ge=0.1, le=30)] = 30.0  # s of the window; longer clips are cut
-    num_mel_bins: Count = 80  # ours; large-v3 has 128
+    num_mel_bins: Annotated[Count, Ours()] = 80  # large-v3 has 128
     normalize_text: Flag = False  # train on transcripts after Whisper's English normaliser
-    train_utterances: Count = 48_000  # ours: of the training split, set from the data; a plan needs it sooner
-    specaugment: Flag = True
+    train_utterances: Annotated[Count, Ours(data=True)] = (
+        48_000  # to train on, set from the data; a plan needs it sooner
+    )
+    specaugment: Annotated[Flag, Documented(True)] = False
     freq_mask_param: Natural = 27  # mel bins, the widest mask
     time_mask_param: Natural = 100  # frames of 10 ms, the widest mask
-    freq_mask_count: Natural = 1  # ours
-    time_mask_count: Natural = 1  # ours
-    curriculum_learning: Flag = True
-    curriculum_epochs: Count = 1  # ours: how long the youngest come first
+    freq_mask_count: Annotated[Natural, Ours()] = 1
+    time_mask_count: Annotated[Natural, Ours()] = 1
+    curriculum_learning: Annotated[Flag, Documented(True)] = False
+    curriculum_epochs: Annotated[Count, Ours()] = 1  # how long the youngest come first
 
     @property
     def frames(self) -> int:
@@ -112,28 +118,28 @@ class Training(NativeSection):
     """The loop; names are those of Hugging Face's TrainingArguments where it has one."""
 
     output_dir: Text | None = None
-    save_strategy: Literal["no", "steps"] = "no"  # ours; steps: each run writes Hugging Face folders to output_dir
-    save_steps: Count = 500
-    save_total_limit: Count = 5  # most recent checkpoints that are kept, beside the best
+    save_strategy: Annotated[Literal["no", "steps"], Ours()] = "no"  # steps: each run writes folders to output_dir
+    save_steps: Annotated[Count, Documented(500)] = 1000
+    save_total_limit: Annotated[Count, Documented(5)] = 3  # most recent checkpoints that are kept, beside the best
     logging_dir: Text | None = None
-    logging_steps: Count = 25
-    num_epochs: Count = 20  # after which the learning rate has reached 0, and the run ends
-    max_epochs: Count = 20  # ours: the budget; a run stops here wherever its schedule is
-    early_stopping_patience: Natural = 5  # evaluations without a lower WER; 0: off
-    lr_scheduler_type: Literal["linear", "cosine"] = "cosine"
-    batch_size: Count = 48  # utterances
-    gradient_accumulation_steps: Count = 2  # batches per optimizer step
+    logging_steps: Annotated[Count, Documented(25)] = 100
+    num_epochs: Annotated[Count, Documented(20)] = 10  # after which the learning rate has reached 0, and the run ends
+    max_epochs: Annotated[Count, Documented(20), Ours("num_epochs")] = 10  # the budget; a run stops here at the latest
+    early_stopping_patience: Annotated[Natural, Documented(5)] = 0  # evaluations without a lower WER; 0: off
+    lr_scheduler_type: Annotated[Literal["linear", "cosine"], Documented("cosine")] = "linear"
+    batch_size: Annotated[Count, Documented(48)] = 8  # utterances
+    gradient_accumulation_steps: Annotated[Count, Documented(2)] = 4  # batches per optimizer step
     learning_rate: Annotated[Real, Field(gt=0, le=1)] = 1e-5
     warmup_steps: Natural = 500  # optimizer steps, linear from 0
     weight_decay: NotNegative = 0.01  # biases and layer norms have none
     fp16: Flag = True  # autocast with a gradient scaler, on a GPU; no effect on a CPU
-    bf16: Flag = False  # ours: autocast without a scaler, on a GPU that has it
+    bf16: Annotated[Flag, Ours()] = False  # autocast without a scaler, on a GPU that has it
     optim: Literal["adamw_torch", "adamw_torch_fused"] = "adamw_torch"
     max_grad_norm: NotNegative = 1.0  # of the global L2 norm; 0: no clipping
     evaluation_strategy: Literal["steps"] = "steps"
-    eval_steps: Count = 500  # optimizer steps between the evaluations that patience counts
-    per_device_eval_batch_size: Count = 96
-    eval_batch_size: Count = 96
+    eval_steps: Annotated[Count, Documented(500)] = 1000  # optimizer steps between the evaluations that patience counts
+    per_device_eval_batch_size: Annotated[Count, Documented(96)] = 8
+    eval_batch_size: Annotated[Count, Documented(96)] = 8
     dataloader_num_workers: Natural = 8  # threads that read ahead for a GPU
     dataloader_prefetch_factor: Count = 4  # batches read ahead per thread
     dataloader_pin_memory: Flag = True
@@ -144,6 +150,15 @@ class Training(NativeSection):
     remove_unused_columns: Flag = False
     prediction_loss_only: Flag = False
 
+    @model_validator(mode="before")
+    @classmethod
+    def _whole_schedule(cls, given: Any) -> Any:
+        """Without a budget of our own, a run is as long as its schedule."""
+        if not isinstance(given, Mapping) or "max_epochs" in given:
+            return given
+        epochs = given.get("num_epochs")
+        return {**given, "max_epochs": epochs} if type(epochs) is int and epochs > 0 else given
+
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         faults = []
@@ -151,7 +166,7 @@ class Training(NativeSection):
             near = max(1, self.save_steps // self.eval_steps) * self.eval_steps
             faults.append(
                 f"save_steps {self.save_steps} must be a multiple of eval_steps {self.eval_steps}, so that a saved "
-                f"checkpoint has a WER; try {near}"
+                f"checkpoint has a WER; try {near} (Hugging Face's Trainer refuses it, too)"
             )
         if self.save_strategy == "steps" and self.output_dir is None:
             faults.append("save_strategy steps needs output_dir; name a folder, or set save_strategy to 'no'")

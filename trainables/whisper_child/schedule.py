@@ -6,6 +6,8 @@ mean rates over it, by which configs with other rates in an epoch can be told ap
 """
 
 import math
+from functools import lru_cache
+from typing import Any
 
 from trainables.schedules import Constant, Curriculum, Freeze, Schedule, Warmup, warmup_cosine, warmup_linear
 from trainables.whisper_child.config import Config
@@ -55,14 +57,44 @@ def step_knobs(config: Config, step: int) -> dict[str, float]:
 def knobs(config: Config, epoch: int) -> dict[str, float]:
     """Values in force at the last step of epoch `epoch` (0-based), and the epoch's mean rates."""
     steps = config.steps_per_epoch
-    rate, factor = learning_rate(config), freeze(config)
-    rates = [rate.at(step) for step in range(epoch * steps, (epoch + 1) * steps)]
-    on = 0.0 if config.model.freeze_encoder else 1.0
-    encoder = [on * rate * factor.at(step) for step, rate in enumerate(rates, epoch * steps)]
+    mean, encoder = _means(learning_rate(config), freeze(config), epoch, steps)  # type: ignore[arg-type]  # frozen
     return {
         **step_knobs(config, (epoch + 1) * steps - 1),
-        "learning_rate_mean": math.fsum(rates) / steps,
-        "learning_rate_encoder_mean": math.fsum(encoder) / steps,
+        "learning_rate_mean": mean,
+        "learning_rate_encoder_mean": 0.0 if config.model.freeze_encoder else encoder,
+    }
+
+
+@lru_cache(maxsize=4096)
+def _means(rate: Schedule, factor: Freeze, epoch: int, steps: int) -> tuple[float, float]:
+    """The mean rates of the decoder and of the encoder over an epoch of so many steps."""
+    rates = [rate.at(step) for step in range(epoch * steps, (epoch + 1) * steps)]
+    encoder = [rate * factor.at(step) for step, rate in enumerate(rates, epoch * steps)]
+    return math.fsum(rates) / steps, math.fsum(encoder) / steps
+
+
+def static(config: Config) -> dict[str, Any]:
+    """What training depends on beside the knobs: values that another one keeps from acting are left out."""
+    model, data, training = config.model, config.data, config.training
+    patience = training.early_stopping_patience
+    return {
+        "model": model.model_dump(include={"pretrained", "random_init", "language", "task", "freeze_encoder"}),
+        "data": data.model_dump(
+            include={
+                "val_ratio",
+                "stratify_by",
+                "normalize_audio",
+                "target_length",
+                "num_mel_bins",
+                "normalize_text",
+                "train_utterances",
+            }
+        ),
+        "training": training.model_dump(include={"seed", "optim", "fp16", "bf16"}),
+        "epochs": min(training.num_epochs, training.max_epochs),
+        "patience": (patience, training.eval_steps) if patience else None,
+        "evaluation": config.evaluation.model_dump(exclude={"save_predictions", "predictions_file"}),
+        "max_length": config.inference.max_length,
     }
 
 

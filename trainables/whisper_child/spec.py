@@ -1,13 +1,14 @@
 """whisper_child as one of the models: what the search and the trainer ask of it. Torch stays out until `build`."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
+from spaces.paths import has
 from spaces.schema import parse
+from trainables.handover import handed_over
 from trainables.keys import documented
-from trainables.native import as_yaml, plain, rewrite
+from trainables.native import parse_native
 from trainables.run import Model, Native, Objective, Prepared, Run
 from trainables.whisper_child import schedule
 from trainables.whisper_child.config import Config
@@ -141,7 +142,7 @@ class WhisperChildModel:
         return documented(Config)
 
     def parse(self, native: Native, where: str) -> Config:
-        """The typed config; documented defaults fill what `native` omits. Raises BadInput."""
+        """The typed config; what `native` omits means what the user's script does without it. Raises BadInput."""
         return parse(Config, native, where)
 
     def parse_data(self, data: Native, config: Config, where: str) -> Data:  # noqa: ARG002 - other models need it
@@ -157,8 +158,8 @@ class WhisperChildModel:
         return schedule.knobs(config, step)
 
     def static(self, config: Config) -> Native:
-        """The whole config."""
-        return plain(config)
+        """What training depends on beside the knobs."""
+        return schedule.static(config)
 
     def settles(self, config: Config) -> int:
         """The epoch by which warmup, freeze and curriculum are over."""
@@ -170,12 +171,13 @@ class WhisperChildModel:
 
         return run.build(config, prepared, seed)
 
-    def write_native(self, source: str | None, name: str, changes: Native, config: Config) -> Mapping[str, str]:
-        """The user's own file with `changes` in it; without one, the whole config under the documented name."""
-        if source is None:
-            return {NATIVE_FILE: as_yaml(plain(config))}
-        file = Path(name).name
-        return {file: rewrite(source, file, changes)}
+    def write_native(self, source: str | None, name: str, changes: Native, config: Config) -> Mapping[str, str]:  # noqa: ARG002 - another model's file has a form of its own
+        """The user's own file, made to train `config`; without one, the whole config under the documented name."""
+        training, given = config.training, parse_native(source, name, name) if source is not None else {}
+        if not has(given, self.length_key):  # the end of the schedule is that of the run, in the user's script too
+            ends = training.model_copy(update={"max_epochs": min(training.max_epochs, training.num_epochs)})
+            config = config.model_copy(update={"training": ends})
+        return handed_over(source, name, config, lambda native: self.parse(native, name), NATIVE_FILE)
 
 
 MODEL: Model[Config, Data] = WhisperChildModel()

@@ -87,6 +87,10 @@ def test_confirmation_runs_come_seed_by_seed_with_the_baseline_first() -> None:
     assert runs[1].values == records.trials[2].values
 
 
+def test_nothing_is_confirmed_where_every_trial_failed() -> None:
+    assert confirmation(records_of(base(None), trial(1, None, status="failed")), MIN, 1, [7, 8], now=0.0) == []
+
+
 def test_what_is_proposed_already_is_not_proposed_again() -> None:
     records = records_of(base(0.1), trial(1, 0.5))
     first = confirmation(records, MIN, 1, [7, 8], now=0.0)

@@ -173,7 +173,7 @@ def test_the_artifacts_are_those_of_the_run_that_best_yaml_repeats(tmp_path: Pat
         assert write_artifacts(tmp_path, records, verdict) == tmp_path / "artifacts"
     write_best(tmp_path, search, PREPARED, verdict)
     told = strict_yaml.load(tmp_path / "best.yaml")
-    assert (tmp_path / "artifacts" / "a.txt").read_text() == f"trial {verdict.winner.trial} {told['seed']}"
+    assert (tmp_path / "artifacts" / "a.txt").read_text() == f"trial {verdict.handed_over.trial} {told['seed']}"
 
 
 def test_fixed_knobs_stand_in_the_users_file_too(tmp_path: Path) -> None:
@@ -187,6 +187,30 @@ def test_fixed_knobs_stand_in_the_users_file_too(tmp_path: Path) -> None:
     assert written["weight_decay"] == 1e-4 and written["lr"] == 1e-2
     content = strict_yaml.load(tmp_path / "best.yaml")
     assert content["config"]["weight_decay"] == 1e-4 and content["provenance"]["gain"] is None
+
+
+def unsure() -> Records:
+    """Trial 1 is better on the mean, and not surely."""
+    start = [trial(0, 0.5, values={"lr": 1e-3}, origin="baseline"), trial(1, 0.4, values=WINNER)]
+    runs = [(0, 1, 0.5), (1, 1, 0.3), (0, 2, 0.4), (1, 2, 0.5)]
+    return records_of(
+        *start,
+        *(trial(10 + i, v, origin=f"trial {of}", kind="confirm", seed=seed) for i, (of, seed, v) in enumerate(runs)),
+    )
+
+
+def test_keep_hands_over_the_users_file_as_it_is_and_no_other(tmp_path: Path) -> None:
+    search = small_search(tmp_path)
+    first, verdict = judge(finished(), search.model.objective), judge(unsure(), search.model.objective)
+    assert first is not None and verdict is not None
+    assert verdict.decision == "keep" and verdict.winner.trial == 1 and verdict.handed_over.trial == 0
+    for each in (first, verdict):  # a search that went on
+        write_best(tmp_path, search, PREPARED, each)
+    assert [path.name for path in (tmp_path / "native").iterdir()] == ["base.yaml"]
+    assert (tmp_path / "native" / "base.yaml").read_text() == BASE
+    content = strict_yaml.load(tmp_path / "best.yaml")
+    assert content["config"] == dict(search.base) and content["provenance"]["trial"] == 0
+    assert content["provenance"]["objective"]["value"] == 0.5
 
 
 def test_without_a_file_of_the_users_both_forms_are_written(tmp_path: Path) -> None:
