@@ -30,6 +30,15 @@ WARNING = "warning"  # only present, as text, where the worker found something t
 SECONDS = "train_seconds"  # wall seconds of training and evaluation since the previous report
 
 
+Outcome = Literal["running", "ended", "diverged"]
+"""Of an evaluation. `ended`: the run's own early stopping has fired. `diverged`: a quantity was not finite."""
+
+
+def outcome_of(report: Mapping[str, Any]) -> Outcome:
+    """What a report says of its trial."""
+    return "diverged" if DIVERGED in report else "ended" if ENDED in report else "running"
+
+
 @dataclass(frozen=True)
 class Objective:
     """The number that trials are compared by; no searched knob may enter its computation."""
@@ -42,6 +51,15 @@ class Objective:
     """What the number means, for people: `prior sd`, `PER`."""
     further: Mapping[str, Literal["min", "max"]] = field(default_factory=dict, compare=False)
     """Other validation metrics that no searched knob enters: they may be objectives beside it."""
+
+    def score(self, value: float) -> float:
+        """`value` so that lower is better."""
+        return score(value, self.mode)
+
+
+def score(value: float, mode: Literal["min", "max"]) -> float:
+    """A value of an objective so that lower is better, whatever its mode; the same function leads back."""
+    return value if mode == "min" else -value
 
 
 class Diverged(Exception):

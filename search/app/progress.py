@@ -66,9 +66,8 @@ class ProgressEstimate:
     @property
     def best(self) -> Trial | None:
         """The best last value among the search's trials that trained furthest."""
-        sign = 1 if self.objective.mode == "min" else -1
         scored = [
-            (-trial.step, sign * trial.objective, trial.number, trial)
+            (-trial.step, self.objective.score(trial.objective), trial.number, trial)
             for trial in self.records.of_kind("search")
             if trial.objective is not None and trial.status not in {"diverged", "failed"}
         ]

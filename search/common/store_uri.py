@@ -5,12 +5,13 @@ import re
 import shlex
 import socket
 import sqlite3
-import threading
 import urllib.error
 import urllib.request
 from importlib.metadata import entry_points
 from pathlib import Path
 from urllib.parse import urlsplit
+
+from search.common.timeouts import within
 
 PROBE_SECONDS = 5.0
 _PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
@@ -119,11 +120,7 @@ def _plugins() -> set[str]:
 
 def unreachable(uri: str) -> str | None:
     """Why the store can't be used now, in words for people, or None. Returns within `PROBE_SECONDS`."""
-    found: list[str | None] = []
-    thread = threading.Thread(target=lambda: found.append(_probe(uri)), daemon=True, name="tracking-probe")
-    thread.start()
-    thread.join(PROBE_SECONDS)  # a name server that doesn't answer has no timeout of its own
-    return found[0] if found else f"no answer within {PROBE_SECONDS:g} s"
+    return within(PROBE_SECONDS, lambda: _probe(uri))
 
 
 def _probe(uri: str) -> str | None:

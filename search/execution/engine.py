@@ -28,7 +28,19 @@ from trainables import checkpoints, fingerprint
 from trainables.guard import end_all
 from trainables.layout import HALT, checkpoint_folder
 from trainables.objects import Prefix
-from trainables.run import DIVERGED, ENDED, GPU, MACHINE, METRICS, NODE, OBJECTIVE, SECONDS, STEP, WARNING
+from trainables.run import (
+    DIVERGED,
+    ENDED,
+    GPU,
+    MACHINE,
+    METRICS,
+    NODE,
+    OBJECTIVE,
+    SECONDS,
+    STEP,
+    WARNING,
+    outcome_of,
+)
 from trainables.tune import Bridge, Job
 
 FAREWELL_SECONDS = 2.0
@@ -72,12 +84,14 @@ class TrialFeed(Searcher):  # type: ignore[misc]  # Ray is untyped: its classes 
             return
         if result is None:
             self._ledger.emit(Ended(number, "stopped", f"not promoted from {trial.rung}", now()))
-        elif DIVERGED in result:
-            self._ledger.emit(Ended(number, "diverged", str(result[DIVERGED]), now()))
-        elif ENDED in result or result[STEP] >= self._horizon:
-            self._ledger.emit(Ended(number, "completed", str(result.get(ENDED, "")), now()))
-        else:
-            self._ledger.emit(Ended(number, "stopped", f"among the worst at {result[STEP]}", now()))
+            return
+        match outcome_of(result):
+            case "diverged":
+                self._ledger.emit(Ended(number, "diverged", str(result[DIVERGED]), now()))
+            case "running" if result[STEP] < self._horizon:
+                self._ledger.emit(Ended(number, "stopped", f"among the worst at {result[STEP]}", now()))
+            case _:
+                self._ledger.emit(Ended(number, "completed", str(result.get(ENDED, "")), now()))
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Ray pickles its setup for a restore that we don't use; the journal holds what counts."""
@@ -122,9 +136,8 @@ class ResultListener(Stopper, Callback):  # type: ignore[misc]
             self._ledger.emit(Started(trial.number, host, int(result["pid"]), gpu, began, node, machine))
         if result[STEP] > trial.step:  # a retried trial repeats its last report, in case that it was lost
             metrics = {**result[METRICS], OBJECTIVE: float(result[OBJECTIVE])}
-            outcome = "diverged" if DIVERGED in result else "ended" if ENDED in result else "running"
             self._ledger.emit(
-                Reported(trial.number, int(result[STEP]), metrics, float(result[SECONDS]), at, outcome)  # type: ignore[arg-type]
+                Reported(trial.number, int(result[STEP]), metrics, float(result[SECONDS]), at, outcome_of(result))
             )
         return False
 

@@ -21,8 +21,8 @@ from ray.tune.schedulers import TrialScheduler
 
 from search.stopping.bracket import Bracket, Report
 from search.stopping.promotion_order import due
-from search.stopping.rungs import Outcome, Ruling, further_scores
-from trainables.run import DIVERGED, ENDED, METRICS, OBJECTIVE, STEP
+from search.stopping.rungs import Ruling, further_scores
+from trainables.run import METRICS, OBJECTIVE, STEP, outcome_of
 
 TRIAL = "trial"  # key of a trial's number in its Ray config
 
@@ -229,7 +229,7 @@ class RungScheduler(TrialScheduler):  # type: ignore[misc]  # Ray is untyped: it
         if STEP not in result or OBJECTIVE not in result:
             raise ValueError(f"trial {number} reported no {STEP!r} or no {OBJECTIVE!r}; it reported {sorted(result)}")
         score = self.bracket.rule.score(float(result[OBJECTIVE]))
-        outcome: Outcome = "diverged" if DIVERGED in result else "ended" if ENDED in result else "running"
+        outcome = outcome_of(result)
         more = further_scores(self.bracket.rule.further, _metrics(result), outcome)
         return Report(number, int(result[STEP]), score, outcome, more)
 

@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from trainables.run import Outcome
+
 Status = Literal["running", "paused", "completed", "stopped", "diverged", "failed"]
 """`paused`: waits at a rung for its promotion. `stopped`: early-stopped at a rung, or never promoted from it.
 `completed`: trained to the full budget (or ended by its own patience)."""
@@ -48,7 +50,7 @@ class Reported:
     metrics: Mapping[str, float]  # finite numbers only
     seconds: float  # training and evaluation since the previous report
     at: float
-    outcome: Literal["running", "ended", "diverged"] = "running"
+    outcome: Outcome = "running"
     """`ended`: its own patience ended it here. `diverged`: scored with the objective's worst value."""
 
 

@@ -16,6 +16,7 @@ from search.history.records import Records, Trial
 from trainables import checkpoints
 from trainables.layout import checkpoint_folder
 from trainables.objects import Prefix
+from trainables.run import score
 
 SHARE = 0.5  # of the free disk, where no limit is set
 
@@ -52,7 +53,7 @@ class CheckpointRetention:
         """
         self._store = store
         self._path, self._records, self._say, self._kept = path, records, say, kept
-        self._sign = 1 if mode == "min" else -1
+        self._mode = mode
         survey = checkpoints.survey(path if store is None else store)
         self._sizes = {number: held.bytes for number, held in survey.items() if number in records.trials and held.bytes}
         self._held = sum(self._sizes.values())
@@ -112,8 +113,8 @@ class CheckpointRetention:
     def _promise(self, trial: Trial) -> tuple[bool, bool, int, float]:
         """Least first: trials that are over, then by the rung they wait at, then by their value; last what is to be
         handed over."""
-        value = trial.objective if trial.objective is not None else self._sign * float("inf")
-        return self._keeps(trial), not trial.over, trial.rung, -self._sign * value
+        value = float("inf") if trial.objective is None else score(trial.objective, self._mode)
+        return self._keeps(trial), not trial.over, trial.rung, -value
 
     def _measured(self, number: int) -> int:
         return checkpoints.size(self._place(number))

@@ -16,7 +16,7 @@ from search.history.events import Proposed
 from search.history.records import Records, Trial
 from search.stopping.pareto import Point, order
 from search.stopping.rungs import Goal
-from trainables.run import Objective
+from trainables.run import Objective, score
 
 LEVEL = 0.95
 
@@ -89,7 +89,7 @@ def point(trial: Trial, objective: Objective, further: Sequence[Goal]) -> Point:
     """A trial's last scores in all objectives, lower is better; infinite in one that it never reported."""
     metrics = trial.reports[-1].metrics
     values = [(metrics["objective"], objective.mode), *((metrics.get(g.metric), g.mode) for g in further)]
-    return tuple(math.inf if v is None else -v if mode == "max" else v for v, mode in values)
+    return tuple(math.inf if v is None else score(v, mode) for v, mode in values)
 
 
 def candidates(records: Records, objective: Objective, top: int, further: Sequence[Goal] = ()) -> list[Trial]:
@@ -101,18 +101,18 @@ def candidates(records: Records, objective: Objective, top: int, further: Sequen
     promote. Equal configs once; the baseline and what diverged or failed are left out.
     """
     usable = [trial for trial in scored(records) if not trial.baseline]
-    sign = 1 if objective.mode == "min" else -1
     if further:
         return _unequal(_fronts_first(usable, objective, further), records, top)
-    return _unequal(sorted(usable, key=lambda t: (sign * (t.objective or 0.0), -t.step, t.number)), records, top)
+    return _unequal(
+        sorted(usable, key=lambda t: (objective.score(t.objective or 0.0), -t.step, t.number)), records, top
+    )
 
 
 def furthest(records: Records, objective: Objective) -> Trial | None:
     """The best of the trials trained furthest, the baseline left out: what stands for the search unconfirmed, for its
     value is that of a whole training, if any is."""
-    sign = 1 if objective.mode == "min" else -1
     usable = [trial for trial in scored(records) if not trial.baseline]
-    ranked = sorted(usable, key=lambda t: (-t.step, sign * (t.objective or 0.0), t.number))
+    ranked = sorted(usable, key=lambda t: (-t.step, objective.score(t.objective or 0.0), t.number))
     return next(iter(_unequal(ranked, records, 1)), None)
 
 
@@ -161,8 +161,7 @@ def confirmation(
 
 def judge(records: Records, objective: Objective) -> Verdict | None:
     """The verdict on what is recorded so far; None where no trial has a value."""
-    sign = 1 if objective.mode == "min" else -1
-    ranking = sorted(_confirmed(records, objective), key=lambda c: sign * c.estimate.mean)
+    ranking = sorted(_confirmed(records, objective), key=lambda c: objective.score(c.estimate.mean))
     baseline = next((c for c in ranking if c.baseline), None)
     if not ranking or baseline is None:
         return _unconfirmed(records, objective)
@@ -171,7 +170,7 @@ def judge(records: Records, objective: Objective) -> Verdict | None:
         why = f"no config beat the baseline's mean of {baseline.estimate} {objective.unit} on fresh seeds"
         return Verdict("keep", why, winner, baseline, None, tuple(ranking))
     common = sorted(set(winner.by_seed) & set(baseline.by_seed))
-    gain = Estimate.of([sign * (baseline.by_seed[s] - winner.by_seed[s]) for s in common]) if common else None
+    gain = Estimate.of([objective.score(baseline.by_seed[s] - winner.by_seed[s]) for s in common]) if common else None
     if gain is None or gain.low is None:
         why = "one seed gives no interval: confirm on at least two (confirm.seeds)"
         return Verdict("unconfirmed", why, winner, baseline, gain, tuple(ranking))
@@ -210,7 +209,8 @@ def _unconfirmed(records: Records, objective: Objective) -> Verdict | None:
         winner = base
     else:
         return None
-    sign = 1 if objective.mode == "min" else -1
-    ranking = sorted([winner, *([base] if base and base is not winner else [])], key=lambda c: sign * c.estimate.mean)
+    ranking = sorted(
+        [winner, *([base] if base and base is not winner else [])], key=lambda c: objective.score(c.estimate.mean)
+    )
     why = "nothing was trained on fresh seeds, and a search's own best value flatters"
     return Verdict("unconfirmed", why, winner, base, None, tuple(ranking))

@@ -25,6 +25,7 @@ from search.sampling.study import StudyFile
 from search.sampling.trial_history import PastTrial, Queued, Sampling, Scoring
 from spaces.space import Space
 from spaces.values import thaw
+from trainables.run import score
 
 REDRAWS = 5
 """How often a proposal equal to an earlier one is drawn again by its sampler,"""
@@ -226,8 +227,7 @@ class Proposer:
     def _put(self, trial: FrozenTrial, step: int, value: float, more: Sequence[float]) -> None:
         trial.intermediate_values[step] = self._finite(value)
         if self._several and more:
-            score = value if self._scoring.mode == "min" else -value
-            self._several.put(trial.number, step, (score, *more))
+            self._several.put(trial.number, step, (score(value, self._scoring.mode), *more))
 
     def _add(self, past: PastTrial) -> FrozenTrial | None:
         """Enter a running trial; None where its values lie outside the space."""

@@ -10,6 +10,7 @@ from scipy import stats
 
 from search.history.records import Records, Trial
 from search.simulate import advice
+from trainables.run import score
 
 FEWEST = 5  # trials below which neither a correlation nor a chance is given
 DRAWS = 2000
@@ -94,9 +95,8 @@ def curve(trial: Trial, horizon: int, every: int, mode: Literal["min", "max"]) -
 
 def _values(trial: Trial, mode: Literal["min", "max"]) -> dict[int, float]:
     """Step -> value, lower is better; without the report of a diverged trial that holds the worst value."""
-    sign = 1.0 if mode == "min" else -1.0
     reports = [report for report in trial.reports if report.outcome != "diverged"]
-    return {report.step: sign * report.metrics["objective"] for report in reports}
+    return {report.step: score(report.metrics["objective"], mode) for report in reports}
 
 
 def _correlation(both: NDArray[np.float64]) -> float | None:

@@ -10,13 +10,13 @@ import json
 import os
 import re
 import secrets
-import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
 from search.common.store_uri import mask
+from search.common.timeouts import within
 from spaces.problems import BadInput, nearest
 from trainables.objects import OPTIONS, Prefix, brief, endpoint_of, filesystem
 
@@ -92,17 +92,6 @@ def check(store: Prefix, environment: Mapping[str, str] = os.environ) -> None:
     answer = within(CHECK_SECONDS, lambda: trouble(store))
     if answer is not None:
         raise BadInput.of(str(store), explained(store, answer, environment))
-
-
-def within(seconds: float, question: Callable[[], str | None]) -> str | None:
-    """The answer of `question`; that there was none, where it takes longer: a store may keep one waiting in ways that
-    have no limit of their own.
-    """
-    found: list[str | None] = []
-    thread = threading.Thread(target=lambda: found.append(question()), daemon=True, name="storage-check")
-    thread.start()
-    thread.join(seconds)
-    return found[0] if found else f"no answer within {seconds:g} s"
 
 
 def trouble(store: Prefix) -> str | None:

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from search.stopping import pareto
+from trainables.run import Outcome, score
 
 Mode = Literal["promote", "stop"]
-Outcome = Literal["running", "ended", "diverged"]
 Ruling = Literal["continue", "pause", "stop", "complete"]
 """`stop`: early-stopped or diverged. `complete`: trained to the horizon, or ended by its own patience."""
 
@@ -40,7 +40,7 @@ def further_scores(goals: Sequence[Goal], metrics: Mapping[str, float], outcome:
     missing = [goal.metric for goal in goals if goal.metric not in metrics]
     if missing:
         raise ValueError(f"{', '.join(missing)}: objectives that were not reported, only {sorted(metrics)}")
-    return tuple(-metrics[goal.metric] if goal.mode == "max" else metrics[goal.metric] for goal in goals)
+    return tuple(score(metrics[goal.metric], goal.mode) for goal in goals)
 
 
 class Entry(NamedTuple):
@@ -157,7 +157,7 @@ class Rule:
 
     def score(self, objective: float) -> float:
         """The objective as a score: lower is better. Not finite if the objective isn't."""
-        return -objective if self.objective == "max" else objective
+        return score(objective, self.objective)
 
 
 def controlled(trial: int, seed: int, share: float) -> bool:

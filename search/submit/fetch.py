@@ -15,7 +15,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from search.common.commands import typed
-from search.spec.storage import explained, located, within
+from search.common.timeouts import within
+from search.spec.storage import explained, located
 from search.submit import handout
 from search.submit.head import Head, Order
 from spaces.problems import BadInput

@@ -24,7 +24,7 @@ from search.history.events import (
     Stopped,
     WarmStarted,
 )
-from trainables.run import OBJECTIVE, SECONDS
+from trainables.run import OBJECTIVE, SECONDS, score
 
 PARENT = -1
 """Stands for the search's own run where a trial's number is asked for."""
@@ -114,7 +114,7 @@ class Trials:
         """
         self._left_out = frozenset(left_out)
         self._rungs = sorted(rungs)
-        self._sign = 1 if mode == "min" else -1
+        self._mode = mode
         self._best: float | None = None
         self._trained = 0  # units, by all trials of the search itself
         self._trials: dict[int, _Trial] = {}
@@ -210,7 +210,7 @@ class Trials:
         horizon = self._rungs[-1] if self._rungs else math.inf
         whole = event.outcome == "ended" or (event.outcome == "running" and event.step >= horizon)
         value = event.metrics[OBJECTIVE]
-        if whole and (self._best is None or self._sign * (value - self._best) < 0):
+        if whole and (self._best is None or score(value - self._best, self._mode) < 0):
             self._best = value
             _update(updates, PARENT, "").metrics += points({BEST: value}, self._trained, at)
 

@@ -80,22 +80,21 @@ def _best(search: Search, fits: Sequence[_Fit]) -> list[Observed]:
     """The configs worth running, best first: those whose numbers count here, then those trained furthest, then by
     objective. Equal configs once; the new baseline runs anyway.
     """
-    sign = 1 if search.model.objective.mode == "min" else -1
     seen = {text_of({path: thaw(value) for path, value in search.space.baseline(search.base).items()})}
     best = []
     usable = [(fit, fit.observed) for fit in fits if fit.observed is not None and fit.tried]
-    for _, observed in sorted(usable, key=lambda pair: (bool(pair[0].why), *_rank(pair[0].trial, search, sign))):
+    for _, observed in sorted(usable, key=lambda pair: (bool(pair[0].why), *_rank(pair[0].trial, search))):
         if text_of(observed.values) not in seen:
             seen.add(text_of(observed.values))
             best.append(observed)
     return best
 
 
-def _rank(trial: OldTrial, search: Search, sign: int) -> tuple[int, float]:
+def _rank(trial: OldTrial, search: Search) -> tuple[int, float]:
     step, objective = next(
         (report for report in reversed(trial.reports) if report[0] <= search.horizon), trial.reports[0]
     )
-    return -step, sign * objective
+    return -step, search.model.objective.score(objective)
 
 
 class _Here:

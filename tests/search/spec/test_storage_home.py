@@ -8,6 +8,7 @@ from small_search import small_search, write_search
 
 from search.app.run_metadata import introduce
 from search.common.store_uri import identity
+from search.common.timeouts import within
 from search.history.events import Phase, Proposed, Reported
 from search.persistence import lease, local_copy
 from search.persistence.folder import JOURNAL, opened
@@ -16,7 +17,7 @@ from search.persistence.local_copy import check_note, held, remember_runs
 from search.persistence.object_store_journal import journal, parts
 from search.run import main
 from search.spec.plan import make_plan
-from search.spec.storage import Home, explained, has_credentials, located, override, parsed, trouble, within
+from search.spec.storage import Home, explained, has_credentials, located, override, parsed, trouble
 from search.tracking.run_ids import RunIds
 from search.tracking.updates import PARENT
 from spaces.problems import BadInput
