@@ -140,6 +140,7 @@ def ours(case: Case, folder: Path, address: str) -> dict[str, float]:
     from rich.console import Console
 
     from search.app import session
+    from search.app.invocation import Invocation
     from search.spec import resolve
     from search.spec.plan import make_plan
 
@@ -154,7 +155,7 @@ def ours(case: Case, folder: Path, address: str) -> dict[str, float]:
         view(outlook, console), meter, lambda: found.update(meter.measured(case.trials))
     )
     with (folder / "output.txt").open("w") as output:
-        code = session.run(search, plan, prepared, folder / "search", address, "", Console(file=output))
+        code = session.run(Invocation(search, plan, prepared, folder / "search", address, "", Console(file=output)))
     assert code == 0, (folder / "output.txt").read_text()[-2000:]
     return found
 

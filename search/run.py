@@ -110,6 +110,7 @@ def _sit(
     path = home.path
     # Ray, torch, Optuna and MLflow take seconds to import: only from here on, so that bad input is answered quickly.
     from search.app import session
+    from search.app.invocation import Invocation
     from search.persistence import local_copy
     from search.warm_start import earlier, warm
 
@@ -130,7 +131,7 @@ def _sit(
     again = _again(options)
     try:
         return session.run(
-            search, plan, prepared, path, options.address, again, console, start, options.register, mirror
+            Invocation(search, plan, prepared, path, options.address, again, console, start, options.register, mirror)
         )
     except KeyboardInterrupt:
         _say(console, f"stopped at once; go on with: {again}")

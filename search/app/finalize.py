@@ -3,8 +3,7 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from rich.console import Console
-
+from search.app.invocation import Invocation
 from search.common.exit_codes import Exit
 from search.common.store_uri import mask, resolve_uri, ui_command
 from search.execution.admission import Halt
@@ -21,7 +20,6 @@ from spaces.problems import cause
 from spaces.values import show
 from trainables.own.model import OwnModel
 from trainables.own.observed import compare
-from trainables.run import Prepared
 from trainables.storage import when_there_is_room
 
 TRACKING_SECONDS = 30.0  # how long the end of a search waits for the tracker,
@@ -33,42 +31,34 @@ Say = Callable[[str], None]
 
 
 def hand_over(
-    search: Search,
-    prepared: Prepared,
-    folder: Folder,
-    tracker: Sender,
-    halt: Halt,
-    again: str,
-    register: str | None,
-    console: Console,
-    say: Say,
-    patience: float = TRACKING_SECONDS,
+    asked: Invocation, folder: Folder, tracker: Sender, halt: Halt, patience: float = TRACKING_SECONDS
 ) -> int:
-    """Write and show what has come of the search so far; returns the exit code. `register`: the registered model that
-    a final winner becomes a version of. `patience`: seconds to wait for the tracker, more for artifacts.
+    """Write and show what has come of the search so far; returns the exit code. `patience`: seconds to wait for the
+    tracker, more for artifacts.
     """
+    search, say = asked.search, asked.say
     path, records = folder.path, folder.records
     verdict = judge(records, search.model.objective)
     final = None if halt.resumable else verdict  # MLflow keeps every value that it was ever given
     if verdict is not None:
-        when_there_is_room(lambda: export.write_best(path, search, prepared, verdict, records), say)
+        when_there_is_room(lambda: export.write_best(path, search, asked.prepared, verdict, records), say)
     members = pareto_export.front(search, records) if search.further else []
     if members:
-        when_there_is_room(lambda: pareto_export.write_front(path, search, prepared, members), say)
+        when_there_is_room(lambda: pareto_export.write_front(path, search, asked.prepared, members), say)
     shown = when_there_is_room(lambda: export.write_artifacts(path, records, final), say) if final is not None else None
     report = None if halt.kind == "signal" else write_report(path, say)  # whoever interrupts doesn't want to wait
-    told = _told(search, records, path, verdict, final, halt, shown, register)
+    told = _told(asked, records, verdict, halt, shown)
     tracked = tracker.finish(told, patience + _bytes([*told.artifacts, *told.winner]) / TRACKING_PACE)
     if tracked.message:
         say(tracked.message)
     if halt.kind == "signal":
-        say(f"interrupted ({halt.reason}); so far: {path / 'trials.csv'}\ngo on with: {again}")
+        say(f"interrupted ({halt.reason}); so far: {path / 'trials.csv'}\ngo on with: {asked.again}")
         return Exit.INTERRUPTED
     if report is not None and (verdict is None or halt.kind == "failures"):
         say(f"{'report':<14}{report}")
     if halt.kind == "failures":
         say(f"stopped: {halt.reason}\nlogs: {path / 'trials'}; so far: {path / 'trials.csv'}")
-        say(f"when the cause is mended, go on with: {again}")
+        say(f"when the cause is mended, go on with: {asked.again}")
         return Exit.NO_TRIAL
     if verdict is None:
         reasons = sorted({trial.reason for trial in records.of_kind("search") if trial.reason})
@@ -76,7 +66,7 @@ def hand_over(
         return Exit.NO_TRIAL
     tables = [*summary.tables(search, verdict), *([pareto_export.shown(search, members)] if members else [])]
     for table in tables:
-        console.print(table)
+        asked.console.print(table)
     say(f"verdict: {summary.said(verdict)}")
     for line in _observed(search, records):
         say(line)
@@ -85,7 +75,7 @@ def hand_over(
     for what, where in summary.pointers(path, look, shown, bool(members), report, kept):
         say(f"{what:<14}{where}")
     if tracked.version:
-        say(f"{'registered':<14}{register} version {tracked.version}")
+        say(f"{'registered':<14}{asked.register} version {tracked.version}")
     return Exit.DONE
 
 
@@ -110,17 +100,10 @@ def write_report(folder: Path, say: Say) -> Path | None:
         return None
 
 
-def _told(
-    search: Search,
-    records: Records,
-    path: Path,
-    verdict: Verdict | None,
-    final: Verdict | None,
-    halt: Halt,
-    shown: Path | None,
-    register: str | None,
-) -> SearchStatus:
+def _told(asked: Invocation, records: Records, verdict: Verdict | None, halt: Halt, shown: Path | None) -> SearchStatus:
     """What MLflow is told. Weights and a registered version only of a final winner."""
+    search, path, register = asked.search, asked.path, asked.register
+    final = None if halt.resumable else verdict
     kept = [path / name for name in _FILES if (path / name).exists()]
     saved = winner.weights(path, records, final) if final is not None else None
     place = winner.place(final) if final is not None else ""

@@ -4,13 +4,11 @@ import uuid
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import replace
-from pathlib import Path
-
-from rich.console import Console
 
 from search.app import relaunch
 from search.app.endings import Loss, interruption
 from search.app.finalize import TRACKING_SECONDS, hand_over
+from search.app.invocation import Invocation
 from search.app.progress import ProgressEstimate, view
 from search.app.run_metadata import introduce
 from search.app.stages import RunContext, run_confirmation, run_search
@@ -19,90 +17,55 @@ from search.execution.admission import Halt
 from search.execution.choose_stopping import check_stopping
 from search.execution.cluster import Cluster, connected
 from search.execution.node_checks import check_nodes
-from search.history.events import Phase, Stopped, WarmStarted
+from search.history.events import Phase, Stopped
 from search.persistence import checkpoint_retention
 from search.persistence.checkpoint_retention import CheckpointRetention
 from search.persistence.folder import JOURNAL, Folder, opened
 from search.persistence.local_copy import remember_runs
-from search.persistence.object_store_journal import Mirror, upload
+from search.persistence.object_store_journal import upload
 from search.results import summary, tables, winner
-from search.spec.plan import Plan
 from search.spec.resolve import Search
 from search.tracking.sender import Sender
 from search.tracking.types import SearchStatus
 from spaces.problems import cause
-from trainables.run import Prepared
 from trainables.storage import when_there_is_room
 
 __all__ = ["check_stopping", "run"]
 
 
-def run(
-    search: Search,
-    plan: Plan,
-    prepared: Prepared,
-    path: Path,
-    address: str | None,
-    again: str,
-    console: Console,
-    warm: WarmStarted | None = None,
-    register: str | None = None,
-    mirror: Mirror | None = None,
-) -> int:
-    """Run or go on with the search in the folder `path`; returns the exit code.
-
-    `again` is the command that goes on after an interruption; `warm` is what a new search takes over from earlier ones;
-    `register` is the registered model of MLflow that the winner becomes a version of; `mirror` is the store that the
-    folder is a copy of.
-    Raises BadInput before anything is written.
-    """
-
-    def say(text: str) -> None:
-        console.print(text, highlight=False, markup=False, soft_wrap=True)
-
+def run(asked: Invocation) -> int:
+    """Run or go on with a search; returns the exit code. Raises BadInput before anything is written."""
+    search, path, say, mirror = asked.search, asked.path, asked.say, asked.mirror
     halt, left = Halt(), relaunch.taken()
     with interruption(halt, say) as arrived, ExitStack() as stack:
-        loss = Loss(halt, left, arrived, path, again, say)
+        loss = Loss(halt, left, arrived, path, asked.again, say)
         cluster = None
         if left.signal:
             halt.call(left.signal, "signal")  # the process before was to end, and could not: what is left is to do so
         else:
-            cluster = stack.enter_context(connected(address, search.settings.resources, say, loss))
+            cluster = stack.enter_context(connected(asked.address, search.settings.resources, say, loss))
             check_nodes(path, None if mirror is None else mirror.store, say)
-        folder = stack.enter_context(opened(path, search, plan, prepared, say, mirror))
+        folder = stack.enter_context(opened(path, search, asked.plan, asked.prepared, say, mirror))
         workers = left.workers if cluster is None else cluster.workers
         loss.follow(folder, workers, own=cluster is None or cluster.own)
-        return _run(search, plan, prepared, folder, cluster, workers, halt, again, register, warm, console, say, mirror)
+        return _run(asked, folder, cluster, workers, halt)
 
 
-def _run(
-    search: Search,
-    plan: Plan,
-    prepared: Prepared,
-    folder: Folder,
-    cluster: Cluster | None,
-    workers: int,
-    halt: Halt,
-    again: str,
-    register: str | None,
-    warm: WarmStarted | None,
-    console: Console,
-    say: Callable[[str], None],
-    mirror: Mirror | None,
-) -> int:
+def _run(asked: Invocation, folder: Folder, cluster: Cluster | None, workers: int, halt: Halt) -> int:
+    search, plan, say = asked.search, asked.plan, asked.say
     path, store = folder.path, folder.store
     if folder.history:
         say(summary.state(path, folder.records, plan.unit, search.settings.budget.trials))
-    tracker = _tracker(search, prepared, folder, workers, plan, say, mirror)
+    tracker = _tracker(asked, folder, workers)
     outlook = ProgressEstimate(folder.records, search.model.objective, plan.unit, plan.steps)
     mode, first = search.model.objective.mode, confirmed_first(search)
     retention = CheckpointRetention(path, folder.records, mode, search.disk, say, first, store)
     folder.ledger.listen(retention)
-    with view(outlook, console) as shown:
+    with view(outlook, asked.console) as shown:
         folder.ledger.listen(shown)
         try:
-            if warm is not None and not folder.history:
-                folder.ledger.emit(warm)
+            if asked.warm is not None and not folder.history:
+                folder.ledger.emit(asked.warm)
             if cluster is not None:
                 _sit(RunContext(search, plan, folder, cluster, halt, SetBack() if cluster.own else _never), say)
             else:
@@ -119,7 +82,7 @@ def _run(
     for line in () if halt.resumable else summary.remarks(search, folder.records):
         say(line)
     patience = TRACKING_SECONDS if cluster is not None else 1.0  # the tracker has only started; a resumed search sends
-    code = hand_over(search, prepared, folder, tracker, halt, again, register, console, say, patience)
+    code = hand_over(asked, folder, tracker, halt, patience)
     if not halt.resumable:
         retention.handed_over(winner.number_of(folder.records, search.model.objective))
     if retention.held:
@@ -161,21 +124,13 @@ def _stages(context: RunContext) -> None:
     emit(Stopped(halt.kind, halt.reason or "", now()) if halt.kind != "budget" else Phase("done", now()))
 
 
-def _tracker(
-    search: Search,
-    prepared: Prepared,
-    folder: Folder,
-    workers: int,
-    plan: Plan,
-    say: Callable[[str], None],
-    mirror: Mirror | None,
-) -> Sender:
-    info = introduce(search, prepared, folder, plan, workers)
-    if mirror is not None:
-        remember_runs(mirror, folder.records.trials, info)
+def _tracker(asked: Invocation, folder: Folder, workers: int) -> Sender:
+    info = introduce(asked.search, asked.prepared, folder, asked.plan, workers)
+    if asked.mirror is not None:
+        remember_runs(asked.mirror, folder.records.trials, info)
 
     def warn(text: str) -> None:
-        say(f"warning: {text}")
+        asked.say(f"warning: {text}")
 
     tracker = Sender(info, folder.path / JOURNAL, len(folder.history), warn)
     trouble = tracker.start()

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import assert_never
 
 from search.stopping import pareto
-from search.stopping.rungs import Outcome, Rule, Ruling, Rung, promotable
+from search.stopping.rungs import Rule, Ruling, Rung, promotable
+from trainables.run import Outcome
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from search.stopping.bracket import Bracket, Gone, Record, Report, Start, replay
-from search.stopping.rungs import Entry, Mode, Outcome, Rule, beyond_cutoff, promotable
+from search.stopping.rungs import Entry, Mode, Rule, beyond_cutoff, promotable
+from trainables.run import Outcome
 
 WORST = 9.0
 
