@@ -35,7 +35,7 @@ from scipy import stats
 
 from search.sampling.codec import code
 from search.sampling.proposer import Proposer
-from search.sampling.trial_history import Sampling, Scoring
+from search.sampling.trial_history import Problem, Sampling, Scoring
 from search.simulate.clock import Policy, simulate
 from search.simulate.ours import RungPolicy
 from search.simulate.sources import Kind, Learned
@@ -157,14 +157,10 @@ def contender(
     objective, stopping = search.model.objective, search.settings.early_stopping
     if name in OURS:
         proposer = Proposer(
-            search.space,
-            search.base,
+            Problem(search.name, search.space, search.base, search.horizon, plan.rungs),
             Sampling(OURS[name], seed),
             Scoring("min", abs(objective.worst)),
             None,
-            search.name,
-            horizon=search.horizon,
-            rungs=plan.rungs,
         )
         known: dict[int, Mapping[str, Any]] = {}
 

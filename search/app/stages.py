@@ -29,7 +29,7 @@ from search.history.records import Records, Trial
 from search.persistence.folder import Folder
 from search.results.confirm import confirmation
 from search.sampling.proposer import Proposer
-from search.sampling.trial_history import PastTrial, Sampling, Scoring
+from search.sampling.trial_history import PastTrial, Problem, Sampling, Scoring
 from search.spec.plan import Plan
 from search.spec.resolve import Search
 from search.stopping.rungs import Goal, further_scores
@@ -137,16 +137,12 @@ def _proposer(context: RunContext) -> Proposer:
     search, records = context.search, context.folder.records
     sampler, objective = search.settings.sampler, search.model.objective
     return Proposer(
-        search.space,
-        search.base,
+        Problem(search.name, search.space, search.base, search.horizon, context.plan.rungs),
         Sampling(sampler.kind, sampler.seed, sampler.points),
         Scoring(objective.mode, objective.worst, 1 + len(search.further)),
         context.folder.path / "study.journal",
-        search.name,
         [*warm.past(records.warm), *(_past(trial, search.further) for trial in records.of_kind("search"))],
         warm.queue(records.warm),
-        horizon=search.horizon,
-        rungs=context.plan.rungs,
     )
 
 

@@ -11,7 +11,7 @@ from search.common.store_uri import mask, unreachable
 from search.history.events import FINAL, Changed, Ended, Event, Phase, Proposed, Reported, Started, Status
 from search.history.journal import Journal
 from search.report.material import JOURNAL, PLAN, SETTINGS, Material, gather
-from search.tracking.mlflow_store import MlflowReader, TrackedRun
+from search.tracking.mlflow_reader import MlflowReader, TrackedRun
 from search.tracking.updates import Point, clean, cut, text
 from spaces import strict_yaml
 from spaces.domain import Categorical
@@ -39,7 +39,7 @@ class Source:
 
 
 class Runs(Protocol):
-    """An experiment that can be read; see `search.tracking.mlflow_store.MlflowReader`."""
+    """An experiment that can be read; see `search.tracking.mlflow_reader.MlflowReader`."""
 
     def runs(self) -> list[TrackedRun]:
         """All that are not deleted, oldest first."""

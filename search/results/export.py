@@ -54,7 +54,7 @@ def write_best(
     }
     kept = verdict.decision == "keep"
     what = "Your own config: none that the search found is surely better" if kept else "The best config found"
-    write_text(file, as_config(file, what, search, prepared, chosen.values, seed, chosen.trial, evidence))
+    write_text(file, as_config(head(what, file), search, prepared, chosen.values, seed, chosen.trial, evidence))
     _write_native(folder / "native", search, chosen.values, kept, seed)
 
 
@@ -68,9 +68,13 @@ def _machine(records: Records, trial: int, seed: int) -> Mapping[str, Any]:
     return {}
 
 
+def head(what: str, file: Path) -> str:
+    """The comment above a config."""
+    return f"# {what}. Train it again, to the same number:\n#   {python('trainables.train', [str(file)])}\n"
+
+
 def as_config(
-    file: Path,
-    what: str,
+    head: str,
     search: Search,
     prepared: Prepared,
     values: Mapping[str, Any],
@@ -78,8 +82,8 @@ def as_config(
     trial: int,
     evidence: Mapping[str, Any],
 ) -> str:
-    """The text of `file`, which `python -m trainables.train` reads: provenance, `evidence` in it, and the whole config
-    of a trial."""
+    """The text, below `head`, of a file that `python -m trainables.train` reads: provenance, `evidence` in it, and the
+    whole config of a trial."""
     content = {
         "model": search.model.name,
         **({"trainable": search.trainable} if search.trainable is not None else {}),
@@ -101,7 +105,6 @@ def as_config(
         },
         "config": with_values(search.base, values),
     }
-    head = f"# {what}. Train it again, to the same number:\n#   {python('trainables.train', [str(file)])}\n"
     return head + strict_yaml.dumps(content)
 
 

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from search.history.records import Records, Trial
 from search.results.confirm import point, scored
-from search.results.export import as_config
+from search.results.export import as_config, head
 from search.spec.resolve import Search
 from search.stopping.pareto import fronts
 from trainables.files import write_text
@@ -99,5 +99,7 @@ def write_front(folder: Path, search: Search, prepared: Prepared, members: Seque
         file = place / f"t{member.trial.number:04d}.yaml"
         provenance = {"objectives": member.values, "confirmed": member.confirmed or None}
         what, trial = "A config on the search's Pareto front", member.trial
-        text = as_config(file, what, search, prepared, trial.values, trial.proposed.seed, trial.number, provenance)
+        text = as_config(
+            head(what, file), search, prepared, trial.values, trial.proposed.seed, trial.number, provenance
+        )
         write_text(file, text)

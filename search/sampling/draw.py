@@ -1,7 +1,7 @@
 """One draw from a sampler: values of a space's active knobs, from nothing but (seed, number, past)."""
 
 import contextlib
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from search.sampling.codec import Code, code
 from search.sampling.kinds import make_sampler, window
 from search.sampling.samplers import SamplerContext, Standing, draw_seed
 from search.sampling.study import View, view_study
+from search.sampling.trial_history import Problem
 from spaces.space import Space
 from spaces.values import thaw
 
@@ -20,22 +21,13 @@ Snap = Callable[[Mapping[str, Any]], dict[str, Any]]
 class Draws:
     """Draws for the proposals of one search. `codes` are the space's knobs as Optuna sees them."""
 
-    def __init__(
-        self,
-        space: Space,
-        base: Mapping[str, Any],
-        seed: int,
-        direction: StudyDirection,
-        name: str,
-        horizon: int | None,
-        rungs: Sequence[int],
-        snap: Snap | None = None,
-    ) -> None:
-        self._space, self._base, self._seed, self._direction, self._name = space, base, seed, direction, name
+    def __init__(self, problem: Problem, seed: int, direction: StudyDirection, snap: Snap | None = None) -> None:
+        space, base = problem.space, problem.base
+        self._space, self._base, self._seed, self._direction, self._name = space, base, seed, direction, problem.name
         self.codes: Mapping[str, Code] = {knob.path: code(knob.path, knob.domain) for knob in space.knobs}
         self._context = SamplerContext(
-            horizon=horizon,
-            rungs=tuple(rungs),
+            horizon=problem.horizon,
+            rungs=tuple(problem.rungs),
             baseline=_nearest(space.baseline(base), self.codes),
             active=activity(space, base, self.codes),
             project=None if snap is None else _projection(snap, self.codes),

@@ -22,8 +22,7 @@ from search.sampling.grid import combinations, every_config
 from search.sampling.parego import Several
 from search.sampling.samplers import Standing, draw_seed
 from search.sampling.study import StudyFile
-from search.sampling.trial_history import PastTrial, Queued, Sampling, Scoring
-from spaces.space import Space
+from search.sampling.trial_history import PastTrial, Problem, Queued, Sampling, Scoring
 from spaces.values import thaw
 from trainables.run import score
 
@@ -56,32 +55,27 @@ class Proposer:
 
     def __init__(
         self,
-        space: Space,
-        base: Mapping[str, Any],
+        problem: Problem,
         sampling: Sampling,
         scoring: Scoring,
         path: Path | None,
-        name: str,
         past: Sequence[PastTrial] = (),
         first: Sequence[Queued] = (),
-        *,
-        horizon: int | None = None,
-        rungs: Sequence[int] = (),
         snap: Callable[[Mapping[str, Any]], dict[str, Any]] | None = None,
     ) -> None:
         """Writes a fresh study file at `path` with the `past` trials in it; trials 1, 2, … are the `first` ones.
 
         path     None: no file is kept.
-        horizon  a trial's full length, `rungs` the steps at which trials are compared: for the sampler `forest`.
         snap     turns each drawn proposal into the values that are proposed (a row of a table, in simulations).
 
         Raises OSError where the file can't be written.
         """
-        self._space, self._base, self._sampling, self._scoring, self._name = space, base, sampling, scoring, name
+        space, base = problem.space, problem.base
+        self._space, self._base, self._sampling, self._scoring = space, base, sampling, scoring
         self._direction = StudyDirection.MINIMIZE if scoring.mode == "min" else StudyDirection.MAXIMIZE
         self._several = Several(scoring.objectives) if scoring.objectives > 1 else None
         seen = StudyDirection.MINIMIZE if self._several else self._direction
-        self._draws = Draws(space, base, sampling.seed, seen, name, horizon, rungs, snap)
+        self._draws = Draws(problem, sampling.seed, seen, snap)
         self._codes, self._snap = self._draws.codes, snap
         self._origins: dict[int, str] = {}
         self._newest = -1  # the highest number of them
@@ -97,7 +91,7 @@ class Proposer:
         self._grid: Iterator[dict[str, Any]] = combinations(space, base, sampling.points)
         for trial in sorted(past, key=lambda trial: trial.number):
             self._take(trial)
-        self._file = None if path is None else StudyFile(path, name, self._direction)
+        self._file = None if path is None else StudyFile(path, problem.name, self._direction)
         if self._file:
             self._file.remark(self._note())
             self._file.write(self._told.values())

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from search.history.events import Status
+from spaces.space import Space
 
 Reports: TypeAlias = Sequence[tuple[int, float]]
 
@@ -23,6 +24,19 @@ class PastTrial:
     reason: str = ""
     began: float | None = None  # unix seconds, for the study's readers only; here and below
     ended: float | None = None
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is searched: a space over a base config, by trials of a certain length."""
+
+    name: str
+    space: Space
+    base: Mapping[str, Any]
+    horizon: int | None = None
+    """A trial's full length in steps."""
+    rungs: Sequence[int] = ()
+    """Steps at which trials are compared, ascending."""
 
 
 @dataclass(frozen=True)

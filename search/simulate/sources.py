@@ -8,7 +8,7 @@ import numpy as np
 
 from search.history.events import Status
 from search.sampling.proposer import Proposer
-from search.sampling.trial_history import Sampling, Scoring
+from search.sampling.trial_history import Problem, Sampling, Scoring
 from search.simulate.ours import Source
 from search.simulate.table import Array, Table, unit_point
 
@@ -129,14 +129,10 @@ def learned(table: Table, kind: Kind, seed: int, rungs: Sequence[int]) -> tuple[
     compared, the horizon last."""
     rows = Rows(table)
     proposer = Proposer(
-        table.space,
-        table.base,
+        Problem(table.name, table.space, table.base, table.horizon, tuple(rungs)),
         Sampling(kind, seed),
         Scoring("min", table.worst),
         None,
-        table.name,
-        horizon=table.horizon,
-        rungs=tuple(rungs),
         snap=rows.snap,
     )
     return Learned(proposer, rows.train), rows

@@ -1,13 +1,9 @@
-"""MLflow: one run for the search, one nested run per trial. The only place that imports mlflow."""
+"""Runs written to MLflow: one for the search, one nested run per trial."""
 
 import contextlib
-import logging
 import os
-import posixpath
 import re
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,20 +12,12 @@ from filelock import FileLock
 
 from search.common.commands import python, typed
 from search.common.store_uri import DATABASES, mask, sqlite_file
+from search.tracking.mlflow_reader import PAGE, connected
 from search.tracking.moved import ARTIFACTS, follow_move
 from search.tracking.types import KEY_TAG, Registration
 from search.tracking.updates import TAG_LENGTH, Point, RunStatus, cut, text
-from spaces.problems import cause, nearest
+from spaces.problems import cause
 
-# Set where the user has not: MLflow's own patience (7 retries of 120 s) would hold every batch for minutes. A retried
-# request to create a run may create two, so repeating is left to the tracker, which looks first.
-_ENVIRONMENT = {
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
-    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-}
 _REFUSALS = {"INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "INVALID_STATE"}
 _STATUS_IN = re.compile(r"too many (\d+) error responses")
 _SIGNS = {  # of what requests and urllib3 wrap three times over
@@ -40,82 +28,6 @@ _SIGNS = {  # of what requests and urllib3 wrap three times over
 }
 _CREATE_LOCK_SECONDS = 60.0
 _EXPERIMENT = {"mlflow.experimentKind": "custom_model_development"}  # else the UI shows tables for language models
-PAGE = 1000  # runs in one answer
-
-
-def connected(uri: str) -> Any:
-    """A client. Imports mlflow, which takes seconds."""
-    for key, value in _ENVIRONMENT.items():
-        os.environ.setdefault(key, value)
-    from mlflow.tracking import MlflowClient  # slow: in the tracking process, not while the search starts
-
-    for name, level in (("mlflow", logging.ERROR), ("alembic", logging.WARNING)):
-        logging.getLogger(name).setLevel(level)
-    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # it logs a traceback per failure
-    return MlflowClient(uri)
-
-
-@dataclass(frozen=True)
-class TrackedRun:
-    """A run that is in MLflow."""
-
-    id: str
-    params: Mapping[str, str]
-    tags: Mapping[str, str]
-    start: int = 0  # unix milliseconds, also below
-    end: int | None = None
-
-
-class MlflowReader:
-    """The runs of an experiment; changes nothing there."""
-
-    def __init__(self, uri: str, experiment: str) -> None:
-        """Raises LookupError without such an experiment, and whatever MLflow raises where it can't be reached."""
-        file = sqlite_file(uri)
-        if file is not None and not file.exists():  # MLflow would make it
-            raise LookupError(f"{file} does not exist")
-        self._client = connected(uri)
-        found = self._client.get_experiment_by_name(experiment)
-        if found is None:
-            names = [each.name for each in self._client.search_experiments(max_results=100)]
-            raise LookupError(f"there is no experiment {experiment!r}{nearest(experiment, names)}")
-        self._experiment_id = found.experiment_id
-
-    def runs(self) -> list[TrackedRun]:
-        """All that are not deleted, oldest first."""
-        found: list[TrackedRun] = []
-        token = None
-        while True:
-            page = self._client.search_runs(
-                [self._experiment_id],
-                order_by=["attributes.start_time ASC"],
-                max_results=PAGE,
-                page_token=token,
-            )
-            found += [
-                TrackedRun(run.info.run_id, run.data.params, run.data.tags, run.info.start_time, run.info.end_time)
-                for run in page
-            ]
-            token = page.token
-            if not token:
-                return found
-
-    def curve(self, run: str, metric: str) -> list[tuple[int, float]]:
-        """A metric's values as (step, value), by step."""
-        return [(point.step, point.value) for point in self.points(run, metric)]
-
-    def points(self, run: str, metric: str) -> list[Point]:
-        """A metric's values by step, one a step, with the time of each."""
-        found = self._client.get_metric_history(run, metric)
-        single = {point.step: Point(metric, point.value, point.step, point.timestamp) for point in found}
-        return [single[step] for step in sorted(single)]
-
-    def read_text(self, run: str, path: str) -> str | None:
-        """A text file among the run's artifacts; None where there is none."""
-        if path not in {file.path for file in self._client.list_artifacts(run, posixpath.dirname(path) or None)}:
-            return None
-        with tempfile.TemporaryDirectory() as place:
-            return Path(self._client.download_artifacts(run, path, place)).read_text(encoding="utf-8")
 
 
 class MlflowStore:

@@ -1,7 +1,7 @@
 """Removing a search's runs from MLflow, artifacts and all."""
 
 from search.common.store_uri import sqlite_file
-from search.tracking.mlflow_store import PAGE, connected
+from search.tracking.mlflow_reader import PAGE, connected
 from search.tracking.types import KEY_TAG
 
 

@@ -16,7 +16,7 @@ from search.history.records import Records, Trial
 from search.persistence.folder import JOURNAL
 from search.spec.config import WarmStart
 from search.spec.resolve import Search, objective_name
-from search.tracking.mlflow_store import MlflowReader, TrackedRun
+from search.tracking.mlflow_reader import MlflowReader, TrackedRun
 from search.tracking.updates import clean, cut, text
 from search.warm_start.warm import Old, OldTrial
 from spaces import strict_yaml

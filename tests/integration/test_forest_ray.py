@@ -9,7 +9,7 @@ from search.history.events import Proposed
 from search.history.journal import read
 from search.history.records import Records
 from search.sampling.proposer import Proposer
-from search.sampling.trial_history import Sampling, Scoring
+from search.sampling.trial_history import Problem, Sampling, Scoring
 from search.spec.plan import make_plan
 from search.spec.resolve import resolve
 from tests.integration.conftest import run
@@ -31,15 +31,11 @@ def test_each_proposal_follows_from_the_journal_before_it(project: Path, environ
             continue
         known = Records(events[:at])
         rebuilt = Proposer(
-            search.space,
-            search.base,
+            Problem(search.name, search.space, search.base, search.horizon, make_plan(search).rungs),
             Sampling("forest", 0),
             Scoring(search.model.objective.mode, search.model.objective.worst),
             None,
-            search.name,
             [_past(trial, ()) for trial in known.of_kind("search")],
-            horizon=search.horizon,
-            rungs=make_plan(search).rungs,
         )
         assert rebuilt.propose(event.trial) == event.values
         assert rebuilt.origin(event.trial) == event.origin == ("forest" if event.trial else "baseline")

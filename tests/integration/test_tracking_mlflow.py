@@ -16,7 +16,8 @@ from tracking_thread import Tracking
 
 from search.common.store_uri import resolve_uri, unreachable
 from search.history.events import Ended, Event, Proposed, Reported, Started, Status
-from search.tracking.mlflow_store import MlflowReader, MlflowStore
+from search.tracking.mlflow_reader import MlflowReader
+from search.tracking.mlflow_store import MlflowStore
 from search.tracking.types import Pace, Registration, SearchStatus, TrackingInfo
 
 pytestmark = [

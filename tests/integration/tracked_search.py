@@ -82,7 +82,7 @@ def _study(path: Path) -> None:
 
 def runs(results: Path) -> list[str]:
     """Ids of the trials' runs, by trial."""
-    from search.tracking.mlflow_store import MlflowReader
+    from search.tracking.mlflow_reader import MlflowReader
 
     found = [run for run in MlflowReader(f"sqlite:///{results}/mlflow.db", EXPERIMENT).runs() if "trial" in run.tags]
     return [run.id for run in sorted(found, key=lambda run: int(run.tags["trial"]))]

@@ -25,7 +25,7 @@ from search.history.events import Event, Phase
 from search.history.journal import read
 from search.report.anytime import anytime
 from search.results.confirm import Estimate
-from search.tracking.mlflow_store import TrackedRun
+from search.tracking.mlflow_reader import TrackedRun
 from search.tracking.updates import PARENT, Point, Trials, Update
 
 

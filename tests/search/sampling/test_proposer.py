@@ -27,7 +27,7 @@ from search.sampling.grid import config_count, every_config
 from search.sampling.proposer import Proposer
 from search.sampling.samplers import BEST, WINDOW, Standing, draw_seed, rank
 from search.sampling.study import Appended
-from search.sampling.trial_history import PastTrial, Sampling, Scoring
+from search.sampling.trial_history import PastTrial, Problem, Sampling, Scoring
 from spaces.domain import Categorical, Domain, Float, Int, contains, grid, sample, size
 from spaces.knob import Condition, Knob
 from spaces.space import Space
@@ -72,7 +72,9 @@ def proposer(
     past: Sequence[PastTrial] = (),
     points: int = 3,
 ) -> Proposer:
-    return Proposer(space, base, Sampling(kind, seed, points), scoring, folder / "study.journal", "search", past)
+    return Proposer(
+        Problem("search", space, base), Sampling(kind, seed, points), scoring, folder / "study.journal", past
+    )
 
 
 def stored(folder: Path) -> list[FrozenTrial]:
@@ -437,7 +439,7 @@ def test_the_forest_learns_from_rungs_what_the_horizon_will_say() -> None:
     """Wide nets start behind and end ahead; of most trials only the start is known."""
     space = Space((Knob("width", Float(0.0, 1.0)), Knob("other", Float(0.0, 1.0))))
     search = Proposer(
-        space, {"width": 0.5, "other": 0.5}, Sampling("forest", 0), MIN, None, "search", horizon=27, rungs=(1, 3, 27)
+        Problem("search", space, {"width": 0.5, "other": 0.5}, 27, (1, 3, 27)), Sampling("forest", 0), MIN, None
     )
     late = []
     for number in range(40):
@@ -475,7 +477,9 @@ def test_drawn_proposals_may_be_mapped_to_others_and_the_file_left_out() -> None
 
     for kind in ("forest", "tpe", "random"):
         drawn.clear()
-        search = Proposer(SMALL, {"flag": True, "layers": 2}, Sampling(kind, 0), MIN, None, "search", snap=snap)
+        search = Proposer(
+            Problem("search", SMALL, {"flag": True, "layers": 2}), Sampling(kind, 0), MIN, None, snap=snap
+        )
         proposed = [search.propose(number) for number in range(4)]
         assert proposed[0] == {"flag": True, "layers": 2}  # the baseline is not drawn
         assert all(values is not None and values["layers"] == 4 for values in proposed[1:])

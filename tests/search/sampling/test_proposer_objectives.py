@@ -8,7 +8,7 @@ from typing import Any, Literal
 import pytest
 
 from search.sampling.proposer import Proposer
-from search.sampling.trial_history import PastTrial, Sampling, Scoring
+from search.sampling.trial_history import PastTrial, Problem, Sampling, Scoring
 from spaces.space import Space, parse_space
 
 SPACE: Space = parse_space(
@@ -41,7 +41,7 @@ def volume(past: list[PastTrial]) -> float:
 
 def proposer(kind: Kind, past: list[PastTrial] | None = None, objectives: int = 2, seed: int = 0) -> Proposer:
     scoring = Scoring("min", 9.0, objectives)
-    return Proposer(SPACE, BASE, Sampling(kind, seed), scoring, None, "s", past or [], horizon=1, rungs=(1,))
+    return Proposer(Problem("s", SPACE, BASE, 1, (1,)), Sampling(kind, seed), scoring, None, past or [])
 
 
 def searched(kind: Kind, objectives: int = 2, seed: int = 0) -> tuple[Proposer, list[PastTrial]]:
@@ -79,7 +79,7 @@ def test_a_diverged_trial_has_no_scores_and_is_no_obstacle() -> None:
 
 
 def test_the_study_file_goes_by_the_first_objective(tmp_path: Path) -> None:
-    made = Proposer(SPACE, BASE, Sampling("tpe", 0), Scoring("min", 9.0, 2), tmp_path / "study.journal", "s")
+    made = Proposer(Problem("s", SPACE, BASE), Sampling("tpe", 0), Scoring("min", 9.0, 2), tmp_path / "study.journal")
     made.propose(0)
     made.report(0, 1, 0.5, (7.0,))
     made.tell(0, "completed", 0.5)

@@ -13,7 +13,7 @@ from search.history.events import Ended, Event, Paused, Promoted, Proposed, Stat
 from search.history.journal import read
 from search.history.records import Records
 from search.sampling.proposer import Proposer
-from search.sampling.trial_history import Sampling, Scoring
+from search.sampling.trial_history import Problem, Sampling, Scoring
 from search.simulate.clock import simulate
 from search.simulate.ours import Move, RungPolicy
 from search.spec.plan import make_plan
@@ -121,14 +121,10 @@ def test_a_search_on_ray_and_its_simulation_decide_alike(
     plan = make_plan(search)
     objective, settings = search.model.objective, search.settings
     proposer = Proposer(
-        search.space,
-        search.base,
+        Problem(search.name, search.space, search.base, search.horizon, plan.rungs),
         Sampling(settings.sampler.kind, settings.sampler.seed, settings.sampler.points),
         Scoring(objective.mode, objective.worst),
         None,
-        search.name,
-        horizon=search.horizon,
-        rungs=plan.rungs,
     )
     source, simulated = Formula(proposer, trivial.loss, search.horizon), list[Move]()
     rule = Rule("promote" if mode == "promote" else "stop", plan.rungs, 3, objective.mode, objective.worst)

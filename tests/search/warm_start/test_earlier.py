@@ -18,7 +18,7 @@ from search.run import _again, _options, main
 from search.spec.config import WarmStart
 from search.spec.plan import describe, make_plan
 from search.spec.resolve import Search, resolve
-from search.tracking.mlflow_store import TrackedRun
+from search.tracking.mlflow_reader import TrackedRun
 from search.tracking.updates import PARENT, Trials, Update
 from search.warm_start import earlier
 from search.warm_start.warm import Old, OldTrial

@@ -21,7 +21,7 @@ from search.history.journal import Journal, read
 from search.history.records import Records
 from search.results.tables import history_table, trials_table
 from search.sampling.proposer import Proposer
-from search.sampling.trial_history import PastTrial, Sampling, Scoring
+from search.sampling.trial_history import PastTrial, Problem, Sampling, Scoring
 from search.spec.resolve import Search
 from search.tracking.updates import PARENT, Trials, Update
 from search.warm_start import warm
@@ -292,7 +292,7 @@ def proposer(
     folder.mkdir(exist_ok=True)
     sampling, scoring = Sampling(kind, seed, 3), Scoring("min", 9.0)
     path = folder / "study.journal"
-    return Proposer(SPACE, BASE, sampling, scoring, path, "new", [*warm.past(start), *past], warm.queue(start))
+    return Proposer(Problem("new", SPACE, BASE), sampling, scoring, path, [*warm.past(start), *past], warm.queue(start))
 
 
 def go_on(search: Proposer, numbers: Sequence[int]) -> list[PastTrial]:
