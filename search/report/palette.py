@@ -59,5 +59,7 @@ SCALE: tuple[tuple[float, str], ...] = (
 
 
 def variables(palette: Palette) -> Mapping[str, str]:
-    """The palette as CSS custom properties."""
-    return {f"--{name}": getattr(palette, name) for name in Palette.__dataclass_fields__}
+    """The palette as CSS custom properties, the scale among them, best first."""
+    ranks = [colour for _, colour in (reversed(SCALE) if palette is DARK else SCALE)]
+    scale = {"--scale": f"linear-gradient(to right, {', '.join(ranks)})"}
+    return {f"--{name}": getattr(palette, name) for name in Palette.__dataclass_fields__} | scale

@@ -85,6 +85,14 @@ def test_every_section_and_every_chart_is_there(report: Path, opened: Open) -> N
         assert chart.get_attribute("aria-label")
 
 
+def test_no_chart_offers_to_upload_anything(report: Path, opened: Open) -> None:
+    page = opened(report)
+    drawn(page)
+    titles = page.evaluate("[...document.querySelectorAll('.modebar-btn')].map((button) => button.dataset.title)")
+    assert len(titles) > 10
+    assert {title for title in titles if re.search("share|cloud|studio|edit", title, re.IGNORECASE)} == set()
+
+
 def test_the_first_screen_says_whether_to_switch(report: Path, opened: Open) -> None:
     page = opened(report)
     for locator in ("h1", ".lead", ".evidence", ".hero-next .command"):
