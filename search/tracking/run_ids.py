@@ -57,7 +57,7 @@ class RunIds:
                         self.described = True
                     case {"acknowledged": int(count)} if here:
                         self.acknowledged = count
-            except ValueError:
+            except (ValueError, RecursionError):
                 continue
 
     def creating(self, trials: Iterable[int]) -> None:
@@ -111,6 +111,6 @@ def uid_of(path: Path) -> str:
             match json.loads(line):
                 case {"uid": str(uid)}:
                     return uid
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
     return ""
