@@ -9,6 +9,19 @@ import pandas as pd
 from search.history.records import Records, Trial
 from trainables.files import replacing, write_text
 
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""What a spreadsheet takes for the beginning of a formula, which it would run."""
+
+
+def cell(value: Any) -> Any:
+    """A value for a CSV file: text that would be run as a formula stands behind an apostrophe."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
+
+
+def from_cell(text: str) -> str:
+    """The text that `cell` was given."""
+    return text[1:] if text.startswith("'") and text[1:].startswith(FORMULA) else text
+
 
 def trials_table(records: Records, knobs: Sequence[str]) -> pd.DataFrame:
     """One row per trial: number, status, objective, steps, seconds, where it came from, one column per knob."""
@@ -28,8 +41,8 @@ def _row(trial: Trial, knobs: Sequence[str]) -> dict[str, Any]:
         "steps": trial.step,
         "seconds": round(trial.seconds, 3),
         "seed": trial.proposed.seed,
-        "reason": trial.reason,
-        **{knob: trial.values.get(knob) for knob in knobs},
+        "reason": cell(trial.reason),
+        **{knob: cell(trial.values.get(knob)) for knob in knobs},
     }
 
 

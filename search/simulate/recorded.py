@@ -12,6 +12,7 @@ import numpy as np
 from search.history import journal
 from search.history.events import Ended, Event, Proposed, Reported
 from search.history.records import Records
+from search.results.tables import from_cell
 from search.simulate import fairness
 from search.simulate.advice import LEAST
 from search.simulate.table import Table, unit_point
@@ -135,7 +136,7 @@ def _events(folder: Path, space: Space) -> list[Event]:
         number, status = int(row["number"]), row["status"]
         if row["kind"] != "search":
             continue
-        values = {k.path: _read(k.domain, row[k.path]) for k in space.knobs if row.get(k.path, "") != ""}
+        values = {k.path: _read(k.domain, from_cell(row[k.path])) for k in space.knobs if row.get(k.path, "") != ""}
         events.append(Proposed(number, values, int(row["seed"]), "search", row["origin"], 0.0))
         reports = curves.get(number, [])
         for place, (step, value) in enumerate(reports, 1):
