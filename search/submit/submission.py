@@ -42,8 +42,7 @@ def run(options: argparse.Namespace, say: Say) -> int:
     say(describe(search, plan))
     for warning in search.warnings:
         say(f"warning: {warning}")
-    base = search.settings.base
-    tree = working_tree(options.config, [options.config.parent / base] if base is not None else [])
+    tree = working_tree(options.config, needed(search, options.config.parent))
     _check_data(search, tree.root)
     package.check_size(tree)
     handed = environment.handed(search.settings, options.results, os.environ, options.env)
@@ -63,6 +62,13 @@ def run(options: argparse.Namespace, say: Say) -> int:
         metadata = {SEARCH: search.name, RESULTS: place}
         order = Order(entrypoint(tree.config, options, search.name, place), runtime_env, metadata)
         return _handed_in(head, search, order, options, say)
+
+
+def needed(search: Search, folder: Path) -> list[Path]:
+    """The files that a search whose YAML lies in `folder` reads: the user's config, and their own code."""
+    base = search.settings.base
+    code = search.trainable["code"] if search.trainable is not None else ()
+    return [folder / name for name in (*([base] if base is not None else []), *code)]
 
 
 def command(head: str, *words: str) -> str:

@@ -180,7 +180,7 @@ class CommandRun:
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",  # `python` is this one
         }
         if order.declared.metrics is not None and order.declared.metrics.mlflow:
-            own["MLFLOW_TRACKING_URI"] = (order.folder / "mlruns").as_uri()
+            own |= {"MLFLOW_TRACKING_URI": (order.folder / "mlruns").as_uri(), "MLFLOW_ALLOW_FILE_STORE": "true"}
         self._output = Output(order.work)
         self._output.write(f"$ {line}\n")
         heard = self._source.heard if isinstance(self._source, readings.Printed) else _ignored
