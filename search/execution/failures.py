@@ -60,6 +60,8 @@ def _explained(place: Path, text: str) -> Failure:
         return Failure(reason, (stacks or text).strip()[-DETAIL:], hopeless=reason.startswith("out of memory"))
     if unseen := re.search(rf"{Unseen.__name__}: (.*)", text):
         return Failure(unseen[1], detail, astray=True)
+    if re.match(r"[\w.]*CommandError: ", last):
+        return Failure(last.partition(": ")[2], detail)
     if UserCodeError.__name__ in last:
         return Failure(last.partition(f"{UserCodeError.__name__}: ")[2] or last, detail, hopeless=True)
     if OutOfMemory.__name__ in last:

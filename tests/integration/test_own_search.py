@@ -72,9 +72,9 @@ def test_killed_anywhere_it_goes_on_to_the_same_result(way: str, tmp_path: Path,
     assert code == 0, output
     journal = folder / "results/cut/journal.jsonl"
     with start("search.run", [*words, "--name", "cut"], folder, environment) as process:
-        wait_for_reports(journal, 3, process)
+        wait_for_reports(journal, 3, process, 240)
         kill_worker(folder / "results/cut")
-        wait_for_reports(journal, 6, process)
+        wait_for_reports(journal, 6, process, 240)
         kill_tree(process)
     code, output = run("search.run", [*words, "--name", "cut", "--resume"], folder, environment)
     assert code == 0, output

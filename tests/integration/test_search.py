@@ -152,8 +152,8 @@ def test_the_command_of_a_finished_search_shows_it_again(finished: tuple[Path, s
     assert (folder / "results/s/trials.csv").read_text() == before
 
 
-def wait_for_reports(journal: Path, count: int, process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 120
+def wait_for_reports(journal: Path, count: int, process: subprocess.Popen[str], seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and process.poll() is None:
         if journal.exists() and sum(isinstance(event, Reported) for event in read(journal)[0]) >= count:
             return
