@@ -148,7 +148,9 @@ class Bridge(tune.Trainable):  # type: ignore[misc]  # Ray's class is untyped fo
     def _signed_by(self, values: Mapping[str, Any], module: str) -> Signature:
         job = self._job
         config = {"base": job.base, "values": values, "data": job.data, "horizon": job.horizon, "model": job.model}
-        return Signature.of(self._number, self._seed, config, module if job.trainable is None else job.trainable)
+        return Signature.of(
+            self._number, self._seed, config, module if job.trainable is None else job.trainable["code"]
+        )
 
     def _continue(self) -> None:
         """Go on from the newest intact checkpoint of this trial, whichever worker wrote it."""

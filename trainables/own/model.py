@@ -202,8 +202,10 @@ class OwnModel:
         if self.declared.command is None:
             return None
         config, length = folder / Path(self.reference.base_name).name, int(get(native, self.length_key))
-        filling = Filling(native, config, seed, folder.parent / "trained", length)
-        return f"cd {shlex.quote(self.reference.folder)} && {command_line(self.declared, filling)}"
+        place = folder.parent / "trained"
+        made = f"mkdir -p {shlex.quote(str(place))} && " if "{dir}" in self.declared.command else ""
+        line = command_line(self.declared, Filling(native, config, seed, place, length))
+        return f"cd {shlex.quote(self.reference.folder)} && {made}{line}"
 
     def _schedules(self, config: OwnConfig, where: str) -> dict[str, Schedule]:
         length = int(get(config.native, self.length_key))
