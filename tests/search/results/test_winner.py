@@ -8,6 +8,7 @@ from small_search import small_search, write_search
 
 from search import run
 from search.app import finalize
+from search.common.exit_codes import Exit
 from search.history.records import Records
 from search.results import winner
 from search.results.confirm import judge
@@ -97,7 +98,7 @@ def test_a_name_that_the_registry_would_refuse_is_refused_first(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
     words = [str(write_search(tmp_path)), "--results", str(tmp_path / "results"), "--register", name]
-    assert run.main(words) == run.BAD_INPUT
+    assert run.main(words) == Exit.BAD_INPUT
     assert f"--register: {name!r} can't name a registered model" in capsys.readouterr().err
     assert not (tmp_path / "results").exists()
 
