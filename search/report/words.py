@@ -126,6 +126,7 @@ def provenance(material: Material) -> list[tuple[str, str]]:
         ("early stopping", _pairs(settings.get("early_stopping") or {})),
         ("rungs", f"{', '.join(map(str, material.rungs))} {material.unit}s; evaluated every {material.every}"),
         ("data", str(material.settings.get("data_digest") or told.get("data") or "unknown")),
+        *([("checked", _pairs(checked))] if (checked := material.settings.get("checked")) else []),
         ("starts from", f"{warm.source}: {count(len(warm.observations), 'observation')}" if warm else "nothing"),
         ("code", str(told.get("git_commit") or "unknown until the search has handed over")),
         ("python", str(told.get("python", "–"))),
