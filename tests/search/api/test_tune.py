@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 import search
+from search.api.tune import SearchFailed
 from spaces import strict_yaml
 
 SCRIPT = """\
@@ -61,7 +62,7 @@ def test_tune_gives_what_the_folder_holds(train, tmp_path):
 
 
 def test_bad_input_ends_before_anything_is_trained(train, tmp_path, capsys):
-    with pytest.raises(search.api.tune.SearchFailed, match="exit code 2"):
+    with pytest.raises(SearchFailed, match="exit code 2"):
         search.tune(train, {"lr": 0.01, "epochs": 4}, {"rl": {"float": [0, 1]}}, *ARGUMENTS[2:], more=MORE)
     assert "space.rl" in capsys.readouterr().err
     assert not (tmp_path / "results" / "train").exists()
