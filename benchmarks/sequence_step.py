@@ -23,6 +23,7 @@ from trainables.sequence_generator.forms import parse_config
 from trainables.sequence_generator.model import SequenceGenerator
 from trainables.sequence_generator.run import SequenceRun
 from trainables.sequence_generator.schedule import knobs
+from trainables.sequence_generator.spec import MODEL
 
 SIZES = {"demo": (48, 1, 8), "larger": (128, 2, 16)}  # units, layers, batch
 EPOCHS = {"documented, phase 2": 100, "free-running": None}  # of the documented plan; None: without teacher forcing
@@ -104,7 +105,7 @@ def main() -> None:
     for size, (units, layers, batch_size) in SIZES.items():
         for forcing, epoch in EPOCHS.items():
             settings = {"hidden_size": units, "num_layers": layers, "batch_size": batch_size, "no_cuda": True}
-            config = parse_config({**settings, "teacher_forcing": epoch is not None}, "benchmark")
+            config = parse_config({**MODEL.documented(), **settings, "teacher_forcing": epoch is not None}, "benchmark")
             now, sequences = knobs(config, epoch or 100), made_up(2 * batch_size)
             run = SequenceRun(config, sequences, 0)
             batch = torch.as_tensor(sequences.features[:batch_size], dtype=torch.float32)

@@ -17,6 +17,7 @@ from trainables.registry import model_named
 from trainables.sequence_generator.config import Config, Phase
 from trainables.sequence_generator.forms import parse_config
 from trainables.sequence_generator.plan import DOCUMENTED, below, in_plan_form, lengths, phases_of, share_of
+from trainables.sequence_generator.schedule import knobs, settles
 
 PATIENT = settings(deadline=None, max_examples=60)  # machines are shared: a slow example is not a failure
 MODEL = model_named("sequence_generator")
@@ -48,7 +49,9 @@ ARGS = {  # one args.json, as documented
     "save_every": 5,
     "output_dir": "out",
     "existing_model": None,
+    "alpha": 0.8,  # no argument of theirs: what the user adds
 }
+RECIPE = MODEL.documented()
 
 
 def problems(native: object) -> str:
@@ -60,8 +63,8 @@ def problems(native: object) -> str:
 # Forms.
 
 
-def test_an_empty_file_has_the_documented_phases() -> None:
-    config = parse_config({}, "mine.yaml")
+def test_the_documented_recipe_has_the_documented_phases() -> None:
+    config = parse_config(RECIPE, "mine.yaml")
     assert phases_of(config) == DOCUMENTED
     assert [phase.epochs for phase in DOCUMENTED] == [100] * 5 and config.epochs == 500
     assert (config.hidden_size, config.num_layers, config.dropout, config.batch_size) == (256, 2, 0.3, 32)
@@ -86,13 +89,18 @@ def test_a_list_of_arguments_is_a_run_of_phases() -> None:
     config = parse_config({"phases": [ARGS, later, {**later, "output_dir": "elsewhere"}]}, "phases.yaml")
     first, second, third = phases_of(config)
     assert (first.epochs, second.epochs, third.epochs, config.epochs) == (100, 50, 50, 200)
-    assert (second.start_lr, second.min_lr, second.max_lag, second.lr_schedule) == (2e-4, 1e-4, 30, "cosine")
+    assert (second.start_lr, second.min_lr, second.max_lag, second.lr_schedule) == (2e-4, 1e-4, 30, "linear")
     assert config.output_dir == "out" and config.existing_model is None  # a later phase's are those of the chain
     assert third == second
 
 
 def test_what_stands_beside_the_list_fills_its_items() -> None:
-    native = {"hidden_size": 32, "noise_level": 0.2, "phases": [{"epochs": 3}, {"epochs": 4, "noise_level": 0.1}]}
+    native = {
+        "hidden_size": 32,
+        "noise_level": 0.2,
+        "alpha": 0.5,
+        "phases": [{"epochs": 3}, {"epochs": 4, "noise_level": 0.1}],
+    }
     config = parse_config(native, "phases.yaml")
     assert [phase.noise_level for phase in phases_of(config)] == [0.2, 0.1]
     assert config.hidden_size == 32 and config.epochs == 7
@@ -110,14 +118,14 @@ def test_a_command_keeps_what_it_has_no_flag_for() -> None:
     command = "python continue_training.py --model_path out/best.pt --epochs 60 --start_lr 0.0005 --min_lr 0.0001"
     config = parse_config({**ARGS, "commands": [command + " --output_dir out2", command + " --alpha=.5"]}, "c.yaml")
     _, second, third = phases_of(config)
-    assert (second.epochs, second.start_lr, second.min_lr, second.lr_schedule) == (60, 5e-4, 1e-4, "cosine")
+    assert (second.epochs, second.start_lr, second.min_lr, second.lr_schedule) == (60, 5e-4, 1e-4, "linear")
     assert (second.weight_decay, second.alpha, second.max_lag) == (0.01, 0.8, 10)
     assert second.teacher_forcing_start == second.teacher_forcing_end == 0.6  # where the first phase ended
     assert third.alpha == 0.5
 
 
 def test_keys_that_nothing_reads_are_carried_and_named() -> None:
-    config = parse_config({"mine": 1, "phases": [{"epochs": 2}, {"epochs": 2, "notes": "later"}]}, "p")
+    config = parse_config({"mine": 1, "loss": "mae", "phases": [{"epochs": 2}, {"epochs": 2, "notes": "later"}]}, "p")
     assert unknown_keys(config) == ("mine", "phase_2.notes")
     assert "notes: later" in MODEL.write_native(None, "p.yaml", {}, config)["phases.yaml"]
 
@@ -147,7 +155,7 @@ def test_phases_fill_the_run(shares: list[float], epochs: int) -> None:
 @PATIENT
 @given(st.integers(0, 10**6), st.integers(5, 500))
 def test_no_value_of_the_space_rises_from_phase_to_phase(seed: int, epochs: int) -> None:
-    base = {**plain(parse_config({}, "d")), "epochs": epochs}
+    base = {**plain(parse_config(RECIPE, "d")), "epochs": epochs}
     config = parse_config(with_values(base, SPACE.sample(np.random.default_rng(seed), base)), "sampled")
     before = Phase(start_lr=1.0, min_lr=1.0, teacher_forcing_start=1.0, teacher_forcing_end=1.0, weight_decay=1e9,
                    noise_level=1e9, clip_grad_norm=1e9, warmup_lr=0.0)  # fmt: skip
@@ -163,7 +171,7 @@ def test_no_value_of_the_space_rises_from_phase_to_phase(seed: int, epochs: int)
 @PATIENT
 @given(st.integers(0, 10**6))
 def test_parsing_twice_changes_nothing_more(seed: int) -> None:
-    base = plain(parse_config({}, "d"))
+    base = plain(parse_config(RECIPE, "d"))
     config = parse_config(with_values(base, SPACE.sample(np.random.default_rng(seed), base)), "sampled")
     assert parse_config(plain(config), "again") == config
     listed = {**plain(config), "phases": [phase.model_dump() for phase in phases_of(config)]}
@@ -174,14 +182,14 @@ def test_parsing_twice_changes_nothing_more(seed: int) -> None:
 
 def test_nothing_follows_a_zero_unless_it_is_said() -> None:
     phases = [{"epochs": 1, "noise_level": level} for level in (0.0, 0.0, 0.05)]
-    config = parse_config({"phases": phases}, "p")
+    config = parse_config({"alpha": 0.8, "phases": phases}, "p")
     assert [phase.noise_level for phase in phases_of(config)] == [0.0, 0.0, 0.05]
     quiet = with_values(plain(config), {"plan.phase_3.noise_level": 1.0})
     assert [phase.noise_level for phase in phases_of(parse_config(quiet, "q"))] == [0.0, 0.0, 0.0]
 
 
 def test_the_plan_scales_with_the_run() -> None:
-    config = parse_config({"epochs": 24}, "short")
+    config = parse_config({**RECIPE, "epochs": 24}, "short")
     assert [phase.epochs for phase in phases_of(config)] == [5, 5, 5, 4, 5]
     assert [phase.min_lr for phase in phases_of(config)] == [phase.min_lr for phase in DOCUMENTED]
 
@@ -195,7 +203,10 @@ def test_the_plan_scales_with_the_run() -> None:
         ({"phases": [{"epochs": "1-100"}, {"epochs": "102-200"}]}, "phases.1.epochs: 102-200 leaves a hole: epoch 101"),
         ({"phases": [{"epochs": "1-100"}, {"epochs": "100-200"}]}, "phases.1.epochs: 100-200 overlaps"),
         ({"phases": [{"epochs": "5-100"}]}, "phases.0.epochs: 5-100 leaves a hole: epoch 1 "),
-        ({"epochs": 500, "phases": [{"epochs": 100}]}, "mine.yaml epochs: 500, but the phases take 100 together"),
+        (
+            {"epochs": 500, "alpha": 1, "phases": [{"epochs": 100}]},
+            "mine.yaml epochs: 500, but the phases take 100 together",
+        ),
         ({"phases": [{"epochs": 0}]}, "phases.0.epochs: input should be greater than or equal to 1, got 0"),
         ({"phases": [{"epochs": "many"}]}, "phases.0.epochs: input should be a valid integer, got 'many'"),
         ({"phases": []}, "mine.yaml phases: expected a list of phases"),
@@ -210,11 +221,11 @@ def test_the_plan_scales_with_the_run() -> None:
         ({"plan": {"phase_1": {"lr_endd": 1}}}, "plan.phase_1.lr_endd: unknown key; did you mean 'lr_end'?"),
         ({"plan": {"phase_1": {"alpha": 7}}}, "plan.phase_1.alpha: input should be less than or equal to 1, got 7"),
         ({"plan": {"phase_1": {}}, "min_lr": 1e-4}, "min_lr stand beside plan"),
-        ({"epochs": 4}, "epochs 4 are fewer than the 5 phases"),
+        ({**RECIPE, "epochs": 4}, "epochs 4 are fewer than the 5 phases"),
         ({"max_lag": 0}, "max_lag: input should be greater than or equal to 1, got 0"),
-        ({"component_weights": [0, 0, 0, 0, 0]}, "component_weights are all 0"),
-        ({"component_weights": [1.0, 2.0]}, "component_weights: "),
-        ({"save_training": True}, "save_training needs output_dir"),
+        ({"alpha": 1, "component_weights": [0, 0, 0, 0, 0]}, "component_weights are all 0"),
+        ({"alpha": 1, "component_weights": [1.0, 2.0]}, "component_weights: "),
+        ({"alpha": 1, "save_training": True}, "save_training needs output_dir"),
         ({**ARGS, "commands": ["python train.py --epochs 3"]}, "commands.0: expected a command with continue_training"),
         ({**ARGS, "commands": ["continue_training.py 3"]}, "commands.0: '3' belongs to no flag"),
         ({**ARGS, "commands": ["continue_training.py --epochs 0"]}, "commands.0.epochs: input should be greater than"),
@@ -244,6 +255,7 @@ def test_a_lag_beyond_the_sequences_is_refused_before_anything_runs() -> None:
 
 LISTED = """\
 # my plan
+alpha: 0.8
 hidden_size: 32          # small
 phases:
   # first
@@ -281,7 +293,10 @@ def test_an_args_json_stays_one() -> None:
     again = json.loads(written)
     assert list(again)[: len(ARGS)] == list(ARGS)
     assert (again["min_lr"], again["hidden_size"], again["teacher_forcing_end"]) == (1e-4, 64, 0.35)
-    assert parse_config(again, "args.json") == config
+    (says,), (trained,) = phases_of(parse_config(again, "args.json")), phases_of(config)
+    assert says.model_copy(update={"warmup_lr": 5e-4}) == trained  # which the script begins at min_lr
+    note = MODEL.write_native(source, "args.json", values, config)["args.json.txt"]
+    assert "warmup_lr: 5e-4 (your script trains as with 1e-4)" in note and note.count("your script trains") == 1
 
 
 def test_commands_go_in_and_out() -> None:
@@ -305,14 +320,8 @@ def test_a_key_of_the_whole_run_is_changed_in_every_phase_that_has_it() -> None:
     assert parse_config(json.loads(written), "w") == config
 
 
-def test_a_file_of_sizes_alone_gets_the_whole_plan() -> None:
-    written, config = changed("hidden_size: 32  # small\n", "mine.yaml", {"plan.phase_3.alpha": 0.25, "batch_size": 8})
-    assert written.startswith("hidden_size: 32  # small\n")
-    assert parse_config(parse_native(written, "mine.yaml", "w"), "w") == config
-
-
 def test_the_documented_commands_and_list() -> None:
-    files = MODEL.write_native(None, "config.yaml", {}, parse_config({"output_dir": "out"}, "c"))
+    files = MODEL.write_native(None, "config.yaml", {}, parse_config({**RECIPE, "output_dir": "out"}, "c"))
     listed = strict_yaml.loads(files["phases.yaml"], "p")["phases"]
     assert [(item["start_lr"], item["min_lr"], item["max_lag"]) for item in listed] == [
         (1e-3, 5e-4, 10), (5e-4, 1e-4, 15), (1e-4, 5e-5, 15), (5e-5, 1e-5, 20), (1e-5, 1e-5, 20)
@@ -323,3 +332,85 @@ def test_the_documented_commands_and_list() -> None:
         "python continue_training.py --model_path out/phase_1/best_model.pt --epochs 100 --start_lr 0.0005 "
         "--min_lr 0.0001 --output_dir out/phase_2 "
     )
+
+
+# The three scripts, and continuations.
+
+CONTINUED = json.loads((Path(__file__).parent / "cases" / "sequence_continued.json").read_text())
+
+
+@pytest.mark.parametrize(("loss", "alpha"), [("combined", 0.5), ("mae", 1.0), ("autocorr", 0.0)])
+def test_a_continuation_falls_in_a_straight_line(loss: str, alpha: float) -> None:
+    config = parse_config({**CONTINUED, "loss": loss}, "args.json")
+    (phase,) = phases_of(config)
+    assert (phase.lr_schedule, phase.start_lr, phase.min_lr, phase.alpha) == ("linear", 5e-4, 1e-4, alpha)
+    rates = [knobs(config, step)["lr"] for step in range(100)]
+    assert rates == pytest.approx([5e-4 - 4e-4 * step / 99 for step in range(100)])
+    assert (rates[0], rates[-1]) == (5e-4, 1e-4) and settles(config) == 0
+    (first,) = phases_of(parse_config({**CONTINUED, "loss": loss, "existing_model": None}, "args.json"))
+    assert first.lr_schedule == "one_cycle"
+
+
+def test_arguments_without_an_alpha_are_asked_for_it() -> None:
+    said = problems(CONTINUED)
+    assert said.startswith("mine.yaml loss: missing: which of your three training scripts is it?")
+    assert "loss: combined (α 0.5), loss: mae (α 1), loss: autocorr (α 0), or alpha: VALUE" in said
+    assert "mine.yaml loss: 'mea' is none" in problems({**CONTINUED, "loss": "mea"})
+
+
+@pytest.mark.parametrize(
+    ("script", "alpha"),
+    [("train_mae.py", 1.0), ("src/train_autocorr.py", 0.0), ("train_combined.py", 0.5), ("train_50mae_50auto.py", 0.5)],
+)
+def test_a_training_scripts_name_says_its_alpha(script: str, alpha: float) -> None:
+    command = f"python {script} --start_lr 0.0005 --min_lr 0.0001 --epochs 7 --existing_model out/best.pth"
+    config = parse_config({"hidden_size": 32, "commands": [command, command]}, "c.yaml")
+    first, second = phases_of(config)
+    assert first == second and (first.epochs, first.lr_schedule, first.alpha) == (7, "linear", alpha)
+    assert config.existing_model == "out/best.pth" and config.hidden_size == 32
+    assert first.teacher_forcing_start == 0.7  # the script's own: it knows no phase before it
+    said = problems({"commands": ["python train_new.py --epochs 3"]})
+    assert "commands.0.loss: missing: which of your three training scripts" in said
+
+
+def test_a_commands_own_alpha_goes_before_its_scripts() -> None:
+    config = parse_config({"commands": ["train_mae.py --alpha 0.3", "continue_training.py --loss autocorr"]}, "c")
+    assert [phase.alpha for phase in phases_of(config)] == [0.3, 0.0]
+
+
+SCRIPT = {"epochs": 100, "start_lr": 1e-3, "min_lr": 5e-4, "teacher_forcing_start": 0.7, "teacher_forcing_end": 0.6,
+          "weight_decay": 0.01, "noise_level": 0.05, "clip_grad_norm": 1.0, "max_lag": 10, "hidden_size": 256,
+          "num_layers": 2, "dropout": 0.3, "batch_size": 32, "existing_model": None}  # fmt: skip
+
+
+def test_an_absent_key_is_the_scripts_own_value() -> None:
+    whole = {"loss": "mae", **SCRIPT}
+    for key in SCRIPT:
+        assert parse_config({k: v for k, v in whole.items() if k != key}, "a") == parse_config(whole, "a"), key
+
+
+@PATIENT
+@given(st.sets(st.sampled_from(sorted(SCRIPT))), st.integers(0, 10**6), st.booleans())
+def test_what_is_handed_over_is_what_was_trained(omitted: set[str], seed: int, continued: bool) -> None:
+    """A reader with the script's defaults finds in the file what was trained, or a note of what it can't be told."""
+    given_keys = {**ARGS, "existing_model": "best.pth" if continued else None}
+    source = json.dumps({key: value for key, value in given_keys.items() if key not in omitted}, indent=2)
+    base = plain(parse_config(json.loads(source), "args.json"))
+    fitting = [path for path in SPACE.sample(np.random.default_rng(seed), base) if "phase_" not in path]
+    fitting += [f"plan.phase_1.{key}" for key in ("lr_end", "teacher_forcing_end", "alpha", "max_lag")]
+    values = {path: value for path, value in SPACE.sample(np.random.default_rng(seed), base).items() if path in fitting}
+    config = parse_config(with_values(base, values), "winner")
+    files = MODEL.write_native(source, "args.json", values, config)
+    written = json.loads(files["args.json"])
+    assert set(written) - set(json.loads(source)) <= set(SCRIPT)
+    noted = files.get("args.json.txt", "")
+    (trained,) = phases_of(config)
+    for key, value in {**SCRIPT, **written}.items():
+        if key in SCRIPT and key != "existing_model":
+            assert value == getattr(trained if key in Phase.model_fields else config, key), key
+    for key in ("attention", "bidirectional", "curriculum_epochs"):
+        assert (f"{key}: " in noted) == bool(getattr(config, key))
+    if not any(key in noted for key in ("attention", "bidirectional", "curriculum", "component_weights", "warmup_lr")):
+        assert parse_config(written, "args.json") == config
+    unchanged = MODEL.write_native(source, "args.json", {}, parse_config(json.loads(source), "args.json"))
+    assert unchanged["args.json"] == source and "args.json.txt" not in unchanged

@@ -11,6 +11,7 @@ from trainables.sequence_generator.data import Data, difficulty, prepare_data, r
 from trainables.sequence_generator.layout import COLUMNS, split
 
 MODEL = model_named("sequence_generator")
+CONFIG = MODEL.parse({"alpha": 0.8}, "c")
 FRAMES = 30
 
 
@@ -115,7 +116,10 @@ def test_what_is_wrong_with_a_file_is_named(folder, change, expected) -> None:
 def test_the_documented_length_is_151_rows(folder) -> None:
     assert Data(data_dir="x").frames == 151
     with pytest.raises(BadInput, match=r"1\.csv: 30 rows, expected 151"):
-        MODEL.prepare(MODEL.parse_data({"data_dir": str(folder)}, MODEL.parse({}, "c"), "s"), MODEL.parse({}, "c"))
+        MODEL.prepare(
+            MODEL.parse_data({"data_dir": str(folder)}, MODEL.parse({"alpha": 0.8}, "c"), "s"),
+            MODEL.parse({"alpha": 0.8}, "c"),
+        )
 
 
 def test_all_bad_files_are_named_up_to_ten(folder) -> None:
@@ -168,7 +172,7 @@ def test_the_generator_must_split_as_the_run_does() -> None:
 @pytest.mark.parametrize("content", [{}, {"generate": {}, "data_dir": "x"}])
 def test_data_come_from_one_place(content) -> None:
     with pytest.raises(BadInput, match="expected one of generate and data_dir"):
-        MODEL.parse_data(content, MODEL.parse({}, "c"), "s")
+        MODEL.parse_data(content, CONFIG, "s")
 
 
 @pytest.mark.parametrize("n", [3, 9, 10, 100, 200])

@@ -23,7 +23,7 @@ def _one_thread():
 
 def network(**values) -> SequenceGenerator:
     torch.manual_seed(0)
-    config = {"hidden_size": 8, "num_layers": 2, "dropout": 0.0, **values}
+    config = {"hidden_size": 8, "num_layers": 2, "dropout": 0.0, "alpha": 0.8, **values}
     return SequenceGenerator(parse_config(config, "c")).eval()
 
 
@@ -113,7 +113,7 @@ def test_one_sequence_does_not_depend_on_the_others() -> None:
 
 
 def test_documented_sizes() -> None:
-    net = SequenceGenerator(parse_config({}, "c"))
+    net = SequenceGenerator(parse_config({"alpha": 0.8}, "c"))
     assert (net.encoder.input_size, net.encoder.hidden_size, net.encoder.num_layers, net.encoder.dropout) == (
         7,
         256,

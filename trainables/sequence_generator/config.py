@@ -5,7 +5,8 @@ three). A search needs another form: values that fall from phase to phase whatev
 first phase's values under their native names, and in `plan` each later one as a share of the value before it: shares
 up to 1 can't rise. `plan.py` turns one into the other.
 
-Values are the documented ones (models.md, section 2); what that leaves open is said where it stands.
+A key's default is what the user's scripts do without it; `Ours` marks keys that they don't know. The documented recipe
+is `plan.DOCUMENTED` (models.md, section 2); what that leaves open is said where it stands.
 """
 
 from typing import Annotated, Literal, Self
@@ -13,6 +14,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from spaces.schema import Flag, NativeSection, Real, Section, Text, Whole
+from trainables.keys import Ours
 from trainables.sequence_generator.layout import N_COMPONENTS
 
 Count = Annotated[Whole, Field(ge=1)]
@@ -36,16 +38,17 @@ class Phase(NativeSection):
     epochs: Count = 100
     start_lr: Rate = 1e-3
     min_lr: Share = 5e-4  # where the rate ends
-    lr_schedule: LrSchedule = "one_cycle"
-    warmup_lr: Share = 5e-4  # where a one_cycle begins; where a file has none: min_lr
-    warmup_fraction: Annotated[Real, Field(ge=0, lt=1)] = 0.3  # of the phase's epochs, of a one_cycle
-    lr_cycles: Count = 1  # of restarts
+    lr_schedule: Annotated[LrSchedule, Ours("one_cycle; linear with a start model")] = "one_cycle"
+    warmup_lr: Annotated[Share, Ours("as min_lr")] = 5e-4  # where a one_cycle begins
+    warmup_fraction: Annotated[Real, Field(ge=0, lt=1), Ours()] = 0.3  # of the phase's epochs, of a one_cycle
+    lr_cycles: Annotated[Count, Ours()] = 1  # of restarts
     teacher_forcing_start: Share = 0.7  # share of the decoder's inputs taken from the truth
     teacher_forcing_end: Share = 0.6
     weight_decay: NotNegative = 0.01
     noise_level: NotNegative = 0.05  # standard deviations of the training data, on the true inputs
     clip_grad_norm: Positive = 1.0  # of the global L2 norm
-    alpha: Share = 0.8  # weight of the pointwise loss; the rest is the autocorrelation's
+    alpha: Annotated[Share, Ours("asked for, or loss: combined, mae or autocorr")] = 0.8
+    """Weight of the pointwise loss; the rest is the autocorrelation's."""
     max_lag: Count = 10  # frames
 
     @model_validator(mode="after")
@@ -87,7 +90,7 @@ class Config(NativeSection):
     num_workers: Natural = 4  # of the user's own loader; ours holds all sequences in memory
     output_dir: Text | None = None
     save_every: Natural = 5  # epochs between the user's own checkpoints
-    save_training: Flag = False  # ours: write training.csv and each phase's checkpoint into output_dir
+    save_training: Annotated[Flag, Ours()] = False  # write training.csv and each phase's checkpoint into output_dir
     existing_model: Text | None = None  # a checkpoint, or a run's folder of them, to go on from
     mixed_precision: Flag = False  # bfloat16 autocast on a GPU that has it; no effect on a CPU
     no_cuda: Flag = False
@@ -99,16 +102,18 @@ class Config(NativeSection):
     hidden_size: Count = 256
     num_layers: Count = 2
     dropout: Annotated[Real, Field(ge=0, lt=1)] = 0.3  # between the layers: none with a single one
-    bidirectional: Flag = False  # the encoder
-    attention: Flag = False  # of the decoder, on the encoder's output and on its own past
+    bidirectional: Annotated[Flag, Ours()] = False  # the encoder
+    attention: Annotated[Flag, Ours()] = False  # of the decoder, on the encoder's output and on its own past
 
     # The training: all phases' epochs together, and what holds through all of them.
-    epochs: Count = 500
+    epochs: Count = 100
     batch_size: Count = 32  # sequences
-    curriculum_epochs: Natural = 0  # epochs at the start that go from easy to hard sequences; 0: never
-    component_weights: Annotated[tuple[NotNegative, ...], Field(min_length=N_COMPONENTS, max_length=N_COMPONENTS)] = (
-        1.0,
-    ) * N_COMPONENTS  # of the components in the loss, relative to one another
+    curriculum_epochs: Annotated[Natural, Ours()] = (
+        0  # epochs at the start that go from easy to hard sequences; 0: never
+    )
+    component_weights: Annotated[
+        tuple[NotNegative, ...], Field(min_length=N_COMPONENTS, max_length=N_COMPONENTS), Ours()
+    ] = (1.0,) * N_COMPONENTS  # of the components in the loss, relative to one another
 
     # What the first phase starts with; its place in the plan is a share of 1.
     start_lr: Rate = 1e-3

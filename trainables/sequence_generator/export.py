@@ -5,9 +5,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from spaces.values import show
+from trainables.handover import with_note
+from trainables.keys import Ours, differing
 from trainables.native import as_yaml, parse_native, plain, rewrite, yaml_value
 from trainables.sequence_generator.config import Config, Phase
 from trainables.sequence_generator.forms import (
+    LOSS,
+    OWN,
     PHASE_KEYS,
     RATIO,
     arguments_of,
@@ -20,15 +25,28 @@ from trainables.sequence_generator.plan import ANCHORS, phases_of, unused
 
 PHASES_FILE, COMMANDS_FILE = "phases.yaml", "commands.yaml"
 DOCUMENTED_FLAGS = ("epochs", "start_lr", "min_lr")  # of the documented command; the others follow them
+OURS = frozenset(
+    name
+    for schema in (Config, Phase)
+    for name, field in schema.model_fields.items()
+    if any(isinstance(mark, Ours) for mark in field.metadata)
+)
+"""Keys that the user's scripts don't know."""
 OUTPUT = "output"  # where a config names no output_dir
 
 
-def native_forms(source: str | None, name: str, changes: Mapping[str, Any], config: Config) -> dict[str, str]:
-    """The files for `native/`: the user's own file, if there is one, the phase list and the commands."""
-    files = {PHASES_FILE: phase_list(config), COMMANDS_FILE: command_file(config)}
+def native_forms(source: str | None, name: str, config: Config) -> dict[str, str]:
+    """The files for `native/`: the user's own file, if there is one, the phase list and the commands.
+
+    What the user's scripts can't be told stands at a file's top.
+    """
+    commands = command_file(config)
+    files = {PHASES_FILE: phase_list(config)}
+    files |= with_note({COMMANDS_FILE: commands}, COMMANDS_FILE, _beyond(commands, COMMANDS_FILE, config))
     if source is not None:
         file = Path(name).name
-        files[file] = rewrite(source, file, _changes(parse_native(source, file, file), file, changes, config))
+        text = rewrite(source, file, _changes(parse_native(source, file, file), file, config))
+        files |= with_note({file: text}, file, _beyond(text, file, config))
     return files
 
 
@@ -85,9 +103,8 @@ def command(arguments: Mapping[str, Any], number: int, output: str) -> str:
     flags: dict[str, Any] = {"model_path": f"{output}/phase_{number - 1}/best_model.pt"}
     flags |= {key: arguments[key] for key in DOCUMENTED_FLAGS}
     flags["output_dir"] = f"{output}/phase_{number}"
-    flags |= {key: value for key, value in arguments.items() if key not in flags}
-    words = [word for key, value in flags.items() for word in (f"--{key}", _word(value))]
-    return shlex.join(["python", "continue_training.py", *words])
+    flags |= {key: value for key, value in arguments.items() if key not in flags and key not in OURS}
+    return " ".join(["python continue_training.py", *_flags(flags)])
 
 
 def _word(value: Any) -> str:
@@ -97,38 +114,61 @@ def _word(value: Any) -> str:
 # The user's own file.
 
 
-def _changes(native: Mapping[str, Any], file: str, changes: Mapping[str, Any], config: Config) -> dict[str, Any]:
-    """What to write where in a file of the user's form, for `changes` (dotted key of the plan's form → value)."""
-    form = form_of_native(native, file)
+def _changes(native: Mapping[str, Any], file: str, config: Config) -> dict[str, Any]:
+    """What to write where in a file of the user's form, for it to say `config`."""
+    form, before, after = form_of_native(native, file), parse_config(native, file), phases_of(config)
     if form == "plan":
-        return dict(changes)
-    other = {key: value for key, value in changes.items() if key.partition(".")[0] not in {"plan", *ANCHORS}}
-    if form == "documented":
-        planned = any(key not in other for key in changes)
-        anchors = {key: value for key, value in changes.items() if key in ANCHORS}
-        return {**other, **anchors, **({"plan": plain(config)["plan"]} if planned else {})}
-    after = phases_of(config)
+        return differing(plain(before), plain(config))
+    other = differing(shared_keys(before), shared_keys(config))
+    if form != "phases":  # a file of arguments is the script's own: no key that the script doesn't know is added
+        other = {key: value for key, value in other.items() if key in native or key not in OURS}
     written: dict[str, Any] = {}
     for key, value in other.items():  # a key of the whole run may stand in the phases, too
         places = [f"phases.{i}.{key}" for i, item in enumerate(native.get("phases", ())) if key in item]
         written |= dict.fromkeys([*places, *([key] if key in native or not places else [])], value)
     first, *later = items_of(native, file)
+    continues = bool(config.existing_model)
     if form != "phases":
-        written |= _differences("", first[1], 0, after[0])
-        written |= {f"commands.{i}": text for i, text in enumerate(_commands(native, after)) if later}
-        return written
-    before = phases_of(parse_config(native, file))
+        if not first[0]:
+            written |= _differences("", first[1], continues, after[0], frozenset(native))
+        commands = _commands(native, after if first[0] else after[1:])
+        return written | {f"commands.{i}": text for i, text in enumerate(commands)}
+    lengths = [phase.epochs for phase in phases_of(before)]
     if "epochs" in native:
         written["epochs"] = sum(phase.epochs for phase in after)
     for place, (at, item) in enumerate([first, *later]):
-        item = {**item, "epochs": before[place].epochs}  # which may stand there as a range
-        written |= _differences(f"{at}.", item, place, after[place])
-    return {**written, **_ranges(native["phases"], before, after)}
+        item = {**item, "epochs": lengths[place]}  # which may stand there as a range
+        written |= _differences(f"{at}.", item, continues or place > 0, after[place], OURS)
+    return {**written, **_ranges(native["phases"], lengths, after)}
 
 
-def _ranges(items: Sequence[Mapping[str, Any]], before: Sequence[Phase], after: Sequence[Phase]) -> dict[str, str]:
+def _beyond(text: str, file: str, config: Config) -> dict[str, str]:
+    """What the file can't say of `config`: key → the value trained with, and what the script does instead."""
+    says = parse_config(parse_native(text, file, file), file)
+    missed: dict[str, tuple[Any, Any]] = {}
+    before, after = shared_keys(says), shared_keys(config)
+    for key, value in differing(before, after).items():
+        missed[key] = (value, before.get(key.partition(".")[0]))
+    pairs = list(zip(phases_of(says), phases_of(config), strict=True))
+    for number, (read, wanted) in enumerate(pairs, 1):
+        for key in PHASE_KEYS:
+            same = getattr(read, key) == getattr(wanted, key) or (
+                key == "lr_schedule" and _level(read) and _level(wanted)
+            )
+            if key not in unused(wanted) and not same:
+                name = key if len(pairs) == 1 else f"phase {number} {key}"
+                missed[name] = (getattr(wanted, key), getattr(read, key))
+    return {key: f"{show(value)} (your script trains as with {show(own)})" for key, (value, own) in missed.items()}
+
+
+def _level(phase: Phase) -> bool:
+    """Whether the rate stays as it is, whatever its kind is called."""
+    return phase.lr_schedule == "constant" or (phase.lr_schedule != "one_cycle" and phase.start_lr == phase.min_lr)
+
+
+def _ranges(items: Sequence[Mapping[str, Any]], before: Sequence[int], after: Sequence[Phase]) -> dict[str, str]:
     """Epochs that the file gives as ranges: anew, if any phase's length has changed."""
-    if [phase.epochs for phase in before] == [phase.epochs for phase in after]:
+    if list(before) == [phase.epochs for phase in after]:
         return {}
     written, first = {}, 1
     for place, (item, phase) in enumerate(zip(items, after, strict=True)):
@@ -138,25 +178,45 @@ def _ranges(items: Sequence[Mapping[str, Any]], before: Sequence[Phase], after: 
     return written
 
 
-def _differences(prefix: str, item: Mapping[str, Any], place: int, wanted: Phase) -> dict[str, Any]:
-    """The fewest keys to write into a phase's arguments `item` for it to say `wanted`."""
-    own = {key: value for key, value in item.items() if key in {*PHASE_KEYS, RATIO}}
-    keys = [key for key in PHASE_KEYS if key not in unused(wanted)]
+def _differences(
+    prefix: str, item: Mapping[str, Any], continues: bool, wanted: Phase, addable: frozenset[str]
+) -> dict[str, Any]:
+    """The fewest keys to write into a phase's arguments `item` for it to say `wanted`; of the keys that are not the
+    script's, only `addable` ones."""
+    own = {key: value for key, value in item.items() if key in OWN}
+    keys = [key for key in PHASE_KEYS if key not in unused(wanted) and (key not in OURS or key in addable)]
     given: dict[str, Any] = {}
     # First what stands there, as omitted keys follow from it; the warmup's rate last, as it follows from others.
     for these in ([key for key in keys if key in own], [key for key in keys if key != "warmup_lr"], keys):
-        says = Phase.model_validate({**Phase().model_dump(), **completed({**own, **given}, place)})
-        given |= {key: getattr(wanted, key) for key in these if getattr(says, key) != getattr(wanted, key)}
+        says = completed({**own, **given}, continues)
+        default = Phase.model_fields
+        given |= {
+            key: getattr(wanted, key) for key in these if says.get(key, default[key].default) != getattr(wanted, key)
+        }
     return {f"{prefix}{key}": value for key, value in given.items()}
 
 
 def _commands(native: Mapping[str, Any], after: Sequence[Phase]) -> list[str]:
     """Each command with the phase's values in it; its other flags, and what stands before them, as they were."""
     written = []
-    for place, (text, phase) in enumerate(zip(native.get("commands", ()), after[1:], strict=True)):
-        given = arguments_of(text, f"commands.{place}")
-        flags = {**given, **phase.model_dump(include=set(PHASE_KEYS) - unused(phase))}
-        flags.pop(RATIO, None)
-        head = text[: text.index("continue_training.py") + len("continue_training.py")]
-        written.append(" ".join([head, *(f"--{key} {shlex.quote(_word(value))}" for key, value in flags.items())]))
+    for text, phase in zip(native.get("commands", ()), after, strict=True):
+        given = arguments_of(text, "commands")
+        wanted = phase.model_dump(include={key for key in PHASE_KEYS if key not in OURS or f"--{key}" in text})
+        flags = {key: value for key, value in given.items() if key not in (RATIO, LOSS)} | wanted
+        if given == flags:
+            written.append(text)
+            continue
+        head = text[: text.index(".py") + len(".py")]
+        written.append(" ".join([head, *_flags(flags)]))
     return written
+
+
+def _flags(flags: Mapping[str, Any]) -> list[str]:
+    """Words of a command line; a flag that is true stands alone, and one that is false is left out."""
+    words = []
+    for key, value in flags.items():
+        if value is True or value is False:
+            words += [f"--{key}"] if value else []
+        else:
+            words.append(f"--{key} {shlex.quote(_word(value))}")
+    return words

@@ -33,13 +33,13 @@ DOCUMENTED = tuple(
     )
     for start, end, schedule, forcing, decay, noise, clip, alpha, lag in (
         (1e-3, 5e-4, "one_cycle", (0.7, 0.6), 0.01, 0.05, 1.0, 0.8, 10),
-        (5e-4, 1e-4, "cosine", (0.6, 0.5), 0.008, 0.04, 0.9, 0.75, 15),
-        (1e-4, 5e-5, "cosine", (0.5, 0.4), 0.005, 0.03, 0.8, 0.7, 15),
-        (5e-5, 1e-5, "cosine", (0.4, 0.3), 0.003, 0.02, 0.7, 0.65, 20),
+        (5e-4, 1e-4, "linear", (0.6, 0.5), 0.008, 0.04, 0.9, 0.75, 15),
+        (1e-4, 5e-5, "linear", (0.5, 0.4), 0.005, 0.03, 0.8, 0.7, 15),
+        (5e-5, 1e-5, "linear", (0.4, 0.3), 0.003, 0.02, 0.7, 0.65, 20),
         (1e-5, 1e-5, "constant", (0.3, 0.3), 0.001, 0.01, 0.6, 0.6, 20),
     )
 )
-"""The documented table (models.md, section 2)."""
+"""The documented table (models.md, section 2); phases after the first are continuations, whose rate falls linearly."""
 
 
 def _rounded(value: float, digits: int) -> float:

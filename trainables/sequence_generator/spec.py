@@ -13,7 +13,7 @@ from trainables.sequence_generator.data import Data, check_lag, prepare_data
 from trainables.sequence_generator.export import native_forms
 from trainables.sequence_generator.forms import parse_config
 from trainables.sequence_generator.objective import OBJECTIVE
-from trainables.sequence_generator.plan import DOCUMENTED, phases_of
+from trainables.sequence_generator.plan import ANCHORS, DOCUMENTED, in_plan_form, phases_of
 
 _PLACE = "it says where things lie or run, not how to train"
 _KEPT = "it says what a training writes; the search keeps its own records"
@@ -63,11 +63,11 @@ class SequenceGeneratorModel:
     ) - frozenset(UNSEARCHABLE)
 
     def documented(self) -> Native:
-        """The documented recipe."""
-        return plain(parse_config({}, self.name))
+        """The five documented phases."""
+        return plain(parse_config(in_plan_form(DOCUMENTED), self.name))
 
     def parse(self, native: Native, where: str) -> Config:
-        """The typed config, of any of the native forms; documented defaults fill what it omits. Raises BadInput."""
+        """The typed config, of any of the native forms; what it omits is as in the user's scripts. Raises BadInput."""
         return parse_config(native, where)
 
     def parse_data(self, data: Native, config: Config, where: str) -> Data:
@@ -85,8 +85,10 @@ class SequenceGeneratorModel:
         return schedule.knobs(config, step)
 
     def static(self, config: Config) -> Native:
-        """The whole config."""
-        return plain(config)
+        """The network, the data's order and the loss's weights, without what `knobs` has or a switch turns off."""
+        left_out = {"plan", *ANCHORS, "epochs", "teacher_forcing", "curriculum_epochs", "num_workers", "save_every"}
+        unlayered = {"dropout"} if config.num_layers == 1 else set()
+        return {key: value for key, value in plain(config).items() if key not in left_out | unlayered}
 
     def settles(self, config: Config) -> int:
         """The epoch by which the first phase's warmup and the curriculum are over."""
@@ -98,9 +100,9 @@ class SequenceGeneratorModel:
 
         return run.build(config, prepared, seed)
 
-    def write_native(self, source: str | None, name: str, changes: Native, config: Config) -> Mapping[str, str]:
-        """The user's own file with `changes` in it, the phase list and the commands."""
-        return native_forms(source, name, changes, config)
+    def write_native(self, source: str | None, name: str, changes: Native, config: Config) -> Mapping[str, str]:  # noqa: ARG002 - other models need it
+        """The user's own file made to say `config`, the phase list and the commands."""
+        return native_forms(source, name, config)
 
 
 def _longest_lag(config: Config) -> int:
