@@ -1,10 +1,13 @@
 """The native config of early_inference: flat, with the key names of the user's own CONFIG. No torch here.
 
-Values are the documented ones (the model's training document); `epochs` and `early_stopping_patience` are ours, as the
-document leaves them open.
+A key's default is what the user's newer script does without it, which is what its training document prescribes;
+`epochs` and `early_stopping_patience` are ours, as the document leaves them open. An older script knows none of `NEWER`
+and means `OLDER`: a file that holds none of them is its file.
 """
 
-from typing import Annotated, Self
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
@@ -13,6 +16,30 @@ from spaces.schema import Flag, NativeSection, Real, Text, Whole
 Dropout = Annotated[Real, Field(ge=0, lt=1)]
 Count = Annotated[Whole, Field(ge=1)]
 Sizes = Annotated[tuple[Count, ...], Field(min_length=1)]
+
+
+NEWER = frozenset(
+    {"weight_decay", "grad_clip_norm", "scheduler_factor", "scheduler_patience", "scheduler_min_lr", "warmup_epochs"}
+)
+"""Keys that only the newer script has: a file without all of them is the older script's."""
+OLDER: Mapping[str, Any] = MappingProxyType(
+    {
+        "weight_decay": 0.0,
+        "grad_clip_norm": 0.0,
+        "warmup_epochs": 0,
+        "scheduler_factor": 0.5,
+        "scheduler_patience": 5,
+        "scheduler_min_lr": 0.0,
+        "use_weighted_pooling": False,
+        "use_variance_regularization": False,
+    }
+)
+"""What the older script does: plain Adam without clipping or warmup, a plateau controller, the average over time."""
+
+
+def is_older(native: Mapping[str, Any]) -> bool:
+    """Whether a file is that of the older script."""
+    return not NEWER & set(native)
 
 
 class Config(NativeSection):
@@ -34,11 +61,11 @@ class Config(NativeSection):
     epochs: Count = 100
     early_stopping_patience: Annotated[Whole, Field(ge=0)] = 20  # epochs without a lower validation loss; 0: never
 
-    # The optimiser (AdamW) and its learning rate.
+    # The optimiser (AdamW; without decay that is Adam) and its learning rate.
     batch_size: Count = 256  # curves
     lr: Annotated[Real, Field(gt=0, le=1)] = 1e-3
     weight_decay: Annotated[Real, Field(ge=0)] = 1e-5
-    grad_clip_norm: Annotated[Real, Field(gt=0)] = 5.0  # of the global L2 norm
+    grad_clip_norm: Annotated[Real, Field(ge=0)] = 5.0  # of the global L2 norm; 0: no clipping
     warmup_epochs: Annotated[Whole, Field(ge=0)] = 5  # linear, up to `lr`
     scheduler_factor: Annotated[Real, Field(gt=0, lt=1)] = 0.7  # lr × factor on a plateau of the validation loss
     scheduler_patience: Annotated[Whole, Field(ge=0)] = 10  # epochs

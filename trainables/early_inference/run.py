@@ -25,7 +25,7 @@ from trainables.early_inference.data import Curves, prior_sd, read, split
 from trainables.early_inference.losses import clamp_log_variance, training_loss
 from trainables.early_inference.model import EarlyInference
 from trainables.early_inference.scaling import Array, TargetSpace, channels, known_inputs
-from trainables.early_inference.schedule import knobs
+from trainables.early_inference.schedule import knobs, settles
 from trainables.patience import Patience
 from trainables.run import Diverged, Prepared
 from trainables.schedules import PlateauState, ReduceOnPlateau
@@ -111,7 +111,7 @@ class EarlyInferenceRun:
             mean_loss, mean_norm = self.train_epoch(now)
             self._step += 1
             loss = self._finite("validation loss", self._validation_loss(now))
-            if self._step > self._config.warmup_epochs:  # a rate still rising is no plateau
+            if self._step > settles(self._config):  # a rate still rising is no plateau
                 self._plateau = self._controller.step(self._plateau, loss)
             self._patience = self._patience.step(loss)
             losses.append(mean_loss)
@@ -138,7 +138,7 @@ class EarlyInferenceRun:
             loss = training_loss(mean, log_variance, batch.target, penalty, variance)
             self._optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
-            norms.append(nn.utils.clip_grad_norm_(self._weights, now["grad_clip_norm"]))
+            norms.append(nn.utils.clip_grad_norm_(self._weights, now["grad_clip_norm"] or math.inf))
             self._optimizer.step()
             losses.append(loss.detach())
         return self._means(torch.stack(losses), torch.stack(norms))

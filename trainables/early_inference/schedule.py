@@ -6,12 +6,13 @@ from trainables.schedules import EpochWarmup
 
 def knobs(config: Config, step: int) -> dict[str, float]:
     """Values in force while training epoch `step` (0-based); `lr` before the plateau controller's factor."""
+    penalised = config.use_uncertainty and config.use_variance_regularization
     return {
         "lr": EpochWarmup(config.lr, config.warmup_epochs).at(step),
         "weight_decay": config.weight_decay,
         "grad_clip_norm": config.grad_clip_norm,
-        "variance_penalty_weight": config.variance_penalty_weight if config.use_variance_regularization else 0.0,
-        "target_variance": config.target_variance,
+        "variance_penalty_weight": config.variance_penalty_weight if penalised else 0.0,
+        "target_variance": config.target_variance if penalised else 0.0,
     }
 
 

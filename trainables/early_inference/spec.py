@@ -6,13 +6,17 @@ from typing import Literal
 
 from spaces.schema import parse
 from trainables.early_inference import schedule
-from trainables.early_inference.config import Config
+from trainables.early_inference.config import OLDER, Config, is_older
 from trainables.early_inference.data import Data, prepare_data
+from trainables.early_inference.export import native_forms
 from trainables.early_inference.metrics import OBJECTIVE
 from trainables.keys import documented
-from trainables.native import native_files, plain
+from trainables.native import plain
 from trainables.run import Model, Native, Objective, Prepared, Run
 
+_IN_KNOBS = frozenset(
+    {"lr", "weight_decay", "grad_clip_norm", "use_variance_regularization", "variance_penalty_weight", "target_variance"}
+)
 _PLACE = "it says where things lie or run, not how to train"
 _JUDGED = "it decides which curves a run is judged on, so trials would not be comparable"
 _SCALE = "it belongs to the code that serves the trained network, and it changes the unit of the validation loss"
@@ -58,8 +62,9 @@ class EarlyInferenceModel:
         return documented(Config)
 
     def parse(self, native: Native, where: str) -> Config:
-        """The typed config; documented defaults fill what `native` omits. Raises BadInput."""
-        return parse(Config, native, where)
+        """The typed config; what `native` omits is as in the script that it belongs to, the newer or the older one.
+        Raises BadInput."""
+        return parse(Config, {**OLDER, **native} if is_older(native) else native, where)
 
     def parse_data(self, data: Native, config: Config, where: str) -> Data:  # noqa: ARG002 - other models need it
         """The typed `data:` section. Raises BadInput."""
@@ -74,8 +79,9 @@ class EarlyInferenceModel:
         return schedule.knobs(config, step)
 
     def static(self, config: Config) -> Native:
-        """The whole config."""
-        return plain(config)
+        """The config without what `knobs` has; a warmup of one epoch is none."""
+        whole = {key: value for key, value in plain(config).items() if key not in _IN_KNOBS}
+        return {**whole, "warmup_epochs": schedule.settles(config)}
 
     def settles(self, config: Config) -> int:
         """The epoch by which the warmup is over."""
@@ -87,9 +93,9 @@ class EarlyInferenceModel:
 
         return run.build(config, prepared, seed)
 
-    def write_native(self, source: str | None, name: str, changes: Native, config: Config) -> Mapping[str, str]:
-        """The user's own file with `changes` in it, and the other of YAML and Python with the whole config."""
-        return native_files(source, name, changes, config)
+    def write_native(self, source: str | None, name: str, changes: Native, config: Config) -> Mapping[str, str]:  # noqa: ARG002 - other models need it
+        """The user's own file made to say `config`, and the other of YAML and Python with the whole config."""
+        return native_forms(source, name, config, lambda native: self.parse(native, name))
 
 
 MODEL: Model[Config, Data] = EarlyInferenceModel()
