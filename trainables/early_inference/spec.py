@@ -14,9 +14,8 @@ from trainables.keys import documented
 from trainables.native import plain
 from trainables.run import Model, Native, Objective, Prepared, Run
 
-_IN_KNOBS = frozenset(
-    {"lr", "weight_decay", "grad_clip_norm", "use_variance_regularization", "variance_penalty_weight", "target_variance"}
-)
+_PENALTY = ("use_variance_regularization", "variance_penalty_weight", "target_variance")
+_IN_KNOBS = frozenset({"lr", "weight_decay", "grad_clip_norm", *_PENALTY})
 _PLACE = "it says where things lie or run, not how to train"
 _JUDGED = "it decides which curves a run is judged on, so trials would not be comparable"
 _SCALE = "it belongs to the code that serves the trained network, and it changes the unit of the validation loss"
