@@ -24,13 +24,14 @@ from torch.nn import functional
 from trainables import cache
 from trainables.tts import mel
 from trainables.tts.batches import Batch, Split, epoch_order
-from trainables.tts.config import Config, Dataset, Network, Training
+from trainables.tts.config import Config, Training
 from trainables.tts.corpus import Loaded
 from trainables.tts.data import Clip
 from trainables.tts.mel import Mels
 from trainables.tts.model import Tts
 from trainables.tts.run import TtsRun
 from trainables.tts.schedule import knobs
+from trainables.tts.sections import Dataset, Network
 
 SIZES = {"demo": (Network(size="demo"), 8, 48, 120), "wider": (Network(size="demo", decoder_dim=192), 8, 24, 240)}
 """Name → network, batch size, clips, frames of a clip."""

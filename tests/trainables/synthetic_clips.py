@@ -7,7 +7,7 @@ import numpy as np
 
 WORDS = ("abc", "dad", "cab", "bed", "ace", "bad", "deb", "cad", "abed", "dace", "bade", "ebb")
 BASE = {
-    "model": {"size": "demo", "text_dim": 8, "text_layers": 1, "decoder_dim": 16, "decoder_layers": 2},
+    "model": {"size": "demo", "text_encoder_dim": 8, "text_encoder_layers": 1, "decoder_dim": 16, "decoder_layers": 2},
     "data": {"batch_size": 3, "train_clips": 8, "mcd_sentences": 1},
     "training": {
         "epochs": 12,

@@ -236,11 +236,18 @@ CASES = {
     ),
     "tts": Case(
         base={
-            "model": {"size": "demo", "text_dim": 8, "text_layers": 1, "decoder_dim": 8, "decoder_layers": 1},
+            "model": {
+                "size": "demo",
+                "text_encoder_dim": 8,
+                "text_encoder_layers": 1,
+                "decoder_dim": 8,
+                "decoder_layers": 1,
+            },
             "data": {"batch_size": 4, "train_clips": 8, "mcd_sentences": 1},
             "training": {
                 "epochs": 1000,
-                "learning_rate": 1e-2,
+                "optimization_level": "enhanced",
+                "overrides": {"learning_rate": 1e-2},
                 "level_switch": {"rule": "epoch", "epoch": 3, "learning_rate": 2e-3},
             },
         },
@@ -253,13 +260,14 @@ CASES = {
             "training.level_switch.level": ("plateau_breaker", "basic"),
             "training.level_switch.window": (2, 3),
             "training.level_switch.minimum_gain": (1e-4, 0.5),
-            "training.learning_rate": (1e-3, 1e-2),
-            "training.mel_loss_weight": (1.0, 2.5),
-            "training.kl_loss_weight": (0.1, 5.0),
-            "training.gradient_clip_norm": (0.05, 10.0),
-            "training.scheduler": ("noam", "cosine"),
-            "training.scheduler_params.restart_period": (2, 3),
-            "training.scheduler_params.restart_multiplier": (1.0, 2.0),
+            "training.level_switch.back_after": (0, 2),
+            "training.overrides.learning_rate": (1e-3, 1e-2),
+            "training.overrides.mel_loss_weight": (1.0, 2.5),
+            "training.overrides.kl_loss_weight": (0.1, 5.0),
+            "training.overrides.gradient_clip_norm": (0.05, 10.0),
+            "training.overrides.scheduler": ("noam", "cosine"),
+            "training.overrides.restart_period": (2, 3),
+            "training.scheduler_params.restart_mult": (1.0, 2.0),
             "training.level_switch.learning_rate": (1e-3, 1e-2),
             "training.level_switch.mel_loss_weight": (1.0, 2.5),
             "training.level_switch.kl_loss_weight": (0.1, 5.0),
@@ -273,11 +281,11 @@ CASES = {
             "training.stop_loss_weight": (0.1, 1.0),
             "training.duration_loss_weight": (0.1, 1.0),
             "training.attention_loss_weight": (0.02, 1.0),
-            "training.use_adaptive_loss_weights": (True, False),
-            "training.use_label_smoothing": (True, False),
+            "training.overrides.use_adaptive_loss_weights": (True, False),
+            "training.overrides.use_label_smoothing": (True, False),
             "training.mel_label_smoothing": (0.0, 0.1),
             "training.stop_label_smoothing": (0.0, 0.1),
-            "training.use_huber_loss": (True, False),
+            "training.overrides.use_huber_loss": (True, False),
             "training.huber_delta": (0.1, 1.0),
             "training.stop_token_positive_weight": (1.0, 5.0),
             "model.dropout": (0.0, 0.2),
@@ -292,11 +300,11 @@ CASES = {
                 "training.level_switch.rule": "plateau",
                 "training.level_switch.window": 1,
             },
-            "training.scheduler_params.restart_multiplier": {
+            "training.scheduler_params.restart_mult": {
                 "training.level_switch.rule": "never",
-                "training.scheduler_params.restart_period": 2,
+                "training.overrides.restart_period": 2,
             },
-            "training.warmup_steps": {"training.scheduler": "noam"},
+            "training.warmup_steps": {"training.overrides.scheduler": "noam"},
         },
         files=frozenset({"train_main.yaml"}),
     ),
@@ -659,7 +667,7 @@ def test_nan_ends_the_run(model, case, then):
 def test_planning_needs_no_torch(model):
     code = (
         f"import sys; from trainables.registry import model_named; m = model_named({model.name!r});"
-        "c = m.parse({}, 'c'); m.knobs(c, 0); m.settles(c); m.write_native(None, 'c.yaml', {}, c);"
+        "c = m.parse(m.documented(), 'c'); m.knobs(c, 0); m.settles(c); m.write_native(None, 'c.yaml', {}, c);"
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -8,11 +8,11 @@ from synthetic_clips import folder, tones, write_wav
 from spaces.problems import BadInput
 from trainables.registry import model_named
 from trainables.tts import sound
-from trainables.tts.config import Dataset
 from trainables.tts.corpus import load
 from trainables.tts.data import Data, prepare_data, read, shortened, summary
 from trainables.tts.generate import Generate, generated
 from trainables.tts.metadata import read_metadata
+from trainables.tts.sections import Dataset
 from trainables.tts.text import SYMBOLS, encode, n_symbols
 
 MODEL = model_named("tts")

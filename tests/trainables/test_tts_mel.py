@@ -4,9 +4,9 @@ import torch
 from synthetic_clips import folder, tones, write_wav
 
 from trainables.tts import mel, sound
-from trainables.tts.config import Dataset
 from trainables.tts.corpus import load
 from trainables.tts.data import read
+from trainables.tts.sections import Dataset
 
 DATA = Dataset()
 

@@ -5,7 +5,7 @@ from trainables.registry import model_named
 from trainables.tts.model import Tts, positions
 from trainables.tts.synthesis import speak
 
-SHAPE = {"size": "demo", "text_dim": 8, "text_layers": 2, "decoder_dim": 16, "decoder_layers": 2}
+SHAPE = {"size": "demo", "text_encoder_dim": 8, "text_encoder_layers": 2, "decoder_dim": 16, "decoder_layers": 2}
 TEXT, MEL = torch.tensor([6, 4]), torch.tensor([9, 5])
 
 

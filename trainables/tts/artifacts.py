@@ -7,9 +7,9 @@ import torch
 
 from trainables.tts import sound
 from trainables.tts.batches import Split
-from trainables.tts.config import Dataset
 from trainables.tts.mel import griffin_lim
 from trainables.tts.model import Tts
+from trainables.tts.sections import Dataset
 from trainables.tts.synthesis import Speech, speak
 from trainables.tts.validation import LONGEST
 

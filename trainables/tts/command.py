@@ -1,7 +1,7 @@
 """The commands of the user's own script that train a config: `train_main.py --optimization-level …`. No torch."""
 
 from trainables.tts.config import Config
-from trainables.tts.levels import CUSTOM, KEYS, LEVELS, UNSET_LEVEL, preset
+from trainables.tts.levels import CUSTOM, KEYS, LEVELS, preset
 from trainables.tts.schedule import Stage, stage
 
 SHOWN = {"learning_rate": "--lr", "gradient_clip_norm": "--gradient-clip"}
@@ -13,7 +13,7 @@ def commands(config: Config) -> list[str]:
     first = stage(config, 0)
     if switch.rule == "never":
         return [*_notes(first, config), _command(first, config, training.epochs)]
-    second = stage(config, training.epochs, 0 if switch.rule == "plateau" else None)
+    second = stage(config, switch.epoch, 0) if switch.rule == "epoch" else stage(config, 0, 0)
     if switch.rule == "epoch":
         until = switch.epoch
         lines = [*_notes(first, config), _command(first, config, until)]
@@ -25,15 +25,22 @@ def commands(config: Config) -> list[str]:
             *_notes(first, config),
             _command(first, config, until),
         ]
-    resumed = f"{_command(second, config, training.epochs)} --resume-checkpoint CHECKPOINT"
-    return [*lines, "then from its last checkpoint:", *_notes(second, config), resumed]
+    lines += ["then from its last checkpoint:", *_notes(second, config), _resumed(second, config, second.end)]
+    if switch.back_after:
+        third = stage(config, second.end, None if switch.rule == "epoch" else 0)
+        lines += ["and again from its last:", *_notes(third, config), _resumed(third, config, training.epochs)]
+    return lines
+
+
+def _resumed(now: Stage, config: Config, epochs: int) -> str:
+    return f"{_command(now, config, epochs)} --resume-checkpoint CHECKPOINT"
 
 
 def _command(now: Stage, config: Config, epochs: int) -> str:
     level = [f"--optimization-level {now.level}"] if now.level in LEVELS and now.level != CUSTOM else []
     flags = [f"{flag} {getattr(now.values, key)!r}" for key, flag in SHOWN.items()]
     resumed = config.training.resume_checkpoint
-    start = [f"--resume-checkpoint {resumed}"] if resumed is not None and not now.after else []
+    start = [f"--resume-checkpoint {resumed}"] if resumed is not None and now.first == 0 and not now.after else []
     return " ".join(
         ["python train_main.py", *level, f"--batch-size {config.data.batch_size}", *flags, f"--epochs {epochs}", *start]
     )
@@ -42,9 +49,10 @@ def _command(now: Stage, config: Config, epochs: int) -> str:
 def _notes(now: Stage, config: Config) -> list[str]:
     """What the command has no flag for, where it differs from the documented level's or the native default."""
     level = preset(now.level, config.model.size, {}) if now.level in LEVELS else {}
+    absent = Config().values(after=False)
     other = [
         f"{key}: {str(value).lower() if isinstance(value, bool) else value}"
         for key in KEYS
-        if key not in SHOWN and level.get(key, getattr(UNSET_LEVEL, key)) != (value := getattr(now.values, key))
+        if key not in SHOWN and level.get(key, getattr(absent, key)) != (value := getattr(now.values, key))
     ]
     return [f"with training: {{{', '.join(other)}}} in its config"] if other else []

@@ -1,16 +1,20 @@
 """The native config of tts: `model:`, `data:` and `training:` with the key names of the user's own YAML. No torch.
 
-Values are the documented ones (models.md, section 4). What an optimisation level sets is null here, which means that
-the level in force decides; a value of the file's own goes before every level.
+A key's default is that of the user's config class, and null means absent, as there. `Ours` marks keys that the class
+doesn't know, and refuses. What is in force comes from the first of: `level_switch` (after a switch), `overrides`, the
+level, the file.
 """
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from spaces.problems import nearest
-from spaces.schema import Flag, NativeSection, Real, Text, Whole
+from spaces.schema import Flag, NativeSection, Real, Text
+from trainables.keys import Documented, Ours
 from trainables.tts.levels import (
+    CUSTOM,
     KEYS,
     LEVELS,
     Clip,
@@ -20,104 +24,23 @@ from trainables.tts.levels import (
     Scheduler,
     Values,
     Weight,
+    given,
     preset,
     resolve,
 )
-
-Count = Annotated[Whole, Field(ge=1)]
-Natural = Annotated[Whole, Field(ge=0)]
-Dropout = Annotated[Real, Field(ge=0, lt=1)]
-Smoothing = Annotated[Real, Field(ge=0, lt=0.5)]
-Positive = Annotated[Real, Field(gt=0)]
-
-SIZES = {"demo": (48, 2, 64, 2), "tiny": (256, 4, 768, 8), "small": (384, 6, 1024, 12), "normal": (512, 8, 1536, 16)}
-"""Size → text width, text layers, decoder width, decoder layers. All but `demo` are documented."""
-
-
-def _refuse(faults: list[str]) -> None:
-    if faults:
-        raise ValueError("; ".join(faults))
-
-
-class Network(NativeSection):
-    """The transformer. Widths and layers that are null are those of the size."""
-
-    size: Literal["demo", "tiny", "small", "normal"] = "small"
-    text_dim: Annotated[Whole, Field(ge=2, multiple_of=2)] | None = None
-    text_layers: Count | None = None
-    decoder_dim: Annotated[Whole, Field(ge=2, multiple_of=2)] | None = None
-    decoder_layers: Count | None = None
-    attention_heads: Count | None = None  # null: width/64, at least 4 where the width allows
-    latent_dim: Count = 16
-    dropout: Dropout = 0.1
-    prenet_dropout: Dropout = 0.5  # of the previous frames, in training: Shen et al., Tacotron 2, 2018
-
-    @property
-    def shape(self) -> tuple[int, int, int, int]:
-        """Text width, text layers, decoder width, decoder layers."""
-        own = (self.text_dim, self.text_layers, self.decoder_dim, self.decoder_layers)
-        text_dim, text_layers, decoder_dim, decoder_layers = SIZES[self.size]
-        fallback = (text_dim, text_layers, decoder_dim, decoder_layers)
-        chosen = [fallback[i] if value is None else value for i, value in enumerate(own)]
-        return chosen[0], chosen[1], chosen[2], chosen[3]
-
-    def heads(self, width: int) -> int:
-        """Attention heads of a layer of this width."""
-        if self.attention_heads is not None:
-            return self.attention_heads
-        return next(n for n in (max(4, width // 64), 4, 2, 1) if width % n == 0)
-
-    @model_validator(mode="after")
-    def _fits_together(self) -> Self:
-        heads = self.attention_heads
-        wrong = [width for width in (self.shape[0], self.shape[2]) if heads is not None and width % heads]
-        _refuse([f"attention_heads {heads} does not divide the width {width}; choose one that does" for width in wrong])
-        return self
-
-
-class Dataset(NativeSection):
-    """The recordings, and what the network hears and reads of them."""
-
-    dataset_path: Text | None = None  # kept for the user's own script: a search names its data in `data:`
-    metadata_train_file: Text = "metadata_train.csv"
-    metadata_eval_file: Text = "metadata_eval.csv"
-    wavs_dir: Text = "wavs"
-    sample_rate: Count = 22050  # Hz; files at another rate are resampled
-    n_fft: Count = 1024  # samples
-    win_length: Count = 1024  # samples
-    hop_length: Count = 256  # samples from frame to frame
-    n_mels: Count = 80
-    mel_fmin: Annotated[Real, Field(ge=0)] = 0.0  # Hz
-    mel_fmax: Positive = 8000.0  # Hz
-    text_input: Literal["characters", "phonemes"] = "characters"
-    max_mel_frames: Count = 1000  # 11.6 s: longer clips are cut or dropped
-    max_text_length: Count = 250  # symbols
-    too_long: Literal["drop", "cut"] = "drop"
-    batch_size: Count = 24  # clips
-    train_clips: Count = 12_500
-    """Training clips that lengths in optimiser steps are planned with; a run counts its own. LJSpeech has 13,100."""
-    mcd_sentences: Natural = 3  # validation clips that are synthesised freely, the first ones
-
-    @model_validator(mode="after")
-    def _fits_together(self) -> Self:
-        faults = []
-        if self.win_length > self.n_fft:
-            faults.append(f"win_length {self.win_length} is above n_fft {self.n_fft}; a window fits into its transform")
-        if not self.mel_fmin < self.mel_fmax <= self.sample_rate / 2:
-            faults.append(
-                f"mel_fmax {self.mel_fmax} must lie above mel_fmin {self.mel_fmin} and at most at half the sample "
-                f"rate, {self.sample_rate / 2}"
-            )
-        _refuse(faults)
-        return self
+from trainables.tts.sections import AUDIO, Count, Dataset, Natural, Network, Positive, Smoothing, present, refuse
 
 
 class SchedulerParams(NativeSection):
     """Of the cosine with restarts."""
 
-    restart_period: Period | None = None  # epochs of the first cosine; null: the level's
-    restart_multiplier: Annotated[Real, Field(ge=1, le=10)] = 1.0
+    restart_period: Period | None = None  # optimiser steps of the first cosine; null: 50 epochs
+    restart_mult: Annotated[Real, Field(ge=1, le=10)] = 1.0
     """Each cosine is so many times as long as the one before; below 1 they would shrink to nothing."""
+    min_learning_rate: Rate | None = None  # where cosines end; null: training.min_learning_rate
+
+
+RESTART_EPOCHS = 50  # open in the document: the length of its first stage
 
 
 class LevelSwitch(NativeSection):
@@ -132,6 +55,7 @@ class LevelSwitch(NativeSection):
     epoch: Count = 50  # of rule epoch: so many epochs are trained under the first level
     window: Count = 10  # of rule plateau: epochs without gain
     minimum_gain: Annotated[Real, Field(ge=0, lt=1)] = 0.01  # of rule plateau: share by which the error must fall
+    back_after: Natural = 0  # epochs under the second level until the first is in force again; 0: it stays
     learning_rate: Rate | None = None
     mel_loss_weight: Weight | None = None
     kl_loss_weight: Weight | None = None
@@ -140,60 +64,87 @@ class LevelSwitch(NativeSection):
 
 
 class Training(NativeSection):
-    """How it is trained; null: the level in force decides."""
+    """How it is trained: the file's own values, which a level may replace."""
 
     epochs: Count = 1000
-    optimization_level: Text = "enhanced"
-    level_switch: LevelSwitch = LevelSwitch()
-    levels: dict[Text, LevelValues] = Field(default_factory=dict)
+    optimization_level: Annotated[Text, Documented("enhanced"), Ours()] = CUSTOM
+    level_switch: Annotated[LevelSwitch, Ours()] = LevelSwitch()
+    overrides: Annotated[LevelValues, Ours()] = LevelValues()
+    """What goes before every level, as a flag of the command does. A list of keys: with the file's own values."""
+    levels: Annotated[dict[Text, LevelValues], Ours()] = Field(default_factory=dict)
     """The user's own levels, and other values for documented ones."""
-    resume_checkpoint: Text | None = None  # weights to start from, reached under whatever level
+    resume_checkpoint: Annotated[Text | None, Ours()] = None  # weights to start from, reached under whatever level
 
-    learning_rate: Rate | None = None
+    learning_rate: Rate = 1e-4
     warmup_steps: Count = 4000  # optimiser steps, of noam and warmup_cosine
     weight_decay: Annotated[Real, Field(ge=0)] = 1e-6
-    gradient_clip_norm: Clip | None = None  # of the global L2 norm
+    gradient_clip_norm: Clip = 1.0  # of the global L2 norm
     gradient_accumulation_steps: Count = 1  # batches per optimiser step
     optimizer: Literal["adamw"] = "adamw"
-    scheduler: Scheduler | None = None
+    scheduler: Scheduler | Literal["cosine_with_restarts"] = "noam"
     scheduler_params: SchedulerParams = SchedulerParams()
-    use_warmup_cosine_schedule: Flag = False  # the same as scheduler: warmup_cosine
-    cosine_restarts: Flag = False  # the same as scheduler: cosine_restarts
+    use_warmup_cosine_schedule: Flag = True  # makes scheduler cosine a warmup_cosine
+    cosine_restarts: Flag = False  # makes scheduler cosine a cosine_restarts
     min_learning_rate: Rate = 1e-6  # where cosines end
 
-    mel_loss_weight: Weight | None = None
-    kl_loss_weight: Weight | None = None
-    stop_loss_weight: Weight = 1.0
+    mel_loss_weight: Weight = 2.5
+    kl_loss_weight: Weight = 1.0
+    stop_loss_weight: Annotated[Weight, Ours()] = 1.0
     duration_loss_weight: Weight = 0.1
     attention_loss_weight: Weight = 0.02
-    use_adaptive_loss_weights: Flag | None = None
-    use_label_smoothing: Flag | None = None
+    use_adaptive_loss_weights: Flag = True
+    use_label_smoothing: Flag = True
     mel_label_smoothing: Smoothing = 0.05
     stop_label_smoothing: Smoothing = 0.1
-    use_huber_loss: Flag | None = None
+    use_huber_loss: Flag = True
     huber_delta: Positive = 1.0
     stop_token_positive_weight: Positive = 5.0
 
     early_stopping_patience: Natural = 25  # epochs without a lower validation error; 0: never
-    mcd_every: Natural = 10  # epochs between free syntheses, which are slow; 0: never
-    use_amp: Flag = True  # bfloat16 autocast on a GPU that has it; no effect on a CPU
+    mcd_every: Annotated[Natural, Ours()] = 10  # epochs between free syntheses, which are slow; 0: never
+    use_amp: Annotated[Flag, Ours()] = True  # bfloat16 autocast on a GPU that has it; no effect on a CPU
 
     @property
-    def flagged_scheduler(self) -> Scheduler | None:
-        """The scheduler that the native file's two flags ask for."""
-        if self.use_warmup_cosine_schedule:
-            return "warmup_cosine"
-        return "cosine_restarts" if self.cosine_restarts else None
+    def own_scheduler(self) -> Scheduler:
+        """The scheduler that the file asks for: the flags only say which cosine it is."""
+        match self.scheduler:
+            case "cosine_with_restarts":
+                return "cosine_restarts"
+            case "cosine" if self.cosine_restarts:
+                return "cosine_restarts"
+            case "cosine" if self.use_warmup_cosine_schedule:
+                return "warmup_cosine"
+            case other:
+                return other
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named_overrides(cls, raw: Any) -> Any:
+        """`overrides: [learning_rate]` stands for the file's own value of that key."""
+        named = raw.get("overrides") if isinstance(raw, Mapping) else None
+        if not isinstance(named, list | tuple):
+            return raw
+        refuse(
+            [
+                f"overrides: {key!r} is not one of {', '.join(KEYS)} with a value of its own in the file"
+                for key in named
+                if key not in KEYS or raw.get(key) is None
+            ]
+        )
+        values = {key: raw[key] for key in named}
+        if "scheduler" in values:
+            values["scheduler"] = cls.model_validate({k: v for k, v in raw.items() if k != "overrides"}).own_scheduler
+        return {**raw, "overrides": values}
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        faults = [*self._switch_faults(), *self._scheduler_faults()]
+        faults = self._switch_faults()
         named = (("optimization_level", self.optimization_level), ("level_switch.level", self.level_switch.level))
         for key, level in named:
             if level not in LEVELS and level not in self.levels:
                 known = [*LEVELS, *self.levels]
                 faults.append(f"{key} {level!r} is no level{nearest(level, known)}; add your own under training.levels")
-        _refuse(faults)
+        refuse(faults)
         return self
 
     def _switch_faults(self) -> list[str]:
@@ -210,14 +161,6 @@ class Training(NativeSection):
             ]
         return []
 
-    def _scheduler_faults(self) -> list[str]:
-        flagged, named = self.flagged_scheduler, self.scheduler
-        if self.use_warmup_cosine_schedule and self.cosine_restarts:
-            return ["use_warmup_cosine_schedule and cosine_restarts are both true; set one of them to false"]
-        if flagged is not None and named not in (None, "cosine", flagged):
-            return [f"scheduler is {named}, and the flags say {flagged}; drop one of the two"]
-        return []
-
 
 class Config(NativeSection):
     """One training of tts; a key it doesn't know is carried through unchanged."""
@@ -226,29 +169,69 @@ class Config(NativeSection):
     data: Dataset = Dataset()
     training: Training = Training()
 
-    def values(self, after: bool) -> Values:
-        """What is in force before the switch or `after` it: the file's own value, else the level's, else the default.
+    @model_validator(mode="before")
+    @classmethod
+    def _as_the_class_reads_it(cls, raw: Any) -> Any:
+        """Null is absent; audio keys of `model:` are those of `data:`."""
+        if not isinstance(raw, Mapping):
+            return raw
+        whole = {**raw, **present(raw, {"model": Network, "data": Dataset, "training": Training})}
+        network, data = whole.get("model"), whole.get("data", {})
+        if not isinstance(network, Mapping) or not isinstance(data, Mapping):
+            return whole
+        both = {key: (network[key], data[key]) for key in AUDIO if key in network and key in data}
+        refuse(
+            [
+                f"model.{key} is {one}, data.{key} is {two}; make them equal"
+                for key, (one, two) in both.items()
+                if one != two
+            ]
+        )
+        moved = {key: network[key] for key in AUDIO if key in network}
+        return {**whole, "model": {k: v for k, v in network.items() if k not in moved}, "data": {**moved, **data}}
 
-        After the switch, the file's values for that part go first.
-        """
+    @property
+    def steps_per_epoch(self) -> int:
+        """Optimiser steps of an epoch, as planned."""
+        batches = -(-self.data.train_clips // self.data.batch_size)
+        return -(-batches // self.training.gradient_accumulation_steps)
+
+    @property
+    def low_rate(self) -> float:
+        """Where cosines end."""
+        return self.training.scheduler_params.min_learning_rate or self.training.min_learning_rate
+
+    def values(self, after: bool) -> Values:
+        """What is in force before the switch or `after` it."""
         training, switch = self.training, self.training.level_switch
-        level = switch.level if after else training.optimization_level
-        own: dict[str, Any] = {key: getattr(training, key, None) for key in KEYS}
-        own["restart_period"] = training.scheduler_params.restart_period
-        own["scheduler"] = training.flagged_scheduler or training.scheduler
-        explicit = ({key: getattr(switch, key, None) for key in KEYS}, own) if after else (own,)
-        return resolve(explicit, preset(level, self.model.size, training.levels))
+        level = preset(switch.level if after else training.optimization_level, self.model.size, training.levels)
+        file: dict[str, Any] = {key: getattr(training, key, None) for key in KEYS}
+        file["scheduler"] = training.own_scheduler
+        period = training.scheduler_params.restart_period
+        file["restart_period"] = RESTART_EPOCHS if period is None else max(1, round(period / self.steps_per_epoch))
+        then = {key: getattr(switch, key, None) for key in KEYS} if after else {}
+        return resolve(then, given(training.overrides), level, file)
+
+    def remarks(self) -> tuple[str, ...]:
+        """What of the file its script passes over, for people."""
+        training = self.training
+        flags = ("use_warmup_cosine_schedule", "cosine_restarts")
+        said = [key for key in flags if key in training.model_fields_set and getattr(training, key)]
+        levelled = "scheduler" in preset(training.optimization_level, self.model.size, training.levels)
+        if training.scheduler != "noam" or levelled or not said:
+            return ()
+        return (f"scheduler noam wins over {' and '.join(said)}, as in your script: no cosine is trained",)
 
     @model_validator(mode="after")
     def _rates_fit(self) -> Self:
         faults = []
         for after in (False, True) if self.training.level_switch.rule != "never" else (False,):
             values = self.values(after)
-            if values.scheduler != "noam" and self.training.min_learning_rate > values.learning_rate:
+            if values.scheduler != "noam" and self.low_rate > values.learning_rate:
                 where = "after the switch" if after else "of the first level"
                 faults.append(
-                    f"training.min_learning_rate {self.training.min_learning_rate} is above the learning rate {where}, "
+                    f"training.min_learning_rate {self.low_rate} is above the learning rate {where}, "
                     f"{values.learning_rate}; cosines fall to it, so set it at or below"
                 )
-        _refuse(faults)
+        refuse(faults)
         return self

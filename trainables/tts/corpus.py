@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from trainables.tts.batches import Split
-from trainables.tts.config import Dataset
 from trainables.tts.data import read
 from trainables.tts.mel import Mels, mels_of
+from trainables.tts.sections import Dataset
 
 
 @dataclass(frozen=True, eq=False)

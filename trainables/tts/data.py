@@ -18,9 +18,9 @@ from spaces.schema import Section, Text
 from trainables.cache import sha256_of
 from trainables.run import Prepared
 from trainables.tts import sound
-from trainables.tts.config import Dataset
 from trainables.tts.generate import EVAL_FILE, MARKER, TRAIN_FILE, WAVS, Generate, generated
 from trainables.tts.metadata import Line, scan
+from trainables.tts.sections import Dataset
 from trainables.tts.text import encode
 
 SHOWN = 5  # ids that a summary names
@@ -102,9 +102,11 @@ def read(folder: Path, config: Dataset) -> Corpus:
     """
     spoken = (folder / MARKER).is_file()
     files = (TRAIN_FILE, EVAL_FILE) if spoken else (config.metadata_train_file, config.metadata_eval_file)
-    wavs = folder / (WAVS if spoken else config.wavs_dir)
+    wavs = tuple(
+        folder / (WAVS if spoken else own or config.wavs_dir) for own in (config.wavs_train_dir, config.wavs_eval_dir)
+    )
     if not folder.is_dir():
-        raise BadInput.of(str(folder), f"no such folder; data_dir holds {files[0]}, {files[1]} and {wavs.name}/")
+        raise BadInput.of(str(folder), f"no such folder; data_dir holds {files[0]}, {files[1]} and {wavs[0].name}/")
     problems: list[Problem] = []
     parts: list[list[Line]] = []
     for file in files:
@@ -112,8 +114,11 @@ def read(folder: Path, config: Dataset) -> Corpus:
         parts.append(lines)
         problems += faults
     problems += _shared(*parts)
-    found = _Found(config, wavs, problems)
-    train, validation = (tuple(clip for line in lines if (clip := found.clip(line))) for lines in parts)
+    found = _Found(config, problems)
+    train, validation = (
+        tuple(clip for line in lines if (clip := found.clip(line, where)))
+        for lines, where in zip(parts, wavs, strict=True)
+    )
     if problems:
         raise BadInput(problems)
     _check_enough(folder, files, train, validation, found.dropped, config)
@@ -138,16 +143,16 @@ def summary(corpus: Corpus, config: Dataset) -> str:
 class _Found:
     """Clips from lines, and what came up on the way."""
 
-    def __init__(self, config: Dataset, wavs: Path, problems: list[Problem]) -> None:
-        self._config, self._wavs, self._problems = config, wavs, problems
+    def __init__(self, config: Dataset, problems: list[Problem]) -> None:
+        self._config, self._problems = config, problems
         self.cut: list[str] = []
         self.dropped: list[str] = []
         self.resampled = 0
 
-    def clip(self, line: Line) -> Clip | None:
-        """The clip of a line, cut if it is too long; None where it is dropped or has a problem."""
+    def clip(self, line: Line, wavs: Path) -> Clip | None:
+        """The clip of a line from `wavs`, cut if it is too long; None where it is dropped or has a problem."""
         config = self._config
-        path = self._wavs / f"{line.id}.wav"
+        path = wavs / f"{line.id}.wav"
         try:
             found = sound.head(path)
             symbols = encode(line.text, config.text_input, line.where)

@@ -1,7 +1,8 @@
-"""Optimisation levels as data: which values each level sets, and how a file's own values go before them. No torch.
+"""Optimisation levels as data: which values each level sets over a file's own. No torch.
 
-Source: the table of levels in the model's training document (models.md, section 4). Where it leaves a cell open, the
-value is that of the native file (`UNSET_LEVEL`), or ours, as said beside it.
+The user's training script applies a level over the file: where the level has a value, it wins over the file's, and only
+a command-line override wins over the level. Source: the table of levels in the model's training document (models.md,
+section 4); a cell that it leaves open is the file's.
 """
 
 from collections.abc import Mapping
@@ -20,14 +21,14 @@ Clip = Annotated[Real, Field(gt=0)]  # 0 would stop the training; a large value 
 Period = Annotated[Whole, Field(ge=1)]
 
 CUSTOM = "custom"
-"""The level that sets nothing: the file's own values count, and the native defaults where it has none."""
+"""The level that sets nothing, as without the flag `--optimization-level`: the file's own values count."""
 LARGE_SIZES = frozenset({"normal"})
 """Model sizes for which the enhanced level clips at `LARGE_CLIP`."""
 LARGE_CLIP = 0.8
 
 
 class LevelValues(NativeSection):
-    """What a level may set; None: it leaves the native default."""
+    """What a level or an override may set; None: it leaves the value as it is."""
 
     learning_rate: Rate | None = None
     mel_loss_weight: Weight | None = None
@@ -56,19 +57,6 @@ class Values:
 
 
 KEYS = tuple(field.name for field in fields(Values))
-
-UNSET_LEVEL = Values(
-    learning_rate=1e-4,  # the native file leaves it open; the enhanced level's
-    mel_loss_weight=2.5,
-    kl_loss_weight=1.0,
-    gradient_clip_norm=1.0,
-    scheduler="noam",
-    restart_period=50,  # open in the document: the length of its first stage
-    use_adaptive_loss_weights=False,
-    use_label_smoothing=False,
-    use_huber_loss=False,
-)
-"""The native defaults, where neither the file nor a level says anything."""
 
 LEVELS: Mapping[str, LevelValues] = MappingProxyType(
     {
@@ -115,20 +103,18 @@ def preset(level: str, size: str, own: Mapping[str, LevelValues]) -> dict[str, A
     """
     if level not in LEVELS and level not in own:
         raise KeyError(level)
-    row = _given(LEVELS.get(level, LevelValues()))
+    row = given(LEVELS.get(level, LevelValues()))
     if level == "enhanced" and size in LARGE_SIZES:
         row["gradient_clip_norm"] = LARGE_CLIP
-    return {**row, **_given(own.get(level, LevelValues()))}
+    return {**row, **given(own.get(level, LevelValues()))}
 
 
-def resolve(explicit: tuple[Mapping[str, Any], ...], level: Mapping[str, Any]) -> Values:
-    """Each value from the first of `explicit` that holds it, else from the `level`, else the native default."""
-    chosen = {}
-    for key in KEYS:
-        sources = (*explicit, level, {key: getattr(UNSET_LEVEL, key)})
-        chosen[key] = next(source[key] for source in sources if source.get(key) is not None)
+def resolve(*sources: Mapping[str, Any]) -> Values:
+    """Each value from the first of `sources` that holds it; the last one, the file, holds them all."""
+    chosen = {key: next(source[key] for source in sources if source.get(key) is not None) for key in KEYS}
     return Values(**chosen)
 
 
-def _given(values: LevelValues) -> dict[str, Any]:
+def given(values: LevelValues) -> dict[str, Any]:
+    """What is set."""
     return {key: value for key in KEYS if (value := getattr(values, key)) is not None}

@@ -17,8 +17,8 @@ from torch import Tensor
 
 from trainables.cache import cached, content_key, sha256_of
 from trainables.tts import sound
-from trainables.tts.config import Dataset
 from trainables.tts.data import Clip
+from trainables.tts.sections import Dataset
 
 Floats = NDArray[np.float32]
 LOG = logging.getLogger("trainables.tts")

@@ -129,13 +129,12 @@ class Tts(nn.Module):
         super().__init__()
         shape, bins = config.model, config.data.n_mels
         text_dim, text_layers, width, layers = shape.shape
+        text_heads, heads = shape.heads
         self.register_buffer("mel_mean", mel_mean.clone())
         self.register_buffer("mel_scale", mel_scale.clone())
         self.embedding = nn.Embedding(n_symbols(config.data.text_input), text_dim, padding_idx=0)
         self.text_position, self.mel_position = (nn.Parameter(torch.ones(())) for _ in range(2))
-        self.encoder = nn.ModuleList(
-            EncoderLayer(text_dim, shape.heads(text_dim), shape.dropout) for _ in range(text_layers)
-        )
+        self.encoder = nn.ModuleList(EncoderLayer(text_dim, text_heads, shape.dropout) for _ in range(text_layers))
         self.text_norm = nn.LayerNorm(text_dim)
         self.duration = nn.Linear(text_dim, 1)
         self.prenet = nn.ModuleList([nn.Linear(bins, width), nn.Linear(width, width)])
@@ -144,9 +143,7 @@ class Tts(nn.Module):
         self.reference = nn.Linear(bins, width)
         self.posterior = nn.Linear(width, 2 * shape.latent_dim)
         self.style = nn.Linear(shape.latent_dim, width)
-        self.decoder = nn.ModuleList(
-            DecoderLayer(width, text_dim, shape.heads(width), shape.dropout) for _ in range(layers)
-        )
+        self.decoder = nn.ModuleList(DecoderLayer(width, text_dim, heads, shape.dropout) for _ in range(layers))
         self.norm = nn.LayerNorm(width)
         self.out = nn.Linear(width, bins + 1)  # the frame, and the stop logit
         nn.init.zeros_(self.out.weight)

@@ -117,7 +117,7 @@ class TtsRun:
         config, step = self._config, self._step
         now = knobs(config, step, self.per_epoch, self._switch.switched_at)
         level = stage(config, step, self._switch.switched_at)
-        if level.first == step and level.after:
+        if level.first == step and step > 0:
             LOG.info("epoch %d: the level is %s from here on", step, level.level)
             self._history = self._history.switched()
             self._adaptive = AdaptiveState()

@@ -20,13 +20,17 @@ class Stage:
     values: Values
     first: int
     """Its first epoch."""
+    end: int
+    """The first epoch after it, as far as the config alone decides."""
     after: bool
     """Whether it is the level after the switch."""
 
 
 def steps_per_epoch(config: Config, clips: int | None = None) -> int:
     """Optimiser steps of an epoch of `clips` training clips; None: as many as the config plans with."""
-    batches = -(-(clips or config.data.train_clips) // config.data.batch_size)
+    if clips is None:
+        return config.steps_per_epoch
+    batches = -(-clips // config.data.batch_size)
     return -(-batches // config.training.gradient_accumulation_steps)
 
 
@@ -41,29 +45,29 @@ def stage(config: Config, epoch: int, switched_at: int | None = None) -> Stage:
     if epoch < 0:
         raise ValueError(f"step must be >= 0, got {epoch!r}")
     training = config.training
-    at = planned_switch(config) if training.level_switch.rule != "plateau" else switched_at
+    planned, switch = planned_switch(config), training.level_switch
+    at = planned if switch.rule != "plateau" else switched_at
+    first, before = training.optimization_level, config.values(after=False)
     if at is None or epoch < at:
-        return Stage(training.optimization_level, config.values(after=False), 0, after=False)
-    return Stage(training.level_switch.level, config.values(after=True), at, after=True)
+        return Stage(first, before, 0, training.epochs if planned is None else planned, after=False)
+    back = at + switch.back_after if switch.back_after else training.epochs
+    if epoch >= back and switch.back_after:
+        return Stage(first, before, back, training.epochs, after=False)
+    return Stage(switch.level, config.values(after=True), at, back, after=True)
 
 
 def rate(config: Config, now: Stage, per_epoch: int) -> Schedule:
     """The learning rate by optimiser steps since the stage began. Positive and finite at every step."""
     training, values = config.training, now.values
-    low, high, warmup = training.min_learning_rate, values.learning_rate, training.warmup_steps
-    end = training.epochs
-    if not now.after and (at := planned_switch(config)) is not None:
-        end = at
-    length = max(1, (end - now.first) * per_epoch)
+    low, high, warmup = config.low_rate, values.learning_rate, training.warmup_steps
+    length = max(1, (now.end - now.first) * per_epoch)
     match values.scheduler:
         case "noam":
             return Noam(high, warmup)
         case "cosine":
             return Cosine(length, high, low)
         case "cosine_restarts":
-            return CosineRestarts(
-                values.restart_period * per_epoch, high, low, training.scheduler_params.restart_multiplier
-            )
+            return CosineRestarts(values.restart_period * per_epoch, high, low, training.scheduler_params.restart_mult)
         case "warmup_cosine":
             # The n-th step of the warmup runs at n/warmup of the peak: its first one isn't wasted at 0.
             climb = min(warmup, length)
@@ -114,7 +118,9 @@ def describe(config: Config, per_epoch: int) -> str:
         when = (
             f"once the validation error has not fallen by {switch.minimum_gain:.3g} of itself in {switch.window} epochs"
         )
-        lines.append(_told(stage(config, training.epochs, 0), config, when, per_epoch))
+        lines.append(_told(stage(config, 0, 0), config, when, per_epoch))
+    if switch.rule != "never" and switch.back_after:
+        lines.append(f"level {training.optimization_level} again, {switch.back_after} epochs after the switch")
     return "\n".join(lines)
 
 
@@ -124,7 +130,7 @@ def _told(now: Stage, config: Config, when: str, per_epoch: int) -> str:
         "noam": f"Noam, warmup of {config.training.warmup_steps} steps",
         "cosine": "one cosine",
         "cosine_restarts": (
-            f"cosines of {values.restart_period} epochs, each {config.training.scheduler_params.restart_multiplier:g} "
+            f"cosines of {values.restart_period} epochs, each {config.training.scheduler_params.restart_mult:g} "
             "times the one before"
         ),
         "warmup_cosine": f"warmup of {config.training.warmup_steps} steps, then one cosine",

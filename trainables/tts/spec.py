@@ -1,23 +1,39 @@
 """tts as one of the models: what the search and the trainer ask of it. Torch stays out until `build`."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
 from spaces.schema import parse
 from trainables.keys import documented
-from trainables.native import as_yaml, plain, rewrite
+from trainables.native import plain
 from trainables.run import Model, Native, Objective, Prepared, Run
 from trainables.tts import schedule
-from trainables.tts.command import commands
 from trainables.tts.config import Config
 from trainables.tts.data import Data, prepare_data
+from trainables.tts.export import native_forms
+from trainables.tts.levels import KEYS
 from trainables.tts.metrics import OBJECTIVE
 
-NATIVE_FILE = "train_main.yaml"
-"""The whole config, with the commands that train it in its head."""
-
+_IN_KNOBS = frozenset(KEYS) | {
+    "optimization_level",
+    "level_switch",
+    "overrides",
+    "levels",
+    "scheduler_params",
+    "use_warmup_cosine_schedule",
+    "cosine_restarts",
+    "min_learning_rate",
+    "warmup_steps",
+    "weight_decay",
+    "stop_loss_weight",
+    "duration_loss_weight",
+    "attention_loss_weight",
+    "mel_label_smoothing",
+    "stop_label_smoothing",
+    "huber_delta",
+    "stop_token_positive_weight",
+}
 _PLACE = "it says where things lie or run, not how to train"
 _HEARD = "it decides what is heard and judged, so scores would not be comparable"
 _SIZE = "it is the network that you mean to use; one search is about one network"
@@ -32,14 +48,33 @@ UNSEARCHABLE = MappingProxyType(
         **_with(
             "model",
             dict.fromkeys(
-                ("size", "text_dim", "text_layers", "decoder_dim", "decoder_layers", "attention_heads", "latent_dim"),
+                (
+                    "size",
+                    "text_encoder_dim",
+                    "text_encoder_layers",
+                    "text_encoder_heads",
+                    "decoder_dim",
+                    "decoder_layers",
+                    "decoder_heads",
+                    "latent_dim",
+                ),
                 _SIZE,
             ),
         ),
         **_with(
             "data",
             {
-                **dict.fromkeys(("dataset_path", "metadata_train_file", "metadata_eval_file", "wavs_dir"), _PLACE),
+                **dict.fromkeys(
+                    (
+                        "dataset_path",
+                        "metadata_train_file",
+                        "metadata_eval_file",
+                        "wavs_dir",
+                        "wavs_train_dir",
+                        "wavs_eval_dir",
+                    ),
+                    _PLACE,
+                ),
                 **dict.fromkeys(
                     (
                         "sample_rate",
@@ -66,8 +101,8 @@ UNSEARCHABLE = MappingProxyType(
                 "epochs": "it is the run's length, which the search sets from its budget",
                 "resume_checkpoint": "it decides what a run starts from, which the search keeps equal for all",
                 "optimizer": "adamw is the one that is documented",
-                "use_warmup_cosine_schedule": "it is the same as scheduler: warmup_cosine, which is searched",
-                "cosine_restarts": "it is the same as scheduler: cosine_restarts, which is searched",
+                "use_warmup_cosine_schedule": "it is the same as overrides.scheduler: warmup_cosine, which is searched",
+                "cosine_restarts": "it is the same as overrides.scheduler: cosine_restarts, which is searched",
                 "early_stopping_patience": "it only ends a run sooner; the search's own early stopping does that",
                 "mcd_every": "it says how often something is measured, not how to train",
                 "use_amp": "it says how a GPU computes, which changes the rounding of the evaluation, too",
@@ -91,11 +126,12 @@ class TtsModel:
             "data.batch_size",
             "model.dropout",
             "model.prenet_dropout",
-            "training.learning_rate",
+            *(
+                f"training.{section}{key}"
+                for section in ("", "overrides.")
+                for key in ("learning_rate", "gradient_clip_norm", "mel_loss_weight", "kl_loss_weight")
+            ),
             "training.weight_decay",
-            "training.gradient_clip_norm",
-            "training.mel_loss_weight",
-            "training.kl_loss_weight",
             "training.stop_loss_weight",
             "training.duration_loss_weight",
             "training.attention_loss_weight",
@@ -111,7 +147,7 @@ class TtsModel:
         return documented(Config)
 
     def parse(self, native: Native, where: str) -> Config:
-        """The typed config; documented defaults fill what `native` omits. Raises BadInput."""
+        """The typed config; a key that `native` omits is as in the user's config class. Raises BadInput."""
         return parse(Config, native, where)
 
     def parse_data(self, data: Native, config: Config, where: str) -> Data:  # noqa: ARG002 - other models need it
@@ -127,8 +163,15 @@ class TtsModel:
         return schedule.knobs(config, step)
 
     def static(self, config: Config) -> Native:
-        """The whole config."""
-        return plain(config)
+        """The config without what `knobs` has. What a plateau switches to is in no epoch's knobs before it is found."""
+        whole, training = plain(config), config.training
+        left = {key: value for key, value in whole["training"].items() if key not in _IN_KNOBS}
+        if training.level_switch.rule == "plateau":
+            switch = whole["training"]["level_switch"]
+            found = {key: switch[key] for key in ("window", "minimum_gain", "back_after")}
+            then = {epoch: schedule.knobs(config, epoch, switched_at=0) for epoch in (0, 1, training.epochs - 1)}
+            left["level_switch"] = {**found, "then": {str(epoch): values for epoch, values in then.items()}}
+        return {**whole, "training": left}
 
     def settles(self, config: Config) -> int:
         """The epoch by which the first level's warmup is over."""
@@ -140,14 +183,9 @@ class TtsModel:
 
         return run.build(config, prepared, seed)
 
-    def write_native(self, source: str | None, name: str, changes: Native, config: Config) -> Mapping[str, str]:
-        """The user's own file with `changes` in it, and the whole config with the documented commands in its head."""
-        head = "".join(f"# {line}\n" for line in commands(config))
-        files = {NATIVE_FILE: head + as_yaml(plain(config))}
-        if source is not None:
-            file = Path(name).name
-            files[file] = rewrite(source, file, changes)
-        return files
+    def write_native(self, source: str | None, name: str, changes: Native, config: Config) -> Mapping[str, str]:  # noqa: ARG002 - other models need it
+        """The user's own file made to say `config`, and the whole of it with the documented commands in its head."""
+        return native_forms(source, name, config, lambda native: self.parse(native, name))
 
 
 MODEL: Model[Config, Data] = TtsModel()
