@@ -195,6 +195,7 @@ def resolve(path: Path, overrides: Sequence[str] = (), name: str | None = None, 
         settings, chosen = _forked(settings, chosen, fork, where), fork
     if not _NAME.fullmatch(chosen):
         raise BadInput.of("name", f"{chosen!r} can't name a folder; use letters, digits, '.', '_' and '-'")
+    remarks = tuple(f"{base_name}: {said}" for said in model.parse(given, base_name).remarks())
     carried = (f"{base_name}: carried through unread: {', '.join(unknown)}",) if unknown else ()
     return Search(
         name=chosen,
@@ -216,7 +217,7 @@ def resolve(path: Path, overrides: Sequence[str] = (), name: str | None = None, 
         memory=memory,
         gpu_memory=gpu_memory,
         disk=disk,
-        warnings=carried,
+        warnings=(*remarks, *carried),
         filled=filled(model, with_values(given, fixed), config, alive.space, left_out),
         left_out=left_out,
     )

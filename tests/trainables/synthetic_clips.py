@@ -11,7 +11,8 @@ BASE = {
     "data": {"batch_size": 3, "train_clips": 8, "mcd_sentences": 1},
     "training": {
         "epochs": 12,
-        "learning_rate": 5e-3,
+        "optimization_level": "enhanced",
+        "overrides": {"learning_rate": 5e-3},
         "level_switch": {"rule": "epoch", "epoch": 4, "learning_rate": 1e-3},
         "mcd_every": 0,
     },

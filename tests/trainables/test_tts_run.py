@@ -124,7 +124,7 @@ def test_until_the_switch_both_train_alike_and_not_after(run):
 
 def test_a_checkpoint_reached_under_another_level_goes_on_under_this_ones(run):
     enhanced = {f"{SWITCH}.rule": "never"}
-    breaker = {**enhanced, "training.optimization_level": "plateau_breaker", "training.learning_rate": 1e-3}
+    breaker = {**enhanced, "training.optimization_level": "plateau_breaker", "training.overrides.learning_rate": 1e-3}
     one = run(**enhanced)
     one.train(4)
     other = run(**breaker)
@@ -158,7 +158,7 @@ def test_a_run_starts_from_a_checkpoint_file(run, tmp_path):
 
 
 def test_it_learns(run):
-    one = run(**{"training.epochs": 40, f"{SWITCH}.rule": "never", "training.gradient_clip_norm": 5.0})
+    one = run(**{"training.epochs": 40, f"{SWITCH}.rule": "never", "training.overrides.gradient_clip_norm": 5.0})
     before = one.evaluate()
     assert before["val_mel_mae"] == pytest.approx(before["mean_frame_mae"], rel=1e-5)
     assert one.worst == pytest.approx(before["mean_frame_mae"], rel=1e-5)  # what a trivial predictor scores
@@ -168,7 +168,7 @@ def test_it_learns(run):
 
 
 def test_every_step_has_its_own_rate(run, monkeypatch):
-    one = run(**{"training.scheduler": "noam", "training.warmup_steps": 6, f"{SWITCH}.rule": "never"})
+    one = run(**{"training.overrides.scheduler": "noam", "training.warmup_steps": 6, f"{SWITCH}.rule": "never"})
     assert one.per_epoch == 3  # 8 clips in batches of 3
     seen = []
     step = one._optimizer.step
@@ -215,15 +215,15 @@ def test_clips_of_like_length_share_a_batch():
 # The objective depends on no knob.
 
 LOSS_KNOBS = {
-    "training.mel_loss_weight": 0.1,
-    "training.kl_loss_weight": 9.0,
+    "training.overrides.mel_loss_weight": 0.1,
+    "training.overrides.kl_loss_weight": 9.0,
     "training.stop_loss_weight": 0.0,
     "training.attention_loss_weight": 7.0,
-    "training.use_label_smoothing": False,
+    "training.overrides.use_label_smoothing": False,
     "training.mel_label_smoothing": 0.4,
-    "training.use_huber_loss": False,
+    "training.overrides.use_huber_loss": False,
     "training.huber_delta": 0.01,
-    "training.use_adaptive_loss_weights": False,
+    "training.overrides.use_adaptive_loss_weights": False,
     "training.stop_token_positive_weight": 50.0,
     "training.optimization_level": "basic",
     f"{SWITCH}.level": "basic",
@@ -308,12 +308,16 @@ def test_adaptive_weights_stay_within_5_percent_and_go_on_after_a_restore(run):
         assert 0.95 * 2.5 - 1e-9 <= trained["weight_mel"] <= 1.05 * 2.5 + 1e-9
         assert trained["weight_attention"] == 0.02 and trained["weight_stop"] == 1.0
     assert seen[:2] == [2.5, 2.5] and len(set(seen)) > 2  # two epochs are needed to compare
-    off = run(**{f"{SWITCH}.rule": "never", "training.use_adaptive_loss_weights": False})
+    off = run(**{f"{SWITCH}.rule": "never", "training.overrides.use_adaptive_loss_weights": False})
     assert off.train(5)["weight_mel"] == 2.5
 
 
 def test_its_own_early_stopping(run):
-    values = {f"{SWITCH}.rule": "never", "training.early_stopping_patience": 2, "training.learning_rate": 1e-6}
+    values = {
+        f"{SWITCH}.rule": "never",
+        "training.early_stopping_patience": 2,
+        "training.overrides.learning_rate": 1e-6,
+    }
     one = run(**{**values, "training.min_learning_rate": 1e-7, "training.epochs": 60})
     one._patience = type(one._patience)(best=0.0)  # what no epoch reaches
     one.train(60)
@@ -324,11 +328,11 @@ def test_its_own_early_stopping(run):
 
 def test_warnings_are_logged_once_and_on_the_trial(run, caplog):
     with caplog.at_level(logging.WARNING, "trainables.tts"):
-        one = run(**{"training.gradient_clip_norm": 1e-3})
+        one = run(**{"training.overrides.gradient_clip_norm": 1e-3})
         trained = one.train(3)
     assert trained["warn_clipping"] == 1.0 and trained["clipped_steps"] == 1.0
     assert caplog.text.count("the gradient norm is at the clip in most steps") == 1
-    quiet = run(**{"training.gradient_clip_norm": 1e6}).train(3)
+    quiet = run(**{"training.overrides.gradient_clip_norm": 1e6}).train(3)
     assert set(NAMES) <= set(quiet) and quiet["warn_clipping"] == 0.0
 
 
@@ -351,7 +355,13 @@ def test_it_reads_phonemes_too(run):
 
 
 def test_a_huge_rate_diverges_naming_quantity_and_step(run, caplog):
-    one = run(**{"training.gradient_clip_norm": 1e30, f"{SWITCH}.rule": "never", "training.scheduler": "noam"})
+    one = run(
+        **{
+            "training.overrides.gradient_clip_norm": 1e30,
+            f"{SWITCH}.rule": "never",
+            "training.overrides.scheduler": "noam",
+        }
+    )
     one._config = one._config.model_copy(
         update={"training": one._config.training.model_copy(update={"learning_rate": 1e30, "warmup_steps": 1})}
     )

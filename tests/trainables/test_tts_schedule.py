@@ -15,7 +15,8 @@ from trainables.tts.schedule import describe, knobs, rate, settles, stage, steps
 
 MODEL = model_named("tts")
 SPACE = parse_space(strict_yaml.load(Path(__file__).parents[2] / "spaces" / "tts.yaml"), "tts.yaml").in_steps(150)
-BASE = plain(MODEL.parse({"training": {"epochs": 150, "level_switch": {"rule": "epoch"}}}, "c"))
+RECIPE = {"epochs": 150, "level_switch": {"rule": "epoch"}}
+BASE = plain(MODEL.parse(with_values(MODEL.documented(), {f"training.{k}": v for k, v in RECIPE.items()}), "c"))
 SCHEDULERS = ("noam", "cosine", "cosine_restarts", "warmup_cosine")
 
 
@@ -33,14 +34,14 @@ def rates_of(mine, per_epoch, switched_at=None):
 @pytest.mark.parametrize("scheduler", SCHEDULERS)
 @given(seed=st.integers(0, 10**9), per_epoch=st.integers(1, 7), found=st.none() | st.integers(1, 149))
 def test_the_rate_is_finite_and_positive_at_every_step_of_every_setting(scheduler, seed, per_epoch, found):
-    values = {**SPACE.sample(np.random.default_rng(seed), BASE), "training.scheduler": scheduler}
+    values = {**SPACE.sample(np.random.default_rng(seed), BASE), "training.overrides.scheduler": scheduler}
     mine = config(**values)
     for lr in rates_of(mine, per_epoch, found):
         assert math.isfinite(lr) and 0 < lr <= 2e-3
 
 
 def test_knobs_take_their_rate_from_the_first_step_of_the_epoch():
-    mine = config(**{"training.scheduler": "noam", "training.warmup_steps": 40})
+    mine = config(**{"training.overrides.scheduler": "noam", "training.warmup_steps": 40})
     every = list(rates_of(mine, 7))
     assert [knobs(mine, epoch, 7)["lr"] for epoch in range(150)] == every[::7]
     assert every[0] == pytest.approx(1e-4 / 40) and every[39] == 1e-4
@@ -69,7 +70,11 @@ def test_a_level_never_switched_to():
 
 
 def test_warmup_cosine_ends_at_the_least_rate_of_its_stage():
-    values = {"training.scheduler": "warmup_cosine", "training.warmup_steps": 10, "training.level_switch.epoch": 60}
+    values = {
+        "training.overrides.scheduler": "warmup_cosine",
+        "training.warmup_steps": 10,
+        "training.level_switch.epoch": 60,
+    }
     every = list(rates_of(config(**values), 5))
     assert every[:11] == pytest.approx([1e-4 * n / 10 for n in range(1, 11)] + [1e-4])
     assert every[60 * 5 - 1] == 1e-6 and every[60 * 5] == pytest.approx(1.5e-6) and every[-1] == 1e-6
@@ -78,8 +83,8 @@ def test_warmup_cosine_ends_at_the_least_rate_of_its_stage():
 def test_restarts_grow_by_the_multiplier():
     values = {
         "training.level_switch.rule": "never",
-        "training.scheduler_params.restart_period": 10,
-        "training.scheduler_params.restart_multiplier": 2.0,
+        "training.overrides.restart_period": 10,
+        "training.scheduler_params.restart_mult": 2.0,
     }
     mine = config(**values)
     peaks = [epoch for epoch in range(150) if knobs(mine, epoch)["lr"] == 1e-4]
@@ -105,7 +110,7 @@ def test_options_that_are_off_are_zero():
 
 def test_settling_is_the_first_levels_warmup_in_epochs():
     assert settles(config()) == 0  # restarts have none
-    noam = {"training.scheduler": "noam", "training.warmup_steps": 4000}
+    noam = {"training.overrides.scheduler": "noam", "training.warmup_steps": 4000}
     per_epoch = steps_per_epoch(config())
     assert per_epoch == math.ceil(12_500 / 24)
     assert settles(config(**noam)) == math.ceil(4000 / per_epoch)

@@ -137,11 +137,7 @@ def items_of(raw: Native, where: str) -> Iterator[tuple[str, Native]]:
             raise BadInput.of(f"{where} phases", f"expected a list of phases, each a mapping, got {items!r}")
         beside.pop("epochs", None)
         for place, item in enumerate(items):
-            given = {LOSS, "alpha"} & set(item)
-            yield (
-                f"phases.{place}",
-                {**{k: v for k, v in beside.items() if not (given and k in (LOSS, "alpha"))}, **item},
-            )
+            yield f"phases.{place}", _over(beside, item)
         return
     commands = raw.get("commands", [])
     if not isinstance(commands, list | tuple) or not all(isinstance(command, str) for command in commands):

@@ -48,7 +48,7 @@ def _command(now: Stage, config: Config, epochs: int) -> str:
 
 def _notes(now: Stage, config: Config) -> list[str]:
     """What the command has no flag for, where it differs from the documented level's or the native default."""
-    level = preset(now.level, config.model.size, {}) if now.level in LEVELS else {}
+    level = preset(now.level, config.model.as_size, {}) if now.level in LEVELS else {}
     absent = Config().values(after=False)
     other = [
         f"{key}: {str(value).lower() if isinstance(value, bool) else value}"

@@ -204,7 +204,7 @@ class Config(NativeSection):
     def values(self, after: bool) -> Values:
         """What is in force before the switch or `after` it."""
         training, switch = self.training, self.training.level_switch
-        level = preset(switch.level if after else training.optimization_level, self.model.size, training.levels)
+        level = preset(switch.level if after else training.optimization_level, self.model.as_size, training.levels)
         file: dict[str, Any] = {key: getattr(training, key, None) for key in KEYS}
         file["scheduler"] = training.own_scheduler
         period = training.scheduler_params.restart_period
@@ -217,7 +217,7 @@ class Config(NativeSection):
         training = self.training
         flags = ("use_warmup_cosine_schedule", "cosine_restarts")
         said = [key for key in flags if key in training.model_fields_set and getattr(training, key)]
-        levelled = "scheduler" in preset(training.optimization_level, self.model.size, training.levels)
+        levelled = "scheduler" in preset(training.optimization_level, self.model.as_size, training.levels)
         if training.scheduler != "noam" or levelled or not said:
             return ()
         return (f"scheduler noam wins over {' and '.join(said)}, as in your script: no cosine is trained",)

@@ -19,6 +19,7 @@ SIZES = {"demo": (48, 2, 64, 2), "tiny": (256, 4, 768, 8), "small": (384, 6, 102
 
 
 def refuse(faults: list[str]) -> None:
+    """Raise ValueError with all of `faults`, if there are any."""
     if faults:
         raise ValueError("; ".join(faults))
 
@@ -52,6 +53,12 @@ class Network(NativeSection):
             decoder_dim = self.decoder_dim or decoder_dim
             decoder_layers = next((size[3] for size in SIZES.values() if size[2] == decoder_dim), decoder_layers)
         return text_dim, self.text_encoder_layers or text_layers, decoder_dim, self.decoder_layers or decoder_layers
+
+    @property
+    def as_size(self) -> str:
+        """The documented size that the decoder's width has reached: levels differ for the largest."""
+        width = self.shape[2]
+        return max((name for name in SIZES if SIZES[name][2] <= width), key=lambda name: SIZES[name][2], default="demo")
 
     @property
     def heads(self) -> tuple[int, int]:
