@@ -42,6 +42,7 @@ class Case:
     contexts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # knob → what must hold for it to act
     shapes: frozenset[str] = frozenset()  # knobs of the network itself: its weights, or the fixed filter in front
     files: frozenset[str] = frozenset({"config.yaml", "config.py"})  # native files where the user gave none
+    partial: frozenset[str] = frozenset()  # those that hold what the user's script can be told, and a note of the rest
     begins: Mapping[str, int] = field(default_factory=dict)  # start of a knob's path → the step before which none acts
 
 
@@ -307,6 +308,7 @@ CASES = {
             "training.warmup_steps": {"training.overrides.scheduler": "noam"},
         },
         files=frozenset({"train_main.yaml"}),
+        partial=frozenset({"train_main.yaml"}),
     ),
     "sequence_generator": Case(
         base={
@@ -374,6 +376,7 @@ CASES = {
         },
         shapes=frozenset({"hidden_size", "num_layers", "bidirectional", "attention"}),
         files=frozenset({"phases.yaml", "commands.yaml"}),
+        partial=frozenset({"commands.yaml"}),
         begins={f"plan.phase_{number}.": 3 * (number - 1) for number in range(1, 6)},
     ),
 }
@@ -486,6 +489,8 @@ def test_sampled_configs_parse_and_come_back_through_native_files(model, case, s
         source = json.dumps(base, indent=2) + "\n"
         files = {**files, **model.write_native(source, "mine.json", values, config)}
         for name, text in files.items():
+            if name in case.partial:
+                continue
             read = plain(model.parse(parse_native(text, name, name), name))
             told = set() if name == "mine.json" else {path for path, _ in ours(config)}
             assert differing(read, plain(config)).keys() <= told

@@ -235,7 +235,7 @@ def test_an_absent_key_is_the_classes_own_value(key):
 SPACE = parse_space(strict_yaml.load(Path(__file__).parents[2] / "spaces" / "tts.yaml"), "tts.yaml").in_steps(1000)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=12)
 @given(
     omitted=st.sets(st.sampled_from(sorted(LOADED["training"]))),
     seed=st.integers(0, 10**6),

@@ -35,7 +35,7 @@ OURS = frozenset(
 OUTPUT = "output"  # where a config names no output_dir
 
 
-def native_forms(source: str | None, name: str, config: Config) -> dict[str, str]:
+def native_forms(source: str | None, name: str, changes: Mapping[str, Any], config: Config) -> dict[str, str]:
     """The files for `native/`: the user's own file, if there is one, the phase list and the commands.
 
     What the user's scripts can't be told stands at a file's top.
@@ -45,7 +45,7 @@ def native_forms(source: str | None, name: str, config: Config) -> dict[str, str
     files |= with_note({COMMANDS_FILE: commands}, COMMANDS_FILE, _beyond(commands, COMMANDS_FILE, config))
     if source is not None:
         file = Path(name).name
-        text = rewrite(source, file, _changes(parse_native(source, file, file), file, config))
+        text = rewrite(source, file, _changes(parse_native(source, file, file), file, changes, config))
         files |= with_note({file: text}, file, _beyond(text, file, config))
     return files
 
@@ -114,11 +114,11 @@ def _word(value: Any) -> str:
 # The user's own file.
 
 
-def _changes(native: Mapping[str, Any], file: str, config: Config) -> dict[str, Any]:
+def _changes(native: Mapping[str, Any], file: str, changes: Mapping[str, Any], config: Config) -> dict[str, Any]:
     """What to write where in a file of the user's form, for it to say `config`."""
     form, before, after = form_of_native(native, file), parse_config(native, file), phases_of(config)
     if form == "plan":
-        return differing(plain(before), plain(config))
+        return dict(changes)
     other = differing(shared_keys(before), shared_keys(config))
     if form != "phases":  # a file of arguments is the script's own: no key that the script doesn't know is added
         other = {key: value for key, value in other.items() if key in native or key not in OURS}

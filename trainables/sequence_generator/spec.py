@@ -100,9 +100,9 @@ class SequenceGeneratorModel:
 
         return run.build(config, prepared, seed)
 
-    def write_native(self, source: str | None, name: str, changes: Native, config: Config) -> Mapping[str, str]:  # noqa: ARG002 - other models need it
+    def write_native(self, source: str | None, name: str, changes: Native, config: Config) -> Mapping[str, str]:
         """The user's own file made to say `config`, the phase list and the commands."""
-        return native_forms(source, name, config)
+        return native_forms(source, name, changes, config)
 
 
 def _longest_lag(config: Config) -> int:

@@ -98,6 +98,13 @@ UNSEARCHABLE = MappingProxyType(
         **_with(
             "training",
             {
+                **{
+                    "scheduler_params.restart_period" if key == "restart_period" else key: (
+                        f"a level goes before the file's own value: search training.overrides.{key}, which goes before both"
+                    )
+                    for key in KEYS
+                },
+                "scheduler_params.min_learning_rate": "it stands for min_learning_rate, which is searched",
                 "epochs": "it is the run's length, which the search sets from its budget",
                 "resume_checkpoint": "it decides what a run starts from, which the search keeps equal for all",
                 "optimizer": "adamw is the one that is documented",
@@ -126,11 +133,10 @@ class TtsModel:
             "data.batch_size",
             "model.dropout",
             "model.prenet_dropout",
-            *(
-                f"training.{section}{key}"
-                for section in ("", "overrides.")
-                for key in ("learning_rate", "gradient_clip_norm", "mel_loss_weight", "kl_loss_weight")
-            ),
+            "training.overrides.learning_rate",
+            "training.overrides.gradient_clip_norm",
+            "training.overrides.mel_loss_weight",
+            "training.overrides.kl_loss_weight",
             "training.weight_decay",
             "training.stop_loss_weight",
             "training.duration_loss_weight",
