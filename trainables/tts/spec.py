@@ -100,7 +100,7 @@ UNSEARCHABLE = MappingProxyType(
             {
                 **{
                     "scheduler_params.restart_period" if key == "restart_period" else key: (
-                        f"a level goes before the file's own value: search training.overrides.{key}, which goes before both"
+                        f"a level goes before the file's value: search training.overrides.{key}, before both"
                     )
                     for key in KEYS
                 },
