@@ -26,6 +26,11 @@ class NativeSection(BaseModel):
     """A part of a user's training config: immutable; keys it doesn't know are carried through unchanged."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
+
+    def remarks(self) -> tuple[str, ...]:
+        """What the user should know of a file that reads so: what of it the training script passes over."""
+        return ()
+
     inferred: ClassVar[bool] = False
     """Whether the file itself is the schema, so that no key is unknown."""
 

@@ -55,7 +55,18 @@ def filled(
     knobs = [*model_space(model).knobs, *space.knobs]
     paths = dict.fromkeys(path for knob in knobs for path in (knob.path, *(c.knob for c in knob.when)))
     known, whole = {key.path for key in keys(type(config))}, plain(config)
-    return {path: get(whole, path) for path in paths if path in known and path not in left_out and not has(given, path)}
+    said = {*left_out, *_names(given)}  # a phase's key stands in a list of phases
+    kept = [path for path in paths if path in known and path not in said and path.rpartition(".")[2] not in said]
+    found = {path: get(whole, path) for path in kept}
+    return {path: value for path, value in found.items() if value is not None}  # null: what it stands for is told
+
+
+def _names(node: Any) -> Iterator[str]:
+    """Every key of a native file, at any depth."""
+    if isinstance(node, Mapping):
+        yield from node
+    for item in node.values() if isinstance(node, Mapping) else node if isinstance(node, list | tuple) else ():
+        yield from _names(item)
 
 
 def searched_space(
