@@ -1,6 +1,6 @@
 """Which knobs a search has: the model's own space, the search YAML's `space:` and `knobs:`, checked together."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +8,7 @@ import spaces.space
 from search.spec.config import Settings
 from search.spec.fit import Fitted, described, possible
 from spaces import strict_yaml
-from spaces.paths import get, has, with_values
+from spaces.paths import get, with_values
 from spaces.problems import BadInput, Problem, nearest
 from spaces.schema import NativeSection
 from spaces.space import Space, parse_space
