@@ -96,7 +96,7 @@ class Settings(Section):
     trainable: Declaration | None = None
     """The user's own code, in place of a model."""
     base: Text | None = None
-    """The user's native file, relative to the YAML; what it omits is what their script does then. null: as documented."""
+    """The user's native file, relative to the YAML; what it omits is what their script does. null: as documented."""
     check: Wait | None = "60s"
     """How long the probe of a `trainable` may take, before the search; null: it is left out."""
     arguments: Annotated[dict[str, Any], Field(min_length=1)] | None = None
