@@ -1,0 +1,104 @@
+"""What becomes of a trial's results and failures, without Ray."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from small_search import proposed
+
+from search.execution.admission import Halt
+from search.execution.engine import ResultListener
+from search.history.events import Ended, Retried, Started
+from search.history.journal import Journal, read
+from search.history.ledger import Ledger
+from search.history.records import Records
+from trainables import checkpoints
+from trainables.layout import checkpoint_folder
+from trainables.run import MACHINE, METRICS, OBJECTIVE, SECONDS, STEP
+
+HERE, THERE = {"instructions": "AVX512", "torch": "2"}, {"instructions": "AVX2", "torch": "2"}
+
+
+class Scene:
+    """A stage of three trials, its journal and what was said."""
+
+    def __init__(self, folder: Path, journal: Journal, earlier: Records | None = None) -> None:
+        self.folder, self.said = folder, list[str]()
+        self.ledger = Ledger(journal, earlier or Records())
+        stage: Any = SimpleNamespace(
+            ledger=self.ledger,
+            halt=Halt(),
+            job=SimpleNamespace(folder=str(folder)),
+            cluster=SimpleNamespace(say=self.said.append),
+            gate=SimpleNamespace(lost=lambda *_: None),
+            store=None,
+            max_failures=2,
+        )
+        self.listener = ResultListener(stage, {f"r{number}": number for number in range(3)})
+
+    def result(self, number: int, machine: dict[str, Any]) -> None:
+        report = {STEP: 1, OBJECTIVE: 0.5, METRICS: {}, SECONDS: 1.0, "pid": 7, MACHINE: machine}
+        self.listener(f"r{number}", report)
+
+    def fails(self, number: int, text: str) -> None:
+        file = self.folder / "error.txt"
+        file.write_text(text)
+        trial = SimpleNamespace(trial_id=f"r{number}", config={"trial": number}, error_file=str(file))
+        self.listener.on_trial_error(0, [], trial)
+
+
+def test_the_machine_type_is_in_the_journal_and_another_one_is_told_once(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    with Journal(path) as journal:
+        scene = Scene(tmp_path, journal)
+        for number in range(3):
+            scene.ledger.emit(proposed(number))
+        scene.result(0, HERE)
+        scene.result(1, HERE)
+        assert scene.said == []
+    history = read(path)[0]
+    assert [event.machine for event in history if isinstance(event, Started)] == [HERE, HERE]
+    with Journal(path) as journal:  # the same search, taken up elsewhere
+        scene = Scene(tmp_path, journal, Records(history))
+        scene.result(0, THERE)
+        scene.result(1, HERE)
+        scene.result(2, THERE)
+    (said,) = scene.said
+    assert "trial 0 trains on another machine type" in said and "instructions AVX512 -> AVX2" in said
+    assert "2.7e-8 to 3.1e-6" in said
+
+
+@pytest.mark.parametrize(
+    ("text", "tries"),
+    [
+        ("Traceback\nValueError: the cable 7 is loose\n", 2),
+        ("Traceback\nModuleNotFoundError: No module named 'tochr'\n", 1),
+        ("Traceback\nspaces.problems.BadInput: c.yaml lr: 7 is above 1\n", 1),
+        ("Traceback\ntrainables.run.UserCodeError: metric 'loss' is a list\n", 1),
+        ("ray.exceptions.ActorDiedError: The actor died unexpectedly.\n", 3),  # somebody may have killed it
+    ],
+)
+def test_what_no_other_try_mends_is_not_tried_again(tmp_path: Path, text: str, tries: int) -> None:
+    with Journal(tmp_path / "journal.jsonl") as journal:
+        scene = Scene(tmp_path, journal)
+        for number in range(2):
+            scene.ledger.emit(proposed(number))
+        for _ in range(tries):
+            assert not scene.ledger.records.trials[0].over
+            scene.fails(0, text)
+        assert scene.ledger.records.trials[0].status == "failed"
+        scene.fails(1, text)  # once will do, where the code has raised it
+        assert scene.ledger.records.trials[1].over is (tries < 3)
+    assert sum(isinstance(e, Ended) for e in read(tmp_path / "journal.jsonl")[0]) == 1 + (tries < 3)
+
+
+def test_a_retry_says_from_which_checkpoint(tmp_path: Path) -> None:
+    with Journal(tmp_path / "journal.jsonl") as journal:
+        scene = Scene(tmp_path, journal)
+        scene.ledger.emit(proposed(0))
+        scene.fails(0, "Traceback\nOSError: once\n")
+        checkpoints.write(checkpoint_folder(tmp_path, 0), 4, {"run": {}})
+        scene.fails(0, "Traceback\nKeyError: 'twice'\n")
+    found = [event.step for event in read(tmp_path / "journal.jsonl")[0] if isinstance(event, Retried)]
+    assert found == [0, 4]
