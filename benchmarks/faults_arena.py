@@ -1,6 +1,7 @@
 """A small real search in a folder of its own that can be disturbed."""
 
 import os
+import shlex
 import socket
 import subprocess
 import sys
@@ -88,6 +89,8 @@ class Arena:
     before: int = 0
     """Length of what the sittings before the last one have printed."""
     process: subprocess.Popen[bytes] | None = None
+    reader: str = ""
+    """A shell command that reads what the next start prints; empty: it goes to `output.txt`."""
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -135,7 +138,7 @@ class Arena:
         self.before = len(self.output)
         with (self.folder / "output.txt").open("ab") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "search.run", *words],
+                self._command([sys.executable, "-m", "search.run", *words]),
                 cwd=self.folder,
                 env={**kept, **own, **self.variables},
                 stdin=subprocess.DEVNULL,
@@ -145,6 +148,11 @@ class Arena:
             )
         self.sittings += 1
         return self.process
+
+    def _command(self, words: Sequence[str]) -> Sequence[str]:
+        reader, self.reader = self.reader, ""
+        line = f"{shlex.join(words)} | {reader}; exit ${{PIPESTATUS[0]}}"
+        return ["bash", "-c", line] if reader else words
 
     def wait(self, reports: int) -> None:
         """Until the journal holds so many evaluations."""

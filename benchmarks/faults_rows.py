@@ -4,72 +4,29 @@ import os
 import signal
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
 from pathlib import Path
-from random import Random
-from typing import Literal
 
 import psutil
 
-from benchmarks.faults_arena import Arena, Size
+from benchmarks.faults_arena import Arena
+from benchmarks.faults_endings import (
+    INTERRUPT,
+    TERMINATE,
+    everyone_terminated,
+    journal_deleted,
+    killed_after_signal,
+    ray_killed,
+    screen_full,
+    screen_gone,
+    stopped,
+)
 from benchmarks.faults_model import Kind, Trouble
+from benchmarks.faults_scene import Fault, Scene
 from benchmarks.faults_tools import Clock, Server, full, locked, no_shim, no_small_disk, serving, small_disk
 from search.history.events import Ended, Started
 
 LATE = 2
 """The evaluation at which a troubled trial meets its trouble."""
-
-
-@dataclass
-class Scene:
-    """What a fault works with."""
-
-    arena: Arena
-    random: Random
-    seconds: float
-    """How long an undisturbed search takes."""
-    hold: float
-    """The part of a fault's own length (a lock of 30 s) that it lasts: 1, or less for a quick test."""
-    stack: ExitStack = field(default_factory=ExitStack)
-    """What is to be put away once the account has been taken."""
-    notes: list[str] = field(default_factory=list)
-
-    def again(self) -> None:
-        """The same command, after the last sitting has ended."""
-        self.arena.start()
-
-    def hold_for(self, seconds: float) -> None:
-        """Wait a fault's length."""
-        time.sleep(max(2.0, seconds * self.hold))
-
-
-@dataclass(frozen=True)
-class Fault:
-    """A row of the matrix."""
-
-    name: str
-    what: str
-    act: Callable[[Scene], None]
-    trouble: Kind | None = None
-    """What one trial of the disturbed search does."""
-    befalls: Literal["one", "most"] = "one"
-    lasting: Kind | None = None
-    """The trouble of the undisturbed search that this one is to equal, where the trouble does not pass."""
-    settings: tuple[str, ...] = ()
-    destroys: int = 0
-    """Evaluations that the fault takes beside the one in flight: those in the file that it damages."""
-    tries: int = 0
-    """Times that the search is meant to try the troubled evaluation again."""
-    code: int = 0
-    stretch: float = 0.0
-    """Seconds that an evaluation takes at least, so that the search outlasts the fault."""
-    missing: Callable[[], str | None] = lambda: None
-    """Why this machine can't play the fault, if so."""
-
-    def size(self, size: Size, hold: float) -> Size:
-        """The search's size for this row."""
-        return replace(size, pause=max(size.pause, self.stretch * hold))
 
 
 def _killed(scene: Scene) -> None:
@@ -100,27 +57,6 @@ def _worker_killed(scene: Scene) -> None:
     assert psutil.Process(pid).environ(), "the worker is there"
     psutil.Process(pid).kill()
     arena.hits += 1
-
-
-def _stopped(number: int, everyone: bool, twice: bool = False, limit: float = 60.0) -> Callable[[Scene], None]:
-    def act(scene: Scene) -> None:
-        arena = scene.arena
-        arena.start()
-        arena.wait(arena.size.middle)
-        began = time.monotonic()
-        arena.signal(number, everyone)
-        if twice:
-            time.sleep(0.1)
-            arena.signal(number, everyone)
-        code = arena.ended(limit)
-        arena.hits += 1
-        scene.notes.append(f"{time.monotonic() - began:.1f} s to exit {code}")
-        if code != 130:
-            raise RuntimeError(f"exit code {code} where 130 was due:\n{arena.said}")
-        if not twice and "go on with" not in arena.output:
-            raise RuntimeError(f"it does not say how to go on:\n{arena.said}")
-
-    return act
 
 
 def _server_late(scene: Scene) -> None:
@@ -263,14 +199,22 @@ DRIVER_KILLED = "driver killed"
 TIMEOUT = ("trial_timeout=10s",)
 LEAKY = ("resources.memory=1 GiB",)
 STOPS = ("stop_after_failures=0.5", "max_failures=0")
-INTERRUPT, TERMINATE = signal.SIGINT, signal.SIGTERM
 
 FAULTS: tuple[Fault, ...] = (
     Fault(DRIVER_KILLED, "kill -9 of the driver at random moments", _killed),
     Fault("worker killed", "kill -9 of the worker process", _worker_killed),
-    Fault("SIGTERM", "SIGTERM to the driver (20 s)", _stopped(TERMINATE, everyone=False, limit=20)),
-    Fault("Ctrl-C", "Ctrl-C in the terminal", _stopped(INTERRUPT, everyone=True)),
-    Fault("Ctrl-C twice", "Ctrl-C, and again at once", _stopped(INTERRUPT, everyone=True, twice=True)),
+    Fault("SIGTERM", "SIGTERM to the driver (20 s)", stopped(TERMINATE, everyone=False, limit=20)),
+    Fault("Ctrl-C", "Ctrl-C in the terminal", stopped(INTERRUPT, everyone=True)),
+    Fault("Ctrl-C twice", "Ctrl-C, and again at once", stopped(INTERRUPT, everyone=True, twice=True)),
+    Fault("group SIGTERM", "SIGTERM to the process group (timeout)", stopped(TERMINATE, everyone=True)),
+    Fault("group SIGHUP", "SIGHUP to the process group (lost terminal)", stopped(signal.SIGHUP, everyone=True)),
+    Fault("all SIGTERM", "SIGTERM to every process (systemd, Slurm)", everyone_terminated),
+    Fault("SIGTERM, kill", "group SIGTERM, then kill -9 of the driver", killed_after_signal),
+    Fault("GCS killed", "kill -9 of Ray's GCS", ray_killed("gcs_server")),
+    Fault("raylet killed", "kill -9 of the raylet", ray_killed("raylet")),
+    Fault("screen gone", "the reader of the screen is gone (| head -1)", screen_gone),
+    Fault("screen full", "the screen's disk is full (/dev/full)", screen_full),
+    Fault("journal deleted", "journal.jsonl deleted while the search runs", journal_deleted),
     Fault("MLflow late", "MLflow server down at the start", _server_late),
     Fault("MLflow away", "MLflow server away for 60 s", _server_away, stretch=1.5),
     Fault("MLflow gone", "MLflow server gone for good", _server_gone),

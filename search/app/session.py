@@ -13,6 +13,7 @@ from search.app.progress import ProgressEstimate, view
 from search.app.run_metadata import introduce
 from search.app.stages import RunContext, run_confirmation, run_search
 from search.common.clock import SetBack, now
+from search.common.exit_codes import Exit
 from search.execution.admission import Halt
 from search.execution.choose_stopping import check_stopping
 from search.execution.cluster import Cluster, connected
@@ -72,10 +73,15 @@ def _run(asked: Invocation, folder: Folder, cluster: Cluster | None, workers: in
                 folder.ledger.emit(Stopped("signal", halt.reason or "", now()))
         except BaseException as error:
             at_once = isinstance(error, KeyboardInterrupt)
+            gone = folder.trouble()
+            if gone is not None and isinstance(error, Exception):  # which is why
+                return _without_folder(folder, gone, tracker, again, say)
             with suppress(OSError):  # the journal itself may be what failed
                 folder.ledger.emit(Stopped("signal" if at_once else "error", cause(error), now()))
             tracker.finish(SearchStatus("interrupted" if at_once else "failed"), timeout=0.5 if at_once else 5)
             raise
+    if halt.kind == "folder":
+        return _without_folder(folder, halt.reason or "", tracker, again, say)
     when_there_is_room(lambda: tables.write_tables(path, folder.records, [k.path for k in search.space.knobs]), say)
     if store is not None and not halt.resumable:
         winner.bring(store, folder.records, search.model.objective, path)
@@ -97,6 +103,13 @@ def _run(asked: Invocation, folder: Folder, cluster: Cluster | None, workers: in
 def confirmed_first(search: Search) -> int | None:
     """The seed of the first confirmation runs, which best.yaml names; None where nothing is confirmed."""
     return search.settings.sampler.seed + 1 if search.settings.confirm.seeds else None
+
+
+def _without_folder(folder: Folder, gone: str, tracker: Sender, again: str, say: Callable[[str], None]) -> int:
+    """Nothing can be kept any more: say so, and how to go on; the exit code."""
+    tracker.finish(SearchStatus("interrupted"), timeout=5)
+    say(f"{gone}: {folder.mend()}; go on with: {again}")
+    return Exit.TRY_AGAIN
 
 
 def _never() -> None: ...

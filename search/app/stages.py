@@ -97,6 +97,7 @@ def run_search(context: RunContext) -> None:
         scheduler=scheduler,
         propose=source.propose,
         checks={
+            "folder": context.folder.trouble,
             "budget": _spent(search, records, context.cluster),
             "failures": failure_policy.cause,
             "clock": context.set_back,
@@ -126,7 +127,7 @@ def run_confirmation(context: RunContext) -> None:
             gate=Slots(context.cluster.room, lambda: True, unfinished),
             scheduler=FIFOScheduler(),
             propose=lambda: None,
-            checks={"clock": context.set_back},
+            checks={"folder": context.folder.trouble, "clock": context.set_back},
             halt=context.halt,
             max_failures=settings.max_failures,
         )

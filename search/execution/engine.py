@@ -165,7 +165,7 @@ class ResultListener(Stopper, Callback):  # type: ignore[misc]
         if self._halt.reason is None:
             return False
         if self._halt.resumable:
-            if not self._saved():
+            if self._halt.kind != "folder" and not self._saved():
                 return False
             end_all(Path(self._stage.job.folder) / "trials")  # Ray would wait for each one's evaluation, up to 10 s
         return True
@@ -193,6 +193,8 @@ class ResultListener(Stopper, Callback):  # type: ignore[misc]
         number = int(trial.config["trial"])
         known = self._ledger.records.trials[number]
         self._took_up.discard(trial.trial_id)
+        if self._halt.reason is None and (gone := self._stage.checks["folder"]()):
+            self._halt.call(gone, "folder")  # no trial's own failure
         if self._halt.reason is not None:
             return  # it was stopped in the middle of things; it goes on in the next sitting
         failure = failure_of(Path(self._stage.job.folder), number, _error_text(trial))

@@ -43,12 +43,29 @@ class Journal:
         `say` hears of a full disk. `first` is given each record before it is written here. Raises BadInput for a
         damaged journal.
         """
-        self._say, self._first = say, first
+        self._say, self._first, self._path = say, first, path
         self._end = end if end is not None else read(path)[1] if path.exists() else End()
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         os.ftruncate(self._file, self._end.size)
         self._head = head_of(path)
         self._synced = time.monotonic()
+
+    @property
+    def in_place(self) -> bool:
+        """Whether its path still leads to the file that is written: nobody has moved, deleted or replaced it."""
+        try:
+            return os.path.samestat(self._path.stat(), os.fstat(self._file))
+        except OSError:
+            return False
+
+    def put_back(self) -> None:
+        """Write at its path once more what the file holds, which may have no name any more. Raises OSError where the
+        folder is gone, and on systems other than Linux.
+        """
+        content = Path(f"/proc/self/fd/{self._file}").read_bytes()
+        partial = self._path.with_name(f".{self._path.name}.partial")
+        partial.write_bytes(content)
+        partial.replace(self._path)
 
     def append(self, event: Event) -> None:
         """Write one record; waits while the disk is full. Raises OSError (storage gone)."""

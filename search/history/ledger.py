@@ -29,6 +29,15 @@ class Ledger:
         finally:
             self._listeners = [known for known in self._listeners if known not in listeners]
 
+    @property
+    def in_place(self) -> bool:
+        """Whether the journal is still where it was opened."""
+        return self._journal.in_place
+
+    def put_back(self) -> None:
+        """Write the journal at its path once more. Raises OSError where its folder is gone."""
+        self._journal.put_back()
+
     def emit(self, event: Event) -> None:
         """Keep `event`, then tell the listeners. Raises OSError where the journal can't be written."""
         self._journal.append(event)

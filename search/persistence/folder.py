@@ -45,6 +45,22 @@ class Folder:
     store: Prefix | None = None
     """Where its lasting state is, if not in the folder itself."""
 
+    def trouble(self) -> str | None:
+        """What has happened to the folder while it is in use, if its journal is no longer the file that is written."""
+        if self.ledger.in_place:
+            return None
+        if self.path.is_dir():
+            return f"{self.path / JOURNAL} was deleted or replaced while the search ran"
+        return f"{self.path} was moved, renamed or deleted while the search ran"
+
+    def mend(self) -> str:
+        """Put the journal back where it was, if the folder is there; what people should know and do."""
+        try:
+            self.ledger.put_back()
+        except OSError:
+            return "move it back; if it was deleted, nothing is left of it and the search begins anew"
+        return "it is written again, complete"
+
     @property
     def records(self) -> Records:
         """What is known of every trial."""

@@ -193,3 +193,20 @@ def test_a_key_that_a_later_version_added_is_left_out(tmp_path: Path) -> None:
     body = b'{"event":"Paused","trial":7,"step":3,"at":1.5,"mood":"good"}'
     path.write_bytes(b"%08x %s\n" % (zlib.crc32(body), body))
     assert read(path)[0] == [Paused(7, 3, 1.5)]
+
+
+def test_a_journal_that_is_deleted_while_it_is_written_is_put_back(tmp_path: Path) -> None:
+    path = tmp_path / "search" / "journal.jsonl"
+    path.parent.mkdir()
+    with Journal(path) as journal:
+        journal.append(Phase("search", 1.0))
+        assert journal.in_place
+        path.unlink()
+        assert not journal.in_place
+        journal.append(Phase("confirm", 2.0))
+        journal.put_back()
+        assert read(path)[0] == [Phase("search", 1.0), Phase("confirm", 2.0)]
+        path.parent.rename(tmp_path / "elsewhere")
+        assert not journal.in_place
+        with pytest.raises(OSError):
+            journal.put_back()
