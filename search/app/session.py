@@ -107,8 +107,10 @@ def confirmed_first(search: Search) -> int | None:
 
 def _without_folder(folder: Folder, gone: str, tracker: Sender, again: str, say: Callable[[str], None]) -> int:
     """Nothing can be kept any more: say so, and how to go on; the exit code."""
-    tracker.finish(SearchStatus("interrupted"), timeout=5)
-    say(f"{gone}: {folder.mend()}; go on with: {again}")
+    told = folder.mend()
+    with suppress(OSError):  # it counts what is in the journal
+        tracker.finish(SearchStatus("interrupted"), timeout=5)
+    say(f"{gone}: {told}; go on with: {again}")
     return Exit.TRY_AGAIN
 
 
