@@ -4,7 +4,7 @@ import json
 import os
 import socket
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -21,7 +21,7 @@ from search.persistence.object_store_journal import Mirror
 from search.persistence.reconcile import reconcile
 from search.spec.plan import Plan
 from search.spec.resolve import Search
-from search.spec.storage import BASE, NOTE
+from search.spec.storage import BASE, DESCRIPTION, NOTE
 from search.spec.storage import JOURNAL as JOURNAL
 from spaces import strict_yaml
 from spaces.problems import BadInput
@@ -49,17 +49,21 @@ class Folder:
         """What has happened to the folder while it is in use, if its journal is no longer the file that is written."""
         if self.ledger.in_place:
             return None
-        if self.path.is_dir():
+        if self._there():
             return f"{self.path / JOURNAL} was deleted or replaced while the search ran"
         return f"{self.path} was moved, renamed or deleted while the search ran"
 
     def mend(self) -> str:
         """Put the journal back where it was, if the folder is there; what people should know and do."""
-        try:
-            self.ledger.put_back()
-        except OSError:
-            return "move it back; if it was deleted, nothing is left of it and the search begins anew"
-        return "it is written again, complete"
+        with suppress(OSError):
+            if self._there():
+                self.ledger.put_back()
+                return "it is written again, complete"
+        return "move it back; if it was deleted, nothing is left of it and the search begins anew"
+
+    def _there(self) -> bool:
+        """Whether this is still the search's folder: a worker may have made a new one of its name."""
+        return (self.path / DESCRIPTION).exists()
 
     @property
     def records(self) -> Records:
