@@ -75,13 +75,13 @@ def _run(asked: Invocation, folder: Folder, cluster: Cluster | None, workers: in
             at_once = isinstance(error, KeyboardInterrupt)
             gone = folder.trouble()
             if gone is not None and isinstance(error, Exception):  # which is why
-                return _without_folder(folder, gone, tracker, again, say)
+                return _without_folder(asked, folder, gone, tracker)
             with suppress(OSError):  # the journal itself may be what failed
                 folder.ledger.emit(Stopped("signal" if at_once else "error", cause(error), now()))
             tracker.finish(SearchStatus("interrupted" if at_once else "failed"), timeout=0.5 if at_once else 5)
             raise
     if halt.kind == "folder":
-        return _without_folder(folder, halt.reason or "", tracker, again, say)
+        return _without_folder(asked, folder, halt.reason or "", tracker)
     when_there_is_room(lambda: tables.write_tables(path, folder.records, [k.path for k in search.space.knobs]), say)
     if store is not None and not halt.resumable:
         winner.bring(store, folder.records, search.model.objective, path)
@@ -105,12 +105,12 @@ def confirmed_first(search: Search) -> int | None:
     return search.settings.sampler.seed + 1 if search.settings.confirm.seeds else None
 
 
-def _without_folder(folder: Folder, gone: str, tracker: Sender, again: str, say: Callable[[str], None]) -> int:
+def _without_folder(asked: Invocation, folder: Folder, gone: str, tracker: Sender) -> int:
     """Nothing can be kept any more: say so, and how to go on; the exit code."""
     told = folder.mend()
     with suppress(OSError):  # it counts what is in the journal
         tracker.finish(SearchStatus("interrupted"), timeout=5)
-    say(f"{gone}: {told}; go on with: {again}")
+    asked.say(f"{gone}: {told}; go on with: {asked.again}")
     return Exit.TRY_AGAIN
 
 
