@@ -355,16 +355,10 @@ def test_it_reads_phonemes_too(run):
 
 
 def test_a_huge_rate_diverges_naming_quantity_and_step(run, caplog):
-    one = run(
-        **{
-            "training.overrides.gradient_clip_norm": 1e30,
-            f"{SWITCH}.rule": "never",
-            "training.overrides.scheduler": "noam",
-        }
-    )
-    one._config = one._config.model_copy(
-        update={"training": one._config.training.model_copy(update={"learning_rate": 1e30, "warmup_steps": 1})}
-    )
+    one = run(**{f"{SWITCH}.rule": "never", "training.overrides.gradient_clip_norm": 1e30})
+    overrides = one._config.training.overrides.model_copy(update={"scheduler": "noam", "learning_rate": 1e30})
+    training = one._config.training.model_copy(update={"overrides": overrides, "warmup_steps": 1})
+    one._config = one._config.model_copy(update={"training": training})
     with pytest.raises(Diverged) as error:
         one.train(9)
     assert error.value.step == one.step + 1 and re.match(r"train_loss|gradient", error.value.quantity)
