@@ -66,11 +66,13 @@ def a_search(
     return [Phase("search", 10.0), *searched, Phase("confirm", 50.0), *confirmed, Phase("done", 70.0)]
 
 
-def write(results: Path, name: str, events: Sequence[Event], *overrides: str, data: str = "d1") -> Path:
+def write(
+    results: Path, name: str, events: Sequence[Event], *overrides: str, data: str = "d1", extra: str = ""
+) -> Path:
     """The search's folder under `results`."""
     beside = results / ".yaml" / name
     beside.mkdir(parents=True)
-    search = small_search(beside, f"name={name}", *overrides)
+    search = small_search(beside, f"name={name}", *overrides, extra=extra)
     folder = results / name
     folder.mkdir()
     (folder / "search.yaml").write_text(search.to_yaml(data), encoding="utf-8")
@@ -81,10 +83,10 @@ def write(results: Path, name: str, events: Sequence[Event], *overrides: str, da
     return folder
 
 
-def seeded(results: Path, name: str, winners: Sequence[float], *overrides: str) -> list[Path]:
+def seeded(results: Path, name: str, winners: Sequence[float], *overrides: str, extra: str = "") -> list[Path]:
     """Searches `name-0`, `name-1`… that differ in their seed, with these winners."""
     return [
-        write(results, f"{name}-{seed}", a_search(winner, seed=seed), f"sampler.seed={seed}", *overrides)
+        write(results, f"{name}-{seed}", a_search(winner, seed=seed), f"sampler.seed={seed}", *overrides, extra=extra)
         for seed, winner in enumerate(winners)
     ]
 

@@ -15,6 +15,7 @@ epochs: 18  # long enough
 
 lr: 1e-3   # learning rate
 batch_size: 256
+weight_decay: 1e-5
 tcn_channels: [4]
 my_note: kept  # read by a script of mine
 """
@@ -38,9 +39,9 @@ def write_search(folder: Path, extra: str = "", base: str = BASE) -> Path:
     return path
 
 
-def small_search(folder: Path, *overrides: str) -> Search:
-    """The search, resolved, with `--set` overrides."""
-    return resolve(write_search(folder), overrides)
+def small_search(folder: Path, *overrides: str, extra: str = "") -> Search:
+    """The search, resolved, with `--set` overrides and more lines of YAML."""
+    return resolve(write_search(folder, extra), overrides)
 
 
 def proposed(

@@ -43,7 +43,7 @@ def test_a_functions_file_below_its_packages_root(module, tmp_path):
 
 
 def test_a_function_from_a_notebook_is_pickled_and_called_again(tmp_path, monkeypatch):
-    monkeypatch.setattr(sys.modules["__main__"], "__file__", None)
+    monkeypatch.setattr(sys.modules["__main__"], "__file__", None, raising=False)
     source = source_of(from_cell(CELL), tmp_path)
     assert (source.entry, source.code) == ("pickled:train", ("pickled.py", "function.pkl"))
     monkeypatch.syspath_prepend(tmp_path)
@@ -59,7 +59,7 @@ def test_a_function_from_a_notebook_is_pickled_and_called_again(tmp_path, monkey
     ids=["moved", "constant", "helper"],
 )
 def test_the_pickle_stays_until_what_it_computes_changes(tmp_path, monkeypatch, old, new, kept):
-    monkeypatch.setattr(sys.modules["__main__"], "__file__", None)
+    monkeypatch.setattr(sys.modules["__main__"], "__file__", None, raising=False)
     source_of(from_cell(CELL), tmp_path)
     before = (tmp_path / "function.pkl").read_bytes()
     source_of(from_cell(CELL.replace(old, new, 1)), tmp_path)

@@ -330,9 +330,9 @@ def test_the_page_stands_alone_and_holds_every_number(tmp_path: Path) -> None:
 def test_no_secret_is_on_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("MLFLOW_TRACKING_PASSWORD", "AWS_SECRET_ACCESS_KEY", "MLFLOW_TRACKING_TOKEN"):
         monkeypatch.setenv(name, "hunter2")
-    uri = "tracking.uri=https://me:hunter2@host/x"
-    warm = "warm_start={experiment: e, uri: 'postgresql://me:hunter2@db/mlflow'}"
-    folders = seeded(tmp_path, "tpe", [0.40, 0.42], uri, warm)
+    uri = "tracking: {uri: 'https://me:hunter2@host/x'}\n"
+    warm = "warm_start: {experiment: e, uri: 'postgresql://me:hunter2@db/mlflow'}\n"
+    folders = seeded(tmp_path, "tpe", [0.40, 0.42], extra=uri + warm)
     for folder in folders:
         assert "hunter2" not in (folder / "search.yaml").read_text(encoding="utf-8")
         path = folder / "search.yaml"

@@ -34,6 +34,7 @@ class Scene:
             gate=SimpleNamespace(lost=lambda *_: None),
             store=None,
             max_failures=2,
+            checks={"folder": lambda: None},
         )
         self.listener = ResultListener(stage, {f"r{number}": number for number in range(3)})
 

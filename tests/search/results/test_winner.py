@@ -75,7 +75,7 @@ def test_the_description_tells_what_changes_and_takes_no_markup(tmp_path: Path, 
     verdict = judge(records, search.model.objective)
     text = finalize.describe(search, verdict, [tmp_path / "report.html", tmp_path / "plan.json"], "winner/x")
     assert text.startswith("**early_inference-search**: switch")
-    assert "| lr | 0.001 | 0.005 |" in text and "| warmup_epochs | 1 | 0 |" in text
+    assert "| lr | 0.001 | 0.005 |" in text and "| batch_size | 256 | 32 |" in text
     assert text.endswith("Among the artifacts: `report.html` (the whole story), `winner/x` (all one needs to use it).")
     assert finalize._cell("<img>|a\nb & c") == "&lt;img>\\|a b &amp; c"
     assert finalize.describe(search, None, [], "") == "**early_inference-search**: no trial has a value."

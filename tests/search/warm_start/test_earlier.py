@@ -280,7 +280,7 @@ def test_a_store_that_fails_is_said_in_one_line_without_secrets(
 
     monkeypatch.setattr(earlier, "MlflowReader", fail)
     monkeypatch.setattr(earlier, "unreachable", {}.get)
-    search = small_search(tmp_path, "warm_start={experiment: e, uri: 'http://me:secret@host'}")
+    search = small_search(tmp_path, extra="warm_start: {experiment: e, uri: 'http://me:secret@host'}\n")
     with pytest.raises(BadInput) as caught:
         earlier.read(search, tmp_path / "new", tmp_path)
     assert str(caught.value) == (
@@ -367,7 +367,7 @@ def test_the_warm_start_is_part_of_what_a_search_is(tmp_path: Path) -> None:
 def test_the_plan_says_where_a_search_starts_from(tmp_path: Path) -> None:
     def line(warm_start: str) -> str:
         search = small_search(tmp_path, f"warm_start={warm_start}")
-        return describe(search, make_plan(search)).splitlines()[3]
+        return next(each for each in describe(search, make_plan(search)).splitlines() if each.startswith("starts"))
 
     assert line("{search: old}") == "starts from search old, its best 3 configs first"
     assert line("{experiment: e, first: 0}") == "starts from MLflow experiment e"
