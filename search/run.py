@@ -22,8 +22,10 @@ from search.spec.plan import Plan, describe, make_plan
 from search.spec.resolve import Search, adopted, resolve
 from search.spec.storage import DESCRIPTION, Home
 from spaces import strict_yaml
-from spaces.problems import BadInput
+from spaces.paths import has
+from spaces.problems import BadInput, Problem
 from spaces.values import show
+from trainables.run import Prepared
 from trainables.screen import Screen
 
 if TYPE_CHECKING:  # it takes a while to import
@@ -120,7 +122,7 @@ def _sit(
     old = earlier.read(search, path, options.config.parent)
     session.check_stopping(search)
     search = probe.before_search(search, lambda text: _say(console, text))
-    prepared = search.model.prepare(search.data, search.model.parse(search.base, "base"))
+    prepared = _prepared(search)
     _say(console, f"data: {prepared.summary}")
     known = adopted(search, prepared.keys)
     if known is not search:
@@ -136,6 +138,18 @@ def _sit(
     except KeyboardInterrupt:
         _say(console, f"stopped at once; go on with: {again}")
         return Exit.INTERRUPTED
+
+
+def _prepared(search: Search) -> Prepared:
+    """The data, checked. Raises BadInput; what is wrong with a key of the base is said with the base's name."""
+    try:
+        return search.model.prepare(search.data, search.model.parse(search.base, "base"))
+    except BadInput as error:
+        named = (
+            Problem(f"{search.base_name} {found.where}", found.what) if has(search.base, found.where) else found
+            for found in error.problems
+        )
+        raise BadInput(named) from error
 
 
 def _say(console: Console, text: str) -> None:

@@ -17,6 +17,8 @@ from trainables.objects import Prefix
 
 KEPT = 2
 """Newest checkpoints kept per trial: the second is there for the case that the first can't be read."""
+_DIGEST = hashlib.sha256().digest_size
+"""Bytes at the head of a checkpoint's file: the hash of the rest, which is a torch file."""
 _EVICTED = "evicted"  # a note that there were checkpoints, which had to make room
 _NAME = re.compile(r"[0-9]+\.pt")
 
@@ -55,6 +57,11 @@ def write(folder: P, step: int, state: Mapping[str, Any]) -> P:
 def newest(folder: Place, device: str) -> tuple[int, dict[str, Any]] | None:
     """The newest checkpoint that is intact, as (step, state) with tensors on `device`; None where there is none."""
     return next(intact(folder, device), None)
+
+
+def newest_file(folder: Path) -> Path | None:
+    """The newest checkpoint in `folder` that is intact; None where there is none. Needs no torch."""
+    return next((folder / name for name in _newest_first(_files(folder)) if _checked(folder, name) is not None), None)
 
 
 def intact(folder: Place, device: str) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -181,12 +188,23 @@ def _content(place: Place, name: str) -> bytes | None:
                 return None
 
 
-def _read(place: Place, name: str, device: str) -> dict[str, Any] | None:
+def whole(data: bytes) -> bytes | None:
+    """The torch file in what `write` saved; None where the bytes are not that, or not all of it."""
+    return data[_DIGEST:] if hashlib.sha256(data[_DIGEST:]).digest() == data[:_DIGEST] else None
+
+
+def _checked(place: Place, name: str) -> bytes | None:
+    """What `write` saved, if the file is whole."""
     data = _content(place, name)
-    if data is None or hashlib.sha256(data[32:]).digest() != data[:32]:
+    return whole(data) if data is not None else None
+
+
+def _read(place: Place, name: str, device: str) -> dict[str, Any] | None:
+    data = _checked(place, name)
+    if data is None:
         return None
     import torch
 
     # weights_only: tensors and plain containers, no code. The digest says it is ours; this says it is harmless.
-    state: dict[str, Any] = torch.load(io.BytesIO(data[32:]), map_location=device, weights_only=True)
+    state: dict[str, Any] = torch.load(io.BytesIO(data), map_location=device, weights_only=True)
     return state

@@ -8,6 +8,7 @@ import sys
 import time
 import traceback
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, chdir, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,9 @@ class Job:
     """Bytes of GPU memory that a trial may hold; None: its share."""
     trainable: Mapping[str, Any] | None = None
     """The reference to the user's own code, where `model` is none of ours."""
+    here: str = ""
+    """The folder that relative paths in `base` and `data` start from, where a node has it; Ray gives each trial its own
+    current folder. Empty: that one."""
     further: tuple[str, ...] = ()
     """Metrics that are objectives beside the model's own. Seconds per unit are reported only if they are among them:
     a number that no two runs have in common."""
@@ -132,7 +136,7 @@ class Bridge(tune.Trainable):  # type: ignore[misc]  # Ray's class is untyped fo
         model = model_of(self._job.model, self._job.trainable, work=self._folder, copy=Path(self._job.folder) / CODE)
         self._objective = model.objective
         try:
-            with self._guard.watch():
+            with self._guard.watch(), _current(self._job.here):
                 native = with_values(self._job.base, config["values"])
                 self._config = model.parse(native, f"trial {self._number}")
                 prepared = model.prepare(model.parse_data(self._job.data, self._config, ""), self._config)
@@ -334,6 +338,11 @@ def _limit_threads(threads: int) -> None:
 def _log_of(model: str) -> logging.Logger:
     """What a model itself has to say while it trains: `trainables.<model>`."""
     return logging.getLogger(f"trainables.{model}")
+
+
+def _current(folder: str) -> AbstractContextManager[None]:
+    """Makes `folder` the current one meanwhile, if this node has it."""
+    return chdir(folder) if folder and Path(folder).is_dir() else nullcontext()
 
 
 def _open_log(folder: Path, model: str) -> logging.Logger:

@@ -3,6 +3,7 @@
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import assert_never
 
 from ray.tune.schedulers import FIFOScheduler
@@ -71,6 +72,7 @@ class RunContext:
             memory=search.memory,
             gpu=self.cluster.gpu,
             gpu_memory=search.gpu_memory,
+            here="" if search.trainable is not None else str(Path.cwd()),
             further=tuple(goal.metric for goal in search.further),
         )
 

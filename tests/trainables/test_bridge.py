@@ -4,6 +4,7 @@ import errno
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from spaces.problems import BadInput
 from trainables import checkpoints, storage
 from trainables.guard import HANG, SIGNATURE
 from trainables.layout import OutOfMemory, trial_folder
@@ -63,6 +65,21 @@ def test_a_trial_reports_each_evaluation_and_ends_at_the_horizon(tmp_path: Path)
     assert all(report[METRICS]["val_mae_prior_sd"] == report[OBJECTIVE] for report in reports)
     log = (trial_folder(tmp_path, 0) / "log.txt").read_text()
     assert "seed 0, {'lr': 0.01}" in log and log.count("val_mae_prior_sd") == 4
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_relative_paths_start_where_the_search_was_started(
+    known: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started, trial = tmp_path / "started", tmp_path / "trial"
+    trial.mkdir()
+    started.mkdir()
+    monkeypatch.chdir(trial)
+    its = replace(job(tmp_path / "s"), data={"data_dir": "none"}, here=str(started) if known else str(tmp_path / "no"))
+    with pytest.raises(BadInput) as error:
+        worker(config(), its)
+    assert str(started if known else trial) in str(error.value)
+    assert Path.cwd() == trial
 
 
 @pytest.mark.parametrize("after", [1, 2, 3])

@@ -19,7 +19,7 @@ from trainables.sequence_generator.data import read
 from trainables.sequence_generator.layout import split
 from trainables.sequence_generator.objective import OBJECTIVE
 from trainables.sequence_generator.run import SequenceRun
-from trainables.sequence_generator.saved import COLUMNS, WEIGHTS, run_folder
+from trainables.sequence_generator.saved import COLUMNS, WEIGHTS, check_start, run_folder
 from trainables.sequence_generator.schedule import knobs
 
 MODEL = model_named("sequence_generator")
@@ -135,6 +135,37 @@ def test_starting_from_the_weights_of_another_trainer(prepared, tmp_path) -> Non
         torch.equal(a, b)
         for a, b in zip(leaves(dict(run.network.state_dict())), leaves(dict(started.network.state_dict())), strict=True)
     )
+
+
+def test_a_checkpoint_to_go_on_from_is_checked_first_and_belongs_to_the_digest(prepared, tmp_path) -> None:
+    run = build(prepared)
+    run.train(2)
+
+    def ready(**values):
+        config = config_of(**values)
+        return MODEL.prepare(MODEL.parse_data({"data_dir": str(prepared.path), "frames": 26}, config, "s"), config)
+
+    path = tmp_path / "best.pt"
+    with pytest.raises(BadInput, match=r"^existing_model: .*best\.pt: no such file"):
+        ready(existing_model=str(path))
+    torch.save({WEIGHTS: run.network.state_dict()}, path)
+    with pytest.raises(BadInput, match=r"^existing_model: .*best\.pt: .* has shape .*; set the sizes"):
+        ready(existing_model=str(path), hidden_size=5)
+    first = ready(existing_model=str(path))
+    assert first.digest != prepared.digest and "; starts from best.pt (" in first.summary
+    path.rename(tmp_path / "moved.pt")
+    assert ready(existing_model=str(tmp_path / "moved.pt")).digest == first.digest
+    torch.save({WEIGHTS: build(prepared).network.state_dict()}, path)
+    assert ready(existing_model=str(path)).digest != first.digest
+
+    trial = tmp_path / "trial"
+    file = checkpoints.write(trial / "checkpoints", 2, {"run": run.state()})
+    assert ready(existing_model=str(trial)).digest == ready(existing_model=str(file)).digest
+    checkpoints.write(trial / "checkpoints", 3, {"run": {"network": 3}})
+    with pytest.raises(BadInput, match="is a checkpoint of another model"):
+        ready(existing_model=str(trial))
+    with pytest.raises(BadInput, match="has trained 2 epochs, the plan has 1; raise epochs"):
+        check_start(MODEL.parse({**BASE, "phases": [{**PHASES[0], "epochs": 1}]}, "c"), file)
 
 
 class Evil:

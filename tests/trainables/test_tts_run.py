@@ -147,11 +147,29 @@ def test_a_run_starts_from_a_checkpoint_file(run, tmp_path):
         assert other.evaluate()["val_mel_mae"] == one.evaluate()["val_mel_mae"]
     with pytest.raises(BadInput, match=r"prenet.0.weight has shape \(16, 80\), the config's network \(32, 80\)"):
         run(**{"training.resume_checkpoint": str(tmp_path / "c.pt"), "model.decoder_dim": 32})
-    with pytest.raises(BadInput, match=r"no such file; training.resume_checkpoint names"):
+    with pytest.raises(BadInput, match=r"training.resume_checkpoint: .*none.pt: no such file"):
         run(**{"training.resume_checkpoint": str(tmp_path / "none.pt")})
     (tmp_path / "bad.pt").write_bytes(b"cos\nsystem\n(S'true'\ntR.")
     with pytest.raises(BadInput, match=r"is no checkpoint of plain tensors"):
         run(**{"training.resume_checkpoint": str(tmp_path / "bad.pt")})
+
+
+def test_a_checkpoint_to_start_from_is_checked_first_and_belongs_to_the_digest(run, path, tmp_path):
+    model, start = model_named("tts"), tmp_path / "c.pt"
+
+    def ready(**values):
+        mine = config(**values)
+        return model.prepare(model.parse_data({"data_dir": str(path)}, mine, "s"), mine)
+
+    with pytest.raises(BadInput, match=r"^training.resume_checkpoint: .*c\.pt: no such file"):
+        ready(**{"training.resume_checkpoint": str(start)})
+    torch.save({"model_state_dict": run(seed=3).network.state_dict()}, start)
+    with pytest.raises(BadInput, match=r"^training.resume_checkpoint: .* has shape .*; set the sizes"):
+        ready(**{"training.resume_checkpoint": str(start), "model.decoder_dim": 32})
+    first = ready(**{"training.resume_checkpoint": str(start)})
+    assert first.digest != ready().digest and "; starts from c.pt (" in first.summary
+    torch.save({"model_state_dict": run(seed=4).network.state_dict()}, start)
+    assert ready(**{"training.resume_checkpoint": str(start)}).digest != first.digest
 
 
 # It learns, and steps have the rates of the schedule.

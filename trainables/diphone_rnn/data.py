@@ -1,21 +1,20 @@
 """What a config trains on: a user's days or simulated ones, both read by the same code, less what CTC can't align."""
 
-import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import Field, model_validator
 
 from spaces.problems import BadInput, Problem
 from spaces.schema import Section, Text, parse
-from trainables.cache import sha256_of
 from trainables.diphone_rnn.config import Config, init_path
 from trainables.diphone_rnn.generate import TRAIN_FILE, VAL_FILE, Generate, generated
 from trainables.diphone_rnn.phonemes import needed_frames
 from trainables.diphone_rnn.recordings import Recordings, Wanted, in_memory, recordings
 from trainables.diphone_rnn.trials import Trial
 from trainables.run import Prepared
+from trainables.start import with_start
 
 IN_MEMORY = 1 << 30  # bytes of features that are held; more stay in their files
 SHOWN = 5  # dropped trials that a summary names
@@ -92,7 +91,7 @@ def prepare_data(data: Data, config: Config) -> Prepared:
 
     path = Path(start).expanduser()
     check_checkpoint(config, len(days.sessions), path)
-    return _with_start(prepared, path)
+    return with_start(prepared, path)
 
 
 def read(folder: Path, config: Config) -> Corpus:
@@ -173,13 +172,6 @@ def _check_enough(folder: Path, corpus: Corpus, patch_size: int) -> None:
 def _because(dropped: Iterable[Dropped], day: Path) -> str:
     mine = [item for item in dropped if item.name.startswith(f"{day}/")]
     return f": CTC can't align any of its {len(mine)}, as {mine[0]}" if mine else ""
-
-
-def _with_start(prepared: Prepared, path: Path) -> Prepared:
-    """`prepared` with the content of the checkpoint that a run starts from."""
-    content = sha256_of(path)
-    digest = hashlib.sha256(f"{prepared.digest}\n{content}".encode()).hexdigest()
-    return replace(prepared, digest=digest, summary=f"{prepared.summary}; starts from {path.name} ({content[:16]})")
 
 
 def _with_channels(spec: Generate, config: Config) -> Generate:

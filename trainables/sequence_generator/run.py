@@ -18,7 +18,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from spaces.problems import BadInput
 from trainables.patience import Patience
 from trainables.run import Diverged, Prepared
 from trainables.seeding import derive, permutation
@@ -191,18 +190,12 @@ class SequenceRun:
 
     def _start_from(self, path: Path) -> None:
         """Go on from a finished phase's checkpoint, or start with another trainer's weights. Raises BadInput."""
-        content = saved.read_start(path)
+        content = saved.start_for(self.network, self._config, path)
         if saved.WEIGHTS in content:
-            saved.check_weights(self.network, content[saved.WEIGHTS], str(path))
             self.network.load_state_dict(content[saved.WEIGHTS])
             LOG.info("starts from the weights in %s", path)
             return
-        state = content["run"]
-        saved.check_weights(self.network, state["network"], str(path))
-        if state["step"] > self._config.epochs:
-            what = f"has trained {state['step']} epochs, the plan has {self._config.epochs}; raise epochs"
-            raise BadInput.of(str(path), what)
-        self.restore(state)
+        self.restore(content["run"])
         LOG.info("goes on from epoch %d of %s", self._step, path)
 
     def _split(self, sequences: Sequences) -> tuple[Parts, Tensor]:

@@ -1,6 +1,7 @@
 """sequence_generator as one of the models: what the search and the trainer ask of it. Torch stays out until `build`."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
@@ -14,6 +15,7 @@ from trainables.sequence_generator.export import native_forms
 from trainables.sequence_generator.forms import parse_config
 from trainables.sequence_generator.objective import OBJECTIVE
 from trainables.sequence_generator.plan import ANCHORS, DOCUMENTED, in_plan_form, phases_of
+from trainables.start import with_start
 
 _PLACE = "it says where things lie or run, not how to train"
 _KEPT = "it says what a training writes; the search keeps its own records"
@@ -77,8 +79,15 @@ class SequenceGeneratorModel:
         return found
 
     def prepare(self, data: Data, config: Config) -> Prepared:
-        """Check the user's files, or generate. Raises BadInput."""
-        return prepare_data(data, config.seed, _longest_lag(config))
+        """Check the user's files and the checkpoint to go on from, which belongs to the digest. Raises BadInput."""
+        prepared = prepare_data(data, config.seed, _longest_lag(config))
+        if not config.existing_model:
+            return prepared
+        from trainables.sequence_generator import saved  # lazy: torch takes seconds to import, and planning needs none
+
+        path = Path(config.existing_model).expanduser()
+        saved.check_start(config, path)
+        return with_start(prepared, saved.start_file(path))
 
     def knobs(self, config: Config, step: int) -> Mapping[str, float]:
         """Values in force while training epoch `step` (0-based)."""

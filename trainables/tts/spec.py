@@ -1,6 +1,7 @@
 """tts as one of the models: what the search and the trainer ask of it. Torch stays out until `build`."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
@@ -8,6 +9,7 @@ from spaces.schema import parse
 from trainables.keys import documented
 from trainables.native import plain
 from trainables.run import Model, Native, Objective, Prepared, Run
+from trainables.start import with_start
 from trainables.tts import schedule
 from trainables.tts.config import Config
 from trainables.tts.data import Data, prepare_data
@@ -161,8 +163,15 @@ class TtsModel:
         return parse(Data, data, where, "data")
 
     def prepare(self, data: Data, config: Config) -> Prepared:
-        """Check the user's files, or generate. Raises BadInput."""
-        return prepare_data(data, config.data)
+        """Check the user's files and the checkpoint to start from, which belongs to the digest. Raises BadInput."""
+        prepared = prepare_data(data, config.data)
+        if config.training.resume_checkpoint is None:
+            return prepared
+        from trainables.tts import resume  # lazy: torch takes seconds to import, and planning needs none
+
+        path = Path(config.training.resume_checkpoint).expanduser()
+        resume.check_checkpoint(config, path)
+        return with_start(prepared, resume.start_file(path))
 
     def knobs(self, config: Config, step: int) -> Mapping[str, float]:
         """Values in force while training epoch `step` (0-based), before a plateau has switched the level."""

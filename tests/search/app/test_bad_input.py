@@ -2,9 +2,10 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -337,10 +338,13 @@ def test_words_that_the_command_does_not_know(capsys: pytest.CaptureFixture[str]
 # In processes of their own.
 
 
-def command(*words: str, python: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
+def command(
+    *words: str, python: Sequence[str] = (), environment: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, *python, "-m", "search.run", *words],
         cwd=Path(__file__).parents[3],
+        env={**os.environ, **(environment or {})},
         capture_output=True,
         text=True,
         timeout=60,
@@ -356,6 +360,30 @@ def test_a_plan_and_a_bad_key_import_nothing_slow_and_write_nothing(tmp_path: Pa
         imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines()}
         assert "search" in imported and "numpy" in imported
         assert not imported & {"torch", "ray", "mlflow", "optuna", "pandas"}
+    assert tree(tmp_path) == before
+
+
+def test_a_model_to_go_on_from_that_is_missing_is_one_error_before_anything_is_written(tmp_path: Path) -> None:
+    given = Path(__file__).parents[2] / "trainables" / "cases" / "sequence_continued.json"
+    args = json.loads(given.read_text(encoding="utf-8")) | {"loss": "combined"}
+    (tmp_path / "args.json").write_text(json.dumps(args), encoding="utf-8")
+    data = tmp_path / "cache"
+    path = tmp_path / "s.yaml"
+    path.write_text(
+        "model: sequence_generator\nbase: args.json\nbudget: {trials: 2, steps: 2 epochs}\nspace: {start_lr: {}}\n"
+        "data: {generate: {simulations: 10, grid: 16, frames: 26}}\n",
+        encoding="utf-8",
+    )
+    before = tree(tmp_path)
+    words, environment = [str(path), "--results", str(tmp_path / "r")], {"SCHEDULE_SEARCH_CACHE": str(data)}
+    planned = command(*words, "--plan")
+    assert planned.returncode == 0 and "trials of sequence_generator" in planned.stdout
+    done = command(*words, environment=environment)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    said = "error: args.json existing_model: out/best_model_combined.pth: no such file (a relative path is from"
+    assert line.startswith(said)
+    shutil.rmtree(data)
     assert tree(tmp_path) == before
 
 
