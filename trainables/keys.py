@@ -53,16 +53,17 @@ def documented(schema: type[BaseModel]) -> dict[str, Any]:
     return {name: _recipe(field) for name, field in schema.model_fields.items()}
 
 
-def keys(schema: type[BaseModel], prefix: str = "") -> Iterator[Key]:
-    """Every key of `schema` that holds a value, in the schema's order."""
+def keys(schema: type[BaseModel], prefix: str = "", within_ours: bool = False) -> Iterator[Key]:
+    """Every key of `schema` that holds a value, in the schema's order; those of a section of ours are ours."""
     for name, field in schema.model_fields.items():
         value = field.get_default(call_default_factory=True)
-        if isinstance(value, BaseModel):
-            yield from keys(type(value), f"{prefix}{name}.")
-            continue
         own = next((mark for mark in field.metadata if isinstance(mark, Ours)), None)
+        is_ours = within_ours or own is not None
+        if isinstance(value, BaseModel):
+            yield from keys(type(value), f"{prefix}{name}.", is_ours)
+            continue
         note = own.absent if own is not None else ""
-        yield Key(f"{prefix}{name}", thaw(value), _recipe(field), own is not None, note)
+        yield Key(f"{prefix}{name}", thaw(value), _recipe(field), is_ours, note)
 
 
 def ours(config: BaseModel, prefix: str = "") -> Iterator[tuple[str, Ours]]:

@@ -16,7 +16,7 @@ from trainables.handover import changes
 from trainables.key_table import PAGES, table, with_table
 from trainables.keys import differing, keys, ours, without
 from trainables.native import as_yaml, plain
-from trainables.registry import model_named
+from trainables.registry import model_named, models
 
 # What the users' scripts take for an absent key, from their code; keys that they have no default for stand in every
 # file. Written here once more, so that a slip in a schema shows.
@@ -89,7 +89,7 @@ def test_a_config_without_a_key_is_the_config_with_its_absent_value(name, key):
     assert all(model.knobs(one, step) == model.knobs(other, step) for step in (0, 1, 7))
 
 
-@each_model
+@pytest.mark.parametrize("name", sorted(models()))
 def test_the_recipe_is_in_the_pages_table(name):
     page = (PAGES / f"{name}.md").read_text(encoding="utf-8")
     assert page == with_table(page, table(name)), "run python -m trainables.key_table"
