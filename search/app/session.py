@@ -93,7 +93,8 @@ def _run(asked: Invocation, folder: Folder, cluster: Cluster | None, workers: in
         retention.handed_over(winner.number_of(folder.records, search.model.objective))
     if retention.held:
         place = path / "trials" if store is None else store / "trials"
-        say(f"{'on disk':<14}{checkpoint_retention.shown(retention.held)} of checkpoints in {place}, to go on from")
+        size = checkpoint_retention.shown(retention.held)
+        say(f"{'on disk':<14}{size} of checkpoints in {place}, of {retention.whose}; other trials have none any more")
     if store is not None:
         upload(store, path)
         say(f"{'kept in':<14}{store}")

@@ -8,6 +8,7 @@ after all trains up to its rung again, to the same numbers.
 import shutil
 import sys
 from collections.abc import Callable, Iterable
+from itertools import groupby
 from pathlib import Path
 from typing import Literal
 
@@ -65,6 +66,19 @@ class CheckpointRetention:
         """Bytes of all checkpoints, those of running trials as of their last pause."""
         return self._held
 
+    @property
+    def whose(self) -> str:
+        """Which trials have checkpoints, for people: `3 trials stopped at a rung, 1 confirmation run`."""
+        held = [self._records.trials[number] for number, size in sorted(self._sizes.items()) if size]
+        return ", ".join(_counted(len(list(group)), kind) for kind, group in groupby(sorted(map(self._kind, held))))
+
+    def _kind(self, trial: Trial) -> str:
+        if self._keeps(trial):
+            return "confirmation run|"
+        if trial.status == "failed":
+            return "trial| failed"
+        return "trial| stopped at a rung" if trial.over else "trial| unfinished"
+
     def _note(self, number: int, size: int) -> None:
         self._held += size - self._sizes.get(number, 0)
         self._sizes[number] = size
@@ -121,6 +135,11 @@ class CheckpointRetention:
 
     def _place(self, number: int) -> checkpoints.Place:
         return checkpoint_folder(self._path, number, self._store)
+
+
+def _counted(count: int, kind: str) -> str:
+    what, _, which = kind.partition("|")
+    return f"{count} {what}{'s' if count > 1 else ''}{which}"
 
 
 def _may_go_on(trial: Trial) -> bool:

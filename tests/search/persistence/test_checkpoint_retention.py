@@ -68,6 +68,7 @@ def test_what_nothing_needs_is_deleted_at_once(tmp_path: Path) -> None:
     assert search.held() == {2, 3, 4}  # for who looks for the cause; for a grown budget; for its promotion
     again = CheckpointRetention(tmp_path, search.records, "min", None, print)
     assert again.held == 3 * SIZE == search.retention.held and again.limit > again.held
+    assert again.whose == "1 trial failed, 1 trial stopped at a rung, 1 trial unfinished"
 
 
 def confirmed(search: Search, number: int, seed: int, status: str = "completed") -> Path:
@@ -89,6 +90,12 @@ def test_one_of_the_confirmed_is_handed_over_so_they_keep_their_last(tmp_path: P
     assert search.retention.held == 2 * SIZE
     search.retention.handed_over(1)
     assert search.held() == {1} and search.retention.held == SIZE
+    assert search.retention.whose == "1 confirmation run"
+    search.paused(4, 0.5)
+    search.paused(5, 0.5)
+    assert search.retention.whose == "1 confirmation run, 2 trials unfinished"
+    for number in (4, 5):
+        search.emit(Ended(number, "completed", "", 0.0))
     search.retention.handed_over(None)
     assert search.held() == set()
 
