@@ -40,7 +40,7 @@ space:
   lr: {{float: [1e-4, 1e-2], log: true}}
   batch_size: {{choice: [16, 32]}}
   weight_decay: {{float: [1e-7, 1e-2], log: true}}
-  warmup_epochs: {{int: [0, 1]}}
+  warmup_epochs: {{int: [0, 2]}}
 budget: {{trials: {trials}, steps: {steps} epochs, evaluate_every: 1 epoch}}
 early_stopping: {{kind: asha, first_rung: 1, reduction: {reduction}}}
 sampler: {{kind: tpe, seed: 0}}

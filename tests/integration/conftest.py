@@ -25,7 +25,7 @@ base: base.yaml
 data: {generate: {samples: 100, seed: 0, n_points: 20}}
 knobs: [lr, batch_size, weight_decay, warmup_epochs]
 space:
-  warmup_epochs: {int: [0, 1]}
+  warmup_epochs: {int: [0, 2]}
   batch_size: {choice: [16, 32]}
 budget: {trials: 9, steps: 9 epochs, evaluate_every: 1 epoch}
 early_stopping: {kind: asha, first_rung: 1}

@@ -37,4 +37,4 @@ def test_a_folder_of_0_1_0_goes_on(tmp_path: Path, environment: dict[str, str]) 
 
 def test_the_old_search_is_read_as_it_is() -> None:
     events = read(OLD / "results" / "s" / "journal.jsonl")[0]
-    assert len(events) == 56
+    assert len(events) == 64
