@@ -16,6 +16,7 @@ from search.execution.choose_stopping import choose
 from search.history.events import Phase
 from search.history.journal import read
 from search.persistence.folder import JOURNAL, opened
+from search.spec.as_begun import as_begun
 from search.spec.plan import make_plan
 from search.spec.resolve import Search, resolve
 from spaces import strict_yaml
@@ -42,7 +43,8 @@ def project(tmp_path: Path) -> Path:
 def old(project: Path) -> tuple[Search, Prepared]:
     described = strict_yaml.load(OLD / "search.yaml")
     assert isinstance(described, dict)
-    return resolve(project / "config.yaml", [], NAME), Prepared(Path(), described["data_digest"], "")
+    search = as_begun(resolve(project / "config.yaml", [], NAME), described)
+    return search, Prepared(Path(), described["data_digest"], "")
 
 
 def test_an_old_search_is_the_same_search_and_its_rungs_are_known(project: Path) -> None:
