@@ -80,7 +80,7 @@ def _names(groups: Sequence[Sequence[Source]]) -> list[str]:
     names: list[str] = []
     for group in groups:
         said = [source.name for source in group]
-        name = said[0] if len(said) == 1 else f"{said[0]} {'…' if len(said) > 2 else 'and'} {said[-1]}"
+        name = said[0] if len(said) == 1 else f"{said[0]} … {said[-1]}"
         if len(said) == 1 and sum(other.name == name for each in groups for other in each) > 1:
             name = f"{name} ({group[0].where})"
         while name in names:

@@ -1,6 +1,6 @@
 """A space made to fit the base: knobs that can't act there are no part of the search."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from spaces.values import show
 from trainables.run import Model
 
 Native = Mapping[str, Any]
+SHOWN = 6  # knobs that are listed for one reason
 
 
 @dataclass(frozen=True)
@@ -64,8 +65,13 @@ def described(left_out: Mapping[str, str]) -> str | None:
     by_reason: dict[str, list[str]] = {}
     for path, reason in left_out.items():
         by_reason.setdefault(reason, []).append(path)
-    said = "; ".join(f"{', '.join(paths)} ({reason})" for reason, paths in by_reason.items())
+    said = "; ".join(f"{_listed(paths)} ({reason})" for reason, paths in by_reason.items())
     return f"not searched, as nothing would change with this base: {said}"
+
+
+def _listed(paths: Sequence[str]) -> str:
+    shown = paths if len(paths) <= SHOWN else [*paths[: SHOWN - 1], f"{len(paths) - SHOWN + 1} more"]
+    return ", ".join(shown)
 
 
 def _impossible(knob: Knob, space: Space, base: Native, left_out: Mapping[str, str]) -> str | None:

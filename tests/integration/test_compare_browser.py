@@ -81,12 +81,12 @@ def test_the_page_opens_clean_and_draws_everything(compared: Path, browser: Any,
     page.wait_for_selector("html[data-ready]")
     for name in ("Results", "Best so far", "Best configs", "Spaces", "Costs", "Provenance"):
         assert page.get_by_role("heading", name=name, exact=True).count() == 1
-    page.get_by_role("heading", name="tpe beats the others").wait_for()
+    page.get_by_role("heading", name="tpe-0 … tpe-5 beats the others").wait_for()
     for chart in ("c-scores-0", "c-course-0"):
         page.locator(f"#{chart}").scroll_into_view_if_needed()
         page.locator(f"#{chart} .main-svg").first.wait_for()
     legend = page.locator("#c-course-0 .legendtext").all_text_contents()
-    assert legend == ["tpe, mean of 2", "random, mean of 2", "documented, fresh seeds"]
+    assert legend == ["tpe-0 … tpe-5, mean of 2", "random-0 … random-5, mean of 2", "documented, fresh seeds"]
     assert page.locator("#c-scores-0 .ytick").count() == 4
     assert page.evaluate("document.documentElement.scrollWidth") == width
     page.get_by_role("button", name="theme").click()

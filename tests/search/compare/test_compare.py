@@ -102,7 +102,7 @@ def test_whether_seeds_agree(tmp_path: Path, winners: list[float], base: float, 
 def test_common_fresh_seeds_are_a_warning(tmp_path: Path) -> None:
     (each,) = compare(sources(*seeded(tmp_path, "tpe", [0.4, 0.41]))).tables
     assert [said.partition(":")[0] for said in each.warnings] == [
-        "The searches of tpe-0 and tpe-1 share fresh seeds (2), and with them trainings of the documented config"
+        "The searches of tpe-0 … tpe-1 share fresh seeds (2), and with them trainings of the documented config"
     ]
     far = [
         write(tmp_path, f"far-{seed}", a_search(0.4, seed=seed), f"sampler.seed={seed}", "sampler.kind=random")
