@@ -25,8 +25,10 @@ CASES = {
 
 
 @pytest.fixture(autouse=True)
-def _one_thread():
+def _alone(tmp_path, monkeypatch):
+    """One thread, and a current folder of its own: Lightning leaves checkpoints in it."""
     torch.set_num_threads(1)
+    monkeypatch.chdir(tmp_path)
 
 
 def build(folder: Path, declared: dict, config: dict, work: Path, seed: int = 3):
