@@ -40,7 +40,7 @@ def failure(measured: Measurements) -> str | None:
         if told.error is not None:
             return f"{how}{told.error}"
         if told.diverged is not None and name == FIRST:
-            return f"the baseline can't be searched from: {told.diverged}"
+            return f"the baseline can't be searched from: {told.diverged}; give base or arguments values that train"
     return None
 
 

@@ -34,7 +34,7 @@ def check(search: Search, within: float = LIMIT, again: bool = False) -> list[Fi
     measured = measure(search, within)
     wrong = failure(measured)
     if wrong is not None:
-        raise BadInput.of("check", wrong)
+        raise BadInput.of(f"{search.source} trainable", wrong)
     found = findings(search, measured)
     keep(key, found)
     return found

@@ -122,7 +122,8 @@ class Declaration(Section):
             raise ValueError("names no metric; write {val_loss: min, worst: 2.3}")
         for key, mode in metrics.items():
             if mode not in ("min", "max"):
-                raise ValueError(f"{key}: expected min or max, got {mode!r}{nearest(key, _ABOUT)}")
+                near = nearest(key, _ABOUT)
+                raise ValueError(f"{key}: expected min or max, got {mode!r}{near if 'did you mean' in near else ''}")
         if "worst" not in value:
             what = "worst is missing: what a trivial predictor scores, such as ln(classes) for a cross entropy or 0 for"
             raise ValueError(f"{what} an accuracy; diverged trials get it")

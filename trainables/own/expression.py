@@ -142,7 +142,7 @@ def number_at(native: Mapping[str, Any], key: str) -> float:
     try:
         value = get(native, key)
     except Missing as error:
-        raise ExpressionError(f"the config has no key {key!r}{nearest(key, leaves(native))}") from error
+        raise ExpressionError(f"the config has no key {key!r}{nearest(key, [*leaves(native), LENGTH])}") from error
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ExpressionError(f"the config's {key} is {value!r}, no number")
     return float(value)

@@ -14,10 +14,15 @@ from typing import Any
 import torch
 
 from trainables.own import random_states
-from trainables.own.handle import Config, State, as_numbers, check_names, check_step
+from trainables.own.handle import Config, State, Stateful, as_numbers, check_names, check_stateful, check_step
 from trainables.own.load import located, short
 from trainables.run import Metrics, UserCodeError
 
+_NO_STATE = (
+    "report got no state=, without which a paused trial can't go on; call run.restore(net, optimizer, …) before the "
+    "loop, or pass state=lambda: {…} and take it back with run.resume(), or declare pause: stop or rerun"
+)
+_PARTS = "parts"  # of a state that `restore` keeps
 _UNWIND_SECONDS = 10.0  # for the user's own `finally`
 
 
@@ -108,8 +113,7 @@ class FunctionRun:
             return {"step": self._step}
         given = self._reporter.state
         if given is None:
-            what = "report got no state=, without which a paused trial can't go on; pass state=lambda: {…} and take it"
-            raise UserCodeError(f"{what} back with run.resume(), or declare pause: stop or rerun")
+            raise UserCodeError(_NO_STATE)
         kept = {"state": given() if callable(given) else given, "random": self._reporter.random}
         try:
             return {"step": self._step, "kept": _packed(kept)}
@@ -182,6 +186,8 @@ class _Reporter:
         self.state: State | None = None
         self.random: dict[str, Any] = {}
         self.kept: dict[str, Any] | None = None
+        self.parts: tuple[Stateful, ...] = ()
+        """What `restore` keeps."""
 
     @property
     def config(self) -> Config:
@@ -207,13 +213,26 @@ class _Reporter:
         random_states.set_back(kept["random"])
         return kept["state"]
 
+    def restore(self, *parts: Stateful) -> int:
+        """See `handle.Trial.restore`."""
+        check_stateful(parts)
+        self.parts = parts
+        state = self.resume()
+        if state is None:
+            return 0
+        if len(state[_PARTS]) != len(parts):
+            raise UserCodeError(f"restore: got {len(parts)} things to set back, and {len(state[_PARTS])} were kept")
+        for part, kept in zip(parts, state[_PARTS], strict=True):
+            part.load_state_dict(kept)
+        return self.step
+
     def report(self, step: int, *, state: State | None = None, **metrics: Any) -> None:
         """See `handle.Trial.report`."""
         if self.over:
             raise TrialOver
         if self.kept is not None:
-            what = f"the trial goes on from {self._task.unit} {self.known}, but run.resume() was not called"
-            raise UserCodeError(f"{what}; call it before the loop, or declare pause: stop or rerun")
+            what = f"the trial goes on from {self._task.unit} {self.known}, but neither run.restore(…) nor run.resume()"
+            raise UserCodeError(f"{what} was called; call one before the loop, or declare pause: stop or rerun")
         caller = sys._getframe(1)
         self.at = f"{short(caller.f_code.co_filename, self._task.root)} line {caller.f_lineno}"
         number = check_step(step, self.step, self._task.unit)
@@ -225,9 +244,10 @@ class _Reporter:
         self.step = number
         if number <= self.known or number < self.until:
             return
+        if self.parts:
+            state = self._with_parts(state)
         if state is None and self._task.checkpoints and number < self._task.length:
-            what = "report got no state=, without which a paused trial can't go on; pass state=lambda: {…} and take it"
-            raise UserCodeError(f"{what} back with run.resume(), or declare pause: stop or rerun")
+            raise UserCodeError(_NO_STATE)
         self.metrics, self.state, self.random = values, state, random_states.taken()
         if number == self._task.length:
             return  # the function may finish what it does at its end
@@ -237,6 +257,11 @@ class _Reporter:
         if self.over:
             raise TrialOver
         random_states.set_back(self.random)
+
+    def _with_parts(self, state: State | None) -> State:
+        if state is not None:
+            raise UserCodeError("report got state=, and run.restore keeps the state already; leave one of them out")
+        return lambda: {_PARTS: [part.state_dict() for part in self.parts]}
 
 
 def _packed(kept: Mapping[str, Any]) -> torch.Tensor:

@@ -10,6 +10,16 @@ from trainables.run import UserCodeError
 State = Mapping[str, Any] | Callable[[], Mapping[str, Any]]
 
 
+class Stateful(Protocol):
+    """What can be kept and set back, as torch's modules, optimizers and schedulers can."""
+
+    def state_dict(self) -> Any:
+        """All that there is to keep."""
+
+    def load_state_dict(self, state_dict: Any) -> Any:
+        """Become what was kept."""
+
+
 class Config(dict[str, Any]):
     """A config as a dict whose keys are attributes, too: `config["lr"]`, `config.lr`, `config.model.width`."""
 
@@ -54,6 +64,15 @@ class Trial(Protocol):
     def resume(self) -> Any:
         """The state of the last report, where the training goes on from one, else None. Sets the random states back:
         call it right before the loop, when everything is built."""
+
+    def restore(self, *parts: Stateful) -> int:
+        """Keep `parts` (net, optimizer, scheduler, scaler: whatever changes while training) with every report, and set
+        them back where the training goes on. Call it right before the loop, as `resume`, which it takes the part of.
+
+        Returns:
+            Units trained so far, from which to go on: 0 at the beginning.
+
+        """
 
     def report(self, step: int, *, state: State | None = None, **metrics: Any) -> None:
         """Tell how the training stands after `step` units (1 after the first).
@@ -104,6 +123,16 @@ def check_names(metrics: Mapping[str, float], wanted: Sequence[str]) -> None:
         hint = nearest(missing[0], metrics) if metrics else ""
         hint = hint if "did you mean" in hint else ""
         raise UserCodeError(f"report: {' and '.join(missing)} is missing; reported: {got}{hint}")
+
+
+def check_stateful(parts: Sequence[Any]) -> None:
+    """Raise UserCodeError for what can't be kept and set back."""
+    for number, part in enumerate(parts, 1):
+        if not (callable(getattr(part, "state_dict", None)) and callable(getattr(part, "load_state_dict", None))):
+            what = (
+                f"restore: argument {number} is of type {type(part).__name__}, without state_dict and load_state_dict"
+            )
+            raise UserCodeError(f"{what}; give it as part of state=… to run.report, and take it from run.resume()")
 
 
 def told(metrics: Mapping[str, float]) -> str:

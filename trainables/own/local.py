@@ -8,7 +8,7 @@ from typing import Any
 
 from trainables.native import read_native
 from trainables.own import random_states
-from trainables.own.handle import Config, State, as_numbers, check_step, told
+from trainables.own.handle import Config, State, Stateful, as_numbers, check_stateful, check_step, told
 
 
 @dataclass
@@ -22,6 +22,11 @@ class LocalRun:
 
     def resume(self) -> None:
         """Nothing: a training by hand starts at its beginning."""
+
+    def restore(self, *parts: Stateful) -> int:
+        """0: a training by hand starts at its beginning."""
+        check_stateful(parts)
+        return 0
 
     def report(self, step: int, *, state: State | None = None, **metrics: Any) -> None:  # noqa: ARG002
         """Print the metrics."""

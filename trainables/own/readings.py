@@ -123,7 +123,8 @@ class FileRows:
     def seen(self) -> str:
         """The file's columns, or what lies beside it."""
         if not self._path.is_file():
-            return f"{self._path.name} never appeared; {holds(self._path.parent)}"
+            remedy = "set trainable.metrics to a file that the command writes, in {dir} or by its full path"
+            return f"{self._path.name} never appeared; {holds(self._path.parent)}; {remedy}"
         keys = self._form.keys
         wanted = [self._names.counter, *self._names.theirs.values()]
         missing = [name for name in wanted if name not in keys]

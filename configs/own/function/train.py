@@ -33,12 +33,7 @@ def train(run):
     x_val, y_val = spiral(300, 2).tensors
     net = nn.Sequential(nn.Linear(2, cfg.hidden), nn.ReLU(), nn.Dropout(cfg.dropout), nn.Linear(cfg.hidden, 3))
     opt = torch.optim.AdamW(net.parameters(), lr=cfg.lr)
-    begin = 0
-    if (state := run.resume()) is not None:
-        net.load_state_dict(state["net"])
-        opt.load_state_dict(state["opt"])
-        begin = state["epoch"]
-    for epoch in range(begin, cfg.epochs):
+    for epoch in range(run.restore(net, opt), cfg.epochs):
         for group in opt.param_groups:
             group["lr"] = lr_at(cfg, epoch)
         net.train()
@@ -50,8 +45,7 @@ def train(run):
         net.eval()
         with torch.no_grad():
             val_loss = nn.functional.cross_entropy(net(x_val), y_val)
-        state = {"net": net.state_dict(), "opt": opt.state_dict(), "epoch": epoch + 1}
-        run.report(epoch + 1, state=state, val_loss=val_loss, lr=lr_at(cfg, epoch))
+        run.report(epoch + 1, val_loss=val_loss, lr=lr_at(cfg, epoch))
 
 
 if __name__ == "__main__":

@@ -30,10 +30,23 @@ def curve(run: Run, upto: int = 4) -> list[dict[str, float]]:
     return found
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-def test_paused_and_resumed_at_every_epoch_is_never_paused(tmp_path: Path, workers: int) -> None:
+RESTORES = (
+    TRAIN.replace("    if (state := run.resume()) is not None:\n", "    epoch = run.restore(net, optimizer)\n")
+    .replace('        epoch = state["epoch"]\n', "")
+    .replace('        net.load_state_dict(state["net"])\n', "")
+    .replace('        optimizer.load_state_dict(state["optimizer"])\n', "")
+    .replace(
+        '            state=lambda: {"epoch": epoch, "net": net.state_dict(), "optimizer": optimizer.state_dict()},\n',
+        "",
+    )
+)
+
+
+@pytest.mark.parametrize(("workers", "script"), [(0, TRAIN), (2, TRAIN), (0, RESTORES)])
+def test_paused_and_resumed_at_every_epoch_is_never_paused(tmp_path: Path, workers: int, script: str) -> None:
     native = {"workers": workers}
-    model = own_model(tmp_path)
+    model = own_model(tmp_path, script)
+    assert ("load_state_dict" in script) == (script is TRAIN)
     whole = curve(build(model, native))
     assert len({row["draws"] for row in whole}) == 4
     run, paused = build(model, native), []
@@ -126,6 +139,12 @@ def test_what_follows_the_last_report_is_still_done(tmp_path: Path) -> None:
         ),
         ("state=lambda: {", "state=None and {", "got no state=, without which a paused trial can't go on"),
         ("    while", "    raise KeyError('lr2')\n    while", "train.py line 24: KeyError: 'lr2'"),
+        ("    while", "    run.restore(net)\n    while", "run.restore keeps the state already; leave one of them out"),
+        (
+            "    while",
+            "    run.restore(net, 3)\n    while",
+            "argument 2 is of type int, without state_dict and load_state_dict",
+        ),
         ("    while", "    return\n    while", "returned without a report"),
         ("import random\n", "import randon\n", "importing train.py: train.py line 1: ModuleNotFoundError"),
         ("import random\n", "raise SystemExit(3)\n", "ends the process"),
@@ -155,7 +174,7 @@ def test_resume_must_be_asked_for(tmp_path: Path) -> None:
     run.close()
     run = build(own_model(tmp_path, TRAIN.replace("run.resume()", "None")))
     run.restore(state)
-    with pytest.raises(UserCodeError, match=r"goes on from epoch 1, but run.resume\(\) was not called"):
+    with pytest.raises(UserCodeError, match=r"goes on from epoch 1, but neither run.restore\(…\) nor"):
         run.train(2)
 
 
