@@ -99,13 +99,14 @@ def _trained(request: Request, training: Training, say: Say) -> bool:
 
     work = Path(request.folder) / training.name
     root = work
-    model = model_of(request.model, request.trainable, work=work)
+    known = request.trainable
+    model = model_of(request.model, known, work=work)
     run: Run | None = None
     seen = Seen()
     try:
         config = model.parse(with_values(request.base, training.values), "the config")
         prepared = model.prepare(model.parse_data(request.data, config, "data"), config)
-        root = prepared.path
+        root = prepared.path if known is None or "spec" not in known else Path(known["folder"])
         run = model.build(config, prepared, training.seed)
         if training.restore is not None:
             run.restore(_awaited(Path(training.restore)))

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from spaces.problems import BadInput, nearest
-from trainables.own.model import from_reference
+from trainables.own import model as declared
+from trainables.own import spec
 from trainables.run import Model
 
 _BUILT_IN = {
@@ -62,4 +63,8 @@ def model_of(
         BadInput: for an unknown name and a damaged reference.
 
     """
-    return model_named(name, where) if trainable is None else from_reference(trainable, where, work, copy)
+    if trainable is None:
+        return model_named(name, where)
+    if "spec" in trainable:
+        return spec.from_reference(trainable, where, copy)
+    return declared.from_reference(trainable, where, work, copy)

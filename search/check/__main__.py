@@ -10,6 +10,7 @@ from search.common import exit_codes
 from search.common.commands import python
 from search.common.exit_codes import Exit
 from search.spec.resolve import resolve
+from spaces import strict_yaml
 from spaces.problems import BadInput
 
 
@@ -20,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description="Measure what training code promises.",
         epilog=exit_codes.explained(Exit.DONE, Exit.BAD_INPUT),
     )
-    parser.add_argument("path", type=Path, metavar="CONFIG", help="the search's YAML")
+    parser.add_argument("path", type=Path, metavar="CONFIG", help="the search's YAML, or the file of its model")
     parser.add_argument(
         "--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE", help="change a key of the YAML"
     )
@@ -28,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--again", action="store_true", help="measure even what is known")
     options = parser.parse_args(arguments)
     try:
-        search = resolve(options.path, options.overrides)
+        search = resolve(_search_of(options.path), options.overrides)
         found = check(search, options.seconds, options.again)
         for line in lines(found):
             print(line)  # noqa: T201
@@ -37,8 +38,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for problem in error.problems:
             print(f"error: {problem}", file=sys.stderr)  # noqa: T201
         return Exit.BAD_INPUT
-    print(f"search it: {python('search.run', [str(options.path)])}")  # noqa: T201
+    print(f"search it: {python('search.run', [search.source])}")  # noqa: T201
     return Exit.DONE
+
+
+def _search_of(path: Path) -> Path:
+    """The search's YAML: `path`, or the one beside it, or a folder above, whose `model:` is the file `path`."""
+    if path.suffix != ".py":
+        return path
+    found = [
+        yaml for folder in (path.parent, path.parent.parent) for yaml in folder.glob("*.yaml") if _names(yaml, path)
+    ]
+    if len(found) != 1:
+        which = f"{len(found)} do: {', '.join(map(str, sorted(found)))}" if found else "none does"
+        what = "a model is checked on a search's base, data and space: give the YAML that says"
+        raise BadInput.of(str(path), f"{what} model: {path.name}; beside the file and in the folder above {which}")
+    return found[0]
+
+
+def _names(yaml: Path, path: Path) -> bool:
+    try:
+        given = strict_yaml.load(yaml)
+    except BadInput:
+        return False
+    model = given.get("model") if isinstance(given, dict) else None
+    return isinstance(model, str) and (yaml.parent / model).resolve() == path.resolve()
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from typing import Any
 from search.check.cache import keep, kept, key_of
 from search.check.findings import Finding, failure, findings
 from search.check.measure import measure
+from search.check.protocol import protocol
 from search.common.quantities import seconds
 from search.spec.resolve import Search
 from spaces.problems import BadInput
@@ -35,7 +36,7 @@ def check(search: Search, within: float = LIMIT, again: bool = False) -> list[Fi
     wrong = failure(measured)
     if wrong is not None:
         raise BadInput.of(f"{search.source} trainable", wrong)
-    found = findings(search, measured)
+    found = [*protocol(search), *findings(search, measured)]
     keep(key, found)
     return found
 

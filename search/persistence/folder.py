@@ -29,7 +29,7 @@ from spaces.values import show
 from trainables.files import write_bytes, write_text
 from trainables.layout import CODE, OWNER
 from trainables.objects import Prefix
-from trainables.own.model import OwnModel
+from trainables.own.code import located
 from trainables.run import Prepared
 
 
@@ -146,10 +146,11 @@ def _checked(search: Search) -> dict[str, Any]:
 
 def _keep_code(path: Path, search: Search) -> None:
     """Copy the user's own code into the folder: with it alone a training can be done again."""
-    if not isinstance(search.model, OwnModel):
+    known = search.trainable
+    if known is None:
         return
-    root = search.model.root()
-    for name in search.model.reference.code:
+    root = located(known["folder"], known["relative"], known["code"], None)
+    for name in known["code"]:
         place = path / CODE / name
         place.parent.mkdir(parents=True, exist_ok=True)
         write_bytes(place, (root / name).read_bytes())

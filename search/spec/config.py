@@ -92,7 +92,7 @@ class Settings(Section):
     """One search, as its YAML says it."""
 
     model: Text | None = None
-    """One of the models; or else `trainable`."""
+    """One of the models, or the file of one, `./spec.py`; or else `trainable`."""
     trainable: Declaration | None = None
     """The user's own code, in place of a model."""
     base: Text | None = None

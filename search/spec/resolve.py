@@ -22,6 +22,7 @@ from spaces.problems import BadInput, Problem
 from spaces.schema import Section
 from spaces.space import Space
 from trainables.native import parse_native, plain, unknown_keys
+from trainables.own import spec
 from trainables.own.model import OwnModel, from_declaration
 from trainables.registry import model_named
 from trainables.run import PACE, Model, Objective
@@ -73,6 +74,8 @@ class Search:
     """Knobs of the model's space that would change nothing with this base, each with the reason."""
     checked: Mapping[str, str] = field(default_factory=dict)
     """What the probe found of a `trainable`, by question."""
+    outside: Mapping[str, Any] | None = None
+    """What refers to a model in a file of the user's own, `model: ./spec.py`."""
 
     @property
     def starts_over(self) -> bool:
@@ -83,7 +86,7 @@ class Search:
     def trainable(self) -> Mapping[str, Any] | None:
         """What refers to the user's own code in other processes and in files; None for a model by name."""
         if not isinstance(self.model, OwnModel):
-            return None
+            return self.outside
         return self.model.reference.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
 
     @property
@@ -102,7 +105,8 @@ class Search:
             settings["objectives"] = self.settings.objectives
         own: dict[str, Any] = {}
         if self.trainable is not None:
-            own = {"trainable": self.trainable["declaration"], "code": self.trainable["code"]}
+            way = "trainable" if "declaration" in self.trainable else "spec"
+            own = {way: self.trainable.get("declaration", self.trainable.get("spec")), "code": self.trainable["code"]}
         return {
             "settings": settings,
             **own,
@@ -166,11 +170,16 @@ def resolve(path: Path, overrides: Sequence[str] = (), name: str | None = None, 
     settings = read_settings(path, overrides)
     source, base_name = _source(settings, path)
     given = parse_native(source, base_name, base_name) if source is not None else settings.arguments or {}
+    outside: spec.SpecReference | None = None
     if settings.trainable is not None:
         model: Model[Any, Any] = from_declaration(settings.trainable, path, (base_name, source))
         settings = checked(settings.model_copy(update={"model": model.name}), settings.trainable, where)
     else:
-        model = model_named(settings.model or "", f"{where} model")
+        if spec.is_file(settings.model or ""):
+            model, outside = spec.from_file(settings.model or "", path)
+            settings = settings.model_copy(update={"model": model.name})
+        else:
+            model = model_named(settings.model or "", f"{where} model")
         given = given if source is not None else dict(model.documented())
     native = _full(model, given, base_name if settings.trainable is None else where)
     fitted, fixed = searched_space(model, settings, native, where)
@@ -189,7 +198,7 @@ def resolve(path: Path, overrides: Sequence[str] = (), name: str | None = None, 
     config = model.parse(native, where)
     data = model.parse_data(settings.data or {}, config, where)
     unknown = unknown_keys(config)
-    own = settings.trainable is not None
+    own = settings.trainable is not None or outside is not None
     chosen = name or settings.name or (path.stem if own else f"{model.name}-{path.stem}")
     if fork is not None:
         settings, chosen = _forked(settings, chosen, fork, where), fork
@@ -220,6 +229,7 @@ def resolve(path: Path, overrides: Sequence[str] = (), name: str | None = None, 
         warnings=(*remarks, *carried),
         filled=filled(model, with_values(given, fixed), config, alive.space, left_out),
         left_out=left_out,
+        outside=None if outside is None else outside.model_dump(mode="json"),
     )
 
 

@@ -66,9 +66,9 @@ def run(options: argparse.Namespace, say: Say) -> int:
 
 def needed(search: Search, folder: Path) -> list[Path]:
     """The files that a search whose YAML lies in `folder` reads: the user's config, and their own code."""
-    base = search.settings.base
-    code = search.trainable["code"] if search.trainable is not None else ()
-    return [folder / name for name in (*([base] if base is not None else []), *code)]
+    base, known = search.settings.base, search.trainable
+    code = [Path(known["folder"]) / name for name in known["code"]] if known is not None else []
+    return [*([folder / base] if base is not None else []), *code]
 
 
 def command(head: str, *words: str) -> str:

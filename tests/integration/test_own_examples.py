@@ -13,14 +13,14 @@ from spaces import strict_yaml
 ROOT = Path(__file__).parents[2]
 OWN = ROOT / "configs" / "own"
 EXAMPLES = sorted(OWN.glob("*/*.yaml"))
-SEARCHES = [path for path in EXAMPLES if "trainable" in strict_yaml.load(path)]
+SEARCHES = [path for path in EXAMPLES if {"trainable", "model"} & set(strict_yaml.load(path))]
 PAGES = sorted((ROOT / "docs" / "own").glob("*.md"))
 NEEDED = {"huggingface": "transformers", "lightning": "lightning"}
 
 
 def test_there_are_examples_and_pages():
-    assert {path.parent.name for path in SEARCHES} >= {"function", "huggingface", "lightning"}
-    assert {page.stem for page in PAGES} >= {"function", "huggingface", "lightning", "python"}
+    assert {path.parent.name for path in SEARCHES} >= {"function", "command", "huggingface", "lightning", "model"}
+    assert {page.stem for page in PAGES} >= {"function", "command", "huggingface", "lightning", "model", "python"}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
@@ -54,6 +54,7 @@ def test_an_example_is_searched(path, tmp_path, monkeypatch):
     assert checked["repeats"] == "same bits"
     assert checked["seed"] == "acts"
     assert checked["resume"] == ("stop" if path.parent.name == "command" else "exact")
+    assert checked.get("protocol") == ("kept" if path.parent.name == "model" else None)
     assert set(best["config"]) >= set(strict_yaml.load(path)["space"])
 
 

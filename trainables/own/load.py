@@ -17,6 +17,15 @@ _LOADED: list[Path] = []
 
 def load(root: Path, file: str, name: str) -> Callable[..., Any]:
     """The function `name` of `file` below `root`. Raises UserCodeError naming file and line where importing fails."""
+    found = imported(root, file, name)
+    if not callable(found):
+        raise UserCodeError(f"{file}: {name} is no function")
+    function: Callable[..., Any] = found
+    return function
+
+
+def imported(root: Path, file: str, name: str) -> Any:
+    """What `file` below `root` calls `name`. Raises UserCodeError naming file and line where importing fails."""
     for earlier in {*_LOADED, root}:
         forget(earlier)
     _LOADED[:] = [root]
@@ -28,16 +37,15 @@ def load(root: Path, file: str, name: str) -> Callable[..., Any]:
     if known is not None and getattr(known, "__file__", None) != str(root / file):
         raise UserCodeError(f"{file}: Python has another module called {module}; rename the file")
     try:
-        found = getattr(importlib.import_module(module), name, None)
+        found = importlib.import_module(module)
     except Exception as error:
         raise UserCodeError(f"importing {file}: {located(error, root)}") from error
     except SystemExit as error:
         what = "guard what runs a training by hand with if __name__ == '__main__':"
         raise UserCodeError(f"importing {file} ends the process ({error}); {what}") from error
-    if not callable(found):
-        raise UserCodeError(f"{file} has no function {name!r}")
-    function: Callable[..., Any] = found
-    return function
+    if not hasattr(found, name):
+        raise UserCodeError(f"{file} has no {name}")
+    return getattr(found, name)
 
 
 def forget(root: Path) -> None:

@@ -101,6 +101,7 @@ def test_what_is_declared_wrongly_of_a_function(refused: Refused, change: str, t
             "trainable.metrics={stdout: 'loss (?P<loss>.*)'}",
             "metrics.stdout: has no group named epoch, write (?P<epoch>…); it has loss",
         ),
+        ("trainable.trainer=a:b", "give one of function, command, trainer, lightning, got command and trainer"),
         ("trainable.pause=checkpoint", "checkpoint is missing: name the files in {dir}"),
         (
             "early_stopping={kind: asha, mode: promote}",
