@@ -27,6 +27,7 @@ from search.history.events import (
 )
 from search.history.records import Records, Trial
 from search.warm_start import warm
+from spaces.values import show
 from trainables.run import Objective
 
 
@@ -46,11 +47,20 @@ class View(Protocol):
 class ProgressEstimate:
     """The numbers behind both views."""
 
-    def __init__(self, records: Records, objective: Objective, unit: str, planned: int) -> None:
-        """`planned`: units that the whole search, confirmation included, is expected to train."""
-        self.records, self.objective, self.unit, self.planned = records, objective, unit, planned
+    def __init__(self, records: Records, objective: Objective, unit: str, planned: int, trials: int) -> None:
+        """`planned`: units that the whole search, confirmation included, is expected to train, `trials`: its trials."""
+        self.records, self.objective, self.unit, self.planned, self.trials = records, objective, unit, planned, trials
         self._began = time.monotonic()
-        self._before = self.trained
+        self._first: tuple[float, int] | None = None
+        """When this sitting's first evaluation came, and what had been trained by then: Ray's start and the workers'
+        imports are no pace."""
+        self._last = 0.0
+
+    def note(self, event: Event) -> None:
+        """Keep time with an event that the records have already taken in."""
+        if isinstance(event, Reported):
+            self._last = time.monotonic()
+            self._first = self._first or (self._last, self.trained)
 
     @property
     def trained(self) -> int:
@@ -58,10 +68,31 @@ class ProgressEstimate:
         return sum(trial.step for trial in self.records.trials.values())
 
     @property
+    def elapsed(self) -> float:
+        """Seconds of this sitting."""
+        return time.monotonic() - self._began
+
+    @property
     def left(self) -> float | None:
-        """Seconds to go at this sitting's pace; None before there is one."""
-        done = self.trained - self._before
-        return (time.monotonic() - self._began) / done * max(0, self.planned - self.trained) if done else None
+        """Seconds to go at this sitting's pace; None before there is one. Between two evaluations it counts down."""
+        if self._first is None or self.trained <= self._first[1]:
+            return None
+        pace = (self._last - self._first[0]) / (self.trained - self._first[1])
+        return max(0.0, pace * max(0, self.planned - self.trained) - (time.monotonic() - self._last))
+
+    @property
+    def counts(self) -> str:
+        """Trials over, of all, by stage; and those that went wrong, with how often one was started again."""
+        confirming = self.records.of_kind("confirm")
+        trials, kind = (confirming, "confirmations") if confirming else (self.records.of_kind("search"), "trials")
+        total = len(trials) if confirming else max(self.trials, len(trials))
+        everyone = self.records.trials.values()
+        wrong = {
+            **{status: sum(trial.status == status for trial in everyone) for status in ("failed", "diverged")},
+            "started again": sum(trial.failures + trial.losses for trial in everyone),
+        }
+        told = "".join(f", {n} {what}" for what, n in wrong.items() if n)
+        return f"{sum(trial.over for trial in trials)} of {total} {kind} over{told}"
 
     @property
     def best(self) -> Trial | None:
@@ -111,9 +142,11 @@ def line(event: Event, outlook: ProgressEstimate) -> str | None:
             return f"{name_of(records.trials[event.trial])}: {what}, starts again {start}: {event.reason}"
         case Ended():
             trial = records.trials[event.trial]
-            return f"{name_of(trial)}: {event.status} at {unit} {trial.step}" + (
-                f": {event.reason}" if event.reason else ""
-            )
+            reached = trial.objective is not None and event.status in {"completed", "stopped"}
+            value = f", {outlook.objective.metric} {trial.objective:.4f}" if reached else ""
+            best = ", the best so far" if reached and trial is outlook.best else ""
+            reason = f": {event.reason}" if event.reason else ""
+            return f"{name_of(trial)}: {event.status} at {unit} {trial.step}{value}{best}{reason}"
         case Phase():
             what = {"search": "searching", "confirm": "confirming on fresh seeds", "done": "done"}[event.name]
             return f"-- {what}"
@@ -133,6 +166,7 @@ class Plain:
 
     def __call__(self, event: Event) -> None:
         """Write the event's line, if it has one."""
+        self._outlook.note(event)
         text = line(event, self._outlook)
         if text is not None:
             self._write(text)
@@ -147,7 +181,7 @@ class Plain:
 
 
 class Panel:
-    """A live panel: running trials, best against the baseline, units trained of those planned, time left."""
+    """A live panel: running trials, best against the baseline, trials over and units trained of those planned, time."""
 
     def __init__(self, outlook: ProgressEstimate, console: Console) -> None:
         self._outlook = outlook
@@ -155,6 +189,7 @@ class Panel:
 
     def __call__(self, event: Event) -> None:
         """Leave a line above the panel for what should stay on screen."""
+        self._outlook.note(event)
         text = line(event, self._outlook)
         if text is not None and isinstance(event, Ended | Retried | Phase | WarmStarted):
             self._live.console.print(text, highlight=False, markup=False)
@@ -179,15 +214,29 @@ class Panel:
                 table.add_row(Text(name_of(trial)), str(trial.step), value)
         if not table.rows:
             table.add_row("starting workers …")
-        trained = outlook.trained
-        left = outlook.left
+        trained, left, best = outlook.trained, outlook.left, outlook.best
         share = Table.grid(padding=(0, 1))
         share.add_row(
-            ProgressBar(total=max(outlook.planned, 1), completed=min(trained, outlook.planned), width=30),
-            Text(f"{trained} of about {outlook.planned} {outlook.unit}s" + (f", {_span(left)} left" if left else "")),
+            ProgressBar(total=max(outlook.planned, 1), completed=min(trained, outlook.planned), width=20),
+            Text(
+                f"{trained} of about {outlook.planned} {outlook.unit}s, {_span(outlook.elapsed)}"
+                + (f", about {_span(left)} left" if left is not None else "")
+            ),
         )
-        best, baseline = outlook.value(outlook.best), outlook.value(outlook.records.baseline)
-        return Group(table, Text(f"best {best}   baseline {baseline}"), share)
+        values = f"best {outlook.value(best)}   baseline {outlook.value(outlook.records.baseline)}"
+        knobs = [_line(f"{name_of(best)}: {_knobs(best)}")] if best is not None and best.values else []
+        return Group(table, _line(values), *knobs, _line(outlook.counts), share)
+
+
+def _knobs(trial: Trial) -> str:
+    return ", ".join(
+        f"{path} {f'{value:.4g}' if isinstance(value, float) else show(value)}" for path, value in trial.values.items()
+    )
+
+
+def _line(text: str) -> Text:
+    """One line, cut at the terminal's width."""
+    return Text(text, no_wrap=True, overflow="ellipsis")
 
 
 def view(outlook: ProgressEstimate, console: Console) -> View:

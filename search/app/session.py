@@ -58,7 +58,7 @@ def _run(asked: Invocation, folder: Folder, cluster: Cluster | None, workers: in
     if folder.history:
         say(summary.state(path, folder.records, plan.unit, search.settings.budget.trials))
     tracker = _tracker(asked, folder, workers)
-    outlook = ProgressEstimate(folder.records, search.model.objective, plan.unit, plan.steps)
+    outlook = ProgressEstimate(folder.records, search.model.objective, plan.unit, plan.steps, plan.trials)
     mode, first = search.model.objective.mode, confirmed_first(search)
     retention = CheckpointRetention(path, folder.records, mode, search.disk, say, first, store)
     folder.ledger.listen(retention)

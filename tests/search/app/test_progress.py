@@ -14,15 +14,15 @@ MAE = Objective("mae", "min", 1.0, "prior sd")
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
-def outlook(*events: Event, planned: int = 100, objective: Objective = MAE) -> ProgressEstimate:
-    return ProgressEstimate(Records(events), objective, "epoch", planned)
+def outlook(*events: Event, planned: int = 100, objective: Objective = MAE, trials: int = 24) -> ProgressEstimate:
+    return ProgressEstimate(Records(events), objective, "epoch", planned, trials)
 
 
 def lines(*events: Event, objective: Objective = MAE) -> list[str]:
     """What is written for the events, one by one as they happen."""
     known = Records()
     written: list[str] = []
-    with Plain(ProgressEstimate(known, objective, "epoch", 100), written.append) as shown:
+    with Plain(ProgressEstimate(known, objective, "epoch", 100, 24), written.append) as shown:
         for event in events:
             known.apply(event)
             shown(event)
@@ -73,7 +73,7 @@ def test_one_line_per_event_worth_telling() -> None:
         "trial 0 (baseline): takes on {'lr': 0.1}",
         "trial 0 (baseline): failed, starts again from the beginning: worker died",
         "trial 0 (baseline): epoch 18, mae 0.4000 (1.0 s)",
-        "trial 0 (baseline): completed at epoch 18",
+        "trial 0 (baseline): completed at epoch 18, mae 0.4000, the best so far",
         "-- confirming on fresh seeds",
         "trial 0, seed 7: epoch 18, mae 0.3000 (1.0 s)",
         "trial 0, seed 7: failed at epoch 18",
@@ -91,7 +91,7 @@ def test_off_a_terminal_lines_are_plain_long_and_without_markup() -> None:
     console = Console(file=StringIO(), width=40)
     values = {"[bold]x": 1.0, "[/red]": 2.0, "https://example.org/" + "a" * 60: 3.0}
     known = Records([proposed(0)])
-    with view(ProgressEstimate(known, MAE, "epoch", 10), console) as shown:
+    with view(ProgressEstimate(known, MAE, "epoch", 10, 24), console) as shown:
         shown(Changed(0, values, 0.0))
     assert isinstance(shown, Plain)
     assert output(console) == f"trial 0: takes on {values}\n"
@@ -104,13 +104,21 @@ def test_trained_units_and_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [1000.0]
     monkeypatch.setattr("search.app.progress.time.monotonic", lambda: clock[0])
     seen = outlook(proposed(0), reported(0, 20, 0.5), planned=100)
+
+    def comes(event: Event, after: float) -> None:
+        clock[0] += after
+        seen.records.apply(event)
+        seen.note(event)
+
     assert seen.trained == 20 and seen.left is None  # an earlier sitting's steps say nothing about this one's pace
-    clock[0] += 30.0
-    assert seen.left is None
-    seen.records.apply(proposed(1))
-    seen.records.apply(reported(1, 10, 0.5))
-    assert seen.trained == 30 and seen.left == pytest.approx(30.0 / 10 * 70)
-    seen.records.apply(reported(0, 200, 0.5))
+    comes(proposed(1), 30.0)
+    comes(reported(1, 10, 0.5), 30.0)
+    assert seen.trained == 30 and seen.left is None  # the minute before it was Ray's start
+    comes(reported(1, 20, 0.5), 5.0)
+    assert seen.left == pytest.approx(5.0 / 10 * 60)
+    clock[0] += 10.0
+    assert seen.left == pytest.approx(30.0 - 10.0) and seen.elapsed == 75.0
+    comes(reported(0, 200, 0.5), 0.0)
     assert seen.left == 0
 
 
@@ -142,13 +150,24 @@ def test_the_panel_shows_what_runs_the_best_and_the_baseline() -> None:
     assert ["running", "epoch", "mae"] in rows
     assert ["trial", "2", "4", "0.4568"] in rows and ["trial", "3", "0", "–"] in rows
     assert "best 0.4000 at epoch 18   baseline 0.5000 at epoch 18" in text
-    assert re.search(r"━ +40 of about 400 epochs\n", text)
+    assert "trial 1: lr 0.002" in text and "2 of 24 trials over" in text
+    assert re.search(r"━ +40 of about 400 epochs, 0 s\n", text)
     assert not any(row[:2] == ["trial", "1"] for row in rows)  # over
 
 
 def test_the_panel_of_a_search_that_has_just_begun() -> None:
     text = rendered(outlook(planned=0))
     assert "best –   baseline –" in text and "0 of about 0 epochs" in text
+
+
+def test_the_panel_counts_what_went_wrong_and_the_confirmations_once_they_begin() -> None:
+    seen = outlook(
+        *trial(0, 0.5), *trial(1, 0.4, status="failed"), proposed(2), Retried(2, "worker died", 0.0), trials=3
+    )
+    assert seen.counts == "2 of 3 trials over, 1 failed, 1 started again"
+    for event in (*trial(3, 0.5, kind="confirm", origin="trial 0"), proposed(4, kind="confirm", origin="trial 0")):
+        seen.records.apply(event)
+    assert seen.counts.startswith("1 of 2 confirmations over")
 
 
 def test_the_panel_fits_80_columns_and_more_epochs_than_planned() -> None:
@@ -161,12 +180,12 @@ def test_the_panel_fits_80_columns_and_more_epochs_than_planned() -> None:
 def test_lines_above_the_panel_are_ends_retries_and_phases() -> None:
     console = terminal()
     known = Records()
-    with Panel(ProgressEstimate(known, MAE, "epoch", 10), console) as panel:
+    with Panel(ProgressEstimate(known, MAE, "epoch", 10, 24), console) as panel:
         for event in (*trial(0, 0.5), Retried(0, "worker died", 0.0), Paused(0, 18, 0.0)):
             known.apply(event)
             panel(event)
     text = output(console)
-    assert "trial 0: completed at epoch 18" in text and "worker died" in text
+    assert "trial 0: completed at epoch 18, mae 0.5000, the best so far" in text and "worker died" in text
     assert "waits at" not in text and "(1.0 s)" not in text
 
 
@@ -176,7 +195,7 @@ def test_names_and_reasons_are_no_markup() -> None:
     odd = Objective("[bold]mae", "min", 1.0, "x")
     trials = [proposed(0, {"[bold]x": 1.0}), proposed(1, kind="confirm", origin="[/red]")]
     known = Records([*trials, *(Started(n, "h", 1, "", 0.0) for n in (0, 1))])
-    with Panel(ProgressEstimate(known, odd, "[blue]epoch", 10), console) as panel:
+    with Panel(ProgressEstimate(known, odd, "[blue]epoch", 10, 24), console) as panel:
         for event in (Retried(0, "no knob '[bold]x' [/nope]", 0.0), Ended(0, "failed", "[red]bad[/red]", 0.0)):
             panel(event)
     text = output(console)
