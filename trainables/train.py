@@ -18,7 +18,7 @@ from pydantic import Field
 
 from spaces import strict_yaml
 from spaces.paths import Missing, with_values
-from spaces.problems import BadInput
+from spaces.problems import BadInput, Problem
 from spaces.schema import Section, Text, Whole, parse
 from trainables import fingerprint
 from trainables.layout import CODE
@@ -113,8 +113,19 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
+def _check_kind(file: Path) -> None:
+    """Raises BadInput for a file that a search hands over for the user's own script."""
+    beside = file.absolute().parent.parent / "best.yaml"
+    if file.suffix not in {".yaml", ".yml"} or (file.absolute().parent.name == "native" and beside.is_file()):
+        found = beside if beside.is_file() else "best.yaml in the search's folder"
+        raise BadInput(
+            [Problem(f"{file}", f"is for your own script; this command trains a search's best.yaml: {found}")]
+        )
+
+
 def _train(options: argparse.Namespace) -> int:
     where = str(options.file)
+    _check_kind(options.file)
     raw = strict_yaml.load(options.file)
     given = {"seed": options.seed, "steps": options.steps, "data": _data(options.data)}
     given = {key: value for key, value in given.items() if value is not None}

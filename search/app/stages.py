@@ -140,7 +140,9 @@ def _proposer(context: RunContext) -> Proposer:
     search, records = context.search, context.folder.records
     sampler, objective = search.settings.sampler, search.model.objective
     return Proposer(
-        Problem(search.name, search.space, search.base, search.horizon, context.plan.rungs),
+        Problem(
+            search.name, search.space, search.base, search.horizon, context.plan.rungs, search.model.objective.metric
+        ),
         Sampling(sampler.kind, sampler.seed, sampler.points),
         Scoring(objective.mode, objective.worst, 1 + len(search.further)),
         context.folder.path / "study.journal",

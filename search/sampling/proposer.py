@@ -91,7 +91,7 @@ class Proposer:
         self._grid: Iterator[dict[str, Any]] = combinations(space, base, sampling.points)
         for trial in sorted(past, key=lambda trial: trial.number):
             self._take(trial)
-        self._file = None if path is None else StudyFile(path, problem.name, self._direction)
+        self._file = None if path is None else StudyFile(path, problem.name, self._direction, problem.metric)
         if self._file:
             self._file.remark(self._note())
             self._file.write(self._told.values())

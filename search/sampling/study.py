@@ -125,6 +125,10 @@ def view_study(view: View, name: str, sampler: optuna.samplers.BaseSampler) -> S
     return Study(study_name=name, storage=view, sampler=sampler, pruner=optuna.pruners.NopPruner())
 
 
+METRIC_NAMES = "study:metric_names"
+"""Where `Study.set_metric_names` keeps them: Optuna has no public name for it."""
+
+
 class Lines(BaseJournalBackend):
     """An Optuna journal in memory, so that a whole file can be composed by Optuna itself and written at once."""
 
@@ -158,8 +162,9 @@ class StudyFile:
     goes on, `error` says why, and the next `end` writes it anew as a whole.
     """
 
-    def __init__(self, path: Path, name: str, direction: StudyDirection) -> None:
-        self._path, self._name, self._direction = path, name, direction
+    def __init__(self, path: Path, name: str, direction: StudyDirection, metric: str) -> None:
+        """`metric`: what the objective is called in Optuna's pages."""
+        self._path, self._name, self._direction, self._metric = path, name, direction, metric
         self._storage: JournalStorage | None = None
         self._remark = ""
         self.error: str | None = None
@@ -170,6 +175,7 @@ class StudyFile:
         with _quiet():
             storage = JournalStorage(lines)
             study = storage.create_new_study([self._direction], self._name)
+            storage.set_study_system_attr(study, METRIC_NAMES, [self._metric])
             if self._remark:
                 storage.set_study_user_attr(study, "note", self._remark)
             for index, trial in enumerate(trials):

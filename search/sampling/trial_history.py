@@ -37,6 +37,8 @@ class Problem:
     """A trial's full length in steps."""
     rungs: Sequence[int] = ()
     """Steps at which trials are compared, ascending."""
+    metric: str = "objective"
+    """What the objective is called."""
 
 
 @dataclass(frozen=True)

@@ -77,7 +77,7 @@ def _study(path: Path) -> None:
         )
         made.number = made._trial_id = number
         trials.append(made)
-    StudyFile(path, NAME, StudyDirection.MINIMIZE).write(trials)
+    StudyFile(path, NAME, StudyDirection.MINIMIZE, "objective").write(trials)
 
 
 def runs(results: Path) -> list[str]:

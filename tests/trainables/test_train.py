@@ -167,6 +167,18 @@ def test_a_missing_file_is_bad_input(capsys):
     assert "/no/such.yaml: can't be read" in capsys.readouterr().err
 
 
+def test_a_file_for_the_users_own_script_is_told_from_best_yaml(tmp_path, capsys):
+    handed = tmp_path / "native" / "my_config.py"
+    handed.parent.mkdir()
+    handed.write_text("batch_size = 8\n")
+    assert train.main([str(handed)]) == 2
+    assert "is for your own script; this command trains a search's best.yaml: best.yaml in" in capsys.readouterr().err
+    (tmp_path / "best.yaml").touch()
+    for name in ("my_config.py", "my_config.yaml"):
+        assert train.main([str(handed.with_name(name))]) == 2
+        assert f"best.yaml: {tmp_path / 'best.yaml'}" in capsys.readouterr().err
+
+
 def test_divergence_is_code_3(best, capsys, monkeypatch):
     def diverges(*_):
         raise Diverged("training loss", 2, float("nan"))

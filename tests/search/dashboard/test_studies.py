@@ -32,7 +32,7 @@ def a_trial(number: int, state: TrialState = TrialState.COMPLETE) -> FrozenTrial
 
 def study(results: Path, name: str, trials: int) -> tuple[StudyFile, list[FrozenTrial]]:
     (results / name).mkdir(exist_ok=True)
-    file = StudyFile(results / name / "study.journal", name, StudyDirection.MINIMIZE)
+    file = StudyFile(results / name / "study.journal", name, StudyDirection.MINIMIZE, "mae")
     made = [a_trial(number) for number in range(trials)]
     file.write(made)
     return file, made

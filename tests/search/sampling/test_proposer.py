@@ -199,9 +199,8 @@ def test_a_baseline_outside_the_domains_runs_but_the_study_does_not_know_it(tmp_
     (trial,) = stored(tmp_path)
     assert trial.user_attrs["trial"] == 1
     storage = JournalStorage(JournalFileBackend(str(tmp_path / "study.journal")))
-    assert (
-        "trial 0 (baseline): lr: 5 is not" in optuna.load_study(study_name="search", storage=storage).user_attrs["note"]
-    )
+    study = optuna.load_study(study_name="search", storage=storage)
+    assert "trial 0 (baseline): lr: 5 is not" in study.user_attrs["note"] and study.metric_names == ["objective"]
 
 
 @pytest.mark.parametrize("kind", ["forest", "tpe", "random"])
