@@ -9,7 +9,7 @@ from search.app import relaunch
 from search.app.endings import Loss, interruption
 from search.app.finalize import TRACKING_SECONDS, hand_over
 from search.app.invocation import Invocation
-from search.app.progress import ProgressEstimate, view
+from search.app.progress import view
 from search.app.run_metadata import introduce
 from search.app.stages import RunContext, run_confirmation, run_search
 from search.common.clock import SetBack, now
@@ -24,6 +24,7 @@ from search.persistence.checkpoint_retention import CheckpointRetention
 from search.persistence.folder import JOURNAL, Folder, opened
 from search.persistence.local_copy import remember_runs
 from search.persistence.object_store_journal import upload
+from search.report.progress import ProgressEstimate
 from search.results import summary, tables, winner
 from search.spec.resolve import Search
 from search.tracking.sender import Sender

@@ -17,9 +17,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from search.cli import listing
 from search.common.commands import typed
 from search.common.exit_codes import Exit, explained
+from search.report import listing
 from spaces.problems import BadInput
 
 PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from search.cli.listing import row, size
 from search.common.store_uri import mask, resolve_uri, unreachable
+from search.report.listing import row, size
 from search.report.material import gather
 from search.spec.storage import NOTE
 from search.tracking import removal

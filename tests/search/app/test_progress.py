@@ -5,9 +5,11 @@ import pytest
 from rich.console import Console
 from small_search import proposed, reported, trial
 
-from search.app.progress import Panel, Plain, ProgressEstimate, view
+from search.app.progress import Panel, Plain, view
+from search.common.clock import now
 from search.history.events import Changed, Ended, Event, Paused, Phase, Promoted, Retried, Started
 from search.history.records import Records
+from search.report.progress import ProgressEstimate
 from trainables.run import Objective
 
 MAE = Objective("mae", "min", 1.0, "prior sd")
@@ -42,7 +44,7 @@ def rendered(seen: ProgressEstimate) -> str:
     """The panel as it stands on a terminal of 80 columns."""
     console = terminal()
     with Panel(seen, console) as panel:
-        panel(Phase("search", 0.0))
+        panel(Phase("search", now()))
     return output(console)
 
 
@@ -100,26 +102,28 @@ def test_off_a_terminal_lines_are_plain_long_and_without_markup() -> None:
 # The numbers behind the panel.
 
 
-def test_trained_units_and_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = [1000.0]
-    monkeypatch.setattr("search.app.progress.time.monotonic", lambda: clock[0])
+def test_trained_units_and_time_left() -> None:
     seen = outlook(proposed(0), reported(0, 20, 0.5), planned=100)
 
-    def comes(event: Event, after: float) -> None:
-        clock[0] += after
+    def comes(event: Event) -> None:
         seen.records.apply(event)
         seen.note(event)
 
-    assert seen.trained == 20 and seen.left is None  # an earlier sitting's steps say nothing about this one's pace
-    comes(proposed(1), 30.0)
-    comes(reported(1, 10, 0.5), 30.0)
-    assert seen.trained == 30 and seen.left is None  # the minute before it was Ray's start
-    comes(reported(1, 20, 0.5), 5.0)
-    assert seen.left == pytest.approx(5.0 / 10 * 60)
-    clock[0] += 10.0
-    assert seen.left == pytest.approx(30.0 - 10.0) and seen.elapsed == 75.0
-    comes(reported(0, 200, 0.5), 0.0)
-    assert seen.left == 0
+    assert seen.trained == 20 and seen.left(0.0) is None and seen.elapsed(0.0) == 0
+    comes(Phase("search", 1000.0))
+    comes(proposed(1, at=1030.0))
+    comes(reported(1, 10, 0.5, at=1060.0))
+    assert seen.trained == 30 and seen.left(1060.0) is None  # the minute before it was Ray's start
+    comes(reported(1, 20, 0.5, at=1065.0))
+    assert seen.left(1065.0) == pytest.approx(5.0 / 10 * 60)
+    comes(Phase("confirm", 1070.0))
+    assert seen.left(1075.0) == pytest.approx(30.0 - 10.0) and seen.elapsed(1075.0) == 75.0
+    comes(Phase("confirm", 2000.0))  # taken up again: an earlier sitting's pace says nothing about this one's
+    assert seen.left(2000.0) is None and seen.elapsed(2001.0) == 1.0
+    comes(reported(0, 200, 0.5, at=2010.0))
+    comes(proposed(2))
+    comes(reported(2, 1, 0.5, at=2020.0))
+    assert seen.left(2020.0) == 0
 
 
 def test_best_is_the_best_of_those_trained_furthest() -> None:

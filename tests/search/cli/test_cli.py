@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from benchmarks.report_folder import Story, make_folder
 from search.cli import command
-from search.cli.listing import size
+from search.report.listing import size
 from search.tracking.mlflow_store import MlflowStore
 from search.tracking.types import KEY_TAG
 from spaces.problems import BadInput

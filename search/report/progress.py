@@ -1,0 +1,154 @@
+"""How a search gets on: its numbers, and what happens in it, one line per event; for the terminal and the live page."""
+
+from typing import assert_never
+
+from search.history.events import (
+    Changed,
+    Ended,
+    Event,
+    Paused,
+    Phase,
+    Promoted,
+    Proposed,
+    Reported,
+    Retried,
+    Started,
+    Stopped,
+    WarmStarted,
+)
+from search.history.records import Records, Trial
+from search.warm_start import warm
+from spaces.values import show
+from trainables.run import Objective
+
+
+class ProgressEstimate:
+    """The numbers behind both views."""
+
+    def __init__(self, records: Records, objective: Objective, unit: str, planned: int, trials: int) -> None:
+        """`planned`: units that the whole search, confirmation included, is expected to train, `trials`: its trials."""
+        self.records, self.objective, self.unit, self.planned, self.trials = records, objective, unit, planned, trials
+        self.began: float | None = None
+        """When a process took the search up last."""
+        self._phase = ""
+        self._first: tuple[float, int] | None = None
+        """When this sitting's first evaluation came, and what had been trained by then: Ray's start and the workers'
+        imports are no pace."""
+        self._last = 0.0
+
+    def note(self, event: Event) -> None:
+        """Keep time with an event that the records have already taken in."""
+        if isinstance(event, Phase):  # entered again where it was left: a new sitting
+            if self.began is None or event.name == self._phase:
+                self.began, self._first = event.at, None
+            self._phase = event.name
+        if isinstance(event, Reported):
+            self._last = event.at
+            self._first = self._first or (event.at, self.trained)
+
+    @property
+    def trained(self) -> int:
+        """Units trained so far by all trials."""
+        return sum(trial.step for trial in self.records.trials.values())
+
+    def elapsed(self, at: float) -> float:
+        """Seconds of this sitting up to `at`."""
+        return max(0.0, at - self.began) if self.began is not None else 0.0
+
+    def left(self, at: float) -> float | None:
+        """Seconds to go from `at` on at this sitting's pace; None before there is one. Between two evaluations it
+        counts down."""
+        if self._first is None or self.trained <= self._first[1]:
+            return None
+        pace = (self._last - self._first[0]) / (self.trained - self._first[1])
+        return max(0.0, pace * max(0, self.planned - self.trained) - (at - self._last))
+
+    @property
+    def counts(self) -> str:
+        """Trials over, of all, by stage; and those that went wrong, with how often one was started again."""
+        confirming = self.records.of_kind("confirm")
+        trials, kind = (confirming, "confirmations") if confirming else (self.records.of_kind("search"), "trials")
+        total = len(trials) if confirming else max(self.trials, len(trials))
+        everyone = self.records.trials.values()
+        wrong = {
+            **{status: sum(trial.status == status for trial in everyone) for status in ("failed", "diverged")},
+            "started again": sum(trial.failures + trial.losses for trial in everyone),
+        }
+        told = "".join(f", {n} {what}" for what, n in wrong.items() if n)
+        return f"{sum(trial.over for trial in trials)} of {total} {kind} over{told}"
+
+    @property
+    def best(self) -> Trial | None:
+        """The best last value among the search's trials that trained furthest."""
+        scored = [
+            (-trial.step, self.objective.score(trial.objective), trial.number, trial)
+            for trial in self.records.of_kind("search")
+            if trial.objective is not None and trial.status not in {"diverged", "failed"}
+        ]
+        return min(scored)[3] if scored else None
+
+    def value(self, trial: Trial | None) -> str:
+        """A trial's last objective with its step, for people."""
+        if trial is None or trial.objective is None:
+            return "–"
+        return f"{trial.objective:.4f} at {self.unit} {trial.step}"
+
+
+def name_of(trial: Trial) -> str:
+    """How a trial is called on screen."""
+    if trial.proposed.kind == "confirm":
+        return f"{trial.proposed.origin}, seed {trial.proposed.seed}"
+    return f"trial {trial.number}" + (" (baseline)" if trial.baseline else "")
+
+
+def line(event: Event, outlook: ProgressEstimate) -> str | None:
+    """The plain line for an event that the records have already taken in; None where there is nothing to say."""
+    records, unit = outlook.records, outlook.unit
+    match event:
+        case Proposed() | Started():
+            return None
+        case Reported():
+            trial = records.trials[event.trial]
+            value = event.metrics["objective"]
+            return (
+                f"{name_of(trial)}: {unit} {event.step}, {outlook.objective.metric} {value:.4f} ({event.seconds:.1f} s)"
+            )
+        case Paused():
+            return f"{name_of(records.trials[event.trial])}: waits at {unit} {event.step}"
+        case Promoted():
+            return f"{name_of(records.trials[event.trial])}: goes on from {unit} {event.step}"
+        case Changed():
+            return f"{name_of(records.trials[event.trial])}: takes on {dict(event.values)}"
+        case Retried():
+            what = "interrupted" if event.free else "failed"
+            start = f"from its checkpoint at {unit} {event.step}" if event.step else "from the beginning"
+            return f"{name_of(records.trials[event.trial])}: {what}, starts again {start}: {event.reason}"
+        case Ended():
+            trial = records.trials[event.trial]
+            reached = trial.objective is not None and event.status in {"completed", "stopped"}
+            value = f", {outlook.objective.metric} {trial.objective:.4f}" if reached else ""
+            best = ", the best so far" if reached and trial is outlook.best else ""
+            reason = f": {event.reason}" if event.reason else ""
+            return f"{name_of(trial)}: {event.status} at {unit} {trial.step}{value}{best}{reason}"
+        case Phase():
+            what = {"search": "searching", "confirm": "confirming on fresh seeds", "done": "done"}[event.name]
+            return f"-- {what}"
+        case Stopped():
+            return None  # said at the end, with what to do
+        case WarmStarted():
+            return warm.told(event)
+        case _:
+            assert_never(event)
+
+
+def knobs_of(trial: Trial) -> str:
+    """A trial's knobs on one line."""
+    return ", ".join(
+        f"{path} {f'{value:.4g}' if isinstance(value, float) else show(value)}" for path, value in trial.values.items()
+    )
+
+
+def span(seconds: float) -> str:
+    """A time to go, for people: no more exact than it is known."""
+    minutes = round(seconds / 60)
+    return f"{round(seconds)} s" if seconds < 90 else f"{minutes} min" if minutes < 120 else f"{minutes / 60:.1f} h"
