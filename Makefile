@@ -18,10 +18,10 @@ demo: $(BASE)
 	$(BIN)/python -m search.run configs/early_inference/demo.yaml --name demo
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest -m "not slow" -n $(WORKERS) --dist loadfile
+	$(BIN)/python -m pytest -m "not slow" -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 test-all: $(INSTALLED)
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 # What torch, numpy's OpenBLAS and torch's MKL compute with is held to one kind of processor at a time: a flag of
 # /proc/cpuinfo without which it can't be tried here, then their three names for it.
@@ -31,7 +31,7 @@ test-cpu: $(INSTALLED)
 	    if ! grep -qw $$1 /proc/cpuinfo; then echo "not tried: this processor has no $$1"; continue; fi; \
 	    echo "numeric tests with torch $$2, OpenBLAS $$3, MKL $$4"; \
 	    ATEN_CPU_CAPABILITY=$$2 OPENBLAS_CORETYPE=$$3 MKL_ENABLE_INSTRUCTIONS=$$4 \
-	        $(BIN)/python -m pytest -m "numeric and not slow and not integration" -n $(WORKERS) --dist loadfile $(CPU_TESTS); \
+	        $(BIN)/python -m pytest -m "numeric and not slow and not integration" -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(CPU_TESTS); \
 	done
 
 check: $(INSTALLED)

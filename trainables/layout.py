@@ -1,6 +1,7 @@
 """Where the files of a search's trials lie, and the names that workers and their driver agree on. Knows nothing of Ray.
 
 FOLDER/.owner                    which process has the search
+FOLDER/.again.json               the command that goes on with it
 FOLDER/.halt                     there while the search is about to end
 FOLDER/trials/t0007/             log, checkpoints and artifacts of trial 7
 """
@@ -13,6 +14,8 @@ from trainables.objects import Prefix
 TRIALS = "trials"
 CODE = "code"
 """In the search's folder: a copy of the user's own code, where the search trains such."""
+AGAIN = ".again.json"
+"""In the search's folder: the command that goes on with it, and the folder in which it was typed."""
 OWNER = ".owner"
 """In the search's folder: which process has it."""
 HALT = ".halt"

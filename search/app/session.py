@@ -1,9 +1,11 @@
 """One sitting at a search: open it, search, confirm, hand over."""
 
+import json
 import uuid
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import replace
+from pathlib import Path
 
 from search.app import relaunch
 from search.app.endings import Loss, interruption
@@ -30,6 +32,8 @@ from search.spec.resolve import Search
 from search.tracking.sender import Sender
 from search.tracking.types import SearchStatus
 from spaces.problems import cause
+from trainables.files import write_text
+from trainables.layout import AGAIN
 from trainables.storage import when_there_is_room
 
 __all__ = ["check_stopping", "run"]
@@ -48,6 +52,7 @@ def run(asked: Invocation) -> int:
             cluster = stack.enter_context(connected(asked.address, search.settings.resources, say, loss))
             check_nodes(path, None if mirror is None else mirror.store, say)
         folder = stack.enter_context(opened(path, search, asked.plan, asked.prepared, say, mirror))
+        write_text(path / AGAIN, json.dumps({"cwd": str(Path.cwd()), "command": asked.again}))
         workers = left.workers if cluster is None else cluster.workers
         loss.follow(folder, workers, own=cluster is None or cluster.own)
         return _run(asked, folder, cluster, workers, halt)

@@ -1,12 +1,14 @@
-"""Look at all searches in a browser: `python -m search.dashboard`. MLflow's pages, and Optuna's where installed.
+"""Look at all searches in a browser: our live page, MLflow's pages, and Optuna's where installed.
 
-Both servers answer this machine only. They end with the command, by Ctrl-C or SIGTERM, with all that they started.
+The servers answer this machine only, unless --host says otherwise for the live page. They end with the command, by
+Ctrl-C or SIGTERM, with all that they started.
 """
 
 import argparse
 import contextlib
 import json
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -26,13 +28,15 @@ import psutil
 
 from search.common.exit_codes import Exit, explained
 from search.common.store_uri import mask, resolve_uri, sqlite_file, unreachable
+from search.report.material import JOURNAL
 from spaces.problems import BadInput
 
 HOST = "127.0.0.1"
-MLFLOW_PORT, OPTUNA_PORT = 5000, 8080
+LIVE_PORT, MLFLOW_PORT, OPTUNA_PORT = 8000, 5000, 8080
 PATIENCE = 120.0  # seconds until a server must answer: MLflow imports for many of them on a busy machine
 GRACE = 5.0  # seconds to end in, before it is killed
 STUDY = "study.journal"
+TOKEN = "SCHEDULE_SEARCH_TOKEN"  # noqa: S105 - the variable that holds it for the live page
 LISTED = 8  # experiments whose pages are named
 
 
@@ -46,6 +50,8 @@ class Service:
     probe: str
     """What answers once the server is ready."""
     environment: Mapping[str, str]
+    query: str = ""
+    """What its address is printed with."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -53,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _options(arguments)
     try:
         uri = resolve_uri(options.uri, options.results)
-        services = _services(uri, options.results, options.port, options.optuna_port)
+        services = _services(uri, options)
     except BadInput as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
         return Exit.BAD_INPUT
@@ -70,15 +76,28 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: results")
     parser.add_argument("--uri", help="MLflow's store; default: MLFLOW_TRACKING_URI, else mlflow.db in DIR")
-    for flag, port in (("--port", MLFLOW_PORT), ("--optuna-port", OPTUNA_PORT)):
-        parser.add_argument(flag, type=int, default=port, metavar="PORT", help=f"default: {port}, or a free one")
+    for flag, port, whose in (
+        ("--port", MLFLOW_PORT, "of MLflow"),
+        ("--optuna-port", OPTUNA_PORT, "of Optuna"),
+        ("--live-port", LIVE_PORT, "of the live page"),
+    ):
+        parser.add_argument(
+            flag, type=int, default=port, metavar="PORT", help=f"{whose}; default: {port}, or a free one"
+        )
+    parser.add_argument("--host", default=HOST, help=f"whom the live page answers; default: {HOST}, this machine only")
+    parser.add_argument(
+        "--actions", action="store_true", help="let the live page stop searches and go on with them, by a token"
+    )
     return parser.parse_args(arguments)
 
 
-def _services(uri: str, results: Path, port: int, optuna_port: int) -> list[Service]:
+def _services(uri: str, options: argparse.Namespace) -> list[Service]:
     """What is to be started. Raises BadInput where there is nothing to look at."""
-    found = []
+    results: Path = options.results
     taken: set[int] = set()
+    found = []
+    if any(results.glob(f"*/{JOURNAL}")):
+        found.append(_live(results, options.host, free_port(options.live_port, taken, options.host), options.actions))
     if not uri.startswith(("http://", "https://")):
         file = sqlite_file(uri)
         if file is not None and not file.exists():  # MLflow would make an empty one
@@ -86,13 +105,21 @@ def _services(uri: str, results: Path, port: int, optuna_port: int) -> list[Serv
             raise BadInput.of(str(file), what)
         if reason := unreachable(uri):
             raise BadInput.of(mask(uri), f"can't be used: {reason}")
-        found.append(_mlflow(uri, free_port(port, taken)))
+        found.append(_mlflow(uri, free_port(options.port, taken)))
     if any(results.glob(f"*/{STUDY}")):
         if find_spec("optuna_dashboard") is None:
             _say(f"{'Optuna':<10}not installed; `pip install optuna-dashboard` adds its pages")
         else:
-            found.append(_optuna(results, free_port(optuna_port, taken)))
+            found.append(_optuna(results, free_port(options.optuna_port, taken)))
     return found
+
+
+def _live(results: Path, host: str, port: int, actions: bool) -> Service:
+    address = f"http://{host}:{port}"
+    token = secrets.token_urlsafe(16) if actions else ""
+    command = [sys.executable, "-m", "search.dashboard.live", str(results), host, str(port)]
+    query = f"/?token={token}" if token else ""
+    return Service("Searches", command, address, f"{address}/state", {TOKEN: token}, query)
 
 
 def _mlflow(uri: str, port: int) -> Service:
@@ -119,12 +146,12 @@ def _optuna(results: Path, port: int) -> Service:
     return Service("Optuna", command, address, f"{address}/api/studies", {})
 
 
-def free_port(wanted: int, taken: set[int]) -> int:
+def free_port(wanted: int, taken: set[int], host: str = HOST) -> int:
     """`wanted`, or another that nobody listens on and that is not in `taken`, where it is added."""
     for port in (wanted, 0, 0, 0):
         with socket.socket() as trial, contextlib.suppress(OSError):
             trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a server that has just ended is no obstacle
-            trial.bind((HOST, port))
+            trial.bind((host, port))
             found = int(trial.getsockname()[1])
             if found not in taken:
                 taken.add(found)
@@ -143,12 +170,12 @@ def _serve(services: Sequence[Service]) -> int:
                     return Exit.DONE
                 _say(f"{service.name} did not start: {_end_of(log)}", file_error=True)
                 return Exit.FAILED
-            _say(f"{service.name:<10}{service.address}")
+            _say(f"{service.name:<10}{service.address}{service.query}")
             if service.name == "MLflow":
                 for name, page in experiments(service.address):
                     _say(f"{'':<10}{page}   {name}")
         if services:
-            _say("Ctrl-C stops " + ("both" if len(services) > 1 else "it"))
+            _say("Ctrl-C stops " + ("them" if len(services) > 1 else "it"))
         while services and not stop.wait(0.5):
             for service, process, log in running:
                 if process.poll() is not None:

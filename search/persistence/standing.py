@@ -61,16 +61,27 @@ def standing(folder: Path, records: Records) -> Standing:
 
 def at_work(folder: Path) -> bool:
     """Whether the process that `.owner` names still runs; on another host, whether the journal grew lately."""
-    owner = folder / OWNER
-    try:
-        host, _, pid = owner.read_text(encoding="utf-8").strip().partition(" pid ")
-        written = owner.stat().st_mtime
-    except OSError:
-        return False
-    if host != socket.gethostname():
+    host, process = owner(folder)
+    if host and host != socket.gethostname():
         journal = folder / JOURNAL
         return journal.exists() and time.time() - journal.stat().st_mtime < QUIET
+    return process is not None
+
+
+def owner(folder: Path) -> tuple[str, psutil.Process | None]:
+    """The host of the process that took the search up last, empty where nobody did; and the process, where it is of
+    this host and still runs."""
+    file = folder / OWNER
     try:
-        return psutil.Process(int(pid)).create_time() <= written + 1  # a later process took the number over
+        host, _, pid = file.read_text(encoding="utf-8").strip().partition(" pid ")
+        written = file.stat().st_mtime
+    except OSError:
+        return "", None
+    if host != socket.gethostname():
+        return host, None
+    try:
+        process = psutil.Process(int(pid))
+        mine = process.create_time() <= written + 1  # else a later process took the number over
     except (psutil.Error, ValueError):
-        return False
+        return host, None
+    return host, process if mine else None

@@ -91,8 +91,11 @@ class Material:
         return max((event.at for event in self.events), default=None)
 
 
-def gather(folder: Path) -> Material:
-    """Read the search in `folder`. Raises BadInput where there is none, or where its files are damaged."""
+def gather(folder: Path, known: Sequence[Event] | None = None) -> Material:
+    """Read the search in `folder`; `known` is what its journal holds, where that has been read already.
+
+    Raises BadInput where there is none, or where its files are damaged.
+    """
     if not (folder / JOURNAL).is_file() or not (folder / SETTINGS).is_file():
         where = "there is no such folder" if not folder.exists() else f"it holds no {JOURNAL} and {SETTINGS}"
         raise BadInput.of(str(folder), f"{where}; give the folder of a search, such as results/demo")
@@ -101,7 +104,7 @@ def gather(folder: Path) -> Material:
     _check(settings, folder / SETTINGS)
     model = model_of(settings["settings"]["model"], settings.get("reference"), f"{folder / SETTINGS} settings.model")
     found = _HASH.search(text.partition("\n")[0])
-    events = tuple(read(folder / JOURNAL)[0])
+    events = tuple(read(folder / JOURNAL)[0] if known is None else known)
     records = Records(events)
     planned = _plan(folder / PLAN)
     horizon = int(settings["horizon"])

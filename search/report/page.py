@@ -39,6 +39,7 @@ def templates() -> Environment:
         "interval": shown.interval,
         "duration": shown.duration,
         "moment": shown.moment,
+        "clock": shown.clock,
         "share": shown.share,
         "setting": shown.setting,
         "broken": broken,

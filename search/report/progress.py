@@ -1,5 +1,6 @@
 """How a search gets on: its numbers, and what happens in it, one line per event; for the terminal and the live page."""
 
+from collections import Counter
 from typing import assert_never
 
 from search.history.events import (
@@ -70,10 +71,9 @@ class ProgressEstimate:
         trials, kind = (confirming, "confirmations") if confirming else (self.records.of_kind("search"), "trials")
         total = len(trials) if confirming else max(self.trials, len(trials))
         everyone = self.records.trials.values()
-        wrong = {
-            **{status: sum(trial.status == status for trial in everyone) for status in ("failed", "diverged")},
-            "started again": sum(trial.failures + trial.losses for trial in everyone),
-        }
+        status = Counter(trial.status for trial in everyone)
+        again = sum(trial.failures + trial.losses for trial in everyone)
+        wrong = {"failed": status["failed"], "diverged": status["diverged"], "started again": again}
         told = "".join(f", {n} {what}" for what, n in wrong.items() if n)
         return f"{sum(trial.over for trial in trials)} of {total} {kind} over{told}"
 
@@ -126,10 +126,10 @@ def line(event: Event, outlook: ProgressEstimate) -> str | None:
         case Ended():
             trial = records.trials[event.trial]
             reached = trial.objective is not None and event.status in {"completed", "stopped"}
-            value = f", {outlook.objective.metric} {trial.objective:.4f}" if reached else ""
+            last = f", {outlook.objective.metric} {trial.objective:.4f}" if reached else ""
             best = ", the best so far" if reached and trial is outlook.best else ""
             reason = f": {event.reason}" if event.reason else ""
-            return f"{name_of(trial)}: {event.status} at {unit} {trial.step}{value}{best}{reason}"
+            return f"{name_of(trial)}: {event.status} at {unit} {trial.step}{last}{best}{reason}"
         case Phase():
             what = {"search": "searching", "confirm": "confirming on fresh seeds", "done": "done"}[event.name]
             return f"-- {what}"

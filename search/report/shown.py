@@ -68,6 +68,11 @@ def moment(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).strftime("%d %b %Y, %H:%M UTC").lstrip("0")
 
 
+def clock(at: float) -> str:
+    """A time in UTC, to the second, with its day."""
+    return datetime.fromtimestamp(at, UTC).strftime("%d %b %H:%M:%S").lstrip("0")
+
+
 def count(n: int, what: str) -> str:
     """`1 trial`, `24 trials`, `12,000 steps`."""
     return f"{n:,} {what}" + "s" * (n != 1)

@@ -54,7 +54,7 @@ def tell(
     tone: Tone = "open" if verdict is None or verdict.decision == "unconfirmed" else verdict.decision
     return Story(
         tone=tone,
-        status=_status(material),
+        status=status(material),
         headline=_headline(material, verdict),
         sentence=_sentence(material, verdict),
         reason=_reason(material, verdict),
@@ -64,7 +64,8 @@ def tell(
     )
 
 
-def _status(material: Material) -> str:
+def status(material: Material) -> str:
+    """The state in words, with how many trials are over."""
     runs = material.records.of_kind("confirm")
     over = f"{sum(t.over for t in material.trials)} of {count(material.asked, 'trial')} over"
     over = f"{sum(t.over for t in runs)} of {count(len(runs), 'confirmation run')} over" if runs else over

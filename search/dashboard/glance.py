@@ -1,0 +1,140 @@
+"""What the live page shows of a search: plain values and text, bounded however many trials there are."""
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from search.common.clock import now
+from search.dashboard.following import Following
+from search.history.records import Trial
+from search.report.progress import knobs_of, name_of, span
+from search.report.shown import duration, interval, number
+from search.report.story import status
+from search.results.confirm import Verdict
+from trainables.run import OBJECTIVE
+
+DRAWN, POINTS = 40, 200
+"""Curves, and points of each."""
+
+
+@dataclass(frozen=True)
+class Running:
+    """A trial at work."""
+
+    name: str
+    host: str
+    step: int
+    value: str
+    knobs: str
+
+
+@dataclass(frozen=True)
+class Rung:
+    """A step at which trials are compared: how many came there, how many wait, how many went on."""
+
+    step: int
+    reached: int
+    waiting: int
+    beyond: int
+
+
+@dataclass(frozen=True)
+class Line:
+    """One search in the list."""
+
+    name: str
+    model: str
+    state: str
+    status: str
+    verdict: str
+    age: str
+
+
+def brief(one: Following) -> Line:
+    """The search's line in the list."""
+    material, verdict = one.material, one.material.verdict
+    age = "" if one.last_at is None else duration(max(0.0, now() - one.last_at))
+    decided = verdict.decision if verdict is not None and material.done else ""
+    return Line(material.folder.name, material.model.name, material.standing.state, status(material), decided, age)
+
+
+def facts(one: Following) -> Iterator[tuple[str, str]]:
+    """The numbers at the top: name and value."""
+    progress, material, at = one.progress, one.material, now()
+    yield "Trained", f"{progress.trained:,} of about {progress.planned:,} {material.unit}s"
+    yield "Over", progress.counts
+    best, baseline = one.best, material.records.baseline
+    yield "Best", f"{progress.value(best)}" + (f" ({name_of(best)})" if best is not None else "")
+    yield "Baseline", progress.value(baseline)
+    if material.standing.running:
+        left = progress.left(at)
+        yield "Elapsed", duration(progress.elapsed(at))
+        yield "Left", f"about {span(left)}" if left is not None else "not known yet"
+    verdict = material.verdict
+    if verdict is not None and verdict.gain is not None:
+        yield "Gain on fresh seeds", _gain(verdict)
+
+
+def _gain(verdict: Verdict) -> str:
+    assert verdict.gain is not None
+    known = verdict.gain.low is not None
+    return number(verdict.gain.mean, 3) + (f" ({interval(verdict.gain)})" if known else "")
+
+
+def running(one: Following) -> list[Running]:
+    """The trials at work, by number."""
+    progress = one.progress
+    return [
+        Running(name_of(t), t.starts[-1].host if t.starts else "", t.step, progress.value(t), knobs_of(t))
+        for t in one.material.records.trials.values()
+        if t.status == "running"
+    ][:DRAWN]
+
+
+def rungs(one: Following) -> list[Rung]:
+    """The rungs below the horizon."""
+    trials = one.material.trials
+    steps = [trial.step for trial in trials]
+    waiting = Counter(trial.step for trial in trials if trial.status == "paused")
+    return [
+        Rung(rung, sum(step >= rung for step in steps), waiting[rung], sum(step > rung for step in steps))
+        for rung in one.material.rungs[:-1]
+    ]
+
+
+def curves(one: Following) -> dict[str, Any]:
+    """The curves that are drawn: the baseline's, the best one's, those at work, and the newest of the others."""
+    records, best, baseline = one.material.records, one.best, one.material.records.baseline
+    trials = [t for t in one.material.trials if t.reports]
+    first = [t for t in trials if t is best or t is baseline or t.status == "running"]
+    named = {t.number for t in first}
+    others = [t for t in trials[-DRAWN:] if t.number not in named]
+    confirming = [t for t in records.of_kind("confirm")[-DRAWN:] if t.status == "running" and t.reports]
+    chosen = [*others[: max(0, DRAWN - len(first))], *first[:DRAWN], *confirming]
+    objective = one.material.model.objective
+    return {
+        "unit": one.material.unit,
+        "metric": objective.metric,
+        "rungs": list(one.material.rungs[:-1]),
+        "of": len(trials),
+        "curves": [{"name": name_of(t), "kind": _kind(t, best, baseline), **_points(t)} for t in chosen],
+    }
+
+
+def _kind(trial: Trial, best: Trial | None, baseline: Trial | None) -> str:
+    if trial is best:
+        return "new"
+    return "documented" if trial is baseline else "running" if trial.status == "running" else "other"
+
+
+def _points(trial: Trial) -> dict[str, Sequence[float | None]]:
+    stride = -(-len(trial.reports) // POINTS)
+    last = len(trial.reports) - 1
+    kept = [report for index, report in enumerate(trial.reports) if index % stride == 0 or index == last]
+    return {"steps": [r.step for r in kept], "values": [_finite(r.metrics[OBJECTIVE]) for r in kept]}
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
