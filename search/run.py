@@ -16,7 +16,7 @@ from search.common.command_line import command
 from search.common.commands import python
 from search.common.exit_codes import Exit, explained
 from search.common.store_uri import unusable_folder
-from search.spec import storage
+from search.spec import sharing, storage
 from search.spec.as_begun import as_begun
 from search.spec.plan import Plan, describe, make_plan
 from search.spec.resolve import Search, adopted, resolve
@@ -99,7 +99,7 @@ def _as_begun(search: Search, plan: Plan, path: Path, console: Console) -> tuple
     """The search with what its folder recorded where the user says nothing, planned anew if that differs."""
     recorded = strict_yaml.load(path / DESCRIPTION) if (path / DESCRIPTION).is_file() else None
     known = as_begun(search, recorded) if isinstance(recorded, dict) else search
-    if known.identity() == search.identity():
+    if known.identity() == search.identity() and known.settings.share == search.settings.share:
         return search, plan
     plan = make_plan(known)
     _say(console, f"what the YAML leaves out stays as this search began; planned anew\n{describe(known, plan)}")
@@ -122,6 +122,10 @@ def _sit(
     old = earlier.read(search, path, options.config.parent)
     session.check_stopping(search)
     search = probe.before_search(search, lambda text: _say(console, text))
+    if (why := sharing.withdrawn(search, plan.shared)) is not None:
+        _say(console, f"{why}; planned anew")
+        search = sharing.settled(search, sharing.NONE)
+        plan = make_plan(search)
     prepared = _prepared(search)
     _say(console, f"data: {prepared.summary}")
     known = adopted(search, prepared.keys)
@@ -129,6 +133,7 @@ def _sit(
         search, plan = known, make_plan(known)
         told = ", ".join(f"{key}: {show(value)}" for key, value in prepared.keys.items())
         _say(console, f"the data says {told}; planned anew\n{describe(search, plan)}")
+    search = sharing.settled(search, plan.shared)
     start = warm.warm_start(search, old, prepared.digest, now()) if old is not None else None
     again = _again(options)
     try:

@@ -39,13 +39,23 @@ class Held:
 
 def write(folder: P, step: int, state: Mapping[str, Any]) -> P:
     """Write `state` as the checkpoint at `step` and drop those beyond the newest `KEPT`. Raises OSError."""
+    return put(folder, step, packed(state))
+
+
+def packed(state: Mapping[str, Any]) -> bytes:
+    """`state` as the content of a checkpoint's file."""
     import torch  # here and below: the driver, which only removes checkpoints, starts without it
 
     buffer = io.BytesIO()
     torch.save(dict(state), buffer)
     data = buffer.getvalue()
+    return hashlib.sha256(data).digest() + data
+
+
+def put(folder: P, step: int, content: bytes) -> P:
+    """As `write`, of what `packed` made."""
     name = f"{step:09d}.pt"
-    _put(folder, name, hashlib.sha256(data).digest() + data)
+    _put(folder, name, content)
     held = _files(folder)
     if _EVICTED in held:
         _drop(folder, _EVICTED)

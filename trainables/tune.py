@@ -21,6 +21,7 @@ from spaces.paths import with_values
 from trainables import checkpoints, fingerprint, gpu, guard, storage
 from trainables.layout import CODE, HALT, OWNER, TRIALS, OutOfMemory, checkpoint_folder, trial_folder
 from trainables.objects import Prefix
+from trainables.prefix import PREFIX, Order, TrialPrefix, sharing_of
 from trainables.registry import model_of
 from trainables.reports import check_advanced, objective_of, plain_metrics
 from trainables.run import (
@@ -132,6 +133,8 @@ class Bridge(tune.Trainable):  # type: ignore[misc]  # Ray's class is untyped fo
         self._last: dict[str, Any] | None = None
         self._unsaved = 0.0  # seconds of training that no checkpoint holds
         self._odd: str | None = None  # what the user should know of this trial
+        self._shared: TrialPrefix | None = None
+        self._reached = 0  # the step that was told last
         self._guard = guard.Guard(self._folder, self._job.sitting, self._job.timeout, self._job.memory).__enter__()
         model = model_of(self._job.model, self._job.trainable, work=self._folder, copy=Path(self._job.folder) / CODE)
         self._objective = model.objective
@@ -143,6 +146,9 @@ class Bridge(tune.Trainable):  # type: ignore[misc]  # Ray's class is untyped fo
                 self._run = model.build(self._config, prepared, self._seed)
                 self._signature = self._signed_by(config["values"], type(model).__module__)
                 self._log.info("seed %s, %s", config["seed"], config["values"])
+                if config.get(PREFIX) is not None:
+                    base = self._store or Path(self._job.folder)
+                    self._shared = TrialPrefix(Order.of_config(config[PREFIX]), base, sharing_of(model))
                 self._continue()
         except Exception as error:
             self._log.error("could not start:\n%s", traceback.format_exc())
@@ -171,6 +177,8 @@ class Bridge(tune.Trainable):  # type: ignore[misc]  # Ray's class is untyped fo
             self._pending = self._last  # the report may not have reached the driver; it drops one that it knows
             self._log.info("goes on from step %d", step)
             return
+        if self._shared is not None and (at := self._shared.start(self._run)) is not None:
+            self._log.info("starts from what another trial has trained up to step %d", at)
 
     def _tell(self, text: str) -> None:
         """Say something odd about the trial in its log and to the user."""
@@ -183,6 +191,8 @@ class Bridge(tune.Trainable):  # type: ignore[misc]  # Ray's class is untyped fo
         if self._pending is not None:
             report, self._pending = self._pending, None
             return self._placed(report)
+        if self._shared is not None and (copied := self._shared.replay(self._job.horizon)) is not None:
+            return self._placed(copied)
         started, began = time.perf_counter(), self._run.step
         until = min((self._run.step // self._job.every + 1) * self._job.every, self._job.horizon)
         try:
@@ -205,6 +215,8 @@ class Bridge(tune.Trainable):  # type: ignore[misc]  # Ray's class is untyped fo
         if shown:
             self._show()
         self._last = report
+        if self._shared is not None and ENDED not in report:
+            report |= self._shared.remarks(self._run.step, self._run, self._place, self._job.horizon)
         report[SECONDS] = time.perf_counter() - started
         self._unsaved += report[SECONDS]
         due = self._unsaved * self._job.saving >= min(self._costs)
@@ -216,6 +228,7 @@ class Bridge(tune.Trainable):  # type: ignore[misc]  # Ray's class is untyped fo
 
     def _placed(self, report: Mapping[str, Any]) -> dict[str, Any]:
         """The report with what is true of this worker alone: a checkpoint's report may be told by another one."""
+        self._reached = int(report[STEP])
         said = self._odd if self._odd is not None else self._warning
         warning = {WARNING: said} if said is not None else {}
         return {**report, NODE: self._node, MACHINE: fingerprint.fingerprint(), **warning}
@@ -247,7 +260,7 @@ class Bridge(tune.Trainable):  # type: ignore[misc]  # Ray's class is untyped fo
         assert self._run is not None
         if self._unsaved:
             self._save()
-        note = {"trial": self._number, "step": self._run.step}
+        note = {"trial": self._number, "step": self._reached}
         Path(checkpoint_dir, _NOTE).write_text(json.dumps(note), encoding="utf-8")
         if self._job.exchange:
             checkpoints.write(Path(checkpoint_dir), self._run.step, {"run": self._run.state(), _REPORT: self._last})
@@ -262,6 +275,8 @@ class Bridge(tune.Trainable):  # type: ignore[misc]  # Ray's class is untyped fo
         if note["trial"] == self._number:
             if note["step"] == self._run.step:
                 self._pending = None  # the driver has this report: it is the one that the trial paused at
+            if self._shared is not None:
+                self._shared.told(note["step"])
             return
         found = checkpoints.newest(Path(checkpoint), "cpu")
         assert found is not None, f"trial {note['trial']} handed over no state"

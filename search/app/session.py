@@ -74,7 +74,7 @@ def _run(asked: Invocation, folder: Folder, cluster: Cluster | None, workers: in
             if asked.warm is not None and not folder.history:
                 folder.ledger.emit(asked.warm)
             if cluster is not None:
-                _sit(RunContext(search, plan, folder, cluster, halt, SetBack() if cluster.own else _never), say)
+                _sit(_context(asked, folder, cluster, halt), say)
             else:
                 folder.ledger.emit(Stopped("signal", halt.reason or "", now()))
         except BaseException as error:
@@ -119,6 +119,11 @@ def _without_folder(asked: Invocation, folder: Folder, gone: str, tracker: Sende
         tracker.finish(SearchStatus("interrupted"), timeout=5)
     asked.say(f"{gone}: {told}; go on with: {asked.again}")
     return Exit.TRY_AGAIN
+
+
+def _context(asked: Invocation, folder: Folder, cluster: Cluster, halt: Halt) -> RunContext:
+    set_back = SetBack() if cluster.own else _never
+    return RunContext(asked.search, asked.plan, folder, cluster, halt, set_back, asked.prepared.digest)
 
 
 def _never() -> None: ...

@@ -1,7 +1,7 @@
 """The two stages of a search, put together from their parts: searching, and confirming on fresh seeds."""
 
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import assert_never
@@ -14,10 +14,13 @@ from search.execution.choose_stopping import choose
 from search.execution.cluster import Cluster
 from search.execution.engine import Stage, run_stage
 from search.execution.failures import FailurePolicy
+from search.execution.sharing import lending_of
 from search.history.events import (
     Changed,
     Ended,
     Event,
+    Forked,
+    Kept,
     OfSearch,
     Paused,
     Promoted,
@@ -25,6 +28,7 @@ from search.history.events import (
     Reported,
     Retried,
     Started,
+    Status,
 )
 from search.history.records import Records, Trial
 from search.persistence.folder import Folder
@@ -33,7 +37,7 @@ from search.sampling.proposer import Proposer
 from search.sampling.trial_history import PastTrial, Problem, Sampling, Scoring
 from search.spec.plan import Plan
 from search.spec.resolve import Search
-from search.stopping.rungs import Goal, further_scores
+from search.stopping.rungs import further_scores
 from search.warm_start import warm
 from trainables.tune import Job
 
@@ -49,6 +53,8 @@ class RunContext:
     halt: Halt
     set_back: Callable[[], str | None]
     """Says by how much the system's clock was set back, if it was and Ray suffers from it."""
+    data: str = ""
+    """Digest of the data."""
     name: str = field(default_factory=lambda: uuid.uuid4().hex)
     """Tells this sitting's workers from those of others."""
 
@@ -89,6 +95,7 @@ def run_search(context: RunContext) -> None:
     search, records, ledger = context.search, context.folder.records, context.folder.ledger
     proposer = _proposer(context)
     failure_policy = FailurePolicy(search.settings.stop_after_failures)
+    lending = lending_of(search, context.plan.shared, context.folder, context.data)
     source = _Source(context, proposer)
     gate, scheduler = choose(search, context.plan.rungs, context.folder, context.cluster.room, source.exhausted)
     stage = Stage(
@@ -106,8 +113,10 @@ def run_search(context: RunContext) -> None:
         },
         halt=context.halt,
         max_failures=search.settings.max_failures,
+        lending=lending,
     )
-    with ledger.listening(_Study(proposer, records, search.further), failure_policy):
+    listeners = [_Study(proposer, records, search), failure_policy, *([lending] if lending is not None else [])]
+    with ledger.listening(*listeners):
         run_stage(stage)
 
 
@@ -146,19 +155,29 @@ def _proposer(context: RunContext) -> Proposer:
         Sampling(sampler.kind, sampler.seed, sampler.points),
         Scoring(objective.mode, objective.worst, 1 + len(search.further)),
         context.folder.path / "study.journal",
-        [*warm.past(records.warm), *(_past(trial, search.further) for trial in records.of_kind("search"))],
+        [*warm.past(records.warm), *(_past(trial, search) for trial in records.of_kind("search"))],
         warm.queue(records.warm),
     )
 
 
-def _past(trial: Trial, further: Sequence[Goal]) -> PastTrial:
+def _is_copy(trial: Trial, search: Search) -> bool:
+    """Whether it is another trial's training from beginning to end, from which there is nothing to learn."""
+    return trial.forked is not None and trial.forked.step >= search.horizon
+
+
+def _past(trial: Trial, search: Search) -> PastTrial:
+    status: Status = "running" if trial.status == "proposed" else trial.status
+    if _is_copy(trial, search):
+        reports, status = [], "failed" if trial.over else status
+    else:
+        reports = trial.reports
     return PastTrial(
         number=trial.number,
         values=trial.values,
-        status="running" if trial.status == "proposed" else trial.status,
+        status=status,
         origin=trial.proposed.origin,
-        reports=[(report.step, report.metrics["objective"]) for report in trial.reports],
-        more=[further_scores(further, report.metrics, report.outcome) for report in trial.reports],
+        reports=[(report.step, report.metrics["objective"]) for report in reports],
+        more=[further_scores(search.further, report.metrics, report.outcome) for report in reports],
         value=trial.objective,
         reason=trial.reason,
         began=trial.proposed.at,
@@ -196,24 +215,28 @@ class _Source:
 class _Study:
     """Tells the proposer what becomes of its trials."""
 
-    def __init__(self, proposer: Proposer, records: Records, further: Sequence[Goal]) -> None:
-        self._proposer, self._records, self._further = proposer, records, further
+    def __init__(self, proposer: Proposer, records: Records, search: Search) -> None:
+        self._proposer, self._records, self._search = proposer, records, search
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, OfSearch) or self._records.trials[event.trial].proposed.kind != "search":
             return
+        trial = self._records.trials[event.trial]
+        copy = _is_copy(trial, self._search)
         match event:
+            case Reported() if copy:
+                pass
             case Reported():
-                more = further_scores(self._further, event.metrics, event.outcome)
+                more = further_scores(self._search.further, event.metrics, event.outcome)
                 self._proposer.report(event.trial, event.step, event.metrics["objective"], more)
             case Paused():
                 self._proposer.pause(event.trial)
             case Promoted():
                 self._proposer.resume(event.trial)
             case Ended():
-                value = self._records.trials[event.trial].objective
-                self._proposer.tell(event.trial, event.status, value, event.reason)
-            case Proposed() | Started() | Changed() | Retried():
+                # A sampler passes over what has failed.
+                self._proposer.tell(event.trial, "failed" if copy else event.status, trial.objective, event.reason)
+            case Proposed() | Started() | Changed() | Retried() | Forked() | Kept():
                 pass
             case _:
                 assert_never(event)

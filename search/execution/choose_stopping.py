@@ -12,6 +12,8 @@ from search.execution.ray_schedulers import make_scheduler
 from search.history.events import (
     Changed,
     Ended,
+    Forked,
+    Kept,
     OfSearch,
     Paused,
     Promoted,
@@ -92,7 +94,7 @@ def _history(folder: Folder, rule: Rule) -> Iterator[Record]:
             case Ended():
                 if event.status == "failed":
                     yield Gone(event.trial)
-            case Started() | Paused() | Changed() | Retried():
+            case Started() | Paused() | Changed() | Retried() | Forked() | Kept():
                 pass
             case _:
                 assert_never(event)

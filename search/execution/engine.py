@@ -8,7 +8,7 @@ used: a search is taken up again from its journal, and each trial finds its own 
 import os
 import socket
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +22,15 @@ from search.execution.admission import Gate, Halt, Kind, Slots
 from search.execution.cluster import Cluster
 from search.execution.failures import LOSSES, failure_of, seen_before
 from search.execution.node_checks import RAY, notes_place
-from search.history.events import Changed, Ended, Reported, Retried, Started
+from search.history.events import Changed, Ended, Forked, Kept, Reported, Retried, Started
 from search.history.ledger import Ledger
+from search.history.records import Trial
+from search.prefixes.lending import Lending
 from trainables import checkpoints, fingerprint
 from trainables.guard import end_all
 from trainables.layout import HALT, checkpoint_folder
 from trainables.objects import Prefix
+from trainables.prefix import GONE, KEPT, PREFIX, REPLAYED
 from trainables.run import (
     DIVERGED,
     ENDED,
@@ -44,6 +47,7 @@ from trainables.run import (
 from trainables.tune import Bridge, Job
 
 FAREWELL_SECONDS = 2.0
+UNTRAINED = "what it changes never acted: the same training as"
 PENDING = 10**6
 """Trials that Ray may hold ready beside the running ones. Read once by Ray, while a cluster may grow at any time: so
 it is never what decides, the gate is."""
@@ -52,11 +56,10 @@ it is never what decides, the gate is."""
 class TrialFeed(Searcher):  # type: ignore[misc]  # Ray is untyped: its classes are Any here
     """Gives Ray the trials that a gate lets through, and hears of their ends."""
 
-    def __init__(self, ledger: Ledger, gate: Gate, propose: Callable[[], int | None], halt: Halt, horizon: int) -> None:
-        """`propose` makes a new trial known to the ledger and returns its number; None when there is none to make."""
+    def __init__(self, stage: "Stage") -> None:
         super().__init__(metric=OBJECTIVE, mode="min")
-        self._ledger, self._gate, self._propose, self._halt = ledger, gate, propose, halt
-        self._horizon = horizon
+        self._ledger, self._gate, self._propose, self._halt = stage.ledger, stage.gate, stage.propose, stage.halt
+        self._horizon, self._lending = stage.job.horizon, stage.lending
         self.numbers: dict[str, int] = {}
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
@@ -72,7 +75,8 @@ class TrialFeed(Searcher):  # type: ignore[misc]  # Ray is untyped: its classes 
         if isinstance(self._gate, Slots):
             self._gate.busy.add(number)
         trial = self._ledger.records.trials[number]
-        return {"trial": number, "values": trial.values, "seed": trial.proposed.seed}
+        config = {"trial": number, "values": trial.values, "seed": trial.proposed.seed}
+        return config if self._lending is None else {**config, PREFIX: self._lending.order(number).as_config()}
 
     def on_trial_complete(self, trial_id: str, result: Mapping[str, Any] | None = None, error: bool = False) -> None:
         """The trial is over. Errors are heard by `ResultListener.on_trial_error`, which knows the reason."""
@@ -91,7 +95,8 @@ class TrialFeed(Searcher):  # type: ignore[misc]  # Ray is untyped: its classes 
             case "running" if result[STEP] < self._horizon:
                 self._ledger.emit(Ended(number, "stopped", f"among the worst at {result[STEP]}", now()))
             case _:
-                self._ledger.emit(Ended(number, "completed", str(result.get(ENDED, "")), now()))
+                same = f"{UNTRAINED} trial {trial.forked.source}" if trial.forked and trial.copied else ""
+                self._ledger.emit(Ended(number, "completed", str(result.get(ENDED, same)), now()))
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Ray pickles its setup for a restore that we don't use; the journal holds what counts."""
@@ -134,12 +139,27 @@ class ResultListener(Stopper, Callback):  # type: ignore[misc]
             machine = result.get(MACHINE, {})
             self._compare(trial.number, machine)
             self._ledger.emit(Started(trial.number, host, int(result["pid"]), gpu, began, node, machine))
+        self._shared(trial, result)
         if result[STEP] > trial.step:  # a retried trial repeats its last report, in case that it was lost
             metrics = {**result[METRICS], OBJECTIVE: float(result[OBJECTIVE])}
             self._ledger.emit(
                 Reported(trial.number, int(result[STEP]), metrics, float(result[SECONDS]), at, outcome_of(result))
             )
         return False
+
+    def _shared(self, trial: Trial, result: Mapping[str, Any]) -> None:
+        """Keep what a worker says of shared prefixes: whose report this is, what is kept, what was not found."""
+        copied = result.get(REPLAYED)
+        if copied is not None and (trial.forked is None or trial.forked.step < copied["step"]):
+            self._ledger.emit(Forked(trial.number, int(copied["trial"]), int(copied["step"]), now()))
+        elif copied is None and trial.forked is not None and trial.step < trial.forked.step:
+            self._ledger.emit(replace(trial.forked, step=trial.step, at=now()))  # it trains the rest itself
+        known = {kept.key for kept in self._ledger.records.kept} if KEPT in result else set()
+        for kept in result.get(KEPT, ()):
+            if kept["key"] not in known:
+                self._ledger.emit(Kept(trial=trial.number, at=now(), **kept))
+        if GONE in result and self._stage.lending is not None:
+            self._stage.lending.gone(**result[GONE])
 
     def _compare(self, number: int, machine: Mapping[str, Any]) -> None:
         """Say once where a trial is trained on another machine type than the one before."""
@@ -232,10 +252,13 @@ class Stage:
     gate: Gate
     scheduler: TrialScheduler
     propose: Callable[[], int | None]
+    """Makes a new trial known to the ledger and returns its number; None when there is none to make."""
     checks: Mapping[Kind, Callable[[], str | None]]
     """Each says why to end now, if there is cause to: a budget used up, failures that are all alike…"""
     halt: Halt
     max_failures: int
+    lending: Lending | None = None
+    """Where trials share the training of what they have in common."""
 
     @property
     def store(self) -> Prefix | None:
@@ -247,7 +270,7 @@ def run_stage(stage: Stage) -> None:
     """Run until the gate is finished, a budget is spent or a halt is called. Events tell what happened."""
     folder = Path(stage.job.folder)
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(PENDING)
-    feed = TrialFeed(stage.ledger, stage.gate, stage.propose, stage.halt, stage.job.horizon)
+    feed = TrialFeed(stage)
     listener = ResultListener(stage, feed.numbers)
     (folder / HALT).unlink(missing_ok=True)
     files, place = notes_place(folder, stage.store, stage.cluster.own)

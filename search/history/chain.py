@@ -19,6 +19,8 @@ _KINDS: dict[str, type[Any]] = {
         events.Proposed,
         events.Started,
         events.Reported,
+        events.Forked,
+        events.Kept,
         events.Paused,
         events.Promoted,
         events.Changed,

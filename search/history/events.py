@@ -55,6 +55,32 @@ class Reported:
 
 
 @dataclass(frozen=True)
+class Forked:
+    """The trial trains as `source` did up to `step`: its reports up to there are copied, and nothing is trained.
+
+    A later one takes the place of an earlier one: what was to be copied may be lost meanwhile.
+    """
+
+    trial: int
+    source: int
+    step: int
+    at: float
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A worker of the trial has kept its state at `step` for trials that begin alike."""
+
+    trial: int
+    step: int
+    key: str  # `search.prefixes.key`
+    address: str  # where it lies; empty where only its reports count, those of a whole training
+    size: int  # bytes
+    seen: int | None  # by a controller that waits for results; None: it has acted
+    at: float
+
+
+@dataclass(frozen=True)
 class Paused:
     """The trial gave its worker back at the rung `step` and waits for its promotion."""
 
@@ -147,7 +173,7 @@ class WarmStarted:
 
 OfSearch = WarmStarted | Phase | Stopped
 """Events of the search as a whole: they name no trial."""
-Event = OfSearch | Proposed | Started | Reported | Paused | Promoted | Changed | Retried | Ended
+Event = OfSearch | Proposed | Started | Reported | Forked | Kept | Paused | Promoted | Changed | Retried | Ended
 Listener = Callable[[Event], None]
 
 

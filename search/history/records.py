@@ -9,6 +9,8 @@ from search.history.events import (
     Changed,
     Ended,
     Event,
+    Forked,
+    Kept,
     OfSearch,
     Paused,
     Phase,
@@ -41,6 +43,18 @@ class Trial:
     ended_at: float | None = None
     changed: Mapping[str, Any] | None = None
     """Its knobs now, where they have changed in mid-run."""
+    forked: Forked | None = None
+    """Whose beginning it has, where it did not train its own."""
+
+    @property
+    def replayed(self) -> int:
+        """Units of its reports that were copied from another trial's."""
+        return 0 if self.forked is None else min(self.forked.step, self.step)
+
+    @property
+    def copied(self) -> bool:
+        """Whether it has trained nothing itself: all of its reports are another trial's."""
+        return 0 < self.replayed == self.step
 
     @property
     def number(self) -> int:
@@ -89,6 +103,10 @@ class Records:
         self.phase: Literal["search", "confirm", "done"] = "search"
         self.search_steps = 0
         """Units trained by the search's own trials (confirmation not counted)."""
+        self.replayed_steps = 0
+        """Units of theirs that were not trained, as another trial had trained the same."""
+        self.kept: list[Kept] = []
+        """What was kept for trials that begin alike, whether it is still there or not."""
         self.search_worked = 0.0
         """Seconds of training and evaluation that the search's own trials have taken, all workers together."""
         self.search_seconds = 0.0
@@ -121,11 +139,18 @@ class Records:
                 self.machine = event.machine or self.machine
             case Reported():
                 trial = self.trials[event.trial]
-                if trial.proposed.kind == "search":
-                    self.search_steps += event.step - trial.step
-                    self.search_worked += event.seconds
+                before = trial.step, trial.replayed
                 trial.reports.append(event)
+                if trial.proposed.kind == "search":
+                    copied = trial.replayed - before[1]
+                    self.replayed_steps += copied
+                    self.search_steps += event.step - before[0] - copied
+                    self.search_worked += event.seconds
                 trial.losses = 0
+            case Forked():
+                self.trials[event.trial].forked = event
+            case Kept():
+                self.kept.append(event)
             case Paused():
                 trial = self.trials[event.trial]
                 trial.status, trial.rung = "paused", event.step

@@ -176,6 +176,9 @@ def _check_same(path: Path, identity: Mapping[str, Any]) -> None:
         raise BadInput.of(str(path), what + "begin anew with another --name")
     now = json.loads(json.dumps(identity))
     now["base"] = _known(now["base"], before.get("base"))
+    for settings in (now["settings"], before.get("settings")):
+        if isinstance(settings, dict):
+            settings.setdefault("share", "off")
     code = _changed_code(before.get("code"), now.pop("code", None))
     now = {key: value for key, value in now.items() if not code or key != "data_digest"}  # it holds the code's
     changed = [*code, *_differences({key: before.get(key) for key in now}, now, "")]

@@ -7,6 +7,8 @@ from search.history.events import (
     Changed,
     Ended,
     Event,
+    Forked,
+    Kept,
     Paused,
     Phase,
     Promoted,
@@ -50,7 +52,7 @@ class ProgressEstimate:
     @property
     def trained(self) -> int:
         """Units trained so far by all trials."""
-        return sum(trial.step for trial in self.records.trials.values())
+        return sum(trial.step - trial.replayed for trial in self.records.trials.values())
 
     def elapsed(self, at: float) -> float:
         """Seconds of this sitting up to `at`."""
@@ -105,14 +107,13 @@ def line(event: Event, outlook: ProgressEstimate) -> str | None:
     """The plain line for an event that the records have already taken in; None where there is nothing to say."""
     records, unit = outlook.records, outlook.unit
     match event:
-        case Proposed() | Started():
+        case Proposed() | Started() | Forked() | Kept():
             return None
         case Reported():
             trial = records.trials[event.trial]
             value = event.metrics["objective"]
-            return (
-                f"{name_of(trial)}: {unit} {event.step}, {outlook.objective.metric} {value:.4f} ({event.seconds:.1f} s)"
-            )
+            said = f"{name_of(trial)}: {unit} {event.step}, {outlook.objective.metric} {value:.4f}"
+            return f"{said} ({_spent(trial, event)})"
         case Paused():
             return f"{name_of(records.trials[event.trial])}: waits at {unit} {event.step}"
         case Promoted():
@@ -139,6 +140,13 @@ def line(event: Event, outlook: ProgressEstimate) -> str | None:
             return warm.told(event)
         case _:
             assert_never(event)
+
+
+def _spent(trial: Trial, event: Reported) -> str:
+    """What an evaluation has cost."""
+    if trial.forked is not None and event.step <= trial.forked.step:
+        return f"replayed from trial {trial.forked.source}"
+    return f"{event.seconds:.1f} s"
 
 
 def knobs_of(trial: Trial) -> str:

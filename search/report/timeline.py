@@ -9,6 +9,8 @@ from search.history.events import (
     Changed,
     Ended,
     Event,
+    Forked,
+    Kept,
     Paused,
     Phase,
     Promoted,
@@ -117,7 +119,7 @@ def _stays(events: Iterable[Event], stretch: int) -> list[_Stay]:
                 if trial in running:
                     stay = running.pop(trial)
                     stay.end = max(stay.end, at)
-            case Proposed() | Promoted() | Changed() | WarmStarted() | Phase() | Stopped():
+            case Proposed() | Promoted() | Changed() | Forked() | Kept() | WarmStarted() | Phase() | Stopped():
                 pass
             case _:
                 assert_never(event)

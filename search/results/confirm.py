@@ -85,6 +85,11 @@ def scored(records: Records) -> list[Trial]:
     return [trial for trial in own if trial.objective is not None and trial.status not in {"diverged", "failed"}]
 
 
+def _own(records: Records) -> list[Trial]:
+    """The scored trials that have trained something themselves: the others' values are copies."""
+    return [trial for trial in scored(records) if not trial.copied]
+
+
 def point(trial: Trial, objective: Objective, further: Sequence[Goal]) -> Point:
     """A trial's last scores in all objectives, lower is better; infinite in one that it never reported."""
     metrics = trial.reports[-1].metrics
@@ -100,7 +105,7 @@ def candidates(records: Records, objective: Objective, top: int, further: Sequen
     With `further` objectives those trained furthest come first: the best by the first objective, then what a rung would
     promote. Equal configs once; the baseline and what diverged or failed are left out.
     """
-    usable = [trial for trial in scored(records) if not trial.baseline]
+    usable = [trial for trial in _own(records) if not trial.baseline]
     if further:
         return _unequal(_fronts_first(usable, objective, further), records, top)
     return _unequal(
@@ -111,7 +116,7 @@ def candidates(records: Records, objective: Objective, top: int, further: Sequen
 def furthest(records: Records, objective: Objective) -> Trial | None:
     """The best of the trials trained furthest, the baseline left out: what stands for the search unconfirmed, for its
     value is that of a whole training, if any is."""
-    usable = [trial for trial in scored(records) if not trial.baseline]
+    usable = [trial for trial in _own(records) if not trial.baseline]
     ranked = sorted(usable, key=lambda t: (-t.step, objective.score(t.objective or 0.0), t.number))
     return next(iter(_unequal(ranked, records, 1)), None)
 

@@ -55,6 +55,8 @@ def _settings(settings: Settings, recorded: Mapping[str, Any]) -> Settings:
             kept[name] = adapter.validate_python({**old, **said})
         except ValidationError:  # a kind or key that this version has no more: told as a difference
             continue
+    if settings.share == "auto":  # rungs hang on it
+        kept["share"] = recorded.get("share", "off")
     return settings.model_copy(update=kept)
 
 

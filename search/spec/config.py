@@ -122,6 +122,9 @@ class Settings(Section):
     """The search stops early when more than this share of its trials, and at least three, fail the same way."""
     trial_timeout: Wait | None = None
     """A trial whose next evaluation takes longer has hung: its worker is killed, the trial started again."""
+    share: Literal["auto", "on", "off"] = "auto"
+    """Whether trials that begin alike train their common part once, bit for bit as each would alone. `auto`: where a
+    dry run over 60 drawn configs predicts that a fifth of all units is saved."""
     warm_start: WarmStart | None = None
     """What the sampler knows from the start; read once, when the search begins."""
     storage: Text | None = None

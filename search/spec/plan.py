@@ -1,17 +1,20 @@
 """What a search will do, before it does it: rungs, trials, units to be trained, and whether the first rung is fair."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from itertools import zip_longest
 from typing import Any
 
 import numpy as np
 
 from search.sampling.grid import config_count
+from search.spec import sharing
 from search.spec.fit import described
 from search.spec.knob_onset import acting
 from search.spec.resolve import Search
+from search.spec.sharing import Shared
 from search.stopping.kind import Lengths
+from search.stopping.ladder import RUNGS_SHARE
 from spaces.paths import with_values
 from spaces.problems import BadInput, Problem
 from spaces.values import show
@@ -46,6 +49,8 @@ class Plan:
     """Of `search_steps`, what is trained again because trials start over when they are promoted."""
     acting: Mapping[str, int]
     """The knobs that act late, with the step before which most configs that differ in them alone train alike."""
+    shared: Shared = sharing.NONE
+    """Whether trials share the training of what they have in common."""
 
     @property
     def steps(self) -> int:
@@ -54,20 +59,21 @@ class Plan:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for `plan.json`."""
-        return {**asdict(self), "steps": self.steps}
+        plain = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "shared"}
+        return {**plain, "steps": self.steps, "sharing": self.shared.as_dict()}
 
 
 def make_plan(search: Search) -> Plan:
     """Plan `search`. Raises BadInput for impossible rungs and for a space with configs that the model refuses."""
     settles = _settling(search)
-    stopping = search.settings.early_stopping
-    rungs = stopping.rungs(Lengths(search.horizon, search.every, search.model.unit, settles))
+    stopping, shared = search.settings.early_stopping, sharing.decided(search)
+    rungs = stopping.rungs(Lengths(search.horizon, search.every, search.model.unit, _apart(settles, search, shared)))
     configs, total = _configs(search), search.total_steps
-    trials = _trials(search, rungs)
+    trials = _trials(search, rungs, shared)
     trials = trials if configs is None else min(trials, configs)
     entering = _entering(search, rungs, trials)
     repeated = _trained_again(rungs, entering) if search.starts_over else 0
-    trained = _trained(rungs, entering) + repeated
+    trained = _trained(rungs, entering, shared) + repeated
     runs = (min(search.settings.confirm.top, trials - 1) + 1) * search.settings.confirm.seeds
     return Plan(
         unit=search.model.unit,
@@ -83,7 +89,16 @@ def make_plan(search: Search) -> Plan:
         full_steps=trials * search.horizon,
         repeated_steps=repeated,
         acting=acting(search),
+        shared=shared,
     )
+
+
+def _apart(settles: Sequence[int], search: Search, shared: Shared) -> Sequence[int]:
+    """When configs can be compared: settled, and trained for as long as before any rung since they are different."""
+    if not shared.together:
+        return settles
+    first = min(search.horizon, shared.together + max(search.every, search.horizon // RUNGS_SHARE))
+    return [max(settled, first) for settled in settles]
 
 
 def _settling(search: Search) -> list[int]:
@@ -136,24 +151,24 @@ def _configs(search: Search) -> int | None:
     return config_count(search.space, search.base, sampler.kind, sampler.points)
 
 
-def _trials(search: Search, rungs: Sequence[int]) -> int:
+def _trials(search: Search, rungs: Sequence[int], shared: Shared) -> int:
     """How many trials there will be: as many as asked for, or as the steps are expected to last for."""
     asked, total = search.settings.budget.trials, search.total_steps
     if asked is not None:
         return asked
     assert total is not None, "a budget has one of the two"
-    low, high = 1, max(2, total // rungs[0] + 1)
+    low, high = 1, max(2, int(total / max(1.0, shared.trained(rungs[0]))) + 1)
     while high - low > 1:  # the expected length grows with the trials
         middle = (low + high) // 2
-        enough = _trained(rungs, _entering(search, rungs, middle)) <= total
+        enough = _trained(rungs, _entering(search, rungs, middle), shared) <= total
         low, high = (middle, high) if enough else (low, middle)
     return low
 
 
-def _trained(rungs: Sequence[int], entering: Sequence[int]) -> int:
+def _trained(rungs: Sequence[int], entering: Sequence[int], shared: Shared) -> int:
     """Units trained when so many trials enter each rung."""
     ends = (*entering[1:], 0)
-    return sum((here - on) * rung for here, on, rung in zip(entering, ends, rungs, strict=True))
+    return round(sum((here - on) * shared.trained(rung) for here, on, rung in zip(entering, ends, rungs, strict=True)))
 
 
 def _trained_again(rungs: Sequence[int], entering: Sequence[int]) -> int:
@@ -224,6 +239,7 @@ def describe(search: Search, plan: Plan) -> str:
         f"to train: about {plan.search_steps} {unit}s searching ({plan.full_steps} without early stopping) "
         f"+ {plan.confirm_steps} confirming"
     )
+    lines += sharing.lines(search, plan.shared)
     if plan.repeated_steps:
         lines.append(f"  {plan.repeated_steps} of them again: pause: rerun starts a trial over when it is promoted")
     return "\n".join(lines)

@@ -67,6 +67,8 @@ class Search:
     """Bytes of GPU memory that a trial may hold."""
     disk: int | None
     """Bytes that all checkpoints may take."""
+    prefixes: int | None
+    """Bytes that the states may take which trials share."""
     warnings: tuple[str, ...]
     filled: Mapping[str, Any]
     """What keys of the space and of its conditions mean that the user's file omits: what the user's script does."""
@@ -103,6 +105,8 @@ class Search:
             settings["warm_start"] = {**start.model_dump(mode="json", exclude_none=True), **uri}
         if self.further:
             settings["objectives"] = self.settings.objectives
+        if self.settings.share == "on":  # where it says nothing nothing is shared, as before there was a choice
+            settings["share"] = "on"
         own: dict[str, Any] = {}
         if self.trainable is not None:
             way = "trainable" if "declaration" in self.trainable else "spec"
@@ -185,7 +189,7 @@ def resolve(path: Path, overrides: Sequence[str] = (), name: str | None = None, 
     fitted, fixed = searched_space(model, settings, native, where)
     native = _full(model, with_values(native, fixed), where)
     horizon, every, total, wall = _lengths(model, settings, native, where)
-    timeout, memory, gpu_memory, disk = _limits(settings, where)
+    timeout, memory, gpu_memory, disk, prefixes = _limits(settings, where)
     further = _further(settings, model.objective, where)
     if settings.storage is not None:
         storage.parsed(settings.storage, f"{where} storage")
@@ -226,6 +230,7 @@ def resolve(path: Path, overrides: Sequence[str] = (), name: str | None = None, 
         memory=memory,
         gpu_memory=gpu_memory,
         disk=disk,
+        prefixes=prefixes,
         warnings=(*remarks, *carried),
         filled=filled(model, with_values(given, fixed), config, alive.space, left_out),
         left_out=left_out,
@@ -325,9 +330,9 @@ def _check_tracking(settings: Settings, where: str) -> None:
         raise BadInput(problems)
 
 
-def _limits(settings: Settings, where: str) -> tuple[float | None, int | None, int | None, int | None]:
+def _limits(settings: Settings, where: str) -> tuple[float | None, int | None, int | None, int | None, int | None]:
     """Seconds that a trial may be silent; bytes of memory, and of GPU memory, that it may hold; bytes of disk that all
-    may hold."""
+    may hold; bytes of what they share."""
     problems = _Problems()
 
     def read(value: int | float | str | None, reader: Callable[[Any, str], T], key: str) -> T | None:
@@ -337,8 +342,9 @@ def _limits(settings: Settings, where: str) -> tuple[float | None, int | None, i
     memory = read(settings.resources.memory, size, "resources.memory")
     gpu_memory = read(settings.resources.gpu_memory, size, "resources.gpu_memory")
     disk = read(settings.resources.disk, size, "resources.disk")
+    prefixes = read(settings.resources.prefixes, size, "resources.prefixes")
     problems.stop()
-    return timeout, memory, gpu_memory, disk
+    return timeout, memory, gpu_memory, disk, prefixes
 
 
 def _cadence(horizon: int) -> int:

@@ -32,6 +32,10 @@ class Resources(Section):
     disk: Text | None = None
     """What checkpoints may take in all, as in `50 GB`. null: half of the space that is free when a sitting begins."""
 
+    prefixes: Text | None = None
+    """What the states that trials share may take in all, as in `5 GB`. null: a tenth of the space that is free when a
+    sitting begins; in an object store 50 GB."""
+
     @model_validator(mode="after")
     def _takes(self) -> Self:
         if self.gpu != "auto" and self.gpu > 1 and self.gpu != int(self.gpu):

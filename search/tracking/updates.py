@@ -13,6 +13,8 @@ from search.history.events import (
     Changed,
     Ended,
     Event,
+    Forked,
+    Kept,
     OfSearch,
     Paused,
     Phase,
@@ -99,6 +101,7 @@ class _Trial:
     kind: str = "search"
     rung: int = 0
     retries: int = 0
+    copied: int = 0  # up to here its reports are another trial's
     steps: set[int] = field(default_factory=set)  # reported already
     ended: bool = False
 
@@ -139,13 +142,12 @@ class Trials:
         update = _update(updates, event.trial, trial.name)
         match event:
             case Started():
-                update.set_tags({"status": "running", "host": event.host, "gpu": event.gpu})
-                if event.trial in self._closed:
-                    self._closed.discard(event.trial)
-                    update.reopen, update.ended = True, None
+                self._started(event, update)
             case Reported():
                 self._reported(trial, event, at, update)
                 self._improved(trial, event, at, updates)
+            case Forked() | Kept():
+                _shared(event, trial, update)
             case Paused():
                 trial.rung = max(trial.rung, event.step)
                 update.set_tags({"status": "paused", "rung": trial.rung})
@@ -166,6 +168,12 @@ class Trials:
                 update.ended = (_STATUS[event.status], at)
             case _:
                 assert_never(event)
+
+    def _started(self, event: Started, update: Update) -> None:
+        update.set_tags({"status": "running", "host": event.host, "gpu": event.gpu})
+        if event.trial in self._closed:
+            self._closed.discard(event.trial)
+            update.reopen, update.ended = True, None
 
     def _proposed(self, event: Proposed, at: int, updates: dict[int, Update]) -> None:
         origin = self._trials.get(_origin_trial(event.origin))
@@ -205,7 +213,7 @@ class Trials:
         if event.step in trial.steps or trial.kind != "search":
             trial.steps.add(event.step)
             return
-        self._trained += max(0, event.step - max(trial.steps, default=0))
+        self._trained += max(0, event.step - max(trial.copied, *trial.steps, 0))
         trial.steps.add(event.step)
         horizon = self._rungs[-1] if self._rungs else math.inf
         whole = event.outcome == "ended" or (event.outcome == "running" and event.step >= horizon)
@@ -213,6 +221,13 @@ class Trials:
         if whole and (self._best is None or score(value - self._best, self._mode) < 0):
             self._best = value
             _update(updates, PARENT, "").metrics += points({BEST: value}, self._trained, at)
+
+
+def _shared(event: Forked | Kept, trial: _Trial, update: Update) -> None:
+    """What is kept is of no use to a reader of runs, who wants to know what was copied."""
+    if isinstance(event, Forked):
+        trial.copied = event.step
+        update.set_tags({"forked_from": f"trial {event.source} at {event.step}"})
 
 
 def points(metrics: Mapping[str, float], step: int, at: int) -> list[Point]:

@@ -11,6 +11,7 @@ from trainables.diphone_rnn.data import Data, prepare_data
 from trainables.diphone_rnn.metrics import OBJECTIVE
 from trainables.handover import handed_over
 from trainables.keys import documented
+from trainables.prefix import Sharing
 from trainables.run import Model, Native, Objective, Prepared, Run
 
 NATIVE_FILE = "rnn_args_diphone_sagemaker.yaml"
@@ -135,6 +136,11 @@ class DiphoneRnnModel:
     def static(self, config: Config) -> Native:
         """What training depends on beside the knobs."""
         return schedule.static(config)
+
+    @property
+    def sharing(self) -> Sharing[Config]:
+        """A batch reads its knobs once."""
+        return Sharing(schedule.knobs)
 
     def settles(self, config: Config) -> int:
         """The batch by which both warmups are over and α has reached its end."""

@@ -168,7 +168,9 @@ class EarlyInferenceRun:
         self._step = int(state["step"])
         self.network.load_state_dict(state["network"])
         self._optimizer.load_state_dict(copied(state["optimizer"]))
-        self._plateau, self._patience = PlateauState(**state["plateau"]), Patience(**state["patience"])
+        # Checkpoints of earlier versions don't say how long the plateaus were.
+        self._plateau = PlateauState(**{"longest": None, **state["plateau"]})
+        self._patience = Patience(**state["patience"])
         self._predicted = None
 
     def artifacts(self, folder: Path) -> None:

@@ -19,3 +19,9 @@ def knobs(config: Config, step: int) -> dict[str, float]:
 def settles(config: Config) -> int:
     """The warmup's length: after so many epochs every trial has left its slow start (0 and 1 epochs: no warmup)."""
     return config.warmup_epochs if config.warmup_epochs > 1 else 0
+
+
+def reduces_first(config: Config) -> int:
+    """The first epoch that the plateau controller may change: it looks at results from the end of the warmup on, the
+    first of which is a gain."""
+    return settles(config) + config.scheduler_patience + 2

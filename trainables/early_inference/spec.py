@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
 
 from spaces.schema import parse
 from trainables.early_inference import schedule
@@ -12,10 +12,12 @@ from trainables.early_inference.export import native_forms
 from trainables.early_inference.metrics import OBJECTIVE
 from trainables.keys import documented
 from trainables.native import plain
+from trainables.prefix import Controller, Sharing
 from trainables.run import Model, Native, Objective, Prepared, Run
 
 _PENALTY = ("use_variance_regularization", "variance_penalty_weight", "target_variance")
 _IN_KNOBS = frozenset({"lr", "weight_decay", "grad_clip_norm", *_PENALTY})
+_CONTROLLED = frozenset({"scheduler_factor", "scheduler_patience", "scheduler_min_lr"})
 _PLACE = "it says where things lie or run, not how to train"
 _JUDGED = "it decides which curves a run is judged on, so trials would not be comparable"
 _SCALE = "it belongs to the code that serves the trained network, and it changes the unit of the validation loss"
@@ -81,6 +83,25 @@ class EarlyInferenceModel:
         """The config without what `knobs` has; a warmup of one epoch is none."""
         whole = {key: value for key, value in plain(config).items() if key not in _IN_KNOBS}
         return {**whole, "warmup_epochs": schedule.settles(config)}
+
+    @property
+    def sharing(self) -> Sharing[Config]:
+        """An epoch reads its knobs once; the plateau controller's settings act with its first reduction."""
+
+        def unacted(config: Config) -> Native:
+            return {key: value for key, value in self.static(config).items() if key not in _CONTROLLED}
+
+        def seen(state: Mapping[str, Any]) -> int | None:
+            longest: int | None = state["plateau"]["longest"]
+            return longest
+
+        def settings(config: Config) -> Native:
+            return {key: getattr(config, key) for key in _CONTROLLED}
+
+        def calm(config: Config, longest: int) -> bool:
+            return longest <= config.scheduler_patience
+
+        return Sharing(schedule.knobs, Controller(unacted, settings, schedule.reduces_first, seen, calm))
 
     def settles(self, config: Config) -> int:
         """The epoch by which the warmup is over."""

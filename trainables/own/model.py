@@ -1,8 +1,9 @@
 """A declared trainable as one of the models: what the search, the trainer and the bridge ask of it."""
 
 import math
+import re
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
 from types import MappingProxyType
@@ -18,12 +19,14 @@ from trainables.own.config import OwnConfig, OwnData
 from trainables.own.declaration import UNKNOWN, Declaration
 from trainables.own.expression import Expression, ExpressionError
 from trainables.own.presets import PresetError, schedule_of
+from trainables.prefix import Sharing
 from trainables.run import Native, Objective, Prepared, Run
 from trainables.schedules import Schedule
 
 COMMAND = "command.txt"
 """Beside the handed-over config: the user's own command line that trains it."""
 _SETS = "the search sets it"
+_WORD = re.compile(r"[A-Za-z_][\w.]*")
 
 
 class Reference(Section):
@@ -114,6 +117,24 @@ class OwnModel:
     def static(self, config: OwnConfig) -> Native:
         """The whole config: what the code makes of a key is not known."""
         return config.native
+
+    @property
+    def sharing(self) -> Sharing[OwnConfig] | None:
+        """Of a function that declares schedules and keeps its state: a key that only they name acts through them. A
+        command runs on until it is stopped, so that its checkpoint may be from later than the evaluation."""
+        if self.declared.command is not None or self.declared.paused != "checkpoint" or not self.declared.schedules:
+            return None
+
+        def realised(config: OwnConfig, step: int) -> list[Mapping[str, float]]:
+            # Within an epoch, a schedule may already be on its way to the next one's value.
+            return [self.knobs(config, at) for at in ((step, step + 1) if self.unit == "epoch" else (step,))]
+
+        return Sharing(realised, static=self._unscheduled)
+
+    def _unscheduled(self, config: OwnConfig) -> Native:
+        """The keys that no declared schedule names."""
+        words = set(_words(self.declared.schedules)) - {self.length_key}
+        return {path: get(config.native, path) for path in leaves(config.native) if path not in words}
 
     def settles(self, config: OwnConfig) -> int | None:
         """When the last of the declared schedules settles; None where nothing is declared, or `unknown`."""
@@ -231,6 +252,21 @@ class OwnModel:
         except ExpressionError as error:
             raise BadInput.of(f"{where} trainable.settles", str(error)) from error
         return max(latest, math.ceil(value), 0)
+
+
+def _words(declared: Any) -> Iterator[str]:
+    """All that may be the name of a config key in what is declared of schedules."""
+    match declared:
+        case Mapping():
+            for inner in declared.values():
+                yield from _words(inner)
+        case list() | tuple():
+            for inner in declared:
+                yield from _words(inner)
+        case str():
+            yield from _WORD.findall(declared)
+        case _:
+            return
 
 
 def _same(native: Native, path: str, value: Any) -> bool:

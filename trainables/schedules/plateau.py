@@ -18,6 +18,9 @@ class PlateauState:
     """The metric that the next one must beat."""
     bad: int = 0
     """Evaluations since the last better one or the last reduction."""
+    longest: int | None = 0
+    """The most evaluations in a row without a gain while nothing has been reduced; None once it has, or if unknown.
+    Until then this is all that `patience` decides, and `factor` and `min_lr` decide nothing."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +56,9 @@ class ReduceOnPlateau:
         if metric < state.best * (1 - self.threshold):
             return replace(state, best=metric, bad=0)
         if state.bad < self.patience:
-            return replace(state, bad=state.bad + 1)
-        return replace(state, scale=self._reduced(state.scale), bad=0)
+            bad = state.bad + 1
+            return replace(state, bad=bad, longest=None if state.longest is None else max(state.longest, bad))
+        return replace(state, scale=self._reduced(state.scale), bad=0, longest=None)
 
     def _reduced(self, scale: float) -> float:
         rate = self.lr * scale

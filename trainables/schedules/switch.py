@@ -16,6 +16,9 @@ class SwitchState:
     """Evaluations since then."""
     switched_at: int | None = None
     """The step from which on the next phase is in force; None: not yet."""
+    longest: int | None = 0
+    """The most evaluations in a row without a gain before the switch; None after it, or if unknown. Until then this is
+    all that `window` decides."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,8 @@ class PlateauSwitch:
         if state.switched_at is not None:
             return state
         if metric < state.best * (1 - self.minimum_gain):
-            return SwitchState(best=metric)
+            return SwitchState(best=metric, longest=state.longest)
         since = state.since + 1
-        return replace(state, since=since, switched_at=step if since >= self.window else None)
+        if since >= self.window:
+            return replace(state, since=since, switched_at=step, longest=None)
+        return replace(state, since=since, longest=None if state.longest is None else max(state.longest, since))

@@ -7,6 +7,7 @@ from typing import Literal
 
 from spaces.schema import parse
 from trainables.native import plain
+from trainables.prefix import Sharing
 from trainables.run import Model, Native, Objective, Prepared, Run
 from trainables.sequence_generator import schedule
 from trainables.sequence_generator.config import Config
@@ -98,6 +99,11 @@ class SequenceGeneratorModel:
         left_out = {"plan", *ANCHORS, "epochs", "teacher_forcing", "curriculum_epochs", "num_workers", "save_every"}
         unlayered = {"dropout"} if config.num_layers == 1 else set()
         return {key: value for key, value in plain(config).items() if key not in left_out | unlayered}
+
+    @property
+    def sharing(self) -> Sharing[Config]:
+        """An epoch reads its knobs once."""
+        return Sharing(schedule.knobs)
 
     def settles(self, config: Config) -> int:
         """The epoch by which the first phase's warmup and the curriculum are over."""

@@ -217,7 +217,9 @@ class TtsRun:
         self._step = int(state["step"])
         self.network.load_state_dict(state["network"])
         self._optimizer.load_state_dict(copied(state["optimizer"]))
-        self._switch, self._patience = SwitchState(**state["switch"]), Patience(**state["patience"])
+        # Checkpoints of earlier versions don't say how long the plateaus were.
+        self._switch = SwitchState(**{"longest": None, **state["switch"]})
+        self._patience = Patience(**state["patience"])
         self._adaptive = AdaptiveState(**{key: _frozen(value) for key, value in state["adaptive"].items()})
         self._history = History(**{key: _frozen(value) for key, value in state["history"].items()})
         self._found = self._distortion = None

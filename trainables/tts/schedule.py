@@ -6,6 +6,7 @@ schedule anew, as a new training from a checkpoint would.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 from trainables.schedules import Cosine, CosineRestarts, EpochWarmup, Noam, PhaseTable, Schedule, Span
 from trainables.tts.config import Config
@@ -100,6 +101,15 @@ def knobs(config: Config, epoch: int, per_epoch: int | None = None, switched_at:
         "adaptive": float(values.use_adaptive_loss_weights),
         "level_switched": float(now.after),
     }
+
+
+def realised(config: Config, epoch: int) -> list[Any]:
+    """All that an epoch takes from the schedules while no plateau has been found: the knobs, and the rate of each of
+    its optimiser steps."""
+    per_epoch, now = steps_per_epoch(config), stage(config, epoch)
+    rates, first = rate(config, now, per_epoch), (epoch - now.first) * per_epoch
+    begins = float(now.first == epoch)  # a level that begins sets the adaptive weights back, whatever its values
+    return [knobs(config, epoch), begins, [rates.at(first + number) for number in range(per_epoch)]]
 
 
 def settles(config: Config) -> int:

@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
 
 from spaces.schema import parse
 from trainables.keys import documented
 from trainables.native import plain
+from trainables.prefix import Controller, Sharing
 from trainables.run import Model, Native, Objective, Prepared, Run
 from trainables.start import with_start
 from trainables.tts import schedule
@@ -187,6 +188,35 @@ class TtsModel:
             then = {epoch: schedule.knobs(config, epoch, switched_at=0) for epoch in (0, 1, training.epochs - 1)}
             left["level_switch"] = {**found, "then": {str(epoch): values for epoch, values in then.items()}}
         return {**whole, "training": left}
+
+    @property
+    def sharing(self) -> Sharing[Config]:
+        """An epoch takes its knobs and the rate of each optimiser step; a switch on a plateau acts once it is found."""
+
+        def unacted(config: Config) -> Native:
+            whole, switch = self.static(config), config.training.level_switch
+            if switch.rule != "plateau":
+                return whole
+            # What counts as a gain is in the state that looks for the plateau, the window and what follows are not.
+            return {**whole, "training": {**whole["training"], "level_switch": {"gain": switch.minimum_gain}}}
+
+        def settings(config: Config) -> Native:
+            plateau = config.training.level_switch.rule == "plateau"
+            return {"training": plain(config)["training"]} if plateau else {}
+
+        def earliest(config: Config) -> int:
+            switch = config.training.level_switch
+            return switch.window + 1 if switch.rule == "plateau" else config.training.epochs
+
+        def seen(state: Mapping[str, Any]) -> int | None:
+            longest: int | None = state["switch"]["longest"]
+            return longest
+
+        def calm(config: Config, longest: int) -> bool:
+            switch = config.training.level_switch
+            return switch.rule != "plateau" or longest < switch.window
+
+        return Sharing(schedule.realised, Controller(unacted, settings, earliest, seen, calm), rough=schedule.knobs)
 
     def settles(self, config: Config) -> int:
         """The epoch by which the first level's warmup is over."""

@@ -65,6 +65,12 @@ def knobs(config: Config, epoch: int) -> dict[str, float]:
     }
 
 
+def realised(config: Config, epoch: int) -> list[list[float]]:
+    """All that an epoch takes from the schedules: the values in force at each of its steps."""
+    steps = config.steps_per_epoch
+    return [list(step_knobs(config, step).values()) for step in range(epoch * steps, (epoch + 1) * steps)]
+
+
 @lru_cache(maxsize=4096)
 def _means(rate: Schedule, factor: Freeze, epoch: int, steps: int) -> tuple[float, float]:
     """The mean rates of the decoder and of the encoder over an epoch of so many steps."""

@@ -9,6 +9,7 @@ from spaces.schema import parse
 from trainables.handover import handed_over
 from trainables.keys import documented
 from trainables.native import parse_native
+from trainables.prefix import Sharing
 from trainables.run import Model, Native, Objective, Prepared, Run
 from trainables.whisper_child import schedule
 from trainables.whisper_child.config import Config
@@ -160,6 +161,11 @@ class WhisperChildModel:
     def static(self, config: Config) -> Native:
         """What training depends on beside the knobs."""
         return schedule.static(config)
+
+    @property
+    def sharing(self) -> Sharing[Config]:
+        """An epoch takes the knobs of each of its optimizer steps."""
+        return Sharing(schedule.realised, rough=schedule.knobs)
 
     def settles(self, config: Config) -> int:
         """The epoch by which warmup, freeze and curriculum are over."""
