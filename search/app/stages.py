@@ -21,6 +21,7 @@ from search.history.events import (
     Event,
     Forked,
     Kept,
+    Listener,
     OfSearch,
     Paused,
     Promoted,
@@ -115,7 +116,8 @@ def run_search(context: RunContext) -> None:
         max_failures=search.settings.max_failures,
         lending=lending,
     )
-    listeners = [_Study(proposer, records, search), failure_policy, *([lending] if lending is not None else [])]
+    listeners: list[Listener] = [_Study(proposer, records, search), failure_policy]
+    listeners += [lending] if lending is not None else []
     with ledger.listening(*listeners):
         run_stage(stage)
 
