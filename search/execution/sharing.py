@@ -9,7 +9,6 @@ from search.spec.resolve import Search
 from search.spec.sharing import Shared
 from spaces.paths import with_values
 from trainables import prefix
-from trainables.own.model import OwnModel
 
 SHARE = 0.1  # of the free disk, where no limit is set
 IN_STORE = 50 * 10**9  # bytes in an object store, where no limit is set
@@ -31,7 +30,7 @@ def lending_of(search: Search, shared: Shared, folder: Folder, data: str) -> Len
         cap = IN_STORE
     if cap is None:
         cap = sum(present.values()) + int(SHARE * shutil.disk_usage(folder.path).free)
-    code = model.reference.code if isinstance(model, OwnModel) else None
+    code = search.trainable["code"] if search.trainable is not None else None
     common = Common(
         model=model,
         sharing=sharing,

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import trainables
+from trainables.fingerprint import code_digest
 from trainables.prefix import Sharing
 from trainables.run import Model
 
@@ -81,6 +82,7 @@ def code_of(model: str) -> str:
 
 
 def identity_of(model: Model[Any, Any], code: Mapping[str, str] | None, data: str, seed: int, every: int) -> Identity:
-    """The identity of a search's trainings. `code`: digests of the user's own; None: a model of this repository."""
-    digests = code_of(model.name) if code is None else digest([code_of("own"), dict(code)])
+    """The identity of a search's trainings. `code`: digests of the user's own; None: a model that goes by its name."""
+    own = code_digest(type(model).__module__) if code is None else dict(code)
+    digests = digest([code_of(model.name if code is None else "own"), own])
     return Identity(model.name, digests, data, seed, every)

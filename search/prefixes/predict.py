@@ -6,7 +6,7 @@ configs as soon as it may act at all, which says too little.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -87,7 +87,7 @@ class Outline:
 class Prediction:
     """What a dry run over drawn configs says of sharing."""
 
-    outlines: tuple[Outline, ...]
+    outlines: tuple[Outline, ...] = field(compare=False, repr=False)
     lengths: Lengths
     begun: tuple[int, ...]
     """Of each config, in the order drawn: the step up to which an earlier one has trained the same."""

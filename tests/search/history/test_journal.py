@@ -13,6 +13,8 @@ from search.history.events import (
     Changed,
     Ended,
     Event,
+    Forked,
+    Kept,
     Observed,
     Paused,
     Phase,
@@ -52,6 +54,8 @@ EVENTS: dict[type[Any], st.SearchStrategy[Any]] = {
     Reported: st.builds(
         Reported, numbers, numbers, metrics, floats, floats, st.sampled_from(["running", "ended", "diverged"])
     ),
+    Forked: st.builds(Forked, numbers, numbers, numbers, floats),
+    Kept: st.builds(Kept, numbers, numbers, texts, texts, numbers, st.none() | numbers, floats),
     Paused: st.builds(Paused, numbers, numbers, floats),
     Promoted: st.builds(Promoted, numbers, numbers, floats),
     Changed: st.builds(Changed, numbers, values, floats),
