@@ -111,11 +111,12 @@ def _sit(
 ) -> int:
     path = home.path
     # Ray, torch, Optuna and MLflow take seconds to import: only from here on, so that bad input is answered quickly.
-    from search.app import session
+    from search.app import notify, session
     from search.app.invocation import Invocation
     from search.persistence import local_copy
     from search.warm_start import earlier, warm
 
+    notify.check(search.settings.notify, search.source)
     local_copy.bring_source(home, search)
     if options.fork:
         earlier.check_fork(search, path)
@@ -137,12 +138,14 @@ def _sit(
     start = warm.warm_start(search, old, prepared.digest, now()) if old is not None else None
     again = _again(options)
     try:
-        return session.run(
+        code = session.run(
             Invocation(search, plan, prepared, path, options.address, again, console, start, options.register, mirror)
         )
     except KeyboardInterrupt:
         _say(console, f"stopped at once; go on with: {again}")
         return Exit.INTERRUPTED
+    notify.tell(search.settings.notify, path, code, lambda text: _say(console, text))
+    return code
 
 
 def _prepared(search: Search) -> Prepared:

@@ -64,6 +64,24 @@ class Tracking(Section):
     """null: the model's name."""
 
 
+class Notify(Section):
+    """Who is told when the search has ended or stopped itself; not when somebody interrupts it."""
+
+    command: Annotated[list[Text], Field(min_length=1)] | None = None
+    """A program and its arguments, run without a shell. It gets JSON on its standard input: what `schedule-search show
+    NAME --json` prints, with `exit_code`, and with `text` for people."""
+    webhook: Text | None = None
+    """The environment variable that holds the address to which the same JSON is posted: such addresses are secrets."""
+
+    @model_validator(mode="after")
+    def _somebody(self) -> Self:
+        if self.command is None and self.webhook is None:
+            raise ValueError("expected command or webhook, got neither")
+        if self.webhook is not None and not self.webhook.isidentifier():  # its text is not repeated: it may be a secret
+            raise ValueError("webhook: expected the name of an environment variable that holds the address")
+        return self
+
+
 ObjectiveEntry = Annotated[dict[Text, Literal["min", "max"]], Field(min_length=1, max_length=1)]
 """`metric: min` or `metric: max`."""
 
@@ -116,6 +134,8 @@ class Settings(Section):
     resources: Resources = Resources()
     confirm: Confirm = Confirm()
     tracking: Tracking = Tracking()
+    notify: Notify | None = None
+    """Who is told at the end."""
     max_failures: Annotated[Whole, Field(ge=0, le=10**6)] = 2
     """A trial that raises is started again from its checkpoint so many times."""
     stop_after_failures: Annotated[Real, Field(ge=0, lt=1)] | None = 0.5
