@@ -21,7 +21,7 @@ test: $(INSTALLED)
 	$(BIN)/python -m pytest -m "not slow" -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 test-all: $(INSTALLED)
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest --hypothesis-profile thorough -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 # What torch, numpy's OpenBLAS and torch's MKL compute with is held to one kind of processor at a time: a flag of
 # /proc/cpuinfo without which it can't be tried here, then their three names for it.

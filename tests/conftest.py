@@ -10,7 +10,8 @@ from hypothesis import settings
 for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):  # before torch and numpy are imported
     os.environ.setdefault(name, "1")  # small tensors: threads cost more than they save, and `-n` gives each core a test
 
-settings.register_profile("house", deadline=None, derandomize=True, max_examples=50)
+settings.register_profile("house", deadline=None, derandomize=True, max_examples=25)
+settings.register_profile("thorough", deadline=None, derandomize=True, max_examples=200)  # `make test-all`
 settings.load_profile("house")
 
 NUMERIC = ("trainables", "search/sampling", "search/stopping", "search/results")

@@ -275,7 +275,7 @@ PEERS: list[StoppingKind] = [
 
 
 @pytest.mark.parametrize("stopping", PEERS, ids=lambda kind: kind.kind)
-@pytest.mark.parametrize("diverge", [False, True])
+@pytest.mark.parametrize("diverge", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_peers_run_to_their_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stopping: StoppingKind, diverge: bool
 ) -> None:

@@ -260,6 +260,7 @@ def test_a_grid_ends_when_it_is_through(project: Path, environment: Environment)
     assert len(searched) == len(searched.drop_duplicates(["batch_size", "warmup_epochs"])) == 4
 
 
+@pytest.mark.slow
 def test_a_spent_budget_ends_the_search_with_its_export(project: Path, environment: Environment) -> None:
     words = ["search.yaml", "--name", "s", "--set", "budget.total_steps=10 epochs"]
     code, output = run("search.run", words, project, environment)

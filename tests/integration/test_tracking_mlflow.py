@@ -244,6 +244,7 @@ def check_registered(uri: str, name: str, folder: Path) -> None:
     assert (folder / "native" / "mine.yaml").read_text() == "lr: 0.1  # mine\n"
 
 
+@pytest.mark.slow
 def test_the_winner_is_registered_once(database: Path, tmp_path: Path) -> None:
     journal = Journal(tmp_path / "demo", resolve_uri(None, tmp_path))
     assert hand_over(journal, tmp_path, "fits") == "1"

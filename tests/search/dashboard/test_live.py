@@ -85,22 +85,22 @@ def test_what_is_appended_is_taken_in_and_nothing_is_read_twice(tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    ("events", "pid", "state", "said", "never"),
+    ("events", "owner", "state", "said", "never"),
     [
-        ([], os.getpid(), "searching", ["Stop it", "At work"], ["Go on", "Why it stopped"]),
-        ([Phase("confirm", 1.9e9)], os.getpid(), "confirming", ["Stop it"], ["Go on"]),
-        ([], None, "interrupted", ["Go on", "Not decided yet"], ["Stop it", "At work"]),
-        ([Stopped("signal", "SIGTERM", 1.9e9)], None, "interrupted", ["Why it stopped: SIGTERM"], ["Stop it"]),
-        ([Stopped("failures", "<b>x</b>", 1.9e9)], os.getpid(), "failed", ["&lt;b&gt;x&lt;/b&gt;", "Go on"], ["<b>x"]),
+        ([], True, "searching", ["Stop it", "At work"], ["Go on", "Why it stopped"]),
+        ([Phase("confirm", 1.9e9)], True, "confirming", ["Stop it"], ["Go on"]),
+        ([], False, "interrupted", ["Go on", "Not decided yet"], ["Stop it", "At work"]),
+        ([Stopped("signal", "SIGTERM", 1.9e9)], False, "interrupted", ["Why it stopped: SIGTERM"], ["Stop it"]),
+        ([Stopped("failures", "<b>x</b>", 1.9e9)], True, "failed", ["&lt;b&gt;x&lt;/b&gt;", "Go on"], ["<b>x"]),
     ],
 )
 def test_each_state_has_its_own_words_and_button(
-    tmp_path: Path, events: list[Event], pid: int | None, state: str, said: list[str], never: list[str]
+    tmp_path: Path, events: list[Event], owner: bool, state: str, said: list[str], never: list[str]
 ) -> None:
     folder = search(tmp_path)
     append(folder, *events)
-    if pid is not None:
-        owned(folder, pid)
+    if owner:
+        owned(folder, os.getpid())
     page = Page(tmp_path, "token")
     page.refresh()
     shown = text(page)

@@ -419,7 +419,7 @@ def test_models_learn_what_random_does_not(tmp_path: Path) -> None:
     )
     kinds: tuple[str, ...] = ("forest", "tpe", "random")
     late = dict.fromkeys(kinds, 0.0)
-    for kind, seed in itertools.product(kinds, range(6)):
+    for kind, seed in itertools.product(kinds, range(3)):
         folder = tmp_path / f"{kind}{seed}"
         folder.mkdir()
         search = proposer(folder, kind, Space(knobs), {"on": False, "x": 0.0, "y": 0.0}, seed=seed)
