@@ -47,7 +47,9 @@ def anytime(material: Material) -> Anytime:
             seconds += max(0.0, event.at - before)  # a clock set back adds nothing
             before = event.at
         if isinstance(event, Reported) and event.trial in own:
-            steps += event.step - done.get(event.trial, 0)
+            fork = material.records.trials[event.trial].forked
+            before_it = max(done.get(event.trial, 0), 0 if fork is None else fork.step)
+            steps += max(0, event.step - before_it)  # what is replayed is not trained
             done[event.trial] = event.step
             point = Point(steps, seconds, event.metrics[OBJECTIVE], event.trial, event.step)
             last[event.trial] = point

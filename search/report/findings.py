@@ -12,6 +12,7 @@ from search.report.importance import Importance, importance
 from search.report.levels import Level, levels, telling
 from search.report.material import Material
 from search.report.schedules import Schedules, schedules, with_seen
+from search.report.stages import SharedStages, shared_stages
 from search.report.story import Story, tell
 from search.report.timeline import Timeline, timeline
 from search.simulate.fairness import RungCheck, first_rung_advice, rung_checks
@@ -34,6 +35,7 @@ class Findings:
     checks: tuple[RungCheck, ...]
     advice: str | None
     lanes: Timeline
+    shared: SharedStages | None
     causes: tuple[Cause, ...]
     changes: tuple[Change, ...]
     diffs: tuple[FileDiff, ...]
@@ -61,6 +63,7 @@ def find(material: Material) -> Findings:
         checks=checks,
         advice=advice,
         lanes=lanes,
+        shared=shared_stages(material.records),
         causes=causes(material.events),
         changes=changes,
         diffs=native_diffs(material, verdict) if verdict is not None else (),

@@ -145,6 +145,8 @@ def _facts(material: Material, course: Anytime, lanes: Timeline) -> Iterator[Fac
     spent = sum(trial.step for trial in confirming)
     planned = len(material.trials) * material.horizon
     saved = f"{planned:,} without early stopping" if planned > course.steps else "no trial was stopped early"
+    replayed = material.records.replayed_steps
+    saved += f"; {count(replayed, unit)} more replayed, which another trial had trained" if replayed else ""
     yield Fact("Searching", count(course.steps, unit), f"{count(len(material.trials), 'config')}; {saved}")
     runs = (
         f"{count(len(confirming), 'training')} on fresh seeds" if confirming else "nothing trained on fresh seeds yet"

@@ -71,6 +71,13 @@ def remarks(search: Search, records: Records) -> Iterator[str]:
     different = len({text_of(trial.proposed.values) for trial in trials})
     if configs is not None and different >= configs and (asked is None or len(trials) < asked):
         yield f"all {different} configs of the {'grid' if sampler.kind == 'grid' else 'space'} are tried"
+    if records.replayed_steps:
+        trained, copied = records.search_steps, records.replayed_steps
+        share = copied / (trained + copied)
+        yield f"{trained} {search.model.unit}s trained, {copied} ({share:.0%}) replayed from other trials"
+    same = [trial for trial in trials if trial.over and trial.copied]
+    if same:
+        yield f"{len(same)} of {len(trials)} trials changed what never acted: each is the same training as another"
     if different < len(trials):
         yield f"{len(trials) - different} of {len(trials)} trials repeat the config of an earlier one"
 
