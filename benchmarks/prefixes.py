@@ -50,7 +50,14 @@ PHASES = [
 HELD = {"teacher_forcing_start": 0.6, "teacher_forcing_end": 0.5, "weight_decay": 0.01, "noise_level": 0.05}
 HELD |= {"clip_grad_norm": 1.0, "alpha": 0.7, "max_lag": 10}
 DAYS = {"model": {"n_input_features": 4, "n_units": 8, "n_layers": 1, "input_network": {"input_layer_sizes": [4]}}}
-CURVES = {"tcn_channels": [4, 4], "mlp_hidden_dims": [4], "batch_size": 32, "warmup_epochs": 2, "lr": 0.03}
+CURVES = {
+    "tcn_channels": [4, 4],
+    "mlp_hidden_dims": [4],
+    "batch_size": 32,
+    "warmup_epochs": 2,
+    "lr": 0.03,
+    "early_stopping_patience": 0,
+}
 SPEECH = {"size": "demo", "text_encoder_dim": 8, "text_encoder_layers": 1, "decoder_dim": 8, "decoder_layers": 1}
 
 
@@ -84,7 +91,7 @@ CASES = {
         20,
         1,
         14,
-        20,
+        12,
     ),
     "tts, the level switch": Case(
         "tts",
@@ -107,7 +114,7 @@ CASES = {
         20,
         1,
         15,
-        20,
+        12,
     ),
     "early_inference, the plateau": Case(
         "early_inference",
@@ -121,7 +128,7 @@ CASES = {
         40,
         1,
         20,
-        12,
+        8,
     ),
     "diphone_rnn, the end of α": Case(
         "diphone_rnn",
