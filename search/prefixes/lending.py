@@ -18,6 +18,8 @@ from trainables.run import METRICS, OBJECTIVE, STEP, Model
 
 WANTED = 2
 """Other configs, drawn or tried, that must part from a trial at a step for its state to be kept there."""
+SLACK = 1.05
+"""By how much a state may be larger than the largest so far: counters in it take more or less room."""
 MOST = 3
 """States that a trial keeps at most, the deepest ones that are wanted most first."""
 
@@ -70,12 +72,13 @@ class Lending:
         self._release(number)
         begun = 0 if fork is None else fork.step
         keep = self._keep(number, chain, outline, begun)
-        room = self._reserve(number, len([step for step in keep if step < self._horizon]))
+        last_calm = self._last_calm(chain, outline, begun)
+        room = self._reserve(number, len([step for step in keep if step < self._horizon]) + bool(last_calm))
         if not room:
-            keep = {step: keys for step, keys in keep.items() if step >= self._horizon}
+            keep, last_calm = {step: keys for step, keys in keep.items() if step >= self._horizon}, {}
         for keys in keep.values():
             self._claims |= dict.fromkeys(keys, number)
-        return Order(fork, keep, self._last_calm(chain, outline, begun) if room else {}, room)
+        return Order(fork, keep, last_calm, room)
 
     def gone(self, key: str, address: str) -> None:
         """A worker has not found the state of `key` at `address`, where it should be."""
@@ -166,16 +169,19 @@ class Lending:
     # Room.
 
     def _reserve(self, number: int, states: int) -> int:
-        """Bytes that each of its states may take, made free; 0 where there is no room."""
-        size = max((entry.size for entry in self.index.entries.values()), default=0)
-        promised = sum(self._room.values())
-        needed = size * max(1, states)
-        self._evict(promised + needed)
-        free = self._common.cap - self.index.held - promised
-        if free <= 0 or free < needed:
+        """Bytes that each of so many states may take, made free; 0 where there is no room, or no need of any."""
+        if not states:
             return 0
-        self._room[number] = needed or free  # how much one takes is not known yet
-        return size or free // max(1, states)
+        largest = max((entry.size for entry in self.index.entries.values()), default=0)
+        size = int(largest * SLACK)
+        promised = sum(self._room.values())
+        self._evict(promised + size * states)
+        free = self._common.cap - self.index.held - promised
+        size = size or free // states  # how much one takes is not known yet
+        if size <= 0 or free < size * states:
+            return 0
+        self._room[number] = size * states
+        return size
 
     def _evict(self, room: int) -> None:
         needed = self.index.held + room - self._common.cap

@@ -1,13 +1,17 @@
 """Shared prefixes in a worker: what it keeps, how it starts from what another trial has kept, what it does without."""
 
+import gc
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from test_bridge import config, job, numbers, worker
 
+from tests.trainables.flat_store import URI, flat_store
 from trainables import checkpoints
 from trainables.layout import trial_folder
+from trainables.objects import Prefix
 from trainables.prefix import GONE, KEPT, PREFIX, REPLAYED, Fork, Order, address, drop, environment, place_of, stored
 from trainables.run import SECONDS, STEP
 from trainables.tune import Bridge
@@ -48,6 +52,21 @@ def test_a_trial_starts_where_another_was_and_trains_the_rest_to_the_same_number
     assert [report.get(REPLAYED) for report in reports] == [{"trial": 0, "step": 2}] * 2 + [None] * 2
     assert [report[SECONDS] == 0 for report in reports] == [True, True, False, False]
     assert [report["done"] for report in reports] == [False, False, False, True]
+
+
+def test_the_store_may_be_an_object_store(tmp_path: Path) -> None:
+    with flat_store():
+        its = replace(job(tmp_path / "one machine"), storage=URI)
+        first = told(worker(lent(0, KEEP, lr=0.01), its), 4)
+        where = address("calm", environment())
+        assert list(stored(Prefix(URI))) == [where] and not (tmp_path / "one machine" / "prefixes").exists()
+        other = replace(its, folder=str(tmp_path / "another"))
+        reports = told(worker(lent(1, forked(first), lr=0.01), other), 4)
+        assert [numbers(report) for report in reports] == [numbers(report) for report in first]
+        assert REPLAYED in reports[1] and REPLAYED not in reports[2]
+        drop(Prefix(URI), where)
+        assert stored(Prefix(URI)) == {}
+        gc.collect()
 
 
 def test_a_whole_training_is_told_without_any(first: list[dict[str, Any]], tmp_path: Path) -> None:
