@@ -20,26 +20,26 @@ pytestmark = pytest.mark.integration
 Environment = dict[str, str]
 PHASE = {"teacher_forcing_start": 0.6, "teacher_forcing_end": 0.5, "weight_decay": 0.01, "noise_level": 0.05}
 PHASE |= {"clip_grad_norm": 1.0, "alpha": 0.7, "max_lag": 5, "start_lr": 1e-2, "min_lr": 5e-3, "lr_schedule": "linear"}
-BASE = {"hidden_size": 4, "num_layers": 1, "batch_size": 8, "no_cuda": True, "phases": [{"epochs": "1-8", **PHASE}] * 5}
+BASE = {"hidden_size": 4, "num_layers": 1, "batch_size": 8, "no_cuda": True}
 SEARCH = {
     "model": "sequence_generator",
     "base": "base.yaml",
     "data": {"generate": {"simulations": 12, "grid": 16, "frames": 24}},
     "knobs": ["plan.phase_4.alpha", "plan.phase_5.alpha"],
     "space": {"plan.phase_4.alpha": {"float": [0.0, 1.0]}, "plan.phase_5.alpha": {"choice": [0.2, 0.9]}},
-    "budget": {"trials": 5, "steps": 40, "evaluate_every": 2},
+    "budget": {"trials": 4, "steps": 20, "evaluate_every": 2},
     "early_stopping": {"kind": "none"},
     "sampler": {"kind": "random"},
     "confirm": {"top": 1, "seeds": 1},
     "resources": {"max_concurrent": 1},
 }
-COMMON = 24  # the last epoch before phase 4
+COMMON = 12  # the last epoch before phase 4
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("prefixes")
-    phases = [{**PHASE, "epochs": f"{8 * i + 1}-{8 * i + 8}"} for i in range(5)]
+    phases = [{**PHASE, "epochs": f"{4 * i + 1}-{4 * i + 4}"} for i in range(5)]
     (folder / "base.yaml").write_text(strict_yaml.dumps({**BASE, "phases": phases}), encoding="utf-8")
     (folder / "search.yaml").write_text(strict_yaml.dumps(SEARCH), encoding="utf-8")
     return folder
@@ -73,8 +73,8 @@ def test_a_search_that_shares_comes_to_the_same_numbers_for_less(
     events = events_of(project, "shared")
     assert numbers(events) == alone
     records = Records(events)
-    assert records.search_steps + records.replayed_steps == 5 * 40
-    assert records.replayed_steps == 4 * COMMON
+    assert records.search_steps + records.replayed_steps == 4 * 20
+    assert records.replayed_steps == 3 * COMMON
     kept = [event for event in events if isinstance(event, Kept) and event.address]
     assert [(event.trial, event.step) for event in kept] == [(0, COMMON)]
     forked = {event.trial for event in events if isinstance(event, Forked)}

@@ -168,6 +168,12 @@ LATE: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any], int]] = {
     # a model: two configs that part late, and the last step at which they have one state
     "early_inference": ({**PLATEAU, "scheduler_patience": 1}, {**PLATEAU, "scheduler_patience": 2}, 3),
     "diphone_rnn": ({"alpha_schedule_end": 0.1}, {"alpha_schedule_end": 0.3}, 4),
+    "tts": ({"training.level_switch.learning_rate": 2e-3}, {"training.level_switch.learning_rate": 1e-3}, 3),
+    "whisper_child": (
+        {"data.curriculum_learning": True, "data.curriculum_epochs": 1},
+        {"data.curriculum_learning": True, "data.curriculum_epochs": 2},
+        1,
+    ),
     "sequence_generator": ({"plan.phase_3.alpha": 0.2}, {"plan.phase_3.alpha": 0.9}, 2),
 }
 
