@@ -14,8 +14,8 @@ import psutil
 import ray
 
 LOOK_SECONDS = 0.2  # between two looks, where the end of a process doesn't wake the watch by itself
-PROBE_SECONDS = 2.0  # between two calls at another machine's GCS,
-SILENT_SECONDS = 45.0  # which may be started anew; Ray itself gives up after 60 s
+PROBE_SECONDS = 2.0  # between two calls at the GCS
+SILENT_SECONDS = 45.0  # of another machine's GCS, which may be started anew; Ray itself gives up after 60 s
 _OWN = {"gcs_server": "GCS", "raylet": "raylet"}
 
 
@@ -31,29 +31,37 @@ class RayWatch:
         """Watch the Ray that this process is connected to; `own`: it was started for this search."""
         self._over = over = threading.Event()
         processes = own_processes() if own else _raylet_of(ray.get_runtime_context().get_node_id())
-        gcs = None if own else ray.get_runtime_context().gcs_address
-        self._thread = threading.Thread(target=self._watch, args=(processes, gcs, over), name="ray-watch", daemon=True)
+        names = (processes, gcs_address(), own, over)
+        self._thread = threading.Thread(target=self._watch, args=names, name="ray-watch", daemon=True)
         self._thread.start()
 
     def end(self) -> None:
         """What happens to Ray from now on is meant."""
         self._over.set()
 
-    def _watch(self, processes: Mapping[str, psutil.Process], gcs: str | None, over: threading.Event) -> None:
-        answered = time.monotonic()
+    def _watch(self, processes: Mapping[str, psutil.Process], gcs: str, own: bool, over: threading.Event) -> None:
+        silent: float | None = None  # since when the GCS does not answer
+        asked = time.monotonic()
         fds = _descriptors(processes)
         while not over.is_set():
-            ended = _ended(processes, fds)
-            if ended and not over.is_set():
-                self._gone(f"Ray's {' and '.join(ended)} ended (killed, or out of memory)")
+            reason = ""
+            if ended := _ended(processes, fds):
+                reason = f"Ray's {' and '.join(ended)} ended (killed, or out of memory)"
+            elif time.monotonic() - asked >= (LOOK_SECONDS if silent and own else PROBE_SECONDS):
+                asked = time.monotonic()
+                silent = None if _answers(gcs, own) else silent or asked
+                if silent and own and asked > silent:  # twice: SIGTERM makes it close its port, and may leave it hung
+                    reason = "Ray's GCS ended (it takes no calls any more)"
+                elif silent and asked - silent > SILENT_SECONDS:
+                    reason = f"Ray's GCS at {gcs} has not answered for {SILENT_SECONDS:g} s"
+            if reason and not over.is_set():
+                self._gone(reason)
                 return
-            if gcs is None or time.monotonic() - answered < PROBE_SECONDS:
-                continue
-            if _answers(gcs):
-                answered = time.monotonic()
-            elif time.monotonic() - answered > SILENT_SECONDS and not over.is_set():
-                self._gone(f"Ray's GCS at {gcs} has not answered for {SILENT_SECONDS:g} s")
-                return
+
+
+def gcs_address() -> str:
+    """HOST:PORT of the GCS of the cluster that this process is connected to."""
+    return str(ray.get_runtime_context().gcs_address)
 
 
 def own_processes() -> dict[str, psutil.Process]:
@@ -105,10 +113,13 @@ def _lives(process: psutil.Process) -> bool:
         return False
 
 
-def _answers(address: str) -> bool:
+def _answers(address: str, own: bool) -> bool:
+    """Whether something listens there; on this machine (`own`) only a refusal counts: it may be slow, but is there."""
     host, _, port = address.rpartition(":")
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=PROBE_SECONDS).close()
-    except OSError:
+    except ConnectionRefusedError:
         return False
+    except OSError:
+        return own
     return True

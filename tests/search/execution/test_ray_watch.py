@@ -1,6 +1,8 @@
+import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 
 import psutil
 import pytest
@@ -16,6 +18,15 @@ def process() -> "subprocess.Popen[bytes]":
     with subprocess.Popen(SLEEP) as child:
         yield child  # type: ignore[misc]
         child.kill()
+
+
+@pytest.fixture(autouse=True)
+def gcs(monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
+    """What listens where the GCS should."""
+    monkeypatch.setattr(ray_watch, "PROBE_SECONDS", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        monkeypatch.setattr(ray_watch, "gcs_address", lambda: f"127.0.0.1:{server.getsockname()[1]}")
+        yield server
 
 
 class Heard:
@@ -56,3 +67,16 @@ def test_an_end_that_is_meant_is_none_of_its_business(
     watch.end()
     process.kill()
     assert not heard.event.wait(1)
+
+
+def test_a_gcs_that_hangs_in_its_own_end_is_noticed(
+    process: "subprocess.Popen[bytes]", gcs: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a SIGTERM to every process it may close its port and never end."""
+    monkeypatch.setattr(ray_watch, "own_processes", lambda: {"GCS": psutil.Process(process.pid)})
+    heard = Heard()
+    RayWatch(heard).begin(own=True)
+    assert not heard.event.wait(1)
+    gcs.close()
+    assert heard.event.wait(60)
+    assert heard.reasons == ["Ray's GCS ended (it takes no calls any more)"]
