@@ -1,7 +1,6 @@
 """A small real search in a folder of its own that can be disturbed."""
 
 import os
-import shlex
 import socket
 import subprocess
 import sys
@@ -89,8 +88,8 @@ class Arena:
     before: int = 0
     """Length of what the sittings before the last one have printed."""
     process: subprocess.Popen[bytes] | None = None
-    reader: str = ""
-    """A shell command that reads what the next start prints; empty: it goes to `output.txt`."""
+    shell: str = ""
+    """A line for bash in which the next start is `"$@"`: with a reader of what it prints, or a limit; empty: none."""
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -150,9 +149,8 @@ class Arena:
         return self.process
 
     def _command(self, words: Sequence[str]) -> Sequence[str]:
-        reader, self.reader = self.reader, ""
-        line = f"{shlex.join(words)} | {reader}; exit ${{PIPESTATUS[0]}}"
-        return ["bash", "-c", line] if reader else words
+        shell, self.shell = self.shell, ""
+        return ["bash", "-c", shell, "bash", *words] if shell else words
 
     def wait(self, reports: int) -> None:
         """Until the journal holds so many evaluations."""

@@ -15,6 +15,7 @@ from ray._private import services, worker
 from ray.tune import PlacementGroupFactory
 
 from search.execution.capacity import Room, alive, label_selectors
+from search.execution.ray_needs import check_address_space, keep_sockets_short, remedy
 from search.execution.ray_watch import RayWatch
 from search.spec.nodes import Need
 from search.spec.resources import Resources, need_of, refusal
@@ -92,12 +93,14 @@ def connected(
         os.environ.setdefault(name, value)
     where = address or os.environ.get("RAY_ADDRESS") or "local"
     _reach(where)
+    check_address_space()
+    if where == "local":
+        keep_sockets_short(say)
     try:
         _connect(where)
     except Exception as error:  # Ray raises bare ones, too, as for a node that did not start in time
         if where == "local":
-            what = f"Ray did not start on this machine: {error}; the same command tries again"
-            raise BadInput.of("Ray", what) from error
+            raise BadInput.of("Ray", f"Ray did not start on this machine: {error}; {remedy(error)}") from error
         hint = "if it asks for a token, set RAY_AUTH_MODE=token, and the token as RAY_AUTH_TOKEN or in its file"
         raise BadInput.of(f"--address {where}", f"no Ray cluster answers there: {error}; {hint}") from error
     worker._worker_logs_enabled = False  # a worker that died is told as its trial's failure; Ray's text is of no use
