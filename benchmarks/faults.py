@@ -1,4 +1,4 @@
-"""What a search loses when something breaks: `python benchmarks/faults.py`, about 30 min on 2 cores; `--only NAME …`.
+"""What a search loses when something breaks: `python benchmarks/faults.py`, about an hour on 2 cores; `--only NAME …`.
 
 Each row is a real search of early_inference (9 small trials of up to 9 epochs on one worker, tracked in MLflow, two of
 them confirmed on a fresh seed), disturbed in earnest: processes are killed, a server of MLflow is stopped and started,
@@ -10,7 +10,8 @@ an undisturbed one:
   one in a file that the fault itself destroys) stands beside them, as no one could keep it;
 - doubled: MLflow runs beyond one for the search and one per trial, and points that a run holds twice;
 - zombies: MLflow runs left RUNNING, and processes left alive;
-- equal: the same trials, values, statuses, objectives, decisions and best, bit for bit, here and in MLflow.
+- equal: the same trials, values, statuses, objectives, decisions and best, bit for bit, here and in MLflow; and what
+  people are to be told of the fault, exit code and line, was told.
 
 Target: nothing lost, repeated, doubled or left, and equal, in every row. Exit code 1 where one misses it.
 """
@@ -30,7 +31,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.faults_account import Outcome  # noqa: E402 - found by the line above
-from benchmarks.faults_arena import WHOLE, Arena, Size  # noqa: E402
+from benchmarks.faults_arena import SMALL, WHOLE, Arena, Size  # noqa: E402
 from benchmarks.faults_model import Kind  # noqa: E402
 from benchmarks.faults_rows import DRIVER_KILLED, FAULTS, Fault, Scene, trouble_of  # noqa: E402
 
@@ -148,6 +149,10 @@ class Matrix:
         free = arena.hits + fault.tries
         again, in_flight = again + max(0, in_flight - free), min(in_flight, free)
         taken = min(again, fault.destroys)
+        told = next((line for line in arena.output.splitlines() if fault.says in line), "")
+        untold = [] if told or not fault.says else [f"people are not told {fault.says!r}"]
+        if fault.says and told:
+            scene.notes.append(f'"{told[:100]}"')
         lost = 0 if fault.code else len(set(reference.outcome.evaluations) - set(found.evaluations))
         return Account(
             lost=lost,
@@ -155,11 +160,17 @@ class Matrix:
             in_flight=in_flight + taken,
             doubled=found.doubled,
             zombies=len(left) + found.open_runs,
-            differences=() if fault.code else tuple(found.differences(reference.outcome)),
+            differences=(*self._differences(fault, found, reference), *untold),
             seconds=seconds,
             sittings=arena.sittings,
             notes=(*scene.notes, *(f"left alive: {command}" for command in left)),
         )
+
+    def _differences(self, fault: Fault, found: Outcome, reference: Reference) -> list[str]:
+        if fault.code:
+            return []
+        told = found.differences(reference.outcome)
+        return told if fault.exact else [each for each in told if each.startswith("decisions")]
 
     def _place(self) -> Path:
         self._count += 1
@@ -193,11 +204,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", nargs="+", metavar="NAME", choices=[fault.name for fault in FAULTS])
     parser.add_argument("--repeats", type=int, default=1, help="times that each row is played, at other moments")
     parser.add_argument("--moments", type=int, default=MOMENTS, help="moments at which the driver is killed")
+    parser.add_argument("--small", action="store_true", help="searches of 4 trials, and faults a tenth as long")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="leave the searches there to be looked at")
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
         os.environ.setdefault("SCHEDULE_SEARCH_CACHE", str(Path(scratch) / "cache"))
-        matrix = Matrix(options.keep or Path(scratch), WHOLE)
+        size, hold = (SMALL, 0.1) if options.small else (WHOLE, 1.0)
+        matrix = Matrix(options.keep or Path(scratch), size, hold)
         plain = matrix.reference()
         count = len(plain.outcome.evaluations)
         print(f"undisturbed: {len(plain.outcome.trials)} trials, {count} evaluations, {plain.seconds:.0f} s")

@@ -1,5 +1,6 @@
 """Faults that end a search from outside: signals, Ray's own processes killed, a screen or journal that is gone."""
 
+import shutil
 import signal
 import time
 from collections.abc import Callable
@@ -46,7 +47,7 @@ def everyone_terminated(scene: Scene) -> None:
         with suppress(psutil.NoSuchProcess):
             process.terminate()
     arena.hits += 1
-    _told(scene, arena.ended(), 130, "go on with", began)
+    told(scene, arena.ended(), 130, "go on with", began)
 
 
 def killed_after_signal(scene: Scene) -> None:
@@ -75,7 +76,7 @@ def ray_killed(name: str) -> Callable[[Scene], None]:
         arena.until(lambda: "goes on in a fresh process" in arena.output, "a word of it")
         scene.notes.append(f"{time.monotonic() - began:.1f} s to the words")
         arena.hits += 1
-        _told(scene, arena.ended(), 0, "goes on in a fresh process", began)
+        told(scene, arena.ended(), 0, "goes on in a fresh process", began)
 
     return act
 
@@ -83,8 +84,8 @@ def ray_killed(name: str) -> Callable[[Scene], None]:
 def screen_gone(scene: Scene) -> None:
     """The reader of what is printed is gone after one line."""
     arena = scene.arena
-    arena.reader = "head -1"
-    _told(scene, arena.start().wait(PATIENCE), 0, "", time.monotonic())
+    arena.shell = '"$@" | head -1; exit ${PIPESTATUS[0]}'
+    told(scene, arena.start().wait(PATIENCE), 0, "", time.monotonic())
     if not (arena.path / "screen.txt").read_text(encoding="utf-8"):
         raise RuntimeError("what the reader missed is not in screen.txt")
 
@@ -92,8 +93,37 @@ def screen_gone(scene: Scene) -> None:
 def screen_full(scene: Scene) -> None:
     """What is printed goes to a full disk."""
     arena = scene.arena
-    arena.reader = "cat > /dev/full"
-    _told(scene, arena.start().wait(PATIENCE), 0, "", time.monotonic())
+    arena.shell = '"$@" > /dev/full'
+    told(scene, arena.start().wait(PATIENCE), 0, "", time.monotonic())
+
+
+def folder_moved(scene: Scene) -> None:
+    """The search's folder is renamed while it runs, and gets its name back then."""
+    arena = scene.arena
+    arena.start()
+    arena.wait(arena.size.middle)
+    began = time.monotonic()
+    away = arena.path.with_name("elsewhere")
+    arena.path.rename(away)
+    arena.hits += 1
+    told(scene, arena.ended(), 75, "was moved, renamed or deleted while the search ran", began)
+    shutil.rmtree(arena.path, ignore_errors=True)  # what a worker wrote last
+    away.rename(arena.path)
+
+
+def results_deleted(scene: Scene) -> None:
+    """All results are deleted while the search runs, MLflow's database among them; the same command begins anew."""
+    arena = scene.arena
+    arena.start()
+    arena.wait(arena.size.middle)
+    began = time.monotonic()
+    while arena.path.parent.exists():  # a worker may be writing
+        shutil.rmtree(arena.path.parent, ignore_errors=True)
+    arena.hits += 1
+    told(scene, arena.ended(), 75, "was moved, renamed or deleted while the search ran", began)
+    while arena.path.parent.exists():
+        shutil.rmtree(arena.path.parent, ignore_errors=True)
+    (arena.folder / "trained.txt").unlink()
 
 
 def journal_deleted(scene: Scene) -> None:
@@ -104,10 +134,10 @@ def journal_deleted(scene: Scene) -> None:
     began = time.monotonic()
     arena.journal.unlink()
     arena.hits += 1
-    _told(scene, arena.ended(), 75, "was deleted or replaced while the search ran", began)
+    told(scene, arena.ended(), 75, "was deleted or replaced while the search ran", began)
 
 
-def _told(scene: Scene, code: int, due: int, words: str, began: float) -> None:
+def told(scene: Scene, code: int, due: int, words: str, began: float) -> None:
     """Note exit code, seconds and the line that people read; raises RuntimeError where they are others."""
     arena = scene.arena
     line = next((text for text in arena.output.splitlines() if words and words in text), "")

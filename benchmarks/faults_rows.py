@@ -8,14 +8,18 @@ from pathlib import Path
 
 import psutil
 
+from benchmarks import faults_surroundings as around
+from benchmarks import faults_tampering as tampering
 from benchmarks.faults_arena import Arena
 from benchmarks.faults_endings import (
     INTERRUPT,
     TERMINATE,
     everyone_terminated,
+    folder_moved,
     journal_deleted,
     killed_after_signal,
     ray_killed,
+    results_deleted,
     screen_full,
     screen_gone,
     stopped,
@@ -200,38 +204,92 @@ TIMEOUT = ("trial_timeout=10s",)
 LEAKY = ("resources.memory=1 GiB",)
 STOPS = ("stop_after_failures=0.5", "max_failures=0")
 
-FAULTS: tuple[Fault, ...] = (
-    Fault(DRIVER_KILLED, "kill -9 of the driver at random moments", _killed),
-    Fault("worker killed", "kill -9 of the worker process", _worker_killed),
-    Fault("SIGTERM", "SIGTERM to the driver (20 s)", stopped(TERMINATE, everyone=False, limit=20)),
-    Fault("Ctrl-C", "Ctrl-C in the terminal", stopped(INTERRUPT, everyone=True)),
-    Fault("Ctrl-C twice", "Ctrl-C, and again at once", stopped(INTERRUPT, everyone=True, twice=True)),
-    Fault("group SIGTERM", "SIGTERM to the process group (timeout)", stopped(TERMINATE, everyone=True)),
-    Fault("group SIGHUP", "SIGHUP to the process group (lost terminal)", stopped(signal.SIGHUP, everyone=True)),
-    Fault("all SIGTERM", "SIGTERM to every process (systemd, Slurm)", everyone_terminated),
-    Fault("SIGTERM, kill", "group SIGTERM, then kill -9 of the driver", killed_after_signal),
-    Fault("GCS killed", "kill -9 of Ray's GCS", ray_killed("gcs_server")),
-    Fault("raylet killed", "kill -9 of the raylet", ray_killed("raylet")),
+# fmt: off
+ON = "going on with"
+
+ENDINGS = (
+    Fault(DRIVER_KILLED, "kill -9 of the driver at random moments", _killed, says=ON),
+    Fault("worker killed", "kill -9 of the worker process", _worker_killed, says="the worker was killed"),
+    Fault("SIGTERM", "SIGTERM to the driver (20 s)", stopped(TERMINATE, everyone=False, limit=20), says=ON),
+    Fault("Ctrl-C", "Ctrl-C in the terminal", stopped(INTERRUPT, everyone=True), says=ON),
+    Fault("Ctrl-C twice", "Ctrl-C, and again at once", stopped(INTERRUPT, everyone=True, twice=True), says=ON),
+    Fault("group SIGTERM", "SIGTERM to the process group (timeout)", stopped(TERMINATE, everyone=True), says=ON),
+    Fault("group SIGHUP", "SIGHUP to the process group (lost terminal)", stopped(signal.SIGHUP, everyone=True),
+          says=ON),
+    Fault("all SIGTERM", "SIGTERM to every process (systemd, Slurm)", everyone_terminated, says=ON),
+    Fault("SIGTERM, kill", "group SIGTERM, then kill -9 of the driver", killed_after_signal, says=ON),
+    Fault("GCS killed", "kill -9 of Ray's GCS", ray_killed("gcs_server"), says=ON),
+    Fault("raylet killed", "kill -9 of the raylet", ray_killed("raylet"), says=ON),
     Fault("screen gone", "the reader of the screen is gone (| head -1)", screen_gone),
     Fault("screen full", "the screen's disk is full (/dev/full)", screen_full),
-    Fault("journal deleted", "journal.jsonl deleted while the search runs", journal_deleted),
-    Fault("MLflow late", "MLflow server down at the start", _server_late),
-    Fault("MLflow away", "MLflow server away for 60 s", _server_away, stretch=1.5),
-    Fault("MLflow gone", "MLflow server gone for good", _server_gone),
+    Fault("journal deleted", "journal.jsonl deleted while the search runs", journal_deleted, says=ON),
+    Fault("folder moved", "results folder moved while the search runs", folder_moved, says=ON),
+    Fault("results deleted", "all results deleted while the search runs", results_deleted),
+)
+
+SERVICES = (
+    Fault("MLflow late", "MLflow server down at the start", _server_late, says="tracking: "),
+    Fault("MLflow away", "MLflow server away for 60 s", _server_away, stretch=1.5, says="tracking: "),
+    Fault("MLflow gone", "MLflow server gone for good", _server_gone, says="could not be sent"),
     Fault("store locked", "SQLite store locked for 30 s", _store_locked, stretch=0.9),
-    Fault("disk full", "results' disk full for 20 s", _disk_full, missing=no_small_disk),
-    Fault("checkpoint", "newest checkpoint truncated", _checkpoint_truncated, destroys=1),
-    Fault("journal", "journal's last record torn", _journal_torn, destroys=0),
-    Fault("clock", "clock back by an hour", _clock_back, missing=no_shim),
-    Fault("hang", "a trial hangs once", _troubled_once, "hang", settings=TIMEOUT),
-    Fault("raise once", "a trial raises once", _troubled_once, "raise"),
+    Fault("disk full", "results' disk full for 20 s", _disk_full, missing=no_small_disk, says="the disk is full"),
+    Fault("clock", "clock back by an hour", _clock_back, missing=no_shim, says="Ray's processes are started anew"),
+)
+
+TAMPERED = (
+    Fault("checkpoint", "newest checkpoint truncated", _checkpoint_truncated, destroys=1, says=ON),
+    Fault("checkpoints swapped", "checkpoints swapped between trials", tampering.checkpoints_swapped, destroys=9,
+          says="is not used: it is that of trial"),
+    Fault("journal", "journal's last record torn", _journal_torn, says=ON),
+    Fault("record removed", "a record of the journal removed",
+          tampering.journal(tampering.removed, "records are missing before it")),
+    Fault("records swapped", "two records of the journal swapped",
+          tampering.journal(tampering.swapped, "records are missing before it")),
+    Fault("record repeated", "a record of the journal repeated",
+          tampering.journal(tampering.repeated, "it stands twice")),
+    Fault("journal older", "an older copy of the journal", tampering.journal(tampering.older, "it is an older copy")),
+    Fault("journals joined", "two journals, one after the other",
+          tampering.journal(tampering.joined, "two journals were joined")),
+    Fault("search.yaml empty", "the search's own search.yaml emptied",
+          tampering.refused(tampering.emptied("search.yaml"), "a mapping of its settings")),
+    Fault("search.yaml a list", "the search's own search.yaml a list",
+          tampering.refused(tampering.emptied("search.yaml", "- 1\n"), "a mapping of its settings")),
+    Fault("base moved", "base file gone between two sittings",
+          tampering.refused(tampering.base_moved, "base.yaml")),
+    Fault("NaN in base", "a NaN in the base file", tampering.refused(tampering.base_unreadable_number, "base.yaml")),
+    Fault("results read-only", "results made read-only", tampering.read_only, missing=tampering.no_user),
+)
+
+SURROUNDINGS = (
+    Fault("ASCII", "an ASCII screen", around.runs_under(around.ASCII)),
+    Fault("Latin-1", "a Latin-1 screen", around.runs_under(around.LATIN)),
+    Fault("warnings", "PYTHONWARNINGS=error", around.runs_under({"PYTHONWARNINGS": "error"}),
+          says="warnings are shown, not errors"),
+    Fault("TMPDIR", "TMPDIR too long for sockets", around.runs_under({"TMPDIR": "{folder}/" + around.LONG}),
+          says="paths of Ray's sockets"),
+    Fault("RAY_TMPDIR", "RAY_TMPDIR too long for sockets",
+          around.refused_under({"RAY_TMPDIR": "{folder}/" + around.LONG}, "", "set RAY_TMPDIR to a shorter folder")),
+    Fault("addresses", "addresses limited (ulimit -v)",
+          around.refused_under({}, 'ulimit -v 6000000; exec "$@"', "ulimit -v: addresses are limited")),
+    Fault("results %", "a % in the results' path", around.odd_results("r%20y")),
+    Fault("results ?", "a ? in the results' path", around.odd_results("r?mode=ro")),
+    Fault("processor", "taken up on another processor", around.other_processor, exact=False),
+)
+
+TROUBLES = (
+    Fault("hang", "a trial hangs once", _troubled_once, "hang", settings=TIMEOUT, says="within trial_timeout"),
+    Fault("raise once", "a trial raises once", _troubled_once, "raise", says="the trouble of step"),
     Fault("raise", "a trial raises each time; driver killed then", _killed_after_end("failed"), "raise",
-          lasting="raise", tries=2),
+          lasting="raise", tries=2, says="the trouble of step"),
     Fault("raise in most", "most trials raise the same", _stops_early, "raise", "most", settings=STOPS, code=3),
-    Fault("NaN", "a trial turns NaN; driver killed then", _killed_after_end("diverged"), "nan", lasting="nan"),
+    Fault("NaN", "a trial turns NaN; driver killed then", _killed_after_end("diverged"), "nan", lasting="nan",
+          says="diverged"),
     Fault("leak", "a trial leaks until killed; driver killed then", _killed_after_end("failed"), "leak",
-          lasting="raise", settings=LEAKY),
-)  # fmt: skip
+          lasting="raise", settings=LEAKY, says="out of memory"),
+)
+
+FAULTS: tuple[Fault, ...] = (*ENDINGS, *SERVICES, *TAMPERED, *SURROUNDINGS, *TROUBLES)
+# fmt: on
 
 
 def trouble_of(kind: Kind, marks: tuple[str, ...] | None, once: bool) -> Trouble:

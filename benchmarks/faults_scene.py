@@ -52,6 +52,10 @@ class Fault:
     tries: int = 0
     """Times that the search is meant to try the troubled evaluation again."""
     code: int = 0
+    says: str = ""
+    """What people must have been told at the end."""
+    exact: bool = True
+    """Whether the result is to be equal bit for bit; else the same trials and decisions are enough."""
     stretch: float = 0.0
     """Seconds that an evaluation takes at least, so that the search outlasts the fault."""
     missing: Callable[[], str | None] = lambda: None

@@ -30,12 +30,8 @@ _FILES = ("search.yaml", "plan.json", "trials.csv", "best.yaml", "pareto.csv", "
 Say = Callable[[str], None]
 
 
-def hand_over(
-    asked: Invocation, folder: Folder, tracker: Sender, halt: Halt, patience: float = TRACKING_SECONDS
-) -> int:
-    """Write and show what has come of the search so far; returns the exit code. `patience`: seconds to wait for the
-    tracker, more for artifacts.
-    """
+def hand_over(asked: Invocation, folder: Folder, tracker: Sender, halt: Halt) -> int:
+    """Write and show what has come of the search so far; returns the exit code."""
     search, say = asked.search, asked.say
     path, records = folder.path, folder.records
     verdict = judge(records, search.model.objective)
@@ -48,7 +44,7 @@ def hand_over(
     shown = when_there_is_room(lambda: export.write_artifacts(path, records, final), say) if final is not None else None
     report = None if halt.kind == "signal" else write_report(path, say)  # whoever interrupts doesn't want to wait
     told = _told(asked, records, verdict, halt, shown)
-    tracked = tracker.finish(told, patience + _bytes([*told.artifacts, *told.winner]) / TRACKING_PACE)
+    tracked = tracker.finish(told, TRACKING_SECONDS + _bytes([*told.artifacts, *told.winner]) / TRACKING_PACE)
     if tracked.message:
         say(tracked.message)
     if halt.kind == "signal":

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from search.app import relaunch
 from search.app.endings import Loss, interruption
-from search.app.finalize import TRACKING_SECONDS, hand_over
+from search.app.finalize import hand_over
 from search.app.invocation import Invocation
 from search.app.progress import view
 from search.app.run_metadata import introduce
@@ -63,7 +63,7 @@ def _run(asked: Invocation, folder: Folder, cluster: Cluster | None, workers: in
     path, store = folder.path, folder.store
     if folder.history:
         say(summary.state(path, folder.records, plan.unit, search.settings.budget.trials))
-    tracker = _tracker(asked, folder, workers)
+    tracker = _tracker(asked, folder, workers, start=cluster is not None)
     outlook = ProgressEstimate(folder.records, search.model.objective, plan.unit, plan.steps, plan.trials)
     mode, first = search.model.objective.mode, confirmed_first(search)
     retention = CheckpointRetention(path, folder.records, mode, search.disk, say, first, store)
@@ -93,8 +93,7 @@ def _run(asked: Invocation, folder: Folder, cluster: Cluster | None, workers: in
         winner.bring(store, folder.records, search.model.objective, path)
     for line in () if halt.resumable else summary.remarks(search, folder.records):
         say(line)
-    patience = TRACKING_SECONDS if cluster is not None else 1.0  # the tracker has only started; a resumed search sends
-    code = hand_over(asked, folder, tracker, halt, patience)
+    code = hand_over(asked, folder, tracker, halt)
     if not halt.resumable:
         retention.handed_over(winner.number_of(folder.records, search.model.objective))
     if retention.held:
@@ -151,7 +150,8 @@ def _stages(context: RunContext) -> None:
     emit(Stopped(halt.kind, halt.reason or "", now()) if halt.kind != "budget" else Phase("done", now()))
 
 
-def _tracker(asked: Invocation, folder: Folder, workers: int) -> Sender:
+def _tracker(asked: Invocation, folder: Folder, workers: int, start: bool) -> Sender:
+    """`start`: not where all that is left is to end at once; a resumed search sends it."""
     info = introduce(asked.search, asked.prepared, folder, asked.plan, workers)
     if asked.mirror is not None:
         remember_runs(asked.mirror, folder.records.trials, info)
@@ -160,7 +160,7 @@ def _tracker(asked: Invocation, folder: Folder, workers: int) -> Sender:
         asked.say(f"warning: {text}")
 
     tracker = Sender(info, folder.path / JOURNAL, len(folder.history), warn)
-    trouble = tracker.start()
+    trouble = tracker.start() if start else None
     if trouble:
         warn(trouble)
     return tracker

@@ -1,4 +1,7 @@
-"""Commands that a person can type as they are printed."""
+"""Commands that a person can type as they are printed on this machine.
+
+Files that are handed on (report.html, best.yaml, MLflow's notes) hold plain `python -m …`, and no path of this machine.
+"""
 
 import os
 import shlex

@@ -61,8 +61,11 @@ class Sender:
         return waiting_note(self._info, reason) if reason else None
 
     def finish(self, verdict: SearchStatus, timeout: float) -> Summary:
-        """Send what waits, then the verdict; returns soon after `timeout` seconds at the latest."""
-        assert self._child is not None, "finish comes after start"
+        """Send what waits, then the verdict; returns soon after `timeout` seconds at the latest, and at once where the
+        child was not started.
+        """
+        if self._child is None:
+            return self._unsent(f"tracking: nothing more was sent to {mask(self._info.uri)}; ")
         self._tell({"verdict": dataclasses.asdict(verdict), "timeout": timeout})
         self._listening.join(timeout + GRACE)
         self._child.kill()
@@ -73,13 +76,12 @@ class Sender:
             with contextlib.suppress(OSError):  # what was left in it has no reader
                 pipe.close()
         if self._summary is None:
-            note = (
-                f"tracking: the process that sends to {mask(self._info.uri)} gave no answer; "
-                "--resume sends what is missing"
-            )
-            events = self._journal.read_bytes().count(b"\n")
-            self._summary = Summary(0, events, closed=False, runs=0, parent=None, message=note)
+            return self._unsent(f"tracking: the process that sends to {mask(self._info.uri)} gave no answer; ")
         return self._summary
+
+    def _unsent(self, why: str) -> Summary:
+        events = self._journal.read_bytes().count(b"\n")
+        return Summary(0, events, closed=False, runs=0, parent=None, message=f"{why}--resume sends what is missing")
 
     def _tell(self, order: dict[str, Any]) -> None:
         assert self._child is not None and self._child.stdin is not None
