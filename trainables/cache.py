@@ -17,6 +17,7 @@ from typing import Any
 from filelock import FileLock
 
 from spaces.problems import BadInput
+from trainables.files import FOLDER_MODE
 from trainables.storage import FULL
 
 MANIFEST = "manifest.json"
@@ -91,7 +92,7 @@ def _build(place: Path, build: Callable[[Path], None]) -> None:
         shutil.rmtree(litter, ignore_errors=True)
     part = Path(tempfile.mkdtemp(prefix=f".{place.name}.part-", dir=place.parent))
     try:
-        part.chmod(0o755)  # mkdtemp's is private; a cache may be shared
+        part.chmod(FOLDER_MODE)  # a cache may be shared
         build(part)
         files = {str(p.relative_to(part)): sha256_of(p) for p in sorted(part.rglob("*")) if p.is_file()}
         (part / MANIFEST).write_text(json.dumps({"sha256": files}, indent=1), encoding="utf-8")

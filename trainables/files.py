@@ -6,6 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+_umask = os.umask(0o077)  # it can only be read by setting it: here, before there are threads that make files
+os.umask(_umask)
+FILE_MODE, FOLDER_MODE = 0o666 & ~_umask, 0o777 & ~_umask
+"""What the user's umask leaves to others of a file and of a folder: temporary ones are made private."""
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
@@ -18,7 +23,7 @@ def replacing(path: Path) -> Iterator[Path]:
     partial = Path(name)
     try:
         yield partial
-        partial.chmod(0o644)  # mkstemp's is private
+        partial.chmod(FILE_MODE)
         partial.replace(path)
     except BaseException:
         partial.unlink(missing_ok=True)

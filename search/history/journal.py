@@ -45,7 +45,7 @@ class Journal:
         """
         self._say, self._first, self._path = say, first, path
         self._end = end if end is not None else read(path)[1] if path.exists() else End()
-        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
         os.ftruncate(self._file, self._end.size)
         self._head = head_of(path)
         self._synced = time.monotonic()

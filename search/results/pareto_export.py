@@ -13,6 +13,7 @@ from rich.table import Table
 from search.history.records import Records, Trial
 from search.results.confirm import point, scored
 from search.results.export import as_config, head
+from search.results.tables import cell
 from search.spec.resolve import Search
 from search.stopping.pareto import fronts
 from trainables.files import write_text
@@ -79,7 +80,7 @@ def front_table(members: Sequence[Member], knobs: Sequence[str]) -> pd.DataFrame
             "baseline": member.trial.baseline,
             **member.values,
             **{f"{name} (fresh seeds)": member.confirmed.get(name) for name in member.values},
-            **{knob: member.trial.values.get(knob) for knob in knobs},
+            **{knob: cell(member.trial.values.get(knob)) for knob in knobs},
         }
         for member in members
     ]

@@ -31,7 +31,7 @@ class RunIds:
         """No other process has tracked this search, in any store."""
         text = path.read_bytes() if path.exists() else b""
         self._parse(text, store)
-        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
         self._torn = bool(text) and not text.endswith(b"\n")
         if not self.uid:
             self.uid = uuid.uuid4().hex

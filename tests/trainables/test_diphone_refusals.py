@@ -118,6 +118,30 @@ def test_a_file_that_goes_away_later(folder, monkeypatch):
         lazy.train[0].features()
 
 
+def test_data_that_lies_in_another_file_or_is_claimed_alone(folder):
+    file = folder / DAYS[0] / "data_train.hdf5"
+    outside = folder.parent / "outside.hdf5"
+    shutil.copy(file, outside)
+
+    def elsewhere(group):
+        del group["input_features"]
+        group["input_features"] = h5py.ExternalLink(str(outside), "trial_0000/input_features")
+
+    def huge(group):
+        del group["input_features"]
+        group.create_dataset("input_features", (10**12, 6), "f4", chunks=(100, 6))
+        group.attrs["n_time_steps"] = 10**12
+
+    change(folder, elsewhere)
+    assert "trial_0001 input_features: lies in another file; copy the data into this one" in refusal(folder)
+    change(folder, huge)
+    assert "input_features: claims 24000000000000 bytes (shape (1000000000000, 6))" in refusal(folder)
+    with h5py.File(file, "a") as opened:
+        del opened["trial_0001"]
+        opened["trial_0001"] = h5py.ExternalLink(str(outside), "trial_0000")
+    assert "trial_0001: is a link to another file; copy the data into this one" in refusal(folder)
+
+
 def test_days_that_are_not_there(folder):
     message = refusal(folder, sessions=("t15.2023.08.12", DAYS[1], DAYS[1]))
     assert "t15.2023.08.12: no data_train.hdf5 for this day of `sessions`; did you mean 't15.2023.08.1" in message

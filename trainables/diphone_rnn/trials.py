@@ -19,6 +19,9 @@ from trainables.diphone_rnn.phonemes import N_PHONEMES, Labels, diphones_of
 Features = NDArray[np.float32]
 
 ATTRIBUTES = ("n_time_steps", "seq_len", "block_num", "trial_num", "session", "sentence_label")
+COPY = "copy the data into this one: only the files in the folder are part of the search"
+LEAST_BYTES, EXPANSION = 1 << 26, 2000
+"""A dataset that claims more bytes than the first and so many times what is stored (zip: 1032) is damaged."""
 SHOWN = 12  # problems of one file that are told one by one
 
 
@@ -88,6 +91,8 @@ def trials_in(path: Path, session: int, n_features: int, subset: tuple[int, ...]
                 raise BadInput.of(str(path), "holds no trial; expected groups trial_0000, trial_0001, …")
             for name in names:
                 try:
+                    if isinstance(file.get(name, getlink=True), h5py.ExternalLink):
+                        raise BadInput.of(f"{path} {name}", f"is a link to another file; {COPY}")
                     trials.append(_trial(file[name], path, name, session, n_features, subset))
                 except BadInput as error:
                     problems += error.problems
@@ -182,6 +187,12 @@ def _dataset(group: h5py.Group, key: str, where: str) -> Any:
     if not isinstance(dataset, h5py.Dataset):
         there = ", ".join(_names(group)) or "nothing"
         raise BadInput.of(f"{where} {key}", f"missing; the trial holds {there}")
+    if dataset.external or dataset.is_virtual or dataset.file.filename != group.file.filename:
+        raise BadInput.of(f"{where} {key}", f"lies in another file; {COPY}")
+    stored = dataset.id.get_storage_size()
+    if dataset.nbytes > max(LEAST_BYTES, EXPANSION * stored):
+        what = f"claims {dataset.nbytes} bytes (shape {dataset.shape}), and the file holds {stored}: it is damaged"
+        raise BadInput.of(f"{where} {key}", what)
     return dataset
 
 

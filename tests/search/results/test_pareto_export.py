@@ -12,7 +12,7 @@ from small_search import proposed, records_of, small_search
 from search.history.events import Ended, Event, Reported, Status
 from search.history.records import Records
 from search.results.confirm import candidates, confirmation
-from search.results.pareto_export import front, write_front
+from search.results.pareto_export import front, front_table, write_front
 from search.spec.resolve import Search
 from spaces import strict_yaml
 from trainables.run import Prepared
@@ -79,6 +79,11 @@ def test_each_member_can_be_trained_again(search: Search, tmp_path: Path) -> Non
     content = strict_yaml.load(tmp_path / "pareto/t0002.yaml")
     assert content["config"]["lr"] == 3e-3 and content["seed"] == 0 and content["steps"] == 18
     assert content["provenance"]["objectives"] == {"val_mae_prior_sd": 0.6, "seconds_per_step": 2.0}
+
+
+def test_no_cell_is_run_by_a_spreadsheet(search: Search) -> None:
+    records = records_of(run(0, 0.5, 5.0, origin="baseline", values={"lr": "=1+1"}))  # type: ignore[dict-item]
+    assert front_table(front(search, records), ["lr"])["lr"].tolist() == ["'=1+1"]
 
 
 def test_confirmed_are_the_best_by_the_first_objective_and_the_ends_of_the_front(search: Search) -> None:
