@@ -247,7 +247,7 @@ TAMPERED = (
           tampering.journal(tampering.swapped, "records are missing before it")),
     Fault("record repeated", "a record of the journal repeated",
           tampering.journal(tampering.repeated, "it stands twice")),
-    Fault("journal older", "an older copy of the journal", tampering.journal(tampering.older, "it is an older copy")),
+    Fault("journal older", "an older copy of the journal", tampering.journal(tampering.older, " older ")),
     Fault("journals joined", "two journals, one after the other",
           tampering.journal(tampering.joined, "two journals were joined")),
     Fault("search.yaml empty", "the search's own search.yaml emptied",
@@ -255,8 +255,9 @@ TAMPERED = (
     Fault("search.yaml a list", "the search's own search.yaml a list",
           tampering.refused(tampering.emptied("search.yaml", "- 1\n"), "a mapping of its settings")),
     Fault("base moved", "base file gone between two sittings",
-          tampering.refused(tampering.base_moved, "base.yaml")),
-    Fault("NaN in base", "a NaN in the base file", tampering.refused(tampering.base_unreadable_number, "base.yaml")),
+          tampering.refused(tampering.base_moved, "error: base.yaml: can't be read")),
+    Fault("NaN in base", "a NaN in the base file",
+          tampering.refused(tampering.base_unreadable_number, "nan can't be trained with or kept")),
     Fault("results read-only", "results made read-only", tampering.read_only, missing=tampering.no_user),
 )
 

@@ -1,5 +1,6 @@
 """What every command does alike: print safely, answer bad input and an interruption with their exit codes."""
 
+import os
 import signal
 import sys
 import warnings
@@ -28,7 +29,8 @@ def command(body: Callable[[Console, Screen], int]) -> int:
 
     """
     if any(option.startswith("error") for option in sys.warnoptions):
-        warnings.simplefilter("default")  # a library's warning would end the search in the middle of its work
+        warnings.simplefilter("default")  # a library's warning would end the search in the middle of its work,
+        os.environ.pop("PYTHONWARNINGS", None)  # and one in a process of Ray's its start
         complain("warning: warnings are shown, not errors: -W error and PYTHONWARNINGS=error are for tests")
     screen = Screen(sys.stdout)
     stream = cast(TextIO, screen)

@@ -73,7 +73,7 @@ def _explained(place: Path, text: str) -> Failure:
     if "The actor is temporarily unavailable" in text:
         # A lost node at first: the cluster itself finds out only some ten seconds later that it is dead.
         return Failure("the node was lost, or can't be reached", detail, free=True)
-    if "ActorDiedError" in text or "RayActorError" in text or not last:
+    if re.search("ActorDiedError|RayActorError|[Tt]he actor (died|is dead)", text) or not last:
         return Failure(f"the worker was killed; if nobody did so, memory has run out: {ADVICE}", detail)
     if told := re.findall(rf"{BadInput.__name__}: (.*)", text):
         return Failure(told[-1].strip()[:REASON], detail, hopeless=True)

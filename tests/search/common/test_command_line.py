@@ -55,6 +55,7 @@ def test_warnings_as_errors_are_set_aside(monkeypatch: pytest.MonkeyPatch, capsy
         return Exit.DONE
 
     monkeypatch.setattr(sys, "warnoptions", ["error"])
+    monkeypatch.setenv("PYTHONWARNINGS", "error")
     with warnings.catch_warnings(record=True):
         assert command(body) == Exit.DONE
     assert "warnings are shown, not errors" in capsys.readouterr().err

@@ -17,6 +17,7 @@ ValueError: the cable 7 is loose
 """
 MONITOR = "ray.exceptions.OutOfMemoryError: Task was killed due to the node running low on memory.\nTo adjust, see x\n"
 DIED = "ray.exceptions.ActorDiedError: The actor died unexpectedly before finishing this task.\nThe worker is dead\n"
+DEAD = "The actor died unexpectedly before finishing this task.\nThe actor is dead because its worker process has died."
 NODE = "ray.exceptions.ActorDiedError: The actor died.\nThe actor died because its node has died. Node Id: ab\n"
 AWAY = (
     "Failure # 1 (occurred at 2026-11-21)\nThe actor d19f is unavailable: The actor is temporarily unavailable: "
@@ -34,6 +35,7 @@ OURS = "Traceback\ntrainables.layout.OutOfMemory: out of GPU memory: lower the b
         (RAISED, "ValueError: the cable 7 is loose", False, False),
         (MONITOR, "the machine ran out of memory", False, False),
         (DIED, "the worker was killed", False, False),
+        (DEAD, "the worker was killed", False, False),
         ("", "the worker was killed", False, False),
         (NODE, "the node was lost", False, True),
         (AWAY, "the node was lost, or can't be reached", False, True),
