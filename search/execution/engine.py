@@ -154,12 +154,14 @@ class ResultListener(Stopper, Callback):  # type: ignore[misc]
             self._ledger.emit(Forked(trial.number, int(copied["trial"]), int(copied["step"]), now()))
         elif copied is None and trial.forked is not None and trial.step < trial.forked.step:
             self._ledger.emit(replace(trial.forked, step=trial.step, at=now()))  # it trains the rest itself
-        known = {kept.key for kept in self._ledger.records.kept} if KEPT in result else set()
+        lending = self._stage.lending if KEPT in result or GONE in result else None
+        if lending is None:
+            return
         for kept in result.get(KEPT, ()):
-            if kept["key"] not in known:
+            if kept["key"] not in lending.index.entries:  # a report may come twice; what was deleted may be kept again
                 self._ledger.emit(Kept(trial=trial.number, at=now(), **kept))
-        if GONE in result and self._stage.lending is not None:
-            self._stage.lending.gone(**result[GONE])
+        if GONE in result:
+            lending.gone(**result[GONE])
 
     def _compare(self, number: int, machine: Mapping[str, Any]) -> None:
         """Say once where a trial is trained on another machine type than the one before."""

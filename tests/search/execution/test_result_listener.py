@@ -15,6 +15,7 @@ from search.history.ledger import Ledger
 from search.history.records import Records
 from trainables import checkpoints
 from trainables.layout import checkpoint_folder
+from trainables.prefix import GONE, KEPT, REPLAYED
 from trainables.run import MACHINE, METRICS, OBJECTIVE, SECONDS, STEP
 
 HERE, THERE = {"instructions": "AVX512", "torch": "2"}, {"instructions": "AVX2", "torch": "2"}
@@ -25,6 +26,7 @@ class Scene:
 
     def __init__(self, folder: Path, journal: Journal, earlier: Records | None = None) -> None:
         self.folder, self.said = folder, list[str]()
+        self.entries, self.gone = dict[str, Any](), list[dict[str, str]]()
         self.ledger = Ledger(journal, earlier or Records())
         stage: Any = SimpleNamespace(
             ledger=self.ledger,
@@ -35,11 +37,14 @@ class Scene:
             store=None,
             max_failures=2,
             checks={"folder": lambda: None},
+            lending=SimpleNamespace(
+                index=SimpleNamespace(entries=self.entries), gone=lambda **key: self.gone.append(key)
+            ),
         )
         self.listener = ResultListener(stage, {f"r{number}": number for number in range(3)})
 
-    def result(self, number: int, machine: dict[str, Any]) -> None:
-        report = {STEP: 1, OBJECTIVE: 0.5, METRICS: {}, SECONDS: 1.0, "pid": 7, MACHINE: machine}
+    def result(self, number: int, machine: dict[str, Any], step: int = 1, **more: Any) -> None:
+        report = {STEP: step, OBJECTIVE: 0.5, METRICS: {}, SECONDS: 1.0, "pid": 7, MACHINE: machine, **more}
         self.listener(f"r{number}", report)
 
     def fails(self, number: int, text: str) -> None:
@@ -68,6 +73,27 @@ def test_the_machine_type_is_in_the_journal_and_another_one_is_told_once(tmp_pat
     (said,) = scene.said
     assert "trial 0 trains on another machine type" in said and "instructions AVX512 -> AVX2" in said
     assert "2.7e-8 to 3.1e-6" in said
+
+
+def test_what_is_shared_is_in_the_journal_and_counts_as_it_was(tmp_path: Path) -> None:
+    state = {"key": "k", "address": "a", "step": 2, "size": 9, "seen": 0}
+    with Journal(tmp_path / "journal.jsonl") as journal:
+        scene = Scene(tmp_path, journal)
+        for number in range(2):
+            scene.ledger.emit(proposed(number))
+        scene.result(0, HERE, 1)
+        scene.result(0, HERE, 2, **{KEPT: [state]})
+        scene.entries["k"] = state
+        scene.result(0, HERE, 2, **{KEPT: [state]})  # told again after a crash
+        del scene.entries["k"]  # had to make room
+        scene.result(0, HERE, 3, **{KEPT: [state]})
+        for step in (1, 2):
+            scene.result(1, HERE, step, **{REPLAYED: {"trial": 0, "step": 3}})
+        scene.result(1, HERE, 3, **{GONE: {"key": "k", "address": "a"}})  # the rest was lost meanwhile
+    records = Records(read(tmp_path / "journal.jsonl")[0])
+    assert len(records.kept) == 2 and scene.gone == [{"key": "k", "address": "a"}]
+    assert records.trials[1].replayed == records.replayed_steps == 2
+    assert records.search_steps == 3 + 1
 
 
 @pytest.mark.parametrize(
