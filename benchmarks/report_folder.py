@@ -16,7 +16,7 @@ from search.history.events import Ended, Event, Paused, Phase, Promoted, Propose
 from search.history.journal import Journal
 from search.history.records import Records
 from search.results import export, tables
-from search.results.confirm import judge
+from search.results.verdict import judge
 from search.spec.plan import Plan, make_plan
 from search.spec.resolve import Search, resolve
 from search.spec.storage import BASE
@@ -73,7 +73,7 @@ def make_folder(folder: Path, told: Story = Story(), *overrides: str, config: Pa
             journal.append(event)
     records = Records(events)
     tables.write_tables(folder, records, [knob.path for knob in search.space.knobs])
-    verdict = judge(records, search.model.objective)
+    verdict = judge(records, search.model.objective, search.settings.confirm.most)
     if told.finished and verdict is not None:
         export.write_best(folder, search, PREPARED, verdict)
     return search

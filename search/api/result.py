@@ -11,7 +11,7 @@ import pandas as pd
 from search.report import build
 from search.report.material import Material, gather
 from search.results import tables
-from search.results.confirm import Verdict
+from search.results.verdict import Verdict
 from spaces.paths import with_values
 from spaces.values import show, thaw
 

@@ -10,7 +10,7 @@ from search.execution.admission import Halt
 from search.history.records import Records
 from search.persistence.folder import Folder
 from search.results import export, pareto_export, summary, winner
-from search.results.confirm import Verdict, judge
+from search.results.verdict import Verdict, judge
 from search.spec.effect import changed
 from search.spec.resolve import Search
 from search.tracking.sender import Sender
@@ -34,7 +34,7 @@ def hand_over(asked: Invocation, folder: Folder, tracker: Sender, halt: Halt) ->
     """Write and show what has come of the search so far; returns the exit code."""
     search, say = asked.search, asked.say
     path, records = folder.path, folder.records
-    verdict = judge(records, search.model.objective)
+    verdict = judge(records, search.model.objective, search.settings.confirm.most)
     final = None if halt.resumable else verdict  # MLflow keeps every value that it was ever given
     if verdict is not None:
         when_there_is_room(lambda: export.write_best(path, search, asked.prepared, verdict, records), say)
@@ -67,7 +67,7 @@ def hand_over(asked: Invocation, folder: Folder, tracker: Sender, halt: Halt) ->
     for line in _observed(search, records):
         say(line)
     look = ui_command(resolve_uri(search.settings.tracking.uri, path.parent))
-    kept = verdict.decision == "keep"
+    kept = not verdict.to_switch
     for what, where in summary.pointers(path, look, shown, bool(members), report, kept):
         say(f"{what:<14}{where}")
     if tracked.version:

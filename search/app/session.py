@@ -28,6 +28,7 @@ from search.persistence.local_copy import remember_runs
 from search.persistence.object_store_journal import upload
 from search.report.progress import ProgressEstimate
 from search.results import summary, tables, winner
+from search.results.confirm import first_seed
 from search.spec.resolve import Search
 from search.tracking.sender import Sender
 from search.tracking.types import SearchStatus
@@ -90,12 +91,12 @@ def _run(asked: Invocation, folder: Folder, cluster: Cluster | None, workers: in
         return _without_folder(asked, folder, halt.reason or "", tracker)
     when_there_is_room(lambda: tables.write_tables(path, folder.records, [k.path for k in search.space.knobs]), say)
     if store is not None and not halt.resumable:
-        winner.bring(store, folder.records, search.model.objective, path)
+        winner.bring(store, _handed_over(folder, search), path)
     for line in () if halt.resumable else summary.remarks(search, folder.records):
         say(line)
     code = hand_over(asked, folder, tracker, halt)
     if not halt.resumable:
-        retention.handed_over(winner.number_of(folder.records, search.model.objective))
+        retention.handed_over(_handed_over(folder, search))
     if retention.held:
         place = path / "trials" if store is None else store / "trials"
         size = checkpoint_retention.shown(retention.held)
@@ -106,9 +107,13 @@ def _run(asked: Invocation, folder: Folder, cluster: Cluster | None, workers: in
     return code
 
 
+def _handed_over(folder: Folder, search: Search) -> int | None:
+    return winner.number_of(folder.records, search.model.objective, search.settings.confirm.most)
+
+
 def confirmed_first(search: Search) -> int | None:
     """The seed of the first confirmation runs, which best.yaml names; None where nothing is confirmed."""
-    return search.settings.sampler.seed + 1 if search.settings.confirm.seeds else None
+    return first_seed(search.settings) if search.settings.confirm.seeds else None
 
 
 def _without_folder(asked: Invocation, folder: Folder, gone: str, tracker: Sender) -> int:

@@ -33,7 +33,7 @@ from search.history.events import (
 )
 from search.history.records import Records, Trial
 from search.persistence.folder import Folder
-from search.results.confirm import confirmation
+from search.results.confirm import due, first_seed
 from search.sampling.proposer import Proposer
 from search.sampling.trial_history import PastTrial, Problem, Sampling, Scoring
 from search.spec.plan import Plan
@@ -124,22 +124,21 @@ def run_search(context: RunContext) -> None:
 
 def run_confirmation(context: RunContext) -> None:
     """Train the best configs and the baseline in full on fresh seeds."""
-    search, records, ledger = context.search, context.folder.records, context.folder.ledger
-    settings = search.settings
-    seeds = [settings.sampler.seed + 1 + i for i in range(settings.confirm.seeds)]
-    for run in confirmation(records, search.model.objective, settings.confirm.top, seeds, now(), search.further):
+    settings, records, ledger = context.search.settings, context.folder.records, context.folder.ledger
+    source = _FreshSeeds(context)
+    for run in source.due():
         ledger.emit(run)
     unfinished = [trial.number for trial in records.of_kind("confirm") if not trial.over]
     if not unfinished:
         return
     run_stage(
         Stage(
-            job=context.job(shown=next(iter(seeds), None)),  # the seed of best.yaml
+            job=context.job(shown=first_seed(settings) if settings.confirm.seeds else None),  # the seed of best.yaml
             ledger=ledger,
             cluster=context.cluster,
-            gate=Slots(context.cluster.room, lambda: True, unfinished),
+            gate=Slots(context.cluster.room, source.exhausted, unfinished),
             scheduler=FIFOScheduler(),
-            propose=lambda: None,
+            propose=source.propose,
             checks={"folder": context.folder.trouble, "clock": context.set_back},
             halt=context.halt,
             max_failures=settings.max_failures,
@@ -212,6 +211,37 @@ class _Source:
         origin = self._proposer.origin(number)
         self._context.folder.ledger.emit(Proposed(number, values, seed, "search", origin, now()))
         return number
+
+
+class _FreshSeeds:
+    """The confirmation runs, as they come due."""
+
+    def __init__(self, context: RunContext) -> None:
+        self._search, self._ledger = context.search, context.folder.ledger
+        self._seen: tuple[int, int] | None = None
+        self._due: list[Proposed] = []
+
+    def due(self) -> list[Proposed]:
+        """Runs to be proposed now."""
+        search, records = self._search, self._ledger.records
+        seen = records.proposed["confirm"], sum(run.over for run in records.of_kind("confirm"))
+        if seen != self._seen:  # asked on every turn of Ray's loop
+            self._seen = seen
+            confirm, seed = search.settings.confirm, first_seed(search.settings)
+            self._due = due(records, search.model.objective, confirm, seed, now(), search.further)
+        return self._due
+
+    def exhausted(self) -> bool:
+        """Whether no run is to be proposed now; while some are trained, further ones may follow from their results."""
+        return not self.due()
+
+    def propose(self) -> int | None:
+        """The next run's number, once it is in the journal; None where results are awaited."""
+        runs = self.due()
+        if not runs:
+            return None
+        self._ledger.emit(runs[0])
+        return runs[0].trial
 
 
 class _Study:

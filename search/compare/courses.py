@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from search.compare.sources import Source
 from search.report.anytime import anytime
-from search.results.confirm import Estimate
+from search.results.procedure import Estimate
 
 
 @dataclass(frozen=True)

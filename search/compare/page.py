@@ -17,7 +17,7 @@ from search.compare.sources import Source
 from search.compare.story import Story, tell
 from search.report.page import page, templates
 from search.report.shown import moment
-from search.results.confirm import Estimate
+from search.results.procedure import Estimate
 
 COLOURS = (
     ("#0072B2", "#56B4E9"),

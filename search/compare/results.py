@@ -7,7 +7,8 @@ from search.compare.groups import Group, Table, seed_of
 from search.compare.sources import Source
 from search.report.anytime import anytime
 from search.report.material import Material, sittings
-from search.results.confirm import Estimate, Verdict
+from search.results.procedure import Estimate
+from search.results.verdict import Verdict
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Summary:
 
     @property
     def decisions(self) -> dict[str, int]:
-        """How many searches say switch, keep, unconfirmed, or have no verdict."""
+        """How many searches say switch, keep, undecided, unconfirmed, or have no verdict."""
         said = [o.verdict.decision if o.verdict is not None else "none" for o in self.outcomes]
         return {each: said.count(each) for each in dict.fromkeys(said)}
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from search.compare.groups import Table
 from search.compare.results import Difference, Outcome, Summary
 from search.report.shown import count, number
-from search.results.confirm import Estimate
+from search.results.procedure import Estimate
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,9 @@ def _agreement(found: Summary, gain: Estimate) -> str:
     if said == {"switch"}:
         return "Every seed agrees: switch"
     if gain.low is not None and gain.low > 0:
-        return "Better on average, " + ("though no search shows it alone" if said == {"keep"} else "not on every seed")
+        return "Better on average, " + (
+            "though no search shows it alone" if said <= {"keep", "undecided"} else "not on every seed"
+        )
     return "Every seed agrees: keep your config" if said == {"keep"} else "The seeds do not agree"
 
 

@@ -8,7 +8,7 @@ from rich.table import Table as Screen
 from search.compare.groups import Table, seed_of
 from search.compare.results import Cost, Difference, Outcome, Summary
 from search.report.shown import duration, number, rounded
-from search.results.confirm import Estimate
+from search.results.procedure import Estimate
 
 
 def screens(

@@ -12,7 +12,7 @@ from search.history.records import Trial
 from search.report.progress import knobs_of, name_of, span
 from search.report.shown import duration, interval, number
 from search.report.story import status
-from search.results.confirm import Verdict
+from search.results.verdict import Verdict
 from trainables.run import OBJECTIVE
 
 DRAWN, POINTS = 40, 200

@@ -102,7 +102,7 @@ def _context(found: Findings) -> dict[str, Any]:
         "shared": found.shared,
         "scores": evidence.scores(verdict) if verdict is not None else None,
         "evidence_note": words.evidence_note(material),
-        "gain": evidence.gain(verdict, material.sign) if verdict is not None else None,
+        "gain": evidence.gain(verdict) if verdict is not None else None,
         "changes": found.changes,
         "changed": changed,
         "moving": [course for course in found.schedules.courses if not course.constant],

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from search.report.material import Material
 from search.report.shown import setting
-from search.results.confirm import Verdict
+from search.results.verdict import Verdict
 from search.spec.effect import changed
 from search.spec.storage import BASE
 from spaces.domain import Categorical, Float, Int, contains, describe, to_unit

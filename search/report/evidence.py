@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from search.report.shown import number, rounded, scale
-from search.results.confirm import Candidate, Estimate, Verdict
+from search.results.procedure import Estimate
+from search.results.verdict import Candidate, Verdict
 
 ROWS = 6
 """Configs that are shown; the winner and the baseline are always among them."""
@@ -44,14 +45,11 @@ def scores(verdict: Verdict) -> Axis:
     return _axis([(_name(verdict, c), _role(verdict, c), list(c.by_seed.values()), c.estimate) for c in chosen])
 
 
-def gain(verdict: Verdict, sign: int) -> Axis | None:
+def gain(verdict: Verdict) -> Axis | None:
     """The winner's paired gain over the baseline, seed by seed; above zero is better. None without both."""
-    winner, base = verdict.winner, verdict.baseline
-    if verdict.gain is None or base is None:
+    if verdict.gain is None or not verdict.pairs:
         return None
-    common = sorted(set(winner.by_seed) & set(base.by_seed))
-    pairs = [sign * (base.by_seed[seed] - winner.by_seed[seed]) for seed in common]
-    return _axis([("Gain", "gain", pairs, verdict.gain)], through=0.0)
+    return _axis([("Gain", "gain", list(verdict.pairs.values()), verdict.gain)], through=0.0)
 
 
 def _name(verdict: Verdict, candidate: Candidate) -> str:

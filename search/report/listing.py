@@ -27,7 +27,7 @@ class Row:
     cause: str
     """Why it stopped, where it is known."""
     verdict: str
-    """`switch`, `keep`, `unconfirmed`; empty without a trial that has a value."""
+    """`switch`, `keep`, `undecided`, `unconfirmed`; empty without a trial that has a value."""
     gain: float | None
     """Mean paired gain over the baseline on fresh seeds, above zero is better."""
     gain_low: float | None

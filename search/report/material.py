@@ -11,9 +11,11 @@ from search.history.events import Event, Phase
 from search.history.journal import read
 from search.history.records import Records, Trial
 from search.persistence.standing import Standing, standing
-from search.results.confirm import Verdict, judge
+from search.results.verdict import Verdict, judge
+from search.spec.config import Confirm
 from spaces import strict_yaml
 from spaces.problems import BadInput
+from spaces.schema import parse
 from spaces.space import Space, parse_space
 from trainables.registry import model_of
 from trainables.run import Model
@@ -48,6 +50,8 @@ class Material:
     records: Records
     standing: Standing
     verdict: Verdict | None
+    most: int | None
+    """The most seeds of a confirmation one seed at a time; None where their number is fixed."""
     compared_at: int | None
     """The step at which an unconfirmed verdict compares the winner with the baseline; None where fresh seeds decide."""
     best: Mapping[str, Any]
@@ -109,7 +113,9 @@ def gather(folder: Path, known: Sequence[Event] | None = None) -> Material:
     planned = _plan(folder / PLAN)
     horizon = int(settings["horizon"])
     best = folder / "best.yaml"
-    verdict, compared_at = comparable(judge(records, model.objective), records, model.objective.worst)
+    confirm = parse(Confirm, settings["settings"].get("confirm") or {}, f"{folder / SETTINGS} settings.confirm")
+    judged = judge(records, model.objective, confirm.most)
+    verdict, compared_at = comparable(judged, records, model.objective.worst)
     return Material(
         folder=folder,
         name=str(settings.get("name") or folder.name),
@@ -126,6 +132,7 @@ def gather(folder: Path, known: Sequence[Event] | None = None) -> Material:
         records=records,
         standing=standing(folder, records),
         verdict=verdict,
+        most=confirm.most,
         compared_at=compared_at,
         best=strict_yaml.load(best) if best.is_file() else {},
     )

@@ -3,19 +3,15 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from scipy import stats
-
 from search.report.anytime import Anytime
 from search.report.changes import Change
 from search.report.material import Material
 from search.report.shown import count, share
-from search.results.confirm import LEVEL, Estimate, Verdict
+from search.results.verdict import TELLING, Verdict
 from search.simulate.fairness import RungCheck
 
-MOST_SEEDS = 40
-"""More than so many are not advised: then the gain is too small to matter at this cost."""
-FEWEST_SEEDS, ADVISED_SEEDS = 3, 5
-"""From two seeds the scatter between seeds is a guess, and so is any number of seeds that it would take."""
+ADVISED_SEEDS = 5
+"""An interval of fewer rests on little."""
 CUT = 0.5
 """From this chance on that a rung stopped the best trial, the reader is told at the top."""
 LATE = 0.7
@@ -56,11 +52,6 @@ def doubts(verdict: Verdict | None, checks: Sequence[RungCheck], material: Mater
                 f"chance of {share(check.cut_best)}. Next time start the rungs later (early_stopping.first_rung)."
             )
             break
-    if len(verdict.ranking) > 2 and verdict.decision == "switch":
-        yield (
-            f"The interval counts one comparison, but the best of {len(verdict.ranking) - 1} candidates was taken: a "
-            "wrong switch is somewhat likelier than 2.5%."
-        )
 
 
 def next_steps(
@@ -71,19 +62,19 @@ def next_steps(
     yield from _state_steps(material, where)
     if verdict is None:
         return
-    if material.best and verdict.winner is not verdict.baseline and verdict.decision != "keep":
+    if material.best and verdict.winner is not verdict.baseline and verdict.to_switch:
         seed = material.best.get("seed")
         yield Step(
             "Train the new config:" if verdict.decision == "switch" else "Train the best config so far:",
             f"python -m trainables.train {where}/best.yaml",
             f"Repeats the run of seed {seed} to the last digit. Your own file with the new values: {where}/native.",
         )
-    if verdict.decision == "keep" and verdict.winner is not verdict.baseline:
-        yield from _more_seeds(verdict)
+    if verdict.decision == "undecided" and material.done:
+        yield from _more_seeds(material, verdict)
     if verdict.decision == "unconfirmed" and material.done:
         yield Step(
             "Train the best configs on fresh seeds: the search's command again, with",
-            f"--set confirm.seeds={ADVISED_SEEDS}",
+            "--set confirm.seeds=auto",
         )
     edges = [change for change in changes if change.edge]
     if edges and verdict.decision != "unconfirmed":
@@ -105,40 +96,17 @@ def next_steps(
         yield Step("Nothing to change. Search other knobs, or a wider space, if you expect more.")
 
 
-def _more_seeds(verdict: Verdict) -> Iterator[Step]:
-    if verdict.gain is not None and verdict.gain.n < FEWEST_SEEDS:
-        yield Step(
-            f"{count(verdict.gain.n, 'seed')} can't tell how much trainings scatter. The search's command again, with",
-            f"--set confirm.seeds={ADVISED_SEEDS}",
-        )
-        return
-    needed = seeds_needed(verdict.gain)
-    if needed is None:
-        yield Step("The best config found is no better on fresh seeds. Search other knobs, or a wider space.")
-    elif needed > MOST_SEEDS:
-        yield Step(f"It would take over {MOST_SEEDS} seeds to tell this gain from chance: it is too small to pay for.")
-    else:
-        yield Step(
-            f"About {needed} seeds would decide it, if gain and scatter stay so. The search's command again, with",
-            f"--set confirm.seeds={needed}",
-        )
-
-
-def seeds_needed(gain: Estimate | None) -> int | None:
-    """The least number of seeds at which a gain with this mean and scatter has an interval above zero.
-
-    The least n > 1 with t(n − 1) · s / √n < mean. None where the mean isn't above zero, or its scatter isn't known;
-    MOST_SEEDS + 1 where more than that are needed.
-    """
-    if gain is None or gain.low is None or gain.mean <= 0:
-        return None
-
-    def quantile(n: int) -> float:
-        return float(stats.t.ppf((1 + LEVEL) / 2, n - 1))
-
-    scatter = (gain.mean - gain.low) * gain.n**0.5 / quantile(gain.n)
-    fitting = (n for n in range(2, MOST_SEEDS + 1) if quantile(n) * scatter / n**0.5 < gain.mean)
-    return next(fitting, MOST_SEEDS + 1)
+def _more_seeds(material: Material, verdict: Verdict) -> Iterator[Step]:
+    """How an undecided verdict may be decided, where its gains say so."""
+    key = "confirm.seeds" if material.most is None else "confirm.max"
+    again = "The search's command again, with"
+    note = "Trained seeds count again. Confirmed in two goes, a search is wrong in up to 4.2% of cases, not 2.5%."
+    if verdict.needed is not None:
+        what = f"About {verdict.needed} seeds would decide it in 4 of 5 cases, if gain and scatter stay so. {again}"
+        yield Step(what, f"--set {key}={verdict.needed}", note)
+    elif verdict.gain is None or verdict.gain.n < TELLING:
+        seeds = count(0 if verdict.gain is None else verdict.gain.n, "seed")
+        yield Step(f"{seeds} can't tell how much trainings scatter. {again}", "--set confirm.seeds=auto")
 
 
 def _state_steps(material: Material, where: str) -> Iterator[Step]:

@@ -4,7 +4,7 @@ import math
 from datetime import UTC, datetime
 from typing import Any
 
-from search.results.confirm import Estimate
+from search.results.procedure import Estimate
 from spaces.values import show
 
 MINUS = "−"

@@ -10,7 +10,7 @@ from search.report.material import Material
 from search.report.next_steps import Step, doubts, next_steps
 from search.report.shown import count, duration, interval, number, rounded, scale, share
 from search.report.timeline import Timeline
-from search.results.confirm import Verdict
+from search.results.verdict import Verdict
 from search.simulate.fairness import RungCheck
 
 Tone = Literal["switch", "keep", "open"]
@@ -51,7 +51,9 @@ def tell(
     """What a reader needs to decide. `advice`: what the curves say about the first rung, if anything; `checks`: how
     well each rung foretold the end."""
     verdict = material.verdict
-    tone: Tone = "open" if verdict is None or verdict.decision == "unconfirmed" else verdict.decision
+    tone: Tone = "open"
+    if verdict is not None and verdict.decision in {"switch", "keep"}:
+        tone = verdict.decision
     return Story(
         tone=tone,
         status=status(material),
@@ -91,6 +93,8 @@ def _headline(material: Material, verdict: Verdict | None) -> str:
         return "No trial succeeded" if done else "No trial has a value yet"
     if verdict.decision == "unconfirmed":
         return "Not confirmed yet" if done else "Not decided yet"
+    if verdict.decision == "undecided":
+        return "Undecided: keep your config for now" if done else "Not decided yet"
     words = {"switch": "Switch to the new config", "keep": "Keep your config"}[verdict.decision]
     return words if done else f"So far: {words[0].lower()}{words[1:]}"
 
@@ -133,10 +137,19 @@ def _reason(material: Material, verdict: Verdict | None) -> str:
         return f"{verdict.why[0].upper()}{verdict.why[1:]}."
     gain = verdict.gain
     mean = f"{rounded(gain.mean, scale(gain))} {unit}"
-    told = f"Paired seed by seed, the gain is {mean}; its 95% interval is {interval(gain)}"
+    told = f"Paired seed by seed, the gain is {mean}; its 95% interval is {interval(gain)}{_allowed(material)}"
     if verdict.decision == "switch":
         return f"{told}, above zero: more than the luck of the seeds."
     return f"{told}, which doesn't lie above zero: the difference may be the luck of the seeds."
+
+
+def _allowed(material: Material) -> str:
+    """What the interval of the gain allows for, beside the luck of the seeds."""
+    if material.most is not None:
+        return " (wide enough for a look after every seed)"
+    verdict = material.verdict
+    compared = len(verdict.ranking) - 1 if verdict is not None else 0
+    return f" (wide enough for the best of {compared})" if compared > 1 else ""
 
 
 def _facts(material: Material, course: Anytime, lanes: Timeline) -> Iterator[Fact]:

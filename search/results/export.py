@@ -10,7 +10,8 @@ from typing import Any
 from search.common.commands import python
 from search.common.git import git_commit
 from search.history.records import Records
-from search.results.confirm import Candidate, Estimate, Verdict
+from search.results.procedure import Estimate
+from search.results.verdict import Candidate, Verdict
 from search.spec.resolve import Search
 from spaces import strict_yaml
 from spaces.paths import with_values
@@ -51,8 +52,10 @@ def write_best(
         "confirmed": _evidence(chosen),
         "baseline": _evidence(verdict.baseline) if verdict.baseline else None,
         "gain": _interval(verdict.gain) if verdict.gain else None,
+        **({"most_promising": _evidence(verdict.winner)} if verdict.decision == "undecided" else {}),
+        **({"seeds_needed": verdict.needed} if verdict.needed is not None else {}),
     }
-    kept = verdict.decision == "keep"
+    kept = not verdict.to_switch
     what = "Your own config: none that the search found is surely better" if kept else "The best config found"
     write_text(file, as_config(head(what, file), search, prepared, chosen.values, seed, chosen.trial, evidence))
     _write_native(folder / "native", search, chosen.values, kept, seed)

@@ -11,8 +11,8 @@ import pandas as pd
 from rich.table import Table
 
 from search.history.records import Records, Trial
-from search.results.confirm import point, scored
 from search.results.export import as_config, head
+from search.results.shortlist import point, scored
 from search.results.tables import cell
 from search.spec.resolve import Search
 from search.stopping.pareto import fronts

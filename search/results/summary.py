@@ -10,14 +10,19 @@ from rich.table import Table
 
 from search.common.commands import python
 from search.history.records import Records
-from search.results.confirm import Candidate, Verdict
+from search.results.verdict import Candidate, Verdict
 from search.sampling.codec import text_of
 from search.sampling.grid import config_count
 from search.spec.effect import changed
 from search.spec.resolve import Search
 from trainables.own.model import COMMAND
 
-_ADVICE = {"switch": "switch to the new config", "keep": "keep your config", "unconfirmed": "not confirmed"}
+_ADVICE = {
+    "switch": "switch to the new config",
+    "keep": "keep your config",
+    "undecided": "undecided, so keep your config for now",
+    "unconfirmed": "not confirmed",
+}
 
 
 def said(verdict: Verdict) -> str:
@@ -28,8 +33,9 @@ def said(verdict: Verdict) -> str:
 def tables(search: Search, verdict: Verdict) -> Iterator[Table]:
     """The confirmed configs, best first; then what the winner changes in the baseline, if anything."""
     objective = search.model.objective
-    seeds = len(verdict.winner.by_seed)
-    spent = f"{seeds} seed{'s' * (seeds != 1)}, {search.horizon} {search.model.unit}s each"
+    uneven = len({len(candidate.by_seed) for candidate in verdict.ranking}) > 1
+    seeds = max(len(candidate.by_seed) for candidate in verdict.ranking)
+    spent = f"{'up to ' * uneven}{seeds} seed{'s' * (seeds != 1)}, {search.horizon} {search.model.unit}s each"
     scores = Table(title=f"{objective.metric} in {objective.unit}, {spent}", title_justify="left")
     scores.add_column("config")
     for column in ("mean", "95% interval"):

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from search.history.records import Records, Trial
-from search.results.confirm import Candidate, Verdict, judge
+from search.results.verdict import Candidate, Verdict, judge
 from search.spec.resolve import Search, objective_name
 from search.tracking.types import Registration
 from trainables import checkpoints, storage
@@ -24,9 +24,9 @@ def run_of(records: Records, verdict: Verdict) -> Trial | None:
     return next((run for run in runs if run.proposed.origin == origin and run.proposed.seed == seed), None)
 
 
-def number_of(records: Records, objective: Objective) -> int | None:
-    """The number of the run that best.yaml repeats, if there is one."""
-    verdict = judge(records, objective)
+def number_of(records: Records, objective: Objective, most: int | None = None) -> int | None:
+    """The number of the run that best.yaml repeats, if there is one. `most`: as `judge` has it."""
+    verdict = judge(records, objective, most)
     run = run_of(records, verdict) if verdict is not None else None
     return run.number if run is not None else None
 
@@ -41,9 +41,8 @@ def weights(folder: Path, records: Records, verdict: Verdict) -> Path | None:
     return path if run.step in checkpoints.steps(place) else None
 
 
-def bring(store: Prefix, records: Records, objective: Objective, folder: Path) -> None:
-    """Copy what the run that best.yaml repeats has left in `store` into the search's folder."""
-    number = number_of(records, objective)
+def bring(store: Prefix, number: int | None, folder: Path) -> None:
+    """Copy what the run `number`, which best.yaml repeats, has left in `store` into the search's folder."""
     for part in ("checkpoints", "artifacts") if number is not None else ():
         storage.download(store, f"trials/t{number:04d}/{part}", folder)
 

@@ -17,6 +17,11 @@ from spaces.problems import BadInput, Problem
 from spaces.schema import Real, Section, Text, Whole, parse
 from trainables.own.declaration import Declaration
 
+MOST_IN_TURN = 8
+"""Seeds of a confirmation one at a time, if no other number is asked for."""
+FEWEST_PAIRS = 2
+"""Seeds with both the chosen config and the baseline before one of the two may be given up: one may be bad luck."""
+
 Positive = Annotated[Whole, Field(ge=1, le=10**9)]
 
 
@@ -51,8 +56,33 @@ class Confirm(Section):
     """The best configs and the documented baseline, trained in full on fresh seeds."""
 
     top: Annotated[Whole, Field(ge=1, le=10_000)] = 3
-    seeds: Annotated[Whole, Field(ge=0, le=10_000)] = 3
-    """0 skips the confirmation: the verdict then says that nothing is confirmed."""
+    seeds: Annotated[Whole, Field(ge=0, le=10_000)] | Literal["auto"] = 3
+    """So many for each config. `auto`: one seed at a time, of which the first only chooses among the configs, until it
+    is decided. 0 skips the confirmation: the verdict then says that nothing is confirmed."""
+    max: Annotated[Whole, Field(ge=4, le=40)] | None = None
+    """Of `seeds: auto`: the most seeds; null: 8."""
+
+    @model_validator(mode="after")
+    def _max_is_of_auto(self) -> Self:
+        if self.max is not None and self.seeds != "auto":
+            raise ValueError(f"max belongs to seeds: auto; drop it, or write auto instead of {self.seeds}")
+        return self
+
+    @property
+    def most(self) -> int | None:
+        """The most seeds of a confirmation one seed at a time; None where their number is fixed."""
+        return None if self.seeds != "auto" else self.max if self.max is not None else MOST_IN_TURN
+
+    def runs(self, configs: int) -> tuple[int, int]:
+        """The fewest and the most trainings that confirm so many configs, the baseline not counted."""
+        if self.seeds != "auto":
+            return (configs + 1) * self.seeds, (configs + 1) * self.seeds
+        if configs < 1:
+            return 0, 0
+        most = MOST_IN_TURN if self.max is None else self.max
+        if configs == 1:
+            return 2 * FEWEST_PAIRS, 2 * most
+        return configs + 1 + 2 * FEWEST_PAIRS, configs + 1 + 2 * (most - 1)
 
 
 class Tracking(Section):

@@ -43,6 +43,8 @@ class Plan:
     """Share of the space's configs that are still in warmup, freeze or ramp at each rung; empty where nobody knows."""
     search_steps: int
     confirm_steps: int
+    """At most; `confirm_least` where a confirmation one seed at a time is decided as early as can be."""
+    confirm_least: int
     full_steps: int
     """What the same trials would train without early stopping."""
     repeated_steps: int
@@ -74,7 +76,7 @@ def make_plan(search: Search) -> Plan:
     entering = _entering(search, rungs, trials)
     repeated = _trained_again(rungs, entering) if search.starts_over else 0
     trained = _trained(rungs, entering, shared) + repeated
-    runs = (min(search.settings.confirm.top, trials - 1) + 1) * search.settings.confirm.seeds
+    fewest, most = search.settings.confirm.runs(min(search.settings.confirm.top, trials - 1))
     return Plan(
         unit=search.model.unit,
         trials=trials,
@@ -85,7 +87,8 @@ def make_plan(search: Search) -> Plan:
         entering=entering,
         unsettled=tuple(sum(s > rung for s in settles) / len(settles) for rung in rungs if settles),
         search_steps=trained if total is None else min(trained, total),
-        confirm_steps=runs * search.horizon,
+        confirm_steps=most * search.horizon,
+        confirm_least=fewest * search.horizon,
         full_steps=trials * search.horizon,
         repeated_steps=repeated,
         acting=acting(search),
@@ -235,9 +238,12 @@ def describe(search: Search, plan: Plan) -> str:
         lines.append(
             f"no rung fits: 90% of the space's configs settle only by {unit} {plan.horizon}; every trial runs in full"
         )
+    confirming = f"{plan.confirm_steps}"
+    if plan.confirm_least < plan.confirm_steps:
+        confirming = f"{plan.confirm_least} to {confirming}"
     lines.append(
         f"to train: about {plan.search_steps} {unit}s searching ({plan.full_steps} without early stopping) "
-        f"+ {plan.confirm_steps} confirming"
+        f"+ {confirming} confirming"
     )
     lines += sharing.lines(search, plan.shared)
     if plan.repeated_steps:

@@ -24,7 +24,7 @@ from search.compare.text import screens
 from search.history.events import Event, Phase
 from search.history.journal import read
 from search.report.anytime import anytime
-from search.results.confirm import Estimate
+from search.results.procedure import Estimate
 from search.tracking.mlflow_reader import TrackedRun
 from search.tracking.updates import PARENT, Point, Trials, Update
 
@@ -90,7 +90,7 @@ def test_outcomes_and_their_means(tmp_path: Path) -> None:
     ("winners", "base", "headline"),
     [
         ([0.44, 0.45, 0.445], 0.5, "Every seed agrees: switch"),
-        ([0.499, 0.501, 0.5], 0.5, "Every seed agrees: keep your config"),
+        ([0.501, 0.502, 0.5], 0.5, "Every seed agrees: keep your config"),
         ([0.2, 0.501], 0.5, "The seeds do not agree"),
     ],
 )

@@ -27,7 +27,7 @@ from search.report.__main__ import main
 from search.report.build import SECTIONS
 from search.report.findings import Findings, find
 from search.report.material import gather
-from search.results.confirm import judge
+from search.results.verdict import judge
 from search.spec.plan import make_plan
 from spaces import strict_yaml
 from spaces.problems import BadInput
@@ -295,13 +295,16 @@ def test_a_search_that_another_process_owns_is_reported_on(tmp_path: Path) -> No
         assert write(path).exists()
 
 
-def test_a_gain_that_may_be_luck_keeps_the_config_and_says_how_many_seeds_it_takes(tmp_path: Path) -> None:
+def test_a_gain_that_may_be_luck_leaves_it_undecided_and_says_how_many_seeds_it_takes(tmp_path: Path) -> None:
     folder = tmp_path / "results" / "s"
-    make_folder(folder, Story(gain=0.5, scatter=0.01, seeds=3))
+    make_folder(folder, Story(gain=0.5, scatter=0.01, seeds=4))
     told = find(gather(folder)).story
-    assert (told.headline, told.tone) == ("Keep your config", "keep") and "may be the luck of the seeds" in told.reason
+    assert (told.headline, told.tone) == (
+        "Undecided: keep your config for now",
+        "open",
+    ) and "may be the luck of the seeds" in told.reason
     (step,) = [step for step in told.steps if "seeds would decide it" in step.what]
-    assert 4 <= int(step.command.removeprefix("--set confirm.seeds=")) <= 40
+    assert 5 <= int(step.command.removeprefix("--set confirm.seeds=")) <= 40
     assert not [step for step in told.steps if "trainables.train" in step.command]
 
 

@@ -18,10 +18,10 @@ from search.report.causes import causes
 from search.report.importance import importance, ped_anova, permutation, place, scores
 from search.report.levels import ENOUGH, Level, level, telling
 from search.report.material import value_at
-from search.report.next_steps import MOST_SEEDS, seeds_needed
 from search.report.schedules import POINTS, sampled
 from search.report.timeline import timeline
-from search.results.confirm import Candidate, Estimate, Verdict, judge
+from search.results.procedure import Estimate
+from search.results.verdict import Candidate, Verdict, judge
 from spaces.domain import Categorical, Float, Int
 from spaces.knob import Knob
 from trainables.run import Objective
@@ -235,7 +235,7 @@ def candidate(number: int, *values: float, baseline: bool = False) -> Candidate:
 def test_the_picture_has_every_seed_in_place_and_the_ends_of_the_interval() -> None:
     new, old = candidate(3, 0.40, 0.44), candidate(0, 0.50, 0.60, baseline=True)
     gains = [0.10, 0.16]
-    verdict = Verdict("switch", "", new, old, Estimate.of(gains), (new, old))
+    verdict = Verdict("switch", "", new, old, Estimate.of(gains), (new, old), dict(enumerate(gains)))
     axis = evidence.scores(verdict)
     assert [(row.name, row.role) for row in axis.rows] == [("New (trial 3)", "new"), ("Documented", "documented")]
     ticks = [(at, float(text)) for at, text in axis.ticks]
@@ -244,40 +244,15 @@ def test_the_picture_has_every_seed_in_place_and_the_ends_of_the_interval() -> N
         expected = [a + (value - x) * (b - a) / (y - x) for value in of.by_seed.values()]
         assert list(row.seeds) == pytest.approx(expected, abs=0.01) and all(0 <= at <= 100 for at in row.seeds)
         assert row.low is not None and row.high is not None and 0 <= row.low < row.mean < row.high <= 100
-    told = evidence.gain(verdict, 1)
+    told = evidence.gain(verdict)
     assert told is not None and told.zero is not None and 0 < told.zero < 100
-    assert evidence.gain(Verdict("keep", "", old, old, None, (old,)), 1) is None
+    assert evidence.gain(Verdict("keep", "", old, old, None, (old,))) is None
 
 
 def test_one_seed_has_no_interval_and_equal_values_still_have_an_axis() -> None:
     alone = candidate(0, 0.5, baseline=True)
     (row,) = evidence.scores(Verdict("unconfirmed", "", alone, alone, None, (alone,))).rows
     assert (row.low, row.between, row.text) == (None, "", "0.50")
-
-
-@pytest.mark.parametrize("seeds", [3, 5, 9])
-def test_so_many_seeds_decide_and_one_less_does_not(seeds: int) -> None:
-    rng = np.random.default_rng(seeds)
-    gains = 0.05 + 0.08 * rng.normal(size=seeds)
-    estimate = Estimate.of(gains.tolist())
-    needed = seeds_needed(estimate)
-    if estimate.mean <= 0:
-        assert needed is None
-        return
-    assert needed is not None
-    scatter = gains.std(ddof=1)
-
-    def decided(n: int) -> bool:  # values with just this mean and scatter
-        base = np.arange(n) - (n - 1) / 2
-        low = Estimate.of((estimate.mean + base / base.std(ddof=1) * scatter).tolist()).low
-        return low is not None and low > 0
-
-    assert needed == MOST_SEEDS + 1 or (decided(needed) and (needed == 2 or not decided(needed - 1)))
-
-
-def test_no_number_of_seeds_is_named_where_there_is_no_gain() -> None:
-    assert seeds_needed(None) is None and seeds_needed(Estimate.of([-0.1, 0.05])) is None
-    assert seeds_needed(Estimate.of([0.3])) is None
 
 
 # Columns and packed numbers.

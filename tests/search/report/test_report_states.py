@@ -98,8 +98,8 @@ def test_without_a_common_step_nothing_is_compared(folder: Path) -> None:
 def test_two_seeds_say_that_they_are_few_and_never_how_many_it_would_take(tmp_path: Path) -> None:
     make_folder(tmp_path / "s", Story(gain=0.1, scatter=0.05, seeds=2))
     told = find(gather(tmp_path / "s")).story
-    assert told.headline == "Keep your config"
-    assert [s.command for s in told.steps if "scatter" in s.what] == ["--set confirm.seeds=5"]
+    assert told.headline == "Undecided: keep your config for now"
+    assert [s.command for s in told.steps if "scatter" in s.what] == ["--set confirm.seeds=auto"]
     assert not [s for s in told.steps if "too small to pay for" in s.what]
     assert any("Only 2 fresh seeds" in doubt for doubt in told.doubts)
 

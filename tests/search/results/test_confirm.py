@@ -10,7 +10,10 @@ from small_search import proposed, records_of, reported, trial
 
 from search.history.events import Event
 from search.history.records import Records
-from search.results.confirm import Estimate, Verdict, candidates, confirmation, furthest, judge
+from search.results.confirm import confirmation
+from search.results.procedure import Estimate
+from search.results.shortlist import candidates, furthest
+from search.results.verdict import Verdict, judge
 from trainables.run import Objective
 
 MIN = Objective("mae", "min", 1.0, "prior sd")
@@ -38,8 +41,8 @@ def confirmed(runs: dict[int, dict[int, float | None]], start: int = 100) -> lis
     ]
 
 
-def verdict(records: Records, objective: Objective = MIN) -> Verdict:
-    found = judge(records, objective)
+def verdict(records: Records, objective: Objective = MIN, most: int | None = None) -> Verdict:
+    found = judge(records, objective, most)
     assert found is not None
     return found
 
@@ -139,12 +142,12 @@ def test_a_clear_gain_says_switch_and_is_paired_by_seed() -> None:
     assert "above zero" in found.why and "3 fresh seeds" in found.why and "prior sd" in found.why
 
 
-def test_a_gain_within_its_interval_says_keep() -> None:
+def test_a_gain_within_its_interval_is_undecided_and_the_users_config_is_handed_over() -> None:
     runs: dict[int, dict[int, float | None]] = {0: {1: 0.5, 2: 0.5, 3: 0.5}, 1: {1: 0.3, 2: 0.55, 3: 0.5}}
     found = verdict(records_of(base(0.5), trial(1, 0.4), *confirmed(runs)))
-    assert found.decision == "keep" and found.winner.trial == 1
+    assert found.decision == "undecided" and found.winner.trial == 1 and found.handed_over.baseline
     assert found.gain is not None and found.gain.mean == pytest.approx(0.05)
-    assert "not above zero" in found.why
+    assert "not surely above zero" in found.why and found.needed is None  # three gains tell no scatter
 
 
 def test_a_baseline_that_nothing_beats_says_keep() -> None:

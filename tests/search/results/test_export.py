@@ -8,9 +8,9 @@ from small_search import BASE, proposed, records_of, reported, small_search, tri
 from search.common.git import git_commit
 from search.history.events import Changed, Ended, Event
 from search.history.records import Records
-from search.results.confirm import judge
 from search.results.export import write_artifacts, write_best
 from search.results.tables import history_table, trials_table, write_tables
+from search.results.verdict import judge
 from search.spec.resolve import Search
 from spaces import strict_yaml
 from trainables.files import write_text
@@ -203,7 +203,7 @@ def test_keep_hands_over_the_users_file_as_it_is_and_no_other(tmp_path: Path) ->
     search = small_search(tmp_path)
     first, verdict = judge(finished(), search.model.objective), judge(unsure(), search.model.objective)
     assert first is not None and verdict is not None
-    assert verdict.decision == "keep" and verdict.winner.trial == 1 and verdict.handed_over.trial == 0
+    assert verdict.decision == "undecided" and verdict.winner.trial == 1 and verdict.handed_over.trial == 0
     for each in (first, verdict):  # a search that went on
         write_best(tmp_path, search, PREPARED, each)
     assert [path.name for path in (tmp_path / "native").iterdir()] == ["base.yaml"]

@@ -11,8 +11,9 @@ from small_search import proposed, records_of, small_search
 
 from search.history.events import Ended, Event, Reported, Status
 from search.history.records import Records
-from search.results.confirm import candidates, confirmation
+from search.results.confirm import confirmation
 from search.results.pareto_export import front, front_table, write_front
+from search.results.shortlist import candidates
 from search.spec.resolve import Search
 from spaces import strict_yaml
 from trainables.run import Prepared

@@ -11,7 +11,7 @@ from search.app import finalize
 from search.common.exit_codes import Exit
 from search.history.records import Records
 from search.results import winner
-from search.results.confirm import judge
+from search.results.verdict import judge
 from trainables.layout import trial_folder
 
 VALUES = {"lr": 5e-3, "batch_size": 32, "warmup_epochs": 0}
