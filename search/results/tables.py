@@ -24,10 +24,12 @@ def from_cell(text: str) -> str:
 
 
 def trials_table(records: Records, knobs: Sequence[str]) -> pd.DataFrame:
-    """One row per trial: number, status, objective, steps, seconds, where it came from, one column per knob."""
+    """One row per trial: number, status, objective, steps, seconds, where it came from, one column per knob. `replayed` of
+    the steps were another trial's, where trials shared prefixes."""
+    steps = ["steps", "replayed"] if records.replayed_steps else ["steps"]
     return pd.DataFrame(
         [_row(trial, knobs) for trial in records.trials.values()],
-        columns=["number", "kind", "origin", "status", "objective", "steps", "seconds", "seed", "reason", *knobs],
+        columns=["number", "kind", "origin", "status", "objective", *steps, "seconds", "seed", "reason", *knobs],
     )
 
 
@@ -39,6 +41,7 @@ def _row(trial: Trial, knobs: Sequence[str]) -> dict[str, Any]:
         "status": trial.status,
         "objective": trial.objective,
         "steps": trial.step,
+        "replayed": trial.replayed,
         "seconds": round(trial.seconds, 3),
         "seed": trial.proposed.seed,
         "reason": cell(trial.reason),
@@ -47,7 +50,8 @@ def _row(trial: Trial, knobs: Sequence[str]) -> dict[str, Any]:
 
 
 def history_table(records: Records) -> pd.DataFrame:
-    """One row per evaluation: trial, kind, step, objective, seconds, at (unix seconds), one column per metric."""
+    """One row per evaluation: trial, kind, step, objective, seconds, at (unix seconds), one column per metric. Where
+    trials shared prefixes, `replayed` says which evaluations are another trial's."""
     rows = [
         {
             "trial": trial.number,
@@ -55,6 +59,7 @@ def history_table(records: Records) -> pd.DataFrame:
             "step": report.step,
             "seconds": report.seconds,
             "at": report.at,
+            **({"replayed": report.step <= trial.replayed} if records.replayed_steps else {}),
             **report.metrics,
         }
         for trial in records.trials.values()
