@@ -24,8 +24,8 @@ def from_cell(text: str) -> str:
 
 
 def trials_table(records: Records, knobs: Sequence[str]) -> pd.DataFrame:
-    """One row per trial: number, status, objective, steps, seconds, where it came from, one column per knob. `replayed` of
-    the steps were another trial's, where trials shared prefixes."""
+    """One row per trial: number, status, objective, steps, seconds, where it came from, one column per knob.
+    `replayed` of the steps were another trial's, where trials shared prefixes."""
     steps = ["steps", "replayed"] if records.replayed_steps else ["steps"]
     return pd.DataFrame(
         [_row(trial, knobs) for trial in records.trials.values()],
