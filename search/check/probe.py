@@ -83,6 +83,8 @@ def refuse_void(search: Search, found: Sequence[Finding]) -> None:
 def lines(found: Sequence[Finding]) -> list[str]:
     """The findings for a terminal: one line each, those that need attention with what they mean."""
     signs = {"good": " ", "note": " ", "warning": "!", "void": "!"}
+    wide = max([10, *(len(each.about) for each in found)])
     return [
-        f"{signs[each.level]} {each.about:<11}{each.found}{f': {each.text}' if each.text else ''}" for each in found
+        f"{signs[each.level]} {each.about:<{wide}} {each.found}{f': {each.text}' if each.text else ''}"
+        for each in found
     ]

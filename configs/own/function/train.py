@@ -22,7 +22,7 @@ def spiral(n, seed):
 
 def lr_at(cfg, epoch):
     if epoch < cfg.warmup_epochs:
-        return cfg.lr * (epoch + 1) / cfg.warmup_epochs
+        return cfg.lr * (epoch + 1) / (cfg.warmup_epochs + 1)
     done = (epoch - cfg.warmup_epochs) / max(1, cfg.epochs - cfg.warmup_epochs)
     return cfg.min_lr + (cfg.lr - cfg.min_lr) * 0.5 * (1 + math.cos(math.pi * done))
 
