@@ -103,7 +103,7 @@ class Order:
     """Where the model has a controller that may act at any time: every step -> the key of its state there. When it
     acts, the newest checkpoint before that is kept."""
     room: int = 0
-    """Bytes that a kept state may take."""
+    """Bytes that the states which it keeps may take in all."""
 
     def as_config(self) -> dict[str, Any]:
         """Plain values, for Ray's config of the trial."""
@@ -150,6 +150,7 @@ class TrialPrefix:
         self._order, self._base = order, base
         self._controller = None if sharing is None else sharing.controller
         self._environment = environment() if own is None else own
+        self._room = order.room
         self._calm = True  # at the last look
         self._copied: list[Mapping[str, Any]] = []  # reports of the fork that are still to be told
         self._gone: Mapping[str, str] | None = None
@@ -235,8 +236,9 @@ class TrialPrefix:
         if checkpoints.steps(place):
             return None
         data = checkpoints.packed({"run": run, "address": where})
-        if len(data) > self._order.room:
+        if len(data) > self._room:
             return None
+        self._room -= len(data)
         checkpoints.put(place, step, data)
         return Kept(key, where, step, len(data), seen)
 

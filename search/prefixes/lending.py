@@ -169,7 +169,10 @@ class Lending:
     # Room.
 
     def _reserve(self, number: int, states: int) -> int:
-        """Bytes that each of so many states may take, made free; 0 where there is no room, or no need of any."""
+        """Bytes that so many states may take in all, made free; 0 where there is no room, or no need of any.
+
+        How much one takes is known from the first that was kept; until then it is all there is.
+        """
         if not states:
             return 0
         largest = max((entry.size for entry in self.index.entries.values()), default=0)
@@ -177,11 +180,11 @@ class Lending:
         promised = sum(self._room.values())
         self._evict(promised + size * states)
         free = self._common.cap - self.index.held - promised
-        size = size or free // states  # how much one takes is not known yet
-        if size <= 0 or free < size * states:
+        needed = size * states or free
+        if needed <= 0 or free < needed:
             return 0
-        self._room[number] = size * states
-        return size
+        self._room[number] = needed
+        return needed
 
     def _evict(self, room: int) -> None:
         needed = self.index.held + room - self._common.cap
