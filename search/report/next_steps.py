@@ -102,7 +102,7 @@ def _more_seeds(material: Material, verdict: Verdict) -> Iterator[Step]:
     again = "The search's command again, with"
     note = "Trained seeds count again. Confirmed in two goes, a search is wrong in up to 4.2% of cases, not 2.5%."
     if verdict.needed is not None:
-        what = f"About {verdict.needed} seeds would decide it in 4 of 5 cases, if gain and scatter stay so. {again}"
+        what = f"About {verdict.needed} seeds would decide it in 3 of 4 cases. {again}"
         yield Step(what, f"--set {key}={verdict.needed}", note)
     elif verdict.gain is None or verdict.gain.n < TELLING:
         seeds = count(0 if verdict.gain is None else verdict.gain.n, "seed")

@@ -157,7 +157,9 @@ def _all_at_once(ranking: Sequence[Candidate], baseline: Candidate, objective: O
     if gain is None or gain.low is None:
         return replace(open_, why="one seed gives no interval: confirm on at least two (confirm.seeds)")
     fair = f", allowing for the choice among {compared}" if compared > 1 else ""
-    return _decided(open_, gain, f"{gain.n} fresh seeds{fair}", objective, _needed(open_.pairs, critical))
+    return _decided(
+        open_, gain, f"{gain.n} fresh seeds{fair}", objective, seeds_needed(list(open_.pairs.values()), critical)
+    )
 
 
 def _one_at_a_time(
@@ -186,7 +188,7 @@ def _one_at_a_time(
         why = f"paired gain {gain} {objective.unit} on {_seeds(gain.n)} so far: too few for an interval"
         return replace(open_, why=why, gain=gain)
     last = boundaries(most)[most] / quantile(most)  # what looking early costs at the end; nearly equal for all `most`
-    needed = _needed(pairs, lambda n: last * quantile(n))
+    needed = seeds_needed(values, lambda n: last * quantile(n))
     needed = needed if needed is None else needed + (aside is not None)
     looks = f"{_seeds(gain.n)}, allowing for a look after each"
     return _decided(replace(open_, gain=gain), gain, looks, objective, needed if len(values) >= most else None)
@@ -210,10 +212,9 @@ def _decided(verdict: Verdict, gain: Estimate, seeds: str, objective: Objective,
     return replace(verdict, decision="undecided", why=f"{measured}: not surely above zero{more}", needed=needed)
 
 
-def _needed(pairs: Mapping[int, float], critical: Callable[[int], float]) -> int | None:
+def seeds_needed(values: Sequence[float], critical: Callable[[int], float]) -> int | None:
     """The least number of seeds that shows a gain with this mean and scatter with a chance of 80%: the least n with
-    (critical(n) + LIKELY) · s / √n < mean. MOST_SEEDS + 1 where more are needed; None where `pairs` can't say."""
-    values = list(pairs.values())
+    (critical(n) + LIKELY) · s / √n < mean. MOST_SEEDS + 1 where more are needed; None where `values` can't say."""
     if len(values) < TELLING or fmean(values) <= 0:
         return None
     mean, scatter = fmean(values), stdev(values)

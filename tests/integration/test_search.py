@@ -279,3 +279,27 @@ def test_a_search_in_which_every_trial_fails_ends_with_3(project: Path, environm
     assert "no trial succeeded" in output and "cuda" in output.lower() and "Traceback" not in output
     assert "Traceback" in (project / "results/s/trials/t0000/log.txt").read_text()
     assert set(trials_of(project).status) == {"failed"}
+
+
+@pytest.mark.slow
+def test_a_confirmation_one_seed_at_a_time_goes_on_where_it_was_killed(
+    tmp_path: Path, environment: Environment
+) -> None:
+    """Killed in its middle it trains the runs that the undisturbed one does, to the same verdict."""
+    folder = make_project(tmp_path)
+    words = ["search.yaml", "--set", "resources.cpu=2", "--set", "budget.trials=5"]
+    words += ["--set", "confirm={top: 2, seeds: auto, max: 5}"]
+    code, output = run("search.run", [*words, "--name", "whole"], folder, environment)
+    assert code == 0, output
+    confirmed = (trials_of(folder, "whole").kind == "confirm").sum()
+    assert 3 + 4 <= confirmed <= 3 + 8  # three configs on the seed that chooses, then two to four pairs
+    reports = sum(isinstance(event, Reported) for event in read(folder / "results/whole/journal.jsonl")[0])
+    with start("search.run", [*words, "--name", "cut"], folder, environment) as process:
+        wait_for_reports(folder / "results/cut/journal.jsonl", reports - 5, process)
+        kill_tree(process)
+    code, output = run("search.run", [*words, "--name", "cut", "--resume"], folder, environment)
+    assert code == 0, output
+    pd.testing.assert_frame_equal(trials_of(folder, "whole")[COMPARED], trials_of(folder, "cut")[COMPARED])
+    results = folder / "results"
+    first, second = (strict_yaml.load(results / name / "best.yaml")["provenance"] for name in ("whole", "cut"))
+    assert [first[key] for key in ("verdict", "why", "gain")] == [second[key] for key in ("verdict", "why", "gain")]
