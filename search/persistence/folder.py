@@ -134,7 +134,7 @@ def opened(
                 write_text(path / name, text)
                 if store is not None:
                     store.put(name, text.encode())
-            _keep_code(path, search)
+            _keep_code(path, search, store)
             if store is not None:
                 write_text(path / NOTE, f"{store.uri}\n")
             yield Folder(path, tuple(history), Ledger(file, Records(history)), owner, store)
@@ -144,8 +144,8 @@ def _checked(search: Search) -> dict[str, Any]:
     return {"checked": dict(search.checked)} if search.checked else {}
 
 
-def _keep_code(path: Path, search: Search) -> None:
-    """Copy the user's own code into the folder: with it alone a training can be done again."""
+def _keep_code(path: Path, search: Search, store: Prefix | None) -> None:
+    """Copy the user's own code into the folder, and the store: with it alone a training can be done again."""
     known = search.trainable
     if known is None:
         return
@@ -153,7 +153,10 @@ def _keep_code(path: Path, search: Search) -> None:
     for name in known["code"]:
         place = path / CODE / name
         place.parent.mkdir(parents=True, exist_ok=True)
-        write_bytes(place, (root / name).read_bytes())
+        content = (root / name).read_bytes()
+        write_bytes(place, content)
+        if store is not None:
+            store.put(f"{CODE}/{name}", content)
 
 
 @contextmanager

@@ -145,7 +145,8 @@ class _Here:
         if trial.changed:
             yield "its knobs changed in mid-run"
         if trial.data != self._data:
-            yield "it was trained on other data"
+            own = self._search.settings.trainable is not None  # whose data is what its code makes
+            yield "it was trained by other code" if own else "it was trained on other data"
         if trial.base is None:
             yield "the config that its search started from is not known"
         was = _read(self._search.model, config)
