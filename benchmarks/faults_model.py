@@ -211,9 +211,9 @@ class FaultyModel:
         """A run at step 0."""
         return FaultyRun(INNER.build(config, prepared, seed), config, seed)
 
-    def write_native(self, source: str | None, name: str, changes: Native, config: Config) -> Mapping[str, str]:
-        """The user's own file with `changes` in it."""
-        return INNER.write_native(source, name, changes, config)
+    def write_native(self, source: str | None, name: str, config: Config) -> Mapping[str, str]:
+        """The user's own file made to say `config`."""
+        return INNER.write_native(source, name, config)
 
 
 MODEL = FaultyModel()

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from spaces.schema import NativeSection, Real, Section, Whole, parse
 from trainables.keys import documented
-from trainables.native import native_files, plain
+from trainables.native import as_yaml, plain
 from trainables.run import Metrics, Native, Objective, Prepared
 
 
@@ -122,9 +122,9 @@ class TrivialModel:
         """A run at step 0."""
         return TrivialRun(config)
 
-    def write_native(self, source: str | None, name: str, changes: Native, config: Config) -> Mapping[str, str]:
-        """The whole config as YAML and Python."""
-        return native_files(source, name, changes, config)
+    def write_native(self, source: str | None, name: str, config: Config) -> Mapping[str, str]:
+        """The whole config as YAML."""
+        return {"config.yaml": as_yaml(plain(config))}
 
 
 MODEL = TrivialModel()

@@ -87,23 +87,6 @@ def _plain(value: Any) -> Any:
             return value
 
 
-def native_files(source: str | None, name: str, changes: Mapping[str, Any], config: NativeSection) -> dict[str, str]:
-    """The files for `native/`: the user's own file with only `changes` (dotted key → value) in it, and `config` whole
-    as YAML or as Python, whichever form the user's file does not have (both, if there is no such file or it is JSON).
-    """
-    files: dict[str, str] = {}
-    form: Form | None = None
-    if source is not None:
-        form = form_of(name, name)
-        files[Path(name).name] = rewrite(source, Path(name).name, changes)
-    whole = plain(config)
-    if form != "yaml":
-        files["config.yaml"] = as_yaml(whole)
-    if form != "python":
-        files["config.py"] = as_python(whole)
-    return files
-
-
 def rewrite(text: str, name: str, changes: Mapping[str, Any]) -> str:
     """`text` with `changes` (dotted key → value) in place: comments, order and formatting of all else are kept.
 

@@ -171,6 +171,6 @@ class Model(Protocol[C, D]):
     def build(self, config: C, prepared: Prepared, seed: int) -> Run:
         """A run at step 0, on the config's device."""
 
-    def write_native(self, source: str | None, name: str, changes: Native, config: C) -> Mapping[str, str]:
-        """The files for `native/` (name → text): the user's own file `source` (called `name`) with only `changes`
-        (dotted key → value) in it, comments and order kept, and the model's other native forms."""
+    def write_native(self, source: str | None, name: str, config: C) -> Mapping[str, str]:
+        """The files for `native/` (name → text): the user's own file `source` (called `name`) made to say `config`,
+        comments, order and what did not change kept, and the model's other native forms."""

@@ -12,7 +12,7 @@ from search.results.verdict import Verdict
 from search.spec.effect import changed
 from search.spec.storage import BASE
 from spaces.domain import Categorical, Float, Int, contains, describe, to_unit
-from spaces.paths import Missing, get
+from spaces.paths import Missing
 from spaces.problems import BadInput
 
 CONTEXT = 2
@@ -72,9 +72,8 @@ def native_diffs(material: Material, verdict: Verdict) -> tuple[FileDiff, ...]:
     if not folder.is_dir() or verdict.baseline is None or verdict.handed_over is verdict.baseline:
         return ()
     own = _own(material)
-    values = {key: _value(material, key) for key in verdict.winner.values}
     files = sorted(folder.iterdir(), key=lambda path: (path.name not in own, path.name))
-    pairs = [(path.name, own.get(path.name) or _before(material, path, values), _read(path)) for path in files]
+    pairs = [(path.name, own.get(path.name) or _before(material, path), _read(path)) for path in files]
     return tuple(
         FileDiff(name, tuple(_lines(before, after)))
         for name, before, after in pairs
@@ -88,19 +87,12 @@ def _own(material: Material) -> dict[str, str]:
     return {path.name: _read(path) for path in folder.iterdir()} if folder.is_dir() else {}
 
 
-def _before(material: Material, path: Path, values: Mapping[str, Any]) -> str | None:
-    """A file that isn't the user's own with `values` in place of the winner's; None where it doesn't take them."""
+def _before(material: Material, path: Path) -> str | None:
+    """A file that isn't the user's own, as it would be before the search; None where it doesn't take the values."""
     try:
         config = material.model.parse(material.base, "the config that the search starts from")
-        return material.model.write_native(_read(path), path.name, values, config).get(path.name)
+        return material.model.write_native(_read(path), path.name, config).get(path.name)
     except (BadInput, Missing, UnicodeDecodeError):
-        return None
-
-
-def _value(material: Material, path: str) -> Any:
-    try:
-        return get(material.base, path)
-    except Missing:
         return None
 
 

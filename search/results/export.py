@@ -120,8 +120,7 @@ def _write_native(folder: Path, search: Search, values: Mapping[str, Any], kept:
         files: Mapping[str, str] = {name: source}
     else:
         config = search.model.parse(with_values(search.base, values), "the winning config")
-        changes = {**search.fixed, **values}
-        files = search.model.write_native(source, name, changes, config)
+        files = search.model.write_native(source, name, config)
     if isinstance(search.model, OwnModel):
         typed = search.model.typed(folder.resolve(), with_values(search.base, values), seed)
         files = {**files, **({COMMAND: f"{typed}\n"} if typed is not None else {})}

@@ -484,10 +484,10 @@ def test_sampled_configs_parse_and_come_back_through_native_files(model, case, s
     for _ in range(10):
         values = {path: thaw(value) for path, value in space.sample(rng, base).items()}
         config = model.parse(with_values(base, values), "sampled")
-        files = model.write_native(None, "config.yaml", values, config)
+        files = model.write_native(None, "config.yaml", config)
         assert set(files) == case.files
         source = json.dumps(base, indent=2) + "\n"
-        files = {**files, **model.write_native(source, "mine.json", values, config)}
+        files = {**files, **model.write_native(source, "mine.json", config)}
         for name, text in files.items():
             if name in case.partial:
                 continue
@@ -511,7 +511,7 @@ def test_the_users_file_gets_only_the_changes(model, space):
     lines = list(commented(base))
     source = "".join(line for _, line in lines)
     values = {path: thaw(value) for path, value in space.sample(np.random.default_rng(1), base).items()}
-    written = model.write_native(source, "mine.yaml", values, model.parse(with_values(base, values), "c"))["mine.yaml"]
+    written = model.write_native(source, "mine.yaml", model.parse(with_values(base, values), "c"))["mine.yaml"]
     changed = {key for (key, a), b in zip(lines, written.splitlines(keepends=True), strict=True) if a != b}
     assert changed <= set(values)
     assert all(f"# about {key}\n" in written for key, _ in lines)
@@ -674,7 +674,7 @@ def test_planning_needs_no_torch():
         "import sys; from trainables.registry import model_named\n"
         f"for name in {list(models())!r}:\n"
         "    m = model_named(name); c = m.parse(m.documented(), 'c'); m.knobs(c, 0); m.settles(c)\n"
-        "    m.write_native(None, 'c.yaml', {}, c)\n"
+        "    m.write_native(None, 'c.yaml', c)\n"
         "    assert 'torch' not in sys.modules, name"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

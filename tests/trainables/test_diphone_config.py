@@ -212,7 +212,7 @@ def test_the_users_file_is_accepted_and_keeps_its_comments():
     )
     changes = {"lr_max": 0.003, "dataset.data_transforms.white_noise_std": 0.5, "model.n_layers": 3}
     found = MODEL.parse(with_values(parse_native(source, "mine.yaml", "c"), changes), "found")
-    written = MODEL.write_native(source, "mine.yaml", changes, found)
+    written = MODEL.write_native(source, "mine.yaml", found)
     assert set(written) == {"mine.yaml"}
     text = written["mine.yaml"]
     assert "lr_max: 0.003  # peak" in text and "n_units: 768 # per layer" in text and "  # the noise" in text

@@ -96,9 +96,9 @@ def test_what_is_handed_over_is_what_was_trained(omitted, winners, suffix):
     written = {"py": as_python, "yaml": as_yaml, "json": lambda config: json.dumps(config, indent=2)}
     source, name = written[suffix](mine), f"mine.{suffix}"
     start = MODEL.parse(mine, "c")
-    assert MODEL.write_native(source, name, {}, start)[name] == source
+    assert MODEL.write_native(source, name, start)[name] == source
     trained = MODEL.parse({**plain(start), **{key: WINNERS[key] for key in winners}}, "winner")
-    files = MODEL.write_native(source, name, {}, trained)
+    files = MODEL.write_native(source, name, trained)
     assert MODEL.parse(parse_native(files[name], name, name), "c") == trained
     kept = set(files[name].splitlines())
     changed = {key for key in mine if key in winners}
@@ -114,7 +114,7 @@ def test_what_is_handed_over_is_what_was_trained(omitted, winners, suffix):
 
 def test_a_note_says_what_an_older_script_can_not_train():
     trained = MODEL.parse({**plain(MODEL.parse(OLDER_FILE, "c")), "weight_decay": 1e-4, "lr": 2e-3}, "w")
-    head = MODEL.write_native(CASE, "urea_older.py", {}, trained)["urea_older.py"].splitlines()[:3]
+    head = MODEL.write_native(CASE, "urea_older.py", trained)["urea_older.py"].splitlines()[:3]
     assert head[1] == "#   weight_decay: 1e-4 (an older script trains as with 0)"
     assert not head[2].startswith("#   ")
 
@@ -183,6 +183,6 @@ def test_everything_but_build_is_free_of_torch():
     code = (
         "import sys; from trainables.registry import model_named; m = model_named('early_inference');"
         "c = m.parse({}, 'c'); m.parse_data({'generate': {}}, c, 'd'); m.knobs(c, 0); m.settles(c);"
-        "m.write_native(None, 'c.yaml', {}, c); sys.exit('torch' in sys.modules)"
+        "m.write_native(None, 'c.yaml', c); sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

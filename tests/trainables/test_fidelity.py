@@ -127,7 +127,7 @@ def drawn(name, data):
 def test_what_is_handed_over_trains_in_the_script_what_was_measured(name, data):
     model, file, found = drawn(name, data)
     source = as_yaml(file)
-    (text,) = model.write_native(source, "mine.yaml", {}, found).values()
+    (text,) = model.write_native(source, "mine.yaml", found).values()
     read, whole = model.parse(yaml.safe_load(text), "handed over"), plain(found)
     told = {line.split(":")[0].removeprefix("#").strip() for line in text.splitlines() if line.startswith("#")}
     for path in differing(plain(read), whole):
@@ -144,7 +144,7 @@ def test_what_is_handed_over_trains_in_the_script_what_was_measured(name, data):
 def test_lines_that_did_not_change_are_byte_equal(name, data):
     model, file, found = drawn(name, data)
     source = as_yaml(file)
-    (text,) = model.write_native(source, "mine.yaml", {}, found).values()
+    (text,) = model.write_native(source, "mine.yaml", found).values()
     wanted = changes(file, found, lambda native: model.parse(native, "file")).values
     lines = iter(text.splitlines())
     for line in source.splitlines():
@@ -158,21 +158,21 @@ def test_spelling_stays_where_the_number_does():
     model = model_named("whisper_child")
     base = plain(model.parse({"training": {"weight_decay": 5e-3}}, "base"))
     found = model.parse(with_values(base, {"training.warmup_steps": 20}), "found")
-    written = model.write_native(source, "mine.yaml", {}, found)["mine.yaml"]
+    written = model.write_native(source, "mine.yaml", found)["mine.yaml"]
     assert written == source.replace("warmup_steps: 500", "warmup_steps: 20")
 
 
 def test_what_the_script_has_no_key_for_stands_at_the_top():
     model = model_named("whisper_child")
     found = model.parse({"data": {"specaugment": True, "freq_mask_count": 2}, "training": {"max_epochs": 4}}, "found")
-    written = model.write_native("data: {val_ratio: 0.1}\n", "mine.yaml", {}, found)["mine.yaml"]
+    written = model.write_native("data: {val_ratio: 0.1}\n", "mine.yaml", found)["mine.yaml"]
     head = [line for line in written.splitlines() if line.startswith("#")]
     assert head[1:] == [
         "#   data.freq_mask_count: 2 (your script trains as with 1)",
         "#   training.max_epochs: 4 (your script trains as with 10)",
     ]
     assert written.endswith("data: {val_ratio: 0.1, specaugment: true}\n")
-    files = model.write_native('{"data": {"val_ratio": 0.1}}', "mine.json", {}, found)
+    files = model.write_native('{"data": {"val_ratio": 0.1}}', "mine.json", found)
     assert set(files) == {"mine.json", "mine.json.txt"}
     assert "freq_mask_count: 2" in files["mine.json.txt"]
 
@@ -181,7 +181,7 @@ def test_an_own_key_that_the_file_holds_is_changed_there():
     model = model_named("whisper_child")
     found = model.parse({"data": {"specaugment": True, "freq_mask_count": 2}}, "found")
     source = "data:\n  specaugment: true\n  freq_mask_count: 1  # masks\n"
-    assert model.write_native(source, "mine.yaml", {}, found)["mine.yaml"] == source.replace("1  #", "2  #")
+    assert model.write_native(source, "mine.yaml", found)["mine.yaml"] == source.replace("1  #", "2  #")
 
 
 def test_a_key_that_changes_what_absent_ones_mean_brings_them_along():

@@ -13,7 +13,6 @@ from spaces.strict_yaml import loads
 from trainables.native import (
     as_python,
     as_yaml,
-    native_files,
     parse_native,
     plain,
     read_native,
@@ -203,15 +202,7 @@ def test_every_change_reads_back_equal(config, changes):
         assert parse_native(rewrite(text, name, changes), name, name) == {**config, **changes}
 
 
-def test_native_files_are_the_users_own_and_the_other_form():
+def test_unknown_keys_are_listed_and_kept():
     config = Outer.model_validate({"inner": {"a": 2, "mine": 3}, "also": "mine"})
     assert unknown_keys(config) == ("also", "inner.mine")
-    whole = {"inner": {"a": 2, "mine": 3}, "sizes": [1, 2], "rate": 1e-5, "also": "mine"}
-    assert plain(config) == whole
-    assert set(native_files(None, "x.yaml", {}, config)) == {"config.yaml", "config.py"}
-    files = native_files(YAML, "mine.yml", {"lr": 0.5}, config)
-    assert set(files) == {"mine.yml", "config.py"}
-    assert files["mine.yml"] == YAML.replace("1e-3 ", "0.5 ")
-    assert parse_native(files["config.py"], "config.py", "") == whole
-    assert set(native_files(PYTHON, "mine.py", {}, config)) == {"mine.py", "config.yaml"}
-    assert set(native_files("{}", "mine.json", {}, config)) == {"mine.json", "config.yaml", "config.py"}
+    assert plain(config) == {"inner": {"a": 2, "mine": 3}, "sizes": [1, 2], "rate": 1e-5, "also": "mine"}

@@ -127,7 +127,7 @@ def test_a_command_keeps_what_it_has_no_flag_for() -> None:
 def test_keys_that_nothing_reads_are_carried_and_named() -> None:
     config = parse_config({"mine": 1, "loss": "mae", "phases": [{"epochs": 2}, {"epochs": 2, "notes": "later"}]}, "p")
     assert unknown_keys(config) == ("mine", "phase_2.notes")
-    assert "notes: later" in MODEL.write_native(None, "p.yaml", {}, config)["phases.yaml"]
+    assert "notes: later" in MODEL.write_native(None, "p.yaml", config)["phases.yaml"]
 
 
 # The plan in shares.
@@ -268,7 +268,7 @@ phases:
 def changed(source: str, name: str, values: dict[str, object]) -> tuple[str, Config]:
     base = plain(parse_config(parse_native(source, name, name), name))
     config = parse_config(with_values(base, values), "winner")
-    return MODEL.write_native(source, name, values, config)[name], config
+    return MODEL.write_native(source, name, config)[name], config
 
 
 def test_a_list_is_edited_where_it_stands() -> None:
@@ -295,7 +295,7 @@ def test_an_args_json_stays_one() -> None:
     assert (again["min_lr"], again["hidden_size"], again["teacher_forcing_end"]) == (1e-4, 64, 0.35)
     (says,), (trained,) = phases_of(parse_config(again, "args.json")), phases_of(config)
     assert says.model_copy(update={"warmup_lr": 5e-4}) == trained  # which the script begins at min_lr
-    note = MODEL.write_native(source, "args.json", values, config)["args.json.txt"]
+    note = MODEL.write_native(source, "args.json", config)["args.json.txt"]
     assert "warmup_lr: 5e-4 (your script trains as with 1e-4)" in note and note.count("your script trains") == 1
 
 
@@ -321,7 +321,7 @@ def test_a_key_of_the_whole_run_is_changed_in_every_phase_that_has_it() -> None:
 
 
 def test_the_documented_commands_and_list() -> None:
-    files = MODEL.write_native(None, "config.yaml", {}, parse_config({**RECIPE, "output_dir": "out"}, "c"))
+    files = MODEL.write_native(None, "config.yaml", parse_config({**RECIPE, "output_dir": "out"}, "c"))
     listed = strict_yaml.loads(files["phases.yaml"], "p")["phases"]
     assert [(item["start_lr"], item["min_lr"], item["max_lag"]) for item in listed] == [
         (1e-3, 5e-4, 10), (5e-4, 1e-4, 15), (1e-4, 5e-5, 15), (5e-5, 1e-5, 20), (1e-5, 1e-5, 20)
@@ -400,7 +400,7 @@ def test_what_is_handed_over_is_what_was_trained(omitted: set[str], seed: int, c
     fitting += [f"plan.phase_1.{key}" for key in ("lr_end", "teacher_forcing_end", "alpha", "max_lag")]
     values = {path: value for path, value in SPACE.sample(np.random.default_rng(seed), base).items() if path in fitting}
     config = parse_config(with_values(base, values), "winner")
-    files = MODEL.write_native(source, "args.json", values, config)
+    files = MODEL.write_native(source, "args.json", config)
     written = json.loads(files["args.json"])
     assert set(written) - set(json.loads(source)) <= set(SCRIPT)
     noted = files.get("args.json.txt", "")
@@ -412,5 +412,5 @@ def test_what_is_handed_over_is_what_was_trained(omitted: set[str], seed: int, c
         assert (f"{key}: " in noted) == bool(getattr(config, key))
     if not any(key in noted for key in ("attention", "bidirectional", "curriculum", "component_weights", "warmup_lr")):
         assert parse_config(written, "args.json") == config
-    unchanged = MODEL.write_native(source, "args.json", {}, parse_config(json.loads(source), "args.json"))
+    unchanged = MODEL.write_native(source, "args.json", parse_config(json.loads(source), "args.json"))
     assert unchanged["args.json"] == source and "args.json.txt" not in unchanged

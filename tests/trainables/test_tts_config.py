@@ -181,7 +181,7 @@ training:
 def files_of(source, values):
     base = plain(MODEL.parse(parse_native(source, "mine.yaml", "m"), "m"))
     trained = MODEL.parse(with_values(base, values), "w")
-    return MODEL.write_native(source, "dir/mine.yaml", values, trained), trained
+    return MODEL.write_native(source, "dir/mine.yaml", trained), trained
 
 
 def test_the_native_file_holds_what_is_in_force_as_its_own():
@@ -254,7 +254,7 @@ def test_what_is_handed_over_is_what_was_trained(omitted, seed, knobs_drawn):
         trained = MODEL.parse(with_values(base, chosen), "w")
     except BadInput:
         return  # a switch of a rule that was not drawn
-    files = MODEL.write_native(source, "mine.yaml", {}, trained)
+    files = MODEL.write_native(source, "mine.yaml", trained)
     for name, text in files.items():
         found = strict_yaml.loads(text, name)
         for section, keys in LOADED.items():

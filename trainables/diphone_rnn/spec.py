@@ -152,7 +152,7 @@ class DiphoneRnnModel:
 
         return run.build(config, prepared, seed)
 
-    def write_native(self, source: str | None, name: str, changes: Native, config: Config) -> Mapping[str, str]:  # noqa: ARG002 - another model's file has a form of its own
+    def write_native(self, source: str | None, name: str, config: Config) -> Mapping[str, str]:
         """The user's own file, made to train `config`; without one, the whole config under the documented name."""
         return handed_over(source, name, config, lambda native: self.parse(native, name), NATIVE_FILE)
 

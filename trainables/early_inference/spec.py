@@ -113,7 +113,7 @@ class EarlyInferenceModel:
 
         return run.build(config, prepared, seed)
 
-    def write_native(self, source: str | None, name: str, changes: Native, config: Config) -> Mapping[str, str]:  # noqa: ARG002 - other models need it
+    def write_native(self, source: str | None, name: str, config: Config) -> Mapping[str, str]:
         """The user's own file made to say `config`, and the other of YAML and Python with the whole config."""
         return native_forms(source, name, config, lambda native: self.parse(native, name))
 

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from spaces.paths import Missing, get, leaves, with_values
 from spaces.problems import BadInput, Problem, nearest
 from spaces.schema import Section, Text, parse
+from trainables.keys import differing
 from trainables.native import as_yaml, parse_native, rewrite
 from trainables.own import code
 from trainables.own.arguments import Filling, command_line
@@ -210,10 +211,10 @@ class OwnModel:
             return lightning.training(entry, self.unit, checkpoints)
         return entry
 
-    def write_native(self, source: str | None, name: str, changes: Native, config: OwnConfig) -> Mapping[str, str]:
-        """The user's own file with `changes` in it; where the code takes arguments only, the config as YAML."""
+    def write_native(self, source: str | None, name: str, config: OwnConfig) -> Mapping[str, str]:
+        """The user's own file made to say `config`; where the code takes arguments only, the config as YAML."""
         if source is not None:
-            return {name: rewrite(source, name, changes)}
+            return {name: rewrite(source, name, differing(parse_native(source, name, name), config.native))}
         return {"config.yaml": as_yaml(config.native)}
 
     def typed(self, folder: Path, native: Native, seed: int) -> str | None:

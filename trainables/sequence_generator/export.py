@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from spaces.paths import with_values
+from spaces.problems import BadInput
 from spaces.values import show
 from trainables.handover import with_note
 from trainables.keys import Ours, differing
@@ -35,7 +37,7 @@ OURS = frozenset(
 OUTPUT = "output"  # where a config names no output_dir
 
 
-def native_forms(source: str | None, name: str, changes: Mapping[str, Any], config: Config) -> dict[str, str]:
+def native_forms(source: str | None, name: str, config: Config) -> dict[str, str]:
     """The files for `native/`: the user's own file, if there is one, the phase list and the commands.
 
     What the user's scripts can't be told stands at a file's top.
@@ -45,7 +47,7 @@ def native_forms(source: str | None, name: str, changes: Mapping[str, Any], conf
     files |= with_note({COMMANDS_FILE: commands}, COMMANDS_FILE, _beyond(commands, COMMANDS_FILE, config))
     if source is not None:
         file = Path(name).name
-        text = rewrite(source, file, _changes(parse_native(source, file, file), file, changes, config))
+        text = rewrite(source, file, _changes(parse_native(source, file, file), file, config))
         files |= with_note({file: text}, file, _beyond(text, file, config))
     return files
 
@@ -114,11 +116,11 @@ def _word(value: Any) -> str:
 # The user's own file.
 
 
-def _changes(native: Mapping[str, Any], file: str, changes: Mapping[str, Any], config: Config) -> dict[str, Any]:
+def _changes(native: Mapping[str, Any], file: str, config: Config) -> dict[str, Any]:
     """What to write where in a file of the user's form, for it to say `config`."""
     form, before, after = form_of_native(native, file), parse_config(native, file), phases_of(config)
     if form == "plan":
-        return dict(changes)
+        return _fewest(native, file, differing(plain(before), plain(config)), config)
     other = differing(shared_keys(before), shared_keys(config))
     if form != "phases":  # a file of arguments is the script's own: no key that the script doesn't know is added
         other = {key: value for key, value in other.items() if key in native or key not in OURS}
@@ -140,6 +142,19 @@ def _changes(native: Mapping[str, Any], file: str, changes: Mapping[str, Any], c
         item = {**item, "epochs": lengths[place]}  # which may stand there as a range
         written |= _differences(f"{at}.", item, continues or place > 0, after[place], OURS)
     return {**written, **_ranges(native["phases"], lengths, after)}
+
+
+def _fewest(native: Mapping[str, Any], file: str, written: dict[str, Any], config: Config) -> dict[str, Any]:
+    """`written` without shares that mean the same as those that stand there: a length has whole epochs, a share the
+    rounding of what it is a share of, and a constant rate no end."""
+    for path in list(written):
+        rest = {key: value for key, value in written.items() if key != path}
+        try:
+            if parse_config(with_values(native, rest), file) == config:
+                written = rest
+        except BadInput:
+            continue
+    return written
 
 
 def _beyond(text: str, file: str, config: Config) -> dict[str, str]:

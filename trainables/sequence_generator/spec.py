@@ -115,9 +115,9 @@ class SequenceGeneratorModel:
 
         return run.build(config, prepared, seed)
 
-    def write_native(self, source: str | None, name: str, changes: Native, config: Config) -> Mapping[str, str]:
+    def write_native(self, source: str | None, name: str, config: Config) -> Mapping[str, str]:
         """The user's own file made to say `config`, the phase list and the commands."""
-        return native_forms(source, name, changes, config)
+        return native_forms(source, name, config)
 
 
 def _longest_lag(config: Config) -> int:

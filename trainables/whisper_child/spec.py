@@ -177,7 +177,7 @@ class WhisperChildModel:
 
         return run.build(config, prepared, seed)
 
-    def write_native(self, source: str | None, name: str, changes: Native, config: Config) -> Mapping[str, str]:  # noqa: ARG002 - another model's file has a form of its own
+    def write_native(self, source: str | None, name: str, config: Config) -> Mapping[str, str]:
         """The user's own file, made to train `config`; without one, the whole config under the documented name."""
         training, given = config.training, parse_native(source, name, name) if source is not None else {}
         if not has(given, self.length_key):  # the end of the schedule is that of the run, in the user's script too
