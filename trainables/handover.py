@@ -11,7 +11,7 @@ from spaces.paths import get, has, with_values
 from spaces.problems import BadInput
 from spaces.schema import NativeSection
 from spaces.values import show
-from trainables.keys import differing, ours, without
+from trainables.keys import differing, ours, unsettled, without
 from trainables.native import as_yaml, form_of, parse_native, plain, rewrite
 
 Parse = Callable[[Mapping[str, Any]], NativeSection]
@@ -33,12 +33,15 @@ def changes(source: Mapping[str, Any], trained: NativeSection, parse: Parse) -> 
     """What turns `source`, a native file's content, into one that is read as the config `trained`.
 
     `parse` reads a native file as the user's script does: a key that is absent has the script's value. A key that the
-    script doesn't know is changed where the file holds it, and never added.
+    script doesn't know is changed where the file holds it, and never added; one that the script needs, or may mean
+    otherwise, always is.
     """
     whole = plain(trained)
+    settling = _settling(source, whole, parse)
+    whole = with_values(whole, settling)
     marks = dict(ours(trained))
     foreign = {path for path in marks if not has(source, path)}
-    values: dict[str, Any] = {}
+    values = {path: value for path, value in settling.items() if path not in foreign}
     read: Mapping[str, Any] = {}
     for _ in range(ROUNDS):
         try:
@@ -56,6 +59,16 @@ def changes(source: Mapping[str, Any], trained: NativeSection, parse: Parse) -> 
         if _within(path, foreign - about_data)
     }
     return Changes(values, beyond)
+
+
+def _settling(source: Mapping[str, Any], whole: Mapping[str, Any], parse: Parse) -> dict[str, Any]:
+    """The keys that `source` omits and without which it isn't known what the script trains, as they are in `whole`."""
+    try:
+        given = parse(source)
+    except BadInput:
+        return {}
+    held = {path: get(whole, path) for path, _ in unsettled(given)}
+    return {path: taken.value if held[path] is None else held[path] for path, taken in unsettled(given)}
 
 
 def handed_over(source: str | None, name: str, trained: NativeSection, parse: Parse, fresh: str) -> dict[str, str]:

@@ -62,6 +62,8 @@ def pages() -> Iterator[Path]:
 def _row(key: Key, space: Space, older: Mapping[str, Any], recipe: Any) -> str:
     knob = space.by_path.get(key.path)
     absent = f"as `{key.note}`" if key.note else _cell(key.absent)
+    if key.unsettled:
+        absent = f"{key.unsettled}: {absent}" if key.absent is not None else key.unsettled
     if key.path in older:
         absent += f"; older file: {_cell(older[key.path])}"
     return f"| {_name(key)} | {absent} | {_cell(recipe)} | {_searched(knob)} |"

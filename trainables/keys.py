@@ -2,21 +2,24 @@
 which ones the user's own script knows.
 
 A key's default in the schema is what the user's script does without the key. Where the model's training document
-prescribes another value, it is marked `Documented`; a key that the script doesn't know is marked `Ours`:
+prescribes another value, it is marked `Documented`; a key that the script doesn't know is marked `Ours`, and one that
+means in the script what no file tells `Unsettled`:
 
     specaugment: Annotated[Flag, Documented(True)] = False
     freq_mask_count: Annotated[Natural, Ours()] = 1
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from spaces.paths import Missing, get, leaves
 from spaces.values import freeze, same, thaw
+
+M = TypeVar("M")
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,27 @@ class Ours:
 
 
 @dataclass(frozen=True)
+class Unsettled:
+    """What the user's script does without the key can't be told from their file: the script has no value of its own, or
+    its versions differ. The plan says what is taken, and a file that is handed over has the key."""
+
+    why: str
+    """For people, with how to say another value."""
+    table: str
+    """The same in a few words: `needed`."""
+    taken: Callable[[Any], Any] | None = None
+    """From the key's section what is taken, None where the section settles it. Without this: the key's default."""
+
+
+@dataclass(frozen=True)
+class Taken:
+    """The value that is taken for an unsettled key."""
+
+    value: Any
+    why: str
+
+
+@dataclass(frozen=True)
 class Key:
     """One key of a native config."""
 
@@ -46,6 +70,8 @@ class Key:
     ours: bool
     note: str = ""
     """What stands in for `absent` where that follows from other keys."""
+    unsettled: str = ""
+    """What of `absent` the user's file can't tell."""
 
 
 def documented(schema: type[BaseModel]) -> dict[str, Any]:
@@ -57,27 +83,40 @@ def keys(schema: type[BaseModel], prefix: str = "", within_ours: bool = False) -
     """Every key of `schema` that holds a value, in the schema's order; those of a section of ours are ours."""
     for name, field in schema.model_fields.items():
         value = field.get_default(call_default_factory=True)
-        own = next((mark for mark in field.metadata if isinstance(mark, Ours)), None)
+        own, open_ = _mark(field, Ours), _mark(field, Unsettled)
         is_ours = within_ours or own is not None
         if isinstance(value, BaseModel):
             yield from keys(type(value), f"{prefix}{name}.", is_ours)
             continue
         note = own.absent if own is not None else ""
-        yield Key(f"{prefix}{name}", thaw(value), _recipe(field), is_ours, note)
+        table = open_.table if open_ is not None else ""
+        yield Key(f"{prefix}{name}", thaw(value), _recipe(field), is_ours, note, table)
 
 
 def ours(config: BaseModel, prefix: str = "") -> Iterator[tuple[str, Ours]]:
     """The dotted keys of `config`, in lists of sections by index, that the user's own script doesn't know."""
     for name, field in type(config).model_fields.items():
         value, path = getattr(config, name), f"{prefix}{name}"
-        if marks := [mark for mark in field.metadata if isinstance(mark, Ours)]:
-            yield path, marks[0]
+        if mark := _mark(field, Ours):
+            yield path, mark
         elif isinstance(value, BaseModel):
             yield from ours(value, f"{path}.")
         elif isinstance(value, list | tuple):
             for index, item in enumerate(value):
                 if isinstance(item, BaseModel):
                     yield from ours(item, f"{path}.{index}.")
+
+
+def unsettled(config: BaseModel, prefix: str = "") -> Iterator[tuple[str, Taken]]:
+    """The keys that the file of `config`, as it was read, omits, and whose meaning there is not settled."""
+    for name, field in type(config).model_fields.items():
+        value, path = getattr(config, name), f"{prefix}{name}"
+        if isinstance(value, BaseModel):
+            yield from unsettled(value, f"{path}.")
+        elif (mark := _mark(field, Unsettled)) and name not in config.model_fields_set:
+            taken = value if mark.taken is None else mark.taken(config)
+            if taken is not None:
+                yield path, Taken(thaw(taken), mark.why)
 
 
 def without(native: Mapping[str, Any], paths: frozenset[str]) -> dict[str, Any]:
@@ -113,11 +152,14 @@ def differing(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, 
 
 
 def _recipe(field: FieldInfo) -> Any:
-    for mark in field.metadata:
-        if isinstance(mark, Documented):
-            return thaw(mark.value)
+    if mark := _mark(field, Documented):
+        return thaw(mark.value)
     value = field.get_default(call_default_factory=True)
     return documented(type(value)) if isinstance(value, BaseModel) else thaw(value)
+
+
+def _mark(field: FieldInfo, kind: type[M]) -> M | None:
+    return next((mark for mark in field.metadata if isinstance(mark, kind)), None)
 
 
 def _alike(one: Any, other: Any) -> bool:

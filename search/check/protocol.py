@@ -85,7 +85,7 @@ def _static(search: Search) -> Iterator[str]:
 
 def _native(search: Search) -> Iterator[str]:
     model = search.model
-    files = model.write_native(None, "config.yaml", {}, model.parse(search.base, "base"))
+    files = model.write_native(None, "config.yaml", model.parse(search.base, "base"))
     if not files:
         yield "write_native gives no file"
     for name, text in files.items():

@@ -20,21 +20,27 @@ from trainables.run import Model
 DENSE = 1024
 """Steps from the first on that are compared one by one; later ones as many again, evenly spread, and the last."""
 POINTS = 4
-"""Points of the space at which a knob is tried before it counts as inert."""
+"""Points of the space at which a knob is tried at every step compared."""
+MORE_POINTS = 40
+"""Further ones before it counts as inert, for it may act in few configs, at `SPARSE` steps each."""
+SPARSE = 64
 DRAWS = 200
 
 Native = Mapping[str, Any]
 
 
-def same_effect(model: Model[Any, Any], one: Native, other: Native, horizon: int) -> bool:
-    """Whether two native configs train alike for `horizon` steps. False where one of them is refused."""
+def same_effect(model: Model[Any, Any], one: Native, other: Native, horizon: int, dense: int = DENSE) -> bool:
+    """Whether two native configs train alike for `horizon` steps. False where one of them is refused.
+
+    Compared are the first `dense` steps and as many later ones.
+    """
     try:
         a, b = model.parse(one, "a config"), model.parse(other, "a config")
     except BadInput:
         return False
     if model.static(a) != model.static(b):
         return False
-    return all(model.knobs(a, step) == model.knobs(b, step) for step in _steps(horizon))
+    return all(model.knobs(a, step) == model.knobs(b, step) for step in _steps(horizon, dense))
 
 
 def changed(model: Model[Any, Any], base: Native, before: Native, after: Native, path: str, horizon: int) -> bool:
@@ -75,23 +81,23 @@ def _is_inert(model: Model[Any, Any], space: Space, knob: Knob, base: Native, ho
     rng = np.random.default_rng(0)
     drawn = ({path: thaw(value) for path, value in space.sample(rng, base).items()} for _ in range(DRAWS))
     points: list[Native] = [{}] if knob in space.active(space.baseline(base), base) else []
-    points += list(islice((values for values in drawn if knob.path in values), POINTS))
+    points += list(islice((values for values in drawn if knob.path in values), POINTS + MORE_POINTS))
     found = [False]  # of a knob that is active nowhere, or that no config takes, nothing is known
-    for values in points:
-        acts = _acts(model, with_values(base, values), knob, horizon)
+    for place, values in enumerate(points):
+        acts = _acts(model, with_values(base, values), knob, horizon, DENSE if place <= POINTS else SPARSE)
         if acts:
             return False
         found.append(acts is not None)
     return any(found)
 
 
-def _acts(model: Model[Any, Any], native: Native, knob: Knob, horizon: int) -> bool | None:
+def _acts(model: Model[Any, Any], native: Native, knob: Knob, horizon: int, dense: int = DENSE) -> bool | None:
     """Whether two values of `knob` in `native` differ in their effect; None where no two can be compared."""
     tried = [with_values(native, {knob.path: value}) for value in _tried(knob.domain)]
     taken = [one for one in tried if _taken(model, one)]
     if len(taken) < 2:
         return None
-    return not all(same_effect(model, taken[0], other, horizon) for other in taken[1:])
+    return not all(same_effect(model, taken[0], other, horizon, dense) for other in taken[1:])
 
 
 def _taken(model: Model[Any, Any], native: Native) -> bool:
@@ -125,8 +131,8 @@ def _others(base: Native, recipe: Native, path: str) -> Iterator[Any]:
         yield other
 
 
-def _steps(horizon: int) -> Sequence[int]:
-    dense = range(min(horizon, DENSE))
-    if horizon <= DENSE:
-        return dense
-    return [*dense, *(int(step) for step in np.linspace(DENSE, horizon - 1, DENSE))]
+def _steps(horizon: int, dense: int) -> Sequence[int]:
+    first = range(min(horizon, dense))
+    if horizon <= dense:
+        return first
+    return [*first, *(int(step) for step in np.linspace(dense, horizon - 1, dense))]

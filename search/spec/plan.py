@@ -1,6 +1,6 @@
 """What a search will do, before it does it: rungs, trials, units to be trained, and whether the first rung is fair."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from itertools import zip_longest
 from typing import Any
@@ -202,8 +202,17 @@ def _base_lines(search: Search) -> list[str]:
     if search.base_source is not None and search.filled:
         filled = ", ".join(f"{path}: {show(value)}" for path, value in search.filled.items())
         lines.append(f"{search.base_name} omits these, so trial 0 has what your script does without them: {filled}")
+    lines += [f"{search.base_name} omits these, and {said}" for said in _unsettled(search)]
     left_out = described(search.left_out)
     return [*lines, left_out] if left_out else lines
+
+
+def _unsettled(search: Search) -> Iterator[str]:
+    by_reason: dict[str, list[str]] = {}
+    for path, taken in search.unsettled.items():
+        by_reason.setdefault(taken.why, []).append(f"{path}: {show(taken.value)}")
+    for why, found in by_reason.items():
+        yield f"{why}; trial 0 has {', '.join(found)}"
 
 
 def describe(search: Search, plan: Plan) -> str:

@@ -21,6 +21,7 @@ from spaces.paths import get, with_values
 from spaces.problems import BadInput, Problem
 from spaces.schema import Section
 from spaces.space import Space
+from trainables.keys import Taken, unsettled
 from trainables.native import parse_native, plain, unknown_keys
 from trainables.own import spec
 from trainables.own.model import OwnModel, from_declaration
@@ -72,6 +73,8 @@ class Search:
     warnings: tuple[str, ...]
     filled: Mapping[str, Any]
     """What keys of the space and of its conditions mean that the user's file omits: what the user's script does."""
+    unsettled: Mapping[str, Taken]
+    """Keys that the user's file omits although it can't tell what their script does then."""
     left_out: Mapping[str, str]
     """Knobs of the model's space that would change nothing with this base, each with the reason."""
     checked: Mapping[str, str] = field(default_factory=dict)
@@ -208,7 +211,9 @@ def resolve(path: Path, overrides: Sequence[str] = (), name: str | None = None, 
         settings, chosen = _forked(settings, chosen, fork, where), fork
     if not _NAME.fullmatch(chosen):
         raise BadInput.of("name", f"{chosen!r} can't name a folder; use letters, digits, '.', '_' and '-'")
-    remarks = tuple(f"{base_name}: {said}" for said in model.parse(given, base_name).remarks())
+    read = model.parse(given, base_name)
+    remarks = tuple(f"{base_name}: {said}" for said in read.remarks())
+    open_keys = {path: taken for path, taken in unsettled(read) if path not in fixed} if source is not None else {}
     carried = (f"{base_name}: carried through unread: {', '.join(unknown)}",) if unknown else ()
     return Search(
         name=chosen,
@@ -232,7 +237,8 @@ def resolve(path: Path, overrides: Sequence[str] = (), name: str | None = None, 
         disk=disk,
         prefixes=prefixes,
         warnings=(*remarks, *carried),
-        filled=filled(model, with_values(given, fixed), config, alive.space, left_out),
+        filled=filled(model, with_values(given, fixed), config, alive.space, {*left_out, *open_keys}),
+        unsettled=open_keys,
         left_out=left_out,
         outside=None if outside is None else outside.model_dump(mode="json"),
     )

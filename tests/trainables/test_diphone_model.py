@@ -12,7 +12,7 @@ from spaces.problems import BadInput
 from trainables.diphone_rnn.augment import augment, mask, smooth, smoothing_taps
 from trainables.diphone_rnn.batches import frames_of
 from trainables.diphone_rnn.config import Config, DataTransforms, Network
-from trainables.diphone_rnn.model import DiphoneRnn, groups, load_checkpoint
+from trainables.diphone_rnn.model import DiphoneRnn, groups, start_with
 from trainables.registry import model_named
 
 OFF = dict.fromkeys(("static_gain_std", "white_noise_std", "constant_offset_std", "random_walk_std"), 0.0)
@@ -130,7 +130,7 @@ def test_parts_that_are_not_trained():
 
 def saved(path, state, **more):
     torch.save({"model_state_dict": state, "optimizer_state_dict": {}, "val_PER": np.float64(0.1), **more}, path)
-    return path
+    return str(path)
 
 
 def trained(seed=5, **values):
@@ -153,7 +153,7 @@ def test_checkpoints_load(tmp_path, prefix, one_by_one):
                 weights[day],
                 biases[day : day + 1],
             )
-    load_checkpoint(target, saved(tmp_path / "c.pt", state, val_loss=np.float32(2)))
+    start_with(target, saved(tmp_path / "c.pt", state, val_loss=np.float32(2)))
     assert torch.equal(
         *(net(features(), DAY, counts([60] * 4)) for net in (source, target))  # type: ignore[arg-type]
     )
@@ -164,7 +164,7 @@ def test_checkpoints_load(tmp_path, prefix, one_by_one):
     [
         (None, "no such file"),
         (b"not a checkpoint", "is no checkpoint of plain tensors"),
-        ({"weights": {}}, "expected a dict with the key model_state_dict"),
+        ({"weights": {}}, "expected a dict with the weights of the network under network or model_state_dict"),
         ({"model_state_dict": {"h0": torch.zeros(1)}}, "day_weights is missing"),
         ({"model_state_dict": {**network().state_dict(), "extra": torch.zeros(1)}}, "extra is unknown"),
         ({"model_state_dict": network(days=4).state_dict()}, "day_weights has shape (4, 6, 6), the config's network"),
@@ -178,7 +178,7 @@ def test_bad_checkpoints_name_what_does_not_fit(tmp_path, content, said):
     elif content is not None:
         torch.save(content, path)
     with pytest.raises(BadInput) as error:
-        load_checkpoint(network(), path)
+        start_with(network(), str(path))
     assert said in str(error.value) and str(path) in str(error.value)
 
 

@@ -1,16 +1,13 @@
-import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from spaces.problems import BadInput
-from trainables.early_inference.config import NEWER, OLDER, Config
+from trainables.early_inference.config import NEWER
 from trainables.early_inference.schedule import knobs, settles
-from trainables.native import as_python, as_yaml, parse_native, plain, unknown_keys
+from trainables.native import parse_native, plain, unknown_keys
 from trainables.registry import model_named
 
 MODEL = model_named("early_inference")
@@ -66,50 +63,6 @@ def test_an_older_file_trains_as_the_older_script():
 
 
 OLDER_FILE = parse_native(CASE, "urea_older.py", "c")
-NEWER_FILE = {**OLDER_FILE, **{key: DOCUMENTED[key] for key in NEWER}, "use_weighted_pooling": True}
-WINNERS = {
-    "lr": 2e-3, "batch_size": 64, "weight_decay": 1e-4, "grad_clip_norm": 2.0, "warmup_epochs": 3,
-    "scheduler_factor": 0.6, "scheduler_patience": 7, "scheduler_min_lr": 1e-5, "use_weighted_pooling": True,
-    "use_variance_regularization": True, "variance_penalty_weight": 0.05, "target_variance": 0.2, "tcn_dropout": 0.3,
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("key", sorted({*Config.model_fields} - {"data_dir", "output_dir"}))
-def test_an_absent_key_is_the_scripts_own_value(key):
-    """Without a key and with it spelt out is the same config, in the file of either script."""
-    recipe = MODEL.documented()
-    without = {other: value for other, value in recipe.items() if other != key}
-    assert MODEL.parse(without, "c") == MODEL.parse(recipe, "c")
-    older = {other: value for other, value in recipe.items() if other not in OLDER}
-    assert MODEL.parse({other: value for other, value in older.items() if other != key}, "c") == MODEL.parse(older, "c")
-    assert MODEL.parse(older, "c") == MODEL.parse({**recipe, **OLDER}, "c")
-
-
-@settings(deadline=None, max_examples=60)
-@given(
-    omitted=st.sets(st.sampled_from(sorted(NEWER_FILE))),
-    winners=st.sets(st.sampled_from(sorted(WINNERS))),
-    suffix=st.sampled_from(["py", "yaml", "json"]),
-)
-def test_what_is_handed_over_is_what_was_trained(omitted, winners, suffix):
-    mine = {key: value for key, value in NEWER_FILE.items() if key not in omitted}
-    written = {"py": as_python, "yaml": as_yaml, "json": lambda config: json.dumps(config, indent=2)}
-    source, name = written[suffix](mine), f"mine.{suffix}"
-    start = MODEL.parse(mine, "c")
-    assert MODEL.write_native(source, name, start)[name] == source
-    trained = MODEL.parse({**plain(start), **{key: WINNERS[key] for key in winners}}, "winner")
-    files = MODEL.write_native(source, name, trained)
-    assert MODEL.parse(parse_native(files[name], name, name), "c") == trained
-    kept = set(files[name].splitlines())
-    changed = {key for key in mine if key in winners}
-    for line in source.splitlines():  # what did not change is byte for byte as it was, but for a comma at the end
-        key = line.strip().strip("'\"").partition("'")[0].partition('"')[0].partition(":")[0]
-        assert key in changed or line in kept or line + "," in kept
-    if not NEWER & set(mine):
-        for key in winners & set(OLDER):
-            if key not in mine:
-                noted = files.get(f"{name}.txt", files[name])
-                assert f"{key}: " in noted and "an older script trains as with" in noted
 
 
 def test_a_note_says_what_an_older_script_can_not_train():

@@ -19,8 +19,9 @@ from trainables.sequence_generator.data import read
 from trainables.sequence_generator.layout import split
 from trainables.sequence_generator.objective import OBJECTIVE
 from trainables.sequence_generator.run import SequenceRun
-from trainables.sequence_generator.saved import COLUMNS, WEIGHTS, check_start, run_folder
+from trainables.sequence_generator.saved import COLUMNS, run_folder
 from trainables.sequence_generator.schedule import knobs
+from trainables.start_weights import HOLDERS
 
 MODEL = model_named("sequence_generator")
 GENERATE = {"generate": {"simulations": 20, "grid": 16, "frames": 26}}
@@ -96,48 +97,29 @@ def test_resuming_inside_and_between_phases_changes_no_bit(prepared, pause) -> N
     assert whole.evaluate() == second.evaluate()
 
 
-@pytest.mark.parametrize(("phase", "epochs"), [(1, 2), (2, 5)])
-def test_a_run_stopped_after_a_phase_and_continued_equals_one_that_never_stopped(
-    prepared, tmp_path, phase, epochs
-) -> None:
+def test_a_start_gives_the_weights_alone(prepared, tmp_path) -> None:
+    """As in the user's scripts: the clock, the rate and the optimiser begin anew, whosever the checkpoint is."""
     saving = {"output_dir": str(tmp_path), "save_training": True}
-    whole, stopped = build(prepared, **saving), build(prepared, **saving)
-    whole.train(7)
-    stopped.train(epochs)
-    folder = run_folder(config_of(**saving), 0)
-    assert folder is not None
-    assert sorted(path.name for path in folder.glob("phase_*")) == [f"phase_{i}" for i in range(1, phase + 1)] + [
-        f"phase_{i}" for i in range(phase + 1, 4)
-    ]  # `whole` has written all of them
-    continued = build(prepared, existing_model=str(folder / f"phase_{phase}"), **saving)
-    assert continued.step == epochs
-    continued.train(7)
-    assert same(whole, continued)
-    assert whole.evaluate() == continued.evaluate()
-
-
-def test_continuing_from_one_checkpoint_file(prepared, tmp_path) -> None:
-    run = build(prepared)
+    run = build(prepared, **saving)
     run.train(2)
     file = checkpoints.write(tmp_path / "trial" / "checkpoints", 2, {"run": run.state(), "report": {"step": 2}})
-    for place in (file, tmp_path / "trial", tmp_path / "trial" / "checkpoints"):
-        continued = build(prepared, existing_model=str(place))
-        assert continued.step == 2 and same(run, continued)
+    torch.save({HOLDERS[1]: run.network.state_dict(), "epoch": 2}, tmp_path / "best.pt")
+    folder = run_folder(config_of(**saving), 0)
+    assert folder is not None
+    for start in (
+        file,
+        tmp_path / "trial",
+        tmp_path / "trial" / "checkpoints",
+        tmp_path / "best.pt",
+        folder / "phase_1",
+    ):
+        started = build(prepared, existing_model=str(start), seed=5)
+        assert started.step == 0
+        before, after = (list(leaves(dict(each.network.state_dict()))) for each in (run, started))
+        assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
 
 
-def test_starting_from_the_weights_of_another_trainer(prepared, tmp_path) -> None:
-    run = build(prepared)
-    run.train(2)
-    torch.save({WEIGHTS: run.network.state_dict(), "epoch": 2}, tmp_path / "best.pt")
-    started = build(prepared, existing_model=str(tmp_path / "best.pt"), seed=5)
-    assert started.step == 0
-    assert all(
-        torch.equal(a, b)
-        for a, b in zip(leaves(dict(run.network.state_dict())), leaves(dict(started.network.state_dict())), strict=True)
-    )
-
-
-def test_a_checkpoint_to_go_on_from_is_checked_first_and_belongs_to_the_digest(prepared, tmp_path) -> None:
+def test_a_checkpoint_to_start_from_is_checked_first_and_belongs_to_the_digest(prepared, tmp_path) -> None:
     run = build(prepared)
     run.train(2)
 
@@ -148,24 +130,22 @@ def test_a_checkpoint_to_go_on_from_is_checked_first_and_belongs_to_the_digest(p
     path = tmp_path / "best.pt"
     with pytest.raises(BadInput, match=r"^existing_model: .*best\.pt: no such file"):
         ready(existing_model=str(path))
-    torch.save({WEIGHTS: run.network.state_dict()}, path)
-    with pytest.raises(BadInput, match=r"^existing_model: .*best\.pt: .* has shape .*; set the sizes"):
+    torch.save({HOLDERS[1]: run.network.state_dict()}, path)
+    with pytest.raises(BadInput, match=r"^existing_model: .*best\.pt: .* has shape .*: set the sizes"):
         ready(existing_model=str(path), hidden_size=5)
     first = ready(existing_model=str(path))
     assert first.digest != prepared.digest and "; starts from best.pt (" in first.summary
     path.rename(tmp_path / "moved.pt")
     assert ready(existing_model=str(tmp_path / "moved.pt")).digest == first.digest
-    torch.save({WEIGHTS: build(prepared).network.state_dict()}, path)
+    torch.save({HOLDERS[1]: build(prepared).network.state_dict()}, path)
     assert ready(existing_model=str(path)).digest != first.digest
 
     trial = tmp_path / "trial"
     file = checkpoints.write(trial / "checkpoints", 2, {"run": run.state()})
     assert ready(existing_model=str(trial)).digest == ready(existing_model=str(file)).digest
     checkpoints.write(trial / "checkpoints", 3, {"run": {"network": 3}})
-    with pytest.raises(BadInput, match="is a checkpoint of another model"):
+    with pytest.raises(BadInput, match="expected a dict with the weights of the network"):
         ready(existing_model=str(trial))
-    with pytest.raises(BadInput, match="has trained 2 epochs, the plan has 1; raise epochs"):
-        check_start(MODEL.parse({**BASE, "phases": [{**PHASES[0], "epochs": 1}]}, "c"), file)
 
 
 class Evil:
@@ -173,7 +153,7 @@ class Evil:
         return print, ("run",)
 
 
-def test_what_can_not_be_continued_from_is_named(prepared, tmp_path, capsys) -> None:
+def test_what_can_not_be_started_from_is_named(prepared, tmp_path, capsys) -> None:
     def refused(path, **values) -> str:
         with pytest.raises(BadInput) as error:
             build(prepared, existing_model=str(path), **values)
@@ -185,15 +165,14 @@ def test_what_can_not_be_continued_from_is_named(prepared, tmp_path, capsys) -> 
     (tmp_path / "text.pt").write_text("hello", encoding="utf-8")
     assert "is no checkpoint of plain tensors" in refused(tmp_path / "text.pt")
     torch.save({"weights": torch.ones(2)}, tmp_path / "other.pt")
-    assert f"a dict with the key {WEIGHTS}" in refused(tmp_path / "other.pt")
-    torch.save({WEIGHTS: Evil()}, tmp_path / "evil.pt")
+    assert "expected a dict with the weights of the network" in refused(tmp_path / "other.pt")
+    torch.save({HOLDERS[1]: Evil()}, tmp_path / "evil.pt")
     assert "is no checkpoint of plain tensors" in refused(tmp_path / "evil.pt")
     assert "run" not in capsys.readouterr().out
     run = build(prepared)
     run.train(5)
     checkpoints.write(tmp_path / "run", 5, {"run": run.state()})
     assert "has shape" in refused(tmp_path / "run", hidden_size=7)
-    assert "has trained 5 epochs, the plan has 4; raise epochs" in refused(tmp_path / "run", epochs=4)
 
 
 # What acts when.

@@ -164,7 +164,7 @@ def test_a_checkpoint_to_start_from_is_checked_first_and_belongs_to_the_digest(r
     with pytest.raises(BadInput, match=r"^training.resume_checkpoint: .*c\.pt: no such file"):
         ready(**{"training.resume_checkpoint": str(start)})
     torch.save({"model_state_dict": run(seed=3).network.state_dict()}, start)
-    with pytest.raises(BadInput, match=r"^training.resume_checkpoint: .* has shape .*; set the sizes"):
+    with pytest.raises(BadInput, match=r"^training.resume_checkpoint: .* has shape .*: set the sizes"):
         ready(**{"training.resume_checkpoint": str(start), "model.decoder_dim": 32})
     first = ready(**{"training.resume_checkpoint": str(start)})
     assert first.digest != ready().digest and "; starts from c.pt (" in first.summary

@@ -1,16 +1,17 @@
 """The native config of diphone_rnn: the nesting and key names of the user's rnn_args_diphone_sagemaker.yaml. No torch.
 
-A key's default is what the user's script does without it; `Documented` is the recipe, where that differs. What only
-that script reads is the public trainer's or null.
+A key's default is what the user's script does without it; `Documented` is the recipe, where that differs. `Needed` keys
+have no value of their own in the script, which ends without them: here they have the documented one. What only that
+script reads is the public trainer's or null.
 """
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import Field, model_validator
 
 from spaces.schema import Flag, NativeSection, Real, Text, Whole
 from trainables.diphone_rnn.phonemes import N_DIPHONES, N_PHONEMES
-from trainables.keys import Documented
+from trainables.keys import Documented, Unsettled
 
 Count = Annotated[Whole, Field(ge=1)]
 Natural = Annotated[Whole, Field(ge=0)]
@@ -18,6 +19,11 @@ Share = Annotated[Real, Field(ge=0, le=1)]
 Dropout = Annotated[Real, Field(ge=0, lt=1)]
 Rate = Annotated[Real, Field(gt=0, le=1)]
 NotNegative = Annotated[Real, Field(ge=0)]
+
+INIT = "init_checkpoint_path"
+"""The key of the checkpoint to start from."""
+T = TypeVar("T")
+Needed = Annotated[T, Unsettled("your script needs them: add yours", "needed")]
 
 
 def _refuse(faults: list[str]) -> None:
@@ -30,36 +36,36 @@ class InputNetwork(NativeSection):
 
     n_input_layers: Annotated[Whole, Field(ge=1, le=1)] = 1
     input_layer_sizes: tuple[Count, ...] = (512,)
-    input_trainable: Flag = True
-    input_layer_dropout: Dropout = 0.3
+    input_trainable: Needed[Flag] = True
+    input_layer_dropout: Needed[Dropout] = 0.3
 
 
 class Network(NativeSection):
     """The GRU and what is in front of it."""
 
     n_input_features: Count = 512  # channels
-    n_units: Count = 1024
-    rnn_dropout: Dropout = 0.5  # between the layers: none with a single one
-    rnn_trainable: Flag = True
-    n_layers: Count = 5
+    n_units: Needed[Count] = 1024
+    rnn_dropout: Needed[Dropout] = 0.5  # between the layers: none with a single one
+    rnn_trainable: Needed[Flag] = True
+    n_layers: Needed[Count] = 5
     bidirectional: Flag = False
-    patch_size: Count = 14  # bins of 20 ms
-    patch_stride: Count = 4  # bins
+    patch_size: Needed[Count] = 14  # bins of 20 ms
+    patch_stride: Needed[Count] = 4  # bins
     input_network: InputNetwork = InputNetwork()
 
 
 class DataTransforms(NativeSection):
     """Augmentation of the training trials; the smoothing alone is applied to every trial."""
 
-    white_noise_std: NotNegative = 1.0
-    constant_offset_std: NotNegative = 0.2
-    random_walk_std: NotNegative = 0.0
-    random_walk_axis: Literal[-2, -1, 1, 2] = -1  # of (trial, bin, channel): -1 walks over channels, 1 over time
-    static_gain_std: NotNegative = 0.0
-    random_cut: Natural = 3  # at most so many bins off the start
-    smooth_kernel_size: Count = 100  # bins
-    smooth_data: Flag = True
-    smooth_kernel_std: Annotated[Real, Field(gt=0)] = 2.0  # bins
+    white_noise_std: Needed[NotNegative] = 1.0
+    constant_offset_std: Needed[NotNegative] = 0.2
+    random_walk_std: Needed[NotNegative] = 0.0
+    random_walk_axis: Needed[Literal[-2, -1, 1, 2]] = -1  # of (trial, bin, channel): -1 over channels, 1 over time
+    static_gain_std: Needed[NotNegative] = 0.0
+    random_cut: Needed[Natural] = 3  # at most so many bins off the start
+    smooth_kernel_size: Needed[Count] = 100  # bins
+    smooth_data: Needed[Flag] = True
+    smooth_kernel_std: Needed[Annotated[Real, Field(gt=0)]] = 2.0  # bins
 
 
 class Dataset(NativeSection):
@@ -67,10 +73,10 @@ class Dataset(NativeSection):
 
     data_transforms: DataTransforms = DataTransforms()
     neural_dim: Count = 512  # channels
-    batch_size: Count = 32  # trials
-    n_classes: Literal[41, 1681] = 1681
+    batch_size: Needed[Count] = 32  # trials
+    n_classes: Needed[Literal[41, 1681]] = 1681
     max_seq_elements: Count = 500  # labels of the longest trial
-    days_per_batch: Count = 4
+    days_per_batch: Needed[Count] = 4
     seed: Natural = 1  # of the public trainer's own split into batches
     num_dataloader_workers: Natural = 4  # threads that read ahead for a GPU
     loader_shuffle: Flag = False
@@ -131,25 +137,25 @@ class Config(NativeSection):
     early_stopping_val_steps: Count = 20  # validations without a lower PER
 
     # The length of the run, and the learning rates: of the network, then of the day layers.
-    num_training_batches: Count = 150_000
-    lr_scheduler_type: Literal["cosine", "linear"] = "cosine"
-    lr_max: Rate = 0.005
-    lr_min: NotNegative = 0.0005
-    lr_decay_steps: Count = 150_000  # batches until lr_min, the warmup included
-    lr_warmup_steps: Natural = 1000  # batches, linear from 0
-    lr_max_day: Rate = 0.005
-    lr_min_day: NotNegative = 0.0005
-    lr_decay_steps_day: Count = 150_000
-    lr_warmup_steps_day: Natural = 1000
+    num_training_batches: Needed[Count] = 150_000
+    lr_scheduler_type: Needed[Literal["cosine", "linear"]] = "cosine"
+    lr_max: Needed[Rate] = 0.005
+    lr_min: Needed[NotNegative] = 0.0005
+    lr_decay_steps: Needed[Count] = 150_000  # batches until lr_min, the warmup included
+    lr_warmup_steps: Needed[Natural] = 1000  # batches, linear from 0
+    lr_max_day: Needed[Rate] = 0.005
+    lr_min_day: Needed[NotNegative] = 0.0005
+    lr_decay_steps_day: Needed[Count] = 150_000
+    lr_warmup_steps_day: Needed[Natural] = 1000
 
     # The optimiser (AdamW).
-    beta0: Annotated[Real, Field(ge=0, lt=1)] = 0.9
-    beta1: Annotated[Real, Field(ge=0, lt=1)] = 0.999
-    epsilon: Annotated[Real, Field(gt=0)] = 1e-8
-    weight_decay: NotNegative = 5e-4  # biases have none
-    weight_decay_day: NotNegative = 0.0
+    beta0: Needed[Annotated[Real, Field(ge=0, lt=1)]] = 0.9
+    beta1: Needed[Annotated[Real, Field(ge=0, lt=1)]] = 0.999
+    epsilon: Needed[Annotated[Real, Field(gt=0)]] = 1e-8
+    weight_decay: Needed[NotNegative] = 5e-4  # biases have none
+    weight_decay_day: Needed[NotNegative] = 0.0
     seed: Natural = 10  # a run's own seed is given where it is built
-    grad_norm_clip_value: NotNegative = 5.0  # of the global L2 norm; 0: no clipping
+    grad_norm_clip_value: Needed[NotNegative] = 5.0  # of the global L2 norm; 0: no clipping
 
     # The loss: α·phoneme + (1 − α)·diphone.
     use_composite_loss: Annotated[Flag, Documented(True)] = False  # off: the loss of the classes alone

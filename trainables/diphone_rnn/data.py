@@ -87,11 +87,9 @@ def prepare_data(data: Data, config: Config) -> Prepared:
     start = init_path(config)
     if start is None:
         return prepared
-    from trainables.diphone_rnn.model import check_checkpoint  # lazy: torch takes seconds to import
+    from trainables.diphone_rnn.model import checked_start  # lazy: torch takes seconds to import
 
-    path = Path(start).expanduser()
-    check_checkpoint(config, len(days.sessions), path)
-    return with_start(prepared, path)
+    return with_start(prepared, checked_start(config, len(days.sessions), start))
 
 
 def read(folder: Path, config: Config) -> Corpus:

@@ -3,24 +3,20 @@
 After Card et al., NEJM 2024 (its public baseline); parameter names are those of users' checkpoints.
 """
 
-import pickle
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from spaces.problems import BadInput
-from trainables.diphone_rnn.config import Config
+from trainables.diphone_rnn.config import INIT, Config
+from trainables.start_weights import Start
 
 COMPILED = "_orig_mod."  # torch.compile puts it in front of every name
-# Users' checkpoints hold the PER as a numpy number. Neither these nor their dtypes run code when they are read.
-NUMPY_SCALARS = [np._core.multiarray.scalar, np.dtype, np.dtypes.Float64DType, np.dtypes.Float32DType]  # type: ignore[attr-defined]
 
 
 class DiphoneRnn(nn.Module):
@@ -83,51 +79,23 @@ def groups(network: DiphoneRnn, config: Config) -> list[dict[str, Any]]:
     return [{"name": name, "params": params, "weight_decay": decay} for name, params, decay in split if params]
 
 
-def load_checkpoint(network: DiphoneRnn, path: Path) -> None:
-    """Put a user's checkpoint into `network`. Raises BadInput as `checkpoint_for` does."""
-    network.load_state_dict(checkpoint_for(network, path))
-
-
-def check_checkpoint(config: Config, days: int, path: Path) -> None:
-    """Raise BadInput unless the checkpoint fits the network of `config` over so many days. Nothing is computed."""
+def checked_start(config: Config, days: int, named: str) -> Path:
+    """The file of the checkpoint to start from. Raises BadInput unless it fits the network of `config` over so many
+    days; nothing is computed."""
     with torch.device("meta"):
         network = DiphoneRnn(config, days)
-    checkpoint_for(network, path)
+    start = Start(INIT, named)
+    start.weights(network, own_names)
+    return start.file()
 
 
-def checkpoint_for(network: DiphoneRnn, path: Path) -> dict[str, Tensor]:
-    """The weights in a user's checkpoint, a dict with `model_state_dict`, under the network's names. Reads no code.
-
-    Names may carry `_orig_mod.`; day layers may stand one by one, `day_weights.0`, …. Raises BadInput naming the file
-    and the weights that don't fit.
-    """
-    where = str(path)
-    if not path.is_file():
-        raise BadInput.of(where, "no such file; init_checkpoint_path names a checkpoint of the network")
-    try:
-        with torch.serialization.safe_globals(NUMPY_SCALARS):
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-        raise BadInput.of(where, f"is no checkpoint of plain tensors: {str(error).splitlines()[0]}") from error
-    if not isinstance(content, Mapping) or not isinstance(content.get("model_state_dict"), Mapping):
-        raise BadInput.of(where, "expected a dict with the key model_state_dict")
-    weights = _own_names(content["model_state_dict"])
-    own = network.state_dict()
-    faults = [f"{name} is missing" for name in own if name not in weights]
-    faults += [f"{name} is unknown" for name in weights if name not in own]
-    faults += [
-        f"{name} has shape {tuple(weights[name].shape)}, the config's network {tuple(own[name].shape)}"
-        for name in own
-        if name in weights and weights[name].shape != own[name].shape
-    ]
-    if faults:
-        more = f"; … and {len(faults) - 5} more" if len(faults) > 5 else ""
-        raise BadInput.of(where, "; ".join(faults[:5]) + more + "; set the sizes and sessions that it was trained with")
-    return weights
+def start_with(network: DiphoneRnn, named: str) -> None:
+    """Put the weights of a user's checkpoint into `network`. Raises BadInput."""
+    network.load_state_dict(Start(INIT, named).weights(network, own_names))
 
 
-def _own_names(state: Mapping[str, Any]) -> dict[str, Tensor]:
-    """A user's weights under the network's own names, the day layers stacked."""
+def own_names(state: Mapping[str, Any]) -> dict[str, Tensor]:
+    """A user's weights under the network's own names: `_orig_mod.` off, single day layers stacked."""
     named = {str(name).removeprefix(COMPILED): weights for name, weights in state.items()}
     for key, width in (("day_weights", 2), ("day_biases", 1)):
         found = {int(name.rpartition(".")[2]): name for name in named if re.fullmatch(rf"{key}\.\d+", name)}

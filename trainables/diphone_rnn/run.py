@@ -23,7 +23,7 @@ from trainables.diphone_rnn.config import Config, init_path
 from trainables.diphone_rnn.data import Corpus, read
 from trainables.diphone_rnn.losses import composite_loss
 from trainables.diphone_rnn.metrics import OBJECTIVE
-from trainables.diphone_rnn.model import DiphoneRnn, groups, load_checkpoint
+from trainables.diphone_rnn.model import DiphoneRnn, groups, start_with
 from trainables.diphone_rnn.schedule import describe, knobs
 from trainables.diphone_rnn.validation import Validation
 from trainables.interval import Interval
@@ -51,7 +51,7 @@ class DiphoneRun:
         torch.manual_seed(derive(seed, "weights"))  # on the CPU, so that every device starts from the same weights
         self.network = DiphoneRnn(config, len(corpus.sessions))
         if (start := init_path(config)) is not None:
-            load_checkpoint(self.network, Path(start).expanduser())
+            start_with(self.network, start)
         self.network.to(self._device)
         self._weights = [weights for weights in self.network.parameters() if weights.requires_grad]
         # Decoupled weight decay (Loshchilov & Hutter 2019). Rates and decays are set anew for every batch.

@@ -1,7 +1,7 @@
 """The native config of early_inference: flat, with the key names of the user's own CONFIG. No torch here.
 
 A key's default is what the user's newer script does without it, which is what its training document prescribes;
-`epochs` and `early_stopping_patience` are ours, as the document leaves them open. An older script knows none of `NEWER`
+`epochs` and `early_stopping_patience` are `OPEN`. An older script knows none of `NEWER`
 and means `OLDER`: a file that holds none of them is its file.
 """
 
@@ -12,11 +12,13 @@ from typing import Annotated, Any, Self
 from pydantic import Field, model_validator
 
 from spaces.schema import Flag, NativeSection, Real, Text, Whole
+from trainables.keys import Unsettled
 
 Dropout = Annotated[Real, Field(ge=0, lt=1)]
 Count = Annotated[Whole, Field(ge=1)]
 Sizes = Annotated[tuple[Count, ...], Field(min_length=1)]
 
+OPEN = Unsettled("the training document leaves them open: add yours", "open, taken as")
 
 NEWER = frozenset(
     {"weight_decay", "grad_clip_norm", "scheduler_factor", "scheduler_patience", "scheduler_min_lr", "warmup_epochs"}
@@ -57,9 +59,9 @@ class Config(NativeSection):
     normalize_inputs: Flag = True  # fixed physical scales; off: raw pH, seconds and units
     normalize_outputs: Flag = True  # z-score the targets by training statistics, in logit space
 
-    # The length of the run. Ours: the document leaves both open.
-    epochs: Count = 100
-    early_stopping_patience: Annotated[Whole, Field(ge=0)] = 20  # epochs without a lower validation loss; 0: never
+    # The length of the run.
+    epochs: Annotated[Count, OPEN] = 100
+    early_stopping_patience: Annotated[Whole, Field(ge=0), OPEN] = 20  # epochs without a lower loss; 0: never
 
     # The optimiser (AdamW; without decay that is Adam) and its learning rate.
     batch_size: Count = 256  # curves

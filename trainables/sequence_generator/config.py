@@ -91,7 +91,7 @@ class Config(NativeSection):
     output_dir: Text | None = None
     save_every: Natural = 5  # epochs between the user's own checkpoints
     save_training: Annotated[Flag, Ours()] = False  # write training.csv and each phase's checkpoint into output_dir
-    existing_model: Text | None = None  # a checkpoint, or a run's folder of them, to go on from
+    existing_model: Text | None = None  # a checkpoint, or a run's folder of them, whose weights it starts with
     mixed_precision: Flag = False  # bfloat16 autocast on a GPU that has it; no effect on a CPU
     no_cuda: Flag = False
 

@@ -32,6 +32,7 @@ from trainables.sequence_generator.model import SequenceGenerator
 from trainables.sequence_generator.objective import OBJECTIVE
 from trainables.sequence_generator.schedule import describe, knobs, last_epochs
 from trainables.snapshot import copied
+from trainables.start_weights import Start
 
 LOG = logging.getLogger("trainables.sequence_generator")
 PLATEAU = 30  # epochs without a better rollout: documented as what to look out for
@@ -71,7 +72,9 @@ class SequenceRun:
         self._rolled: Tensor | None = None  # the validation sequences, by the current weights
         LOG.info("%s", describe(config))
         if config.existing_model:
-            self._start_from(Path(config.existing_model).expanduser())
+            start = Start(saved.EXISTING, config.existing_model)
+            self.network.load_state_dict(start.weights(self.network))
+            LOG.info("starts from the weights in %s", config.existing_model)
 
     @property
     def step(self) -> int:
@@ -188,16 +191,6 @@ class SequenceRun:
     def close(self) -> None:
         """Nothing outlives the object."""
 
-    def _start_from(self, path: Path) -> None:
-        """Go on from a finished phase's checkpoint, or start with another trainer's weights. Raises BadInput."""
-        content = saved.start_for(self.network, self._config, path)
-        if saved.WEIGHTS in content:
-            self.network.load_state_dict(content[saved.WEIGHTS])
-            LOG.info("starts from the weights in %s", path)
-            return
-        self.restore(content["run"])
-        LOG.info("goes on from epoch %d of %s", self._step, path)
-
     def _split(self, sequences: Sequences) -> tuple[Parts, Tensor]:
         train, validation, test = split(len(sequences.numbers), self._config.seed)
         features = sequences.standardised(train)
@@ -272,7 +265,7 @@ class SequenceRun:
 
 
 def build(config: Config, prepared: Prepared, seed: int) -> SequenceRun:
-    """A run at step 0 on prepared data, or where `existing_model` stands. Raises BadInput."""
+    """A run at step 0 on prepared data, with the weights of `existing_model`. Raises BadInput."""
     return SequenceRun(config, _sequences(prepared.path, prepared.digest), seed)
 
 

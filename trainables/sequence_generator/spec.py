@@ -1,7 +1,6 @@
 """sequence_generator as one of the models: what the search and the trainer ask of it. Torch stays out until `build`."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
@@ -80,15 +79,13 @@ class SequenceGeneratorModel:
         return found
 
     def prepare(self, data: Data, config: Config) -> Prepared:
-        """Check the user's files and the checkpoint to go on from, which belongs to the digest. Raises BadInput."""
+        """Check the user's files and the checkpoint to start from, which belongs to the digest. Raises BadInput."""
         prepared = prepare_data(data, config.seed, _longest_lag(config))
         if not config.existing_model:
             return prepared
         from trainables.sequence_generator import saved  # lazy: torch takes seconds to import, and planning needs none
 
-        path = Path(config.existing_model).expanduser()
-        saved.check_start(config, path)
-        return with_start(prepared, saved.start_file(path))
+        return with_start(prepared, saved.checked_start(config, config.existing_model))
 
     def knobs(self, config: Config, step: int) -> Mapping[str, float]:
         """Values in force while training epoch `step` (0-based)."""
@@ -110,7 +107,7 @@ class SequenceGeneratorModel:
         return schedule.settles(config)
 
     def build(self, config: Config, prepared: Prepared, seed: int) -> Run:
-        """A run at step 0, or where its `existing_model` stands."""
+        """A run at step 0, with the weights of its `existing_model` if there is one."""
         from trainables.sequence_generator import run  # lazy: torch takes seconds to import, and planning needs none
 
         return run.build(config, prepared, seed)

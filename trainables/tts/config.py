@@ -40,6 +40,8 @@ class SchedulerParams(NativeSection):
     min_learning_rate: Rate | None = None  # where cosines end; null: training.min_learning_rate
 
 
+RESUME = "training.resume_checkpoint"
+"""The key of the checkpoint to start from."""
 RESTART_EPOCHS = 50  # open in the document: the length of its first stage
 
 

@@ -6,13 +6,15 @@ are boolean, and True where there is something to attend to.
 """
 
 import math
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from trainables.tts.config import Config
+from trainables.start_weights import Start
+from trainables.tts.config import RESUME, Config
 from trainables.tts.text import n_symbols
 
 START_DURATION = 5.0  # frames per symbol that the durations start from
@@ -240,3 +242,12 @@ def positions(length: int, width: int, first: int, device: torch.device) -> Tens
     place = torch.arange(first, first + length, device=device, dtype=torch.float32).unsqueeze(1)
     rate = torch.exp(torch.arange(0, width, 2, device=device) * (-math.log(10_000.0) / width))
     return torch.stack([(place * rate).sin(), (place * rate).cos()], dim=-1).flatten(1)
+
+
+def checked_start(config: Config, named: str) -> Path:
+    """The file of the checkpoint to start from. Raises BadInput unless it fits the network; nothing is computed."""
+    with torch.device("meta"):
+        network = Tts(config, torch.zeros(config.data.n_mels), torch.ones(()))
+    start = Start(RESUME, named)
+    start.weights(network)
+    return start.file()

@@ -21,17 +21,17 @@ from trainables.run import Diverged, Prepared
 from trainables.schedules.switch import PlateauSwitch, SwitchState
 from trainables.seeding import derive
 from trainables.snapshot import copied
+from trainables.start_weights import Start
 from trainables.tts import corpus as corpora
 from trainables.tts.adaptive import AdaptiveState
 from trainables.tts.alarms import NAMES, History
 from trainables.tts.artifacts import write_artifacts
 from trainables.tts.batches import Batch, Split, epoch_order
-from trainables.tts.config import Config
+from trainables.tts.config import RESUME, Config
 from trainables.tts.epoch import Epoch
 from trainables.tts.losses import PARTS, Losses, losses
 from trainables.tts.metrics import OBJECTIVE
 from trainables.tts.model import Tts
-from trainables.tts.resume import load_checkpoint
 from trainables.tts.schedule import describe, knobs, rate, stage, steps_per_epoch
 from trainables.tts.validation import Validated, Validation
 
@@ -52,7 +52,8 @@ class TtsRun:
         torch.manual_seed(derive(seed, "weights"))  # on the CPU, so that every device starts from the same weights
         self.network = Tts(config, clips.mel_mean, clips.mel_scale)
         if training.resume_checkpoint is not None:
-            load_checkpoint(self.network, Path(training.resume_checkpoint).expanduser())
+            start = Start(RESUME, training.resume_checkpoint)
+            self.network.load_state_dict(start.weights(self.network))
         self.network.to(self._device)
         self._weights = list(self.network.parameters())
         # Decoupled weight decay (Loshchilov & Hutter 2019). The rate is set anew for every step.

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from spaces.schema import NativeSection, Real, Text, Whole
-from trainables.keys import Documented, Ours
+from trainables.keys import Documented, Ours, Unsettled
 
 Count = Annotated[Whole, Field(ge=1)]
 Natural = Annotated[Whole, Field(ge=0)]
@@ -27,16 +27,40 @@ def refuse(faults: list[str]) -> None:
 Width = Annotated[Whole, Field(ge=2, multiple_of=2)]
 
 
+def _depth(part: str, index: int) -> Unsettled:
+    """Of the layers of a part whose width the file gives."""
+    newest = SIZES["normal"][index]
+    return Unsettled(
+        f"your class has had other depths at this width; if it is the newest, which has {newest} layers at any width, "
+        f"add model.{part}_layers: {newest}",
+        "that of the width",
+        lambda network: network.shape[index] if _narrower(network, part) else None,
+    )
+
+
+def _heads_of(part: str, index: int) -> Unsettled:
+    return Unsettled(
+        f"heads of 64 are taken at this width; if yours are others, add model.{part}_heads",
+        "64 wide each",
+        lambda network: network.heads[index] if _narrower(network, part) else None,
+    )
+
+
+def _narrower(network: "Network", part: str) -> bool:
+    """Whether the file itself gives the width of `part`, and another than that of the class."""
+    return getattr(network, f"{part}_dim") not in (None, SIZES["normal"][0 if part == "text_encoder" else 2])
+
+
 class Network(NativeSection):
     """The transformer. What is absent of its shape follows from the rest, or is that of the size."""
 
     size: Annotated[Literal["demo", "tiny", "small", "normal"], Documented("small"), Ours()] = "normal"
     text_encoder_dim: Width | None = None
-    text_encoder_layers: Count | None = None
-    text_encoder_heads: Count | None = None
+    text_encoder_layers: Annotated[Count | None, _depth("text_encoder", 1)] = None
+    text_encoder_heads: Annotated[Count | None, _heads_of("text_encoder", 0)] = None
     decoder_dim: Width | None = None
-    decoder_layers: Count | None = None
-    decoder_heads: Count | None = None
+    decoder_layers: Annotated[Count | None, _depth("decoder", 3)] = None
+    decoder_heads: Annotated[Count | None, _heads_of("decoder", 1)] = None
     latent_dim: Annotated[Count, Ours()] = 16
     dropout: Annotated[Dropout, Ours()] = 0.1
     prenet_dropout: Annotated[Dropout, Ours()] = 0.5  # of the previous frames, in training: Shen et al., Tacotron 2

@@ -1,7 +1,6 @@
 """tts as one of the models: what the search and the trainer ask of it. Torch stays out until `build`."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -168,11 +167,9 @@ class TtsModel:
         prepared = prepare_data(data, config.data)
         if config.training.resume_checkpoint is None:
             return prepared
-        from trainables.tts import resume  # lazy: torch takes seconds to import, and planning needs none
+        from trainables.tts import model  # lazy: torch takes seconds to import, and planning needs none
 
-        path = Path(config.training.resume_checkpoint).expanduser()
-        resume.check_checkpoint(config, path)
-        return with_start(prepared, resume.start_file(path))
+        return with_start(prepared, model.checked_start(config, config.training.resume_checkpoint))
 
     def knobs(self, config: Config, step: int) -> Mapping[str, float]:
         """Values in force while training epoch `step` (0-based), before a plateau has switched the level."""

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from spaces.schema import Flag, NativeSection, Real, Text, Whole
-from trainables.keys import Documented, Ours
+from trainables.keys import Documented, Ours, Unsettled
 
 Count = Annotated[Whole, Field(ge=1)]
 Natural = Annotated[Whole, Field(ge=0)]
@@ -131,7 +131,10 @@ class Training(NativeSection):
     gradient_accumulation_steps: Annotated[Count, Documented(2)] = 4  # batches per optimizer step
     learning_rate: Annotated[Real, Field(gt=0, le=1)] = 1e-5
     warmup_steps: Natural = 500  # optimizer steps, linear from 0
-    weight_decay: NotNegative = 0.01  # biases and layer norms have none
+    weight_decay: Annotated[
+        NotNegative,
+        Unsettled("it is 0.01 in the training document and 0 in Hugging Face's Trainer: add yours", "0 or 0.01, taken"),
+    ] = 0.01  # biases and layer norms have none
     fp16: Flag = True  # autocast with a gradient scaler, on a GPU; no effect on a CPU
     bf16: Annotated[Flag, Ours()] = False  # autocast without a scaler, on a GPU that has it
     optim: Literal["adamw_torch", "adamw_torch_fused"] = "adamw_torch"

@@ -24,7 +24,7 @@ from trainables.prefix import Controller, Sharing, address, environment, sharing
 from trainables.registry import model_named, models
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "trainables"))
-from test_conformance import CASES, loaded, parts, stored
+from tiny_cases import CASES, loaded, parts, stored
 
 STEPS = {"diphone_rnn": 8, "early_inference": 8, "sequence_generator": 6, "tts": 6, "whisper_child": 4}
 PLATEAU = {"lr": 0.05, "warmup_epochs": 0, "scheduler_patience": 0, "scheduler_factor": 0.3}

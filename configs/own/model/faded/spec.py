@@ -11,7 +11,8 @@ from pydantic import Field
 
 from spaces.schema import NativeSection, Real, Section, Whole, parse
 from trainables.keys import documented
-from trainables.native import native_files, plain
+from trainables.handover import handed_over
+from trainables.native import plain
 from trainables.run import Metrics, Native, Objective, Prepared, Run
 
 
@@ -76,9 +77,9 @@ class Faded:
 
         return FadedRun(self, config, int(prepared.path.name), seed)
 
-    def write_native(self, source: str | None, name: str, changes: Native, config: Config) -> Mapping[str, str]:
-        """The user's file with the changes in it, and the other form of it."""
-        return native_files(source, name, changes, config)
+    def write_native(self, source: str | None, name: str, config: Config) -> Mapping[str, str]:
+        """The user's file made to say `config`; without one, the whole config."""
+        return handed_over(source, name, config, lambda native: self.parse(native, name), "config.yaml")
 
 
 MODEL: Any = Faded()
