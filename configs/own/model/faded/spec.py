@@ -10,8 +10,8 @@ from typing import Any, Literal
 from pydantic import Field
 
 from spaces.schema import NativeSection, Real, Section, Whole, parse
-from trainables.keys import documented
 from trainables.handover import handed_over
+from trainables.keys import documented
 from trainables.native import plain
 from trainables.run import Metrics, Native, Objective, Prepared, Run
 
