@@ -54,7 +54,8 @@ def test_the_example_keeps_the_protocol_and_its_files_belong_to_the_search(tmp_p
         ("return max(config.warmup_steps, config.noise_steps)", "return -1", "settles gives -1: a step from 0"),
         ("return documented(Config)", "return {\"lr\": 0.03}", "documented() leaves keys out"),
         ("return plain(config)", "return {\"model\": self}", "static: TypeError"),
-        ('return handed_over(source, name, config, lambda native: self.parse(native, name), "config.yaml")', "return {\"config.yaml\": \"lr: 7.0\"}",
+        ("return handed_over(source, name, config, lambda native: self.parse(native, name), \"config.yaml\")",
+         "return {\"config.yaml\": \"lr: 7.0\"}",
          "config.yaml reads otherwise than the config: lr"),
     ],
 )  # fmt: skip
