@@ -130,3 +130,16 @@ def test_taken_up_after_any_event_it_trains_what_the_undisturbed_one_would() -> 
         again = [(run.proposed.origin, run.proposed.seed) for run in records.of_kind("confirm")]
         assert set(again) == runs and len(again) == len(runs)
         assert judge(records, MIN, 8) == judge(undisturbed, MIN, 8)
+
+
+@pytest.mark.parametrize(("candidates", "gain"), [(1, -0.01), (1, 0.1), (3, -0.01), (3, 0.0)])
+def test_what_is_trained_lies_between_what_the_plan_says(candidates: int, gain: float) -> None:
+    chances = {
+        seed: gain + (0.2 if seed == 1 and candidates > 1 else 0.3 * (-1) ** seed * (gain > 0)) for seed in SEEDS
+    }
+    records = searched(candidates)
+    confirm(records, chances, chosen=1)
+    fewest, most = Confirm(seeds="auto").runs(candidates)
+    trained = len(records.of_kind("confirm"))
+    assert fewest <= trained <= most
+    assert (trained == fewest) == (gain <= 0)
