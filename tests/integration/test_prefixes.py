@@ -83,6 +83,7 @@ def test_a_search_that_shares_comes_to_the_same_numbers_for_less(
     assert "replayed" in report
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("harm", ["kept", "deleted"])
 def test_killed_in_the_middle_it_goes_on_to_the_same_numbers(
     harm: str, alone: Mapping[tuple[int, int], Mapping[str, float]], project: Path, environment: Environment

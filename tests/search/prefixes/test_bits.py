@@ -150,7 +150,9 @@ def pairs(draw: st.DrawFn, name: str) -> tuple[str, str]:
 
 @pytest.mark.parametrize("name", models())
 @given(data=st.data())
-@settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=2 if settings().max_examples <= 25 else 20, deadline=None, suppress_health_check=list(HealthCheck)
+)
 def test_what_has_the_same_key_is_the_same_to_the_last_bit_and_goes_on_so(name: str, data: st.DataObject) -> None:
     one, other = data.draw(pairs(name))
     try:
