@@ -20,6 +20,7 @@ from search.spec import sharing, storage
 from search.spec.as_begun import as_begun
 from search.spec.plan import Plan, describe, make_plan
 from search.spec.resolve import Search, adopted, resolve
+from search.spec.start import check_data
 from search.spec.storage import DESCRIPTION, Home
 from spaces import strict_yaml
 from spaces.paths import has
@@ -69,7 +70,8 @@ def _run(options: argparse.Namespace, console: Console, screen: Screen) -> int:
         what = f"{options.register!r} can't name a registered model; use letters, digits, '.', '_' and '-'"
         raise BadInput.of("--register", what)
     kept = [storage.override(options.storage)] if options.storage is not None else []
-    search = resolve(options.config, [*options.overrides, *seed, *kept], options.name, options.fork)
+    overrides = [*options.overrides, *seed, *kept]
+    search = resolve(options.config, overrides, options.name, options.fork, options.results)
     plan = make_plan(search)
     _say(console, describe(search, plan))
     for warning in search.warnings:
@@ -149,15 +151,18 @@ def _sit(
 
 
 def _prepared(search: Search) -> Prepared:
-    """The data, checked. Raises BadInput; what is wrong with a key of the base is said with the base's name."""
+    """The data, checked, and that trials can start with it. Raises BadInput; what is wrong with a key of the base is
+    said with the base's name."""
     try:
-        return search.model.prepare(search.data, search.model.parse(search.base, "base"))
+        prepared = search.model.prepare(search.data, search.model.parse(search.base, "base"))
+        check_data(search.start, search.model, search.base, search.data, prepared.digest)
     except BadInput as error:
         named = (
             Problem(f"{search.base_name} {found.where}", found.what) if has(search.base, found.where) else found
             for found in error.problems
         )
         raise BadInput(named) from error
+    return prepared
 
 
 def _say(console: Console, text: str) -> None:

@@ -43,7 +43,7 @@ def write(folder: P, step: int, state: Mapping[str, Any]) -> P:
 
 
 def packed(state: Mapping[str, Any]) -> bytes:
-    """`state` as the content of a checkpoint's file."""
+    """The bytes of a checkpoint's file that holds `state`: equal states make equal bytes."""
     import torch  # here and below: the driver, which only removes checkpoints, starts without it
 
     buffer = io.BytesIO()
@@ -80,6 +80,27 @@ def intact(folder: Place, device: str) -> Iterator[tuple[int, dict[str, Any]]]:
         state = _read(folder, name, device)
         if state is not None:
             yield _step(name), state
+
+
+def taken(folder: Place, step: int) -> bytes | None:
+    """The bytes of the intact checkpoint at `step`; None where there is none."""
+    name = f"{step:09d}.pt"
+    data = _content(folder, name) if name in _files(folder) else None
+    return data if data is not None and whole(data) is not None else None
+
+
+def digest_of(data: bytes) -> str:
+    """The hash of what a checkpoint's file holds, which stands at its head."""
+    return data[:_DIGEST].hex()
+
+
+def loaded(data: bytes, device: str) -> dict[str, Any]:
+    """What the bytes of an intact checkpoint's file hold, tensors on `device`."""
+    import torch
+
+    # weights_only: tensors and plain containers, no code. The digest says it is ours; this says it is harmless.
+    state: dict[str, Any] = torch.load(io.BytesIO(data[_DIGEST:]), map_location=device, weights_only=True)
+    return state
 
 
 def remove(folder: Place, beyond: int = -1) -> None:
@@ -204,17 +225,11 @@ def whole(data: bytes) -> bytes | None:
 
 
 def _checked(place: Place, name: str) -> bytes | None:
-    """What `write` saved, if the file is whole."""
+    """The file that `write` made, if it is whole."""
     data = _content(place, name)
-    return whole(data) if data is not None else None
+    return data if data is not None and whole(data) is not None else None
 
 
 def _read(place: Place, name: str, device: str) -> dict[str, Any] | None:
     data = _checked(place, name)
-    if data is None:
-        return None
-    import torch
-
-    # weights_only: tensors and plain containers, no code. The digest says it is ours; this says it is harmless.
-    state: dict[str, Any] = torch.load(io.BytesIO(data), map_location=device, weights_only=True)
-    return state
+    return loaded(data, device) if data is not None else None

@@ -5,6 +5,7 @@ same objective comes out, to the last digit, on the same machine type (`trainabl
 """
 
 import argparse
+import json
 import logging
 import sys
 import time
@@ -20,7 +21,7 @@ from spaces import strict_yaml
 from spaces.paths import Missing, with_values
 from spaces.problems import BadInput, Problem
 from spaces.schema import Section, Text, Whole, parse
-from trainables import fingerprint
+from trainables import checkpoints, fingerprint, start
 from trainables.layout import CODE
 from trainables.native import unknown_keys
 from trainables.registry import model_of
@@ -37,6 +38,13 @@ EXITS = """exit codes:
 EVALUATIONS = 20  # of a run whose file gives no `evaluate_every`
 
 
+class Begin(Section):
+    """Where a training goes on, in place of step 0."""
+
+    checkpoint: Text
+    """Relative to the file."""
+
+
 class Training(Section):
     """One training, as its file says it."""
 
@@ -49,6 +57,8 @@ class Training(Section):
     """The run's length in the model's unit; it overrides the config's own."""
     evaluate_every: Annotated[Whole, Field(ge=1)] | None = None
     """How often metrics are shown; it changes no result."""
+    start: Begin | None = None
+    """null: step 0."""
     threads: Annotated[Whole, Field(ge=1)] = 1
     """Torch threads: another number adds up in another order, hence to another last digit."""
     config: dict[str, Any]
@@ -109,6 +119,8 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         metavar="KEY=VALUE",
         help="other data than the file's, as data_dir=/data/urease or dataset_dir=/data/t15; may be given again",
     )
+    parser.add_argument("--until", type=int, metavar="N", help="stop there; schedules keep the whole length")
+    parser.add_argument("--checkpoint", type=Path, metavar="FOLDER", help="write the state at the end, to go on from")
     parser.add_argument("--artifacts", type=Path, metavar="FOLDER", help="write what can be looked at or listened to")
     return parser.parse_args(arguments)
 
@@ -126,6 +138,8 @@ def _check_kind(file: Path) -> None:
 def _train(options: argparse.Namespace) -> int:
     where = str(options.file)
     _check_kind(options.file)
+    if options.until is not None and options.until < 1:
+        raise BadInput.of("--until", f"expected a step from 1, got {options.until}")
     raw = strict_yaml.load(options.file)
     given = {"seed": options.seed, "steps": options.steps, "data": _data(options.data)}
     given = {key: value for key, value in given.items() if value is not None}
@@ -148,11 +162,19 @@ def _train(options: argparse.Namespace) -> int:
     import torch  # lazy: a wrong file is reported before torch has loaded, which takes seconds
 
     torch.set_num_threads(training.threads)
+    begin = None if training.start is None else _begin(options.file, training.start, model.name)
     every = training.evaluate_every or max(1, training.steps // EVALUATIONS)
     with _heard(model):
         run = model.build(config, prepared, training.seed)
         try:
-            done = train_one(run, training.steps, every, _progress(model, training.steps))
+            if begin is not None:
+                run.restore(begin)
+                _say(f"goes on at {model.unit} {run.step}")
+            done = train_one(
+                run, min(options.until or training.steps, training.steps), every, _progress(model, training.steps)
+            )
+            if options.checkpoint is not None:
+                _keep(options.checkpoint, run, start.described(model.name, native, training.data, training.seed))
             machine = fingerprint.fingerprint()
             if options.artifacts is not None:
                 options.artifacts.mkdir(parents=True, exist_ok=True)
@@ -163,7 +185,29 @@ def _train(options: argparse.Namespace) -> int:
         finally:
             run.close()
     recorded = Recorded.of(training.provenance)
-    return _finish(model, done, recorded, machine, sorted(given))
+    return _finish(model, done, recorded, machine, sorted([*given, *(["until"] if options.until is not None else [])]))
+
+
+def _keep(folder: Path, run: Run, described: str) -> None:
+    """Write the run's whole state, for a search or another training to go on from."""
+    _say(f"state: {checkpoints.write(folder, run.step, {'run': run.state(), start.CONFIG: described})}")
+
+
+def _begin(file: Path, begin: Begin, model: str) -> Mapping[str, Any]:
+    """The state that a training goes on from. Raises BadInput."""
+    where = f"{file} start.checkpoint"
+    places = [folder / begin.checkpoint for folder in (file.parent, file.parent.parent)]  # of a file in pareto/, too
+    path = next((place for place in places if place.is_file()), None)
+    if path is None:
+        raise BadInput.of(where, f"there is no {places[0]}: keep it beside this file, or name where it is now")
+    data = path.read_bytes()
+    if checkpoints.whole(data) is None:
+        raise BadInput.of(where, f"{path} is damaged: its content is not what its hash says")
+    content = checkpoints.loaded(data, "cpu")
+    if start.CONFIG in content and (of := json.loads(content[start.CONFIG])["model"]) != model:
+        raise BadInput.of(where, f"{path} is a training of {of}, not of {model}")
+    state: Mapping[str, Any] = content["run"]
+    return state
 
 
 def _data(texts: Sequence[str]) -> dict[str, Any] | None:

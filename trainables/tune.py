@@ -18,7 +18,8 @@ import ray
 from ray import tune
 
 from spaces.paths import with_values
-from trainables import checkpoints, fingerprint, gpu, guard, storage
+from trainables import checkpoints, fingerprint, gpu, guard, start, storage
+from trainables.alike import alike
 from trainables.layout import CODE, HALT, OWNER, TRIALS, OutOfMemory, checkpoint_folder, trial_folder
 from trainables.objects import Prefix
 from trainables.prefix import PREFIX, Order, TrialPrefix, sharing_of
@@ -35,13 +36,16 @@ from trainables.run import (
     PACE,
     SECONDS,
     STEP,
+    TRAINED,
     WARNING,
     Diverged,
+    Model,
     Native,
     Run,
     UserCodeError,
 )
 from trainables.signed import Signature
+from trainables.start import StartAt
 
 _NOTE = "note.json"
 FIRST_SAVE = 0.01  # seconds that a checkpoint is taken to cost before one is written
@@ -95,6 +99,17 @@ class Job:
     further: tuple[str, ...] = ()
     """Metrics that are objectives beside the model's own. Seconds per unit are reported only if they are among them:
     a number that no two runs have in common."""
+    start: StartAt | None = None
+    """Where trials start that have no checkpoint yet; None: from step 0."""
+    hands_on: bool = False
+    """Its trials train what other trials start from: at the end each leaves its state in `folder`, or in `storage`."""
+    code: str = ""
+    """Where the copy of the user's own code is; empty: in `folder`."""
+
+    @property
+    def begins(self) -> int:
+        """The step that trials start from."""
+        return 0 if self.start is None else self.start.step
 
 
 class Bridge(tune.Trainable):  # type: ignore[misc]  # Ray's class is untyped for us
@@ -136,12 +151,15 @@ class Bridge(tune.Trainable):  # type: ignore[misc]  # Ray's class is untyped fo
         self._shared: TrialPrefix | None = None
         self._reached = 0  # the step that was told last
         self._guard = guard.Guard(self._folder, self._job.sitting, self._job.timeout, self._job.memory).__enter__()
-        model = model_of(self._job.model, self._job.trainable, work=self._folder, copy=Path(self._job.folder) / CODE)
+        copy = Path(self._job.code) if self._job.code else Path(self._job.folder) / CODE
+        model = model_of(self._job.model, self._job.trainable, work=self._folder, copy=copy)
         self._objective = model.objective
         try:
             with self._guard.watch(), _current(self._job.here):
                 native = with_values(self._job.base, config["values"])
+                self._described = start.described(self._job.model, native, self._job.data, self._seed)
                 self._config = model.parse(native, f"trial {self._number}")
+                self._check_start(model)
                 prepared = model.prepare(model.parse_data(self._job.data, self._config, ""), self._config)
                 self._run = model.build(self._config, prepared, self._seed)
                 self._signature = self._signed_by(config["values"], type(model).__module__)
@@ -155,15 +173,23 @@ class Bridge(tune.Trainable):  # type: ignore[misc]  # Ray's class is untyped fo
             _advise(error)
             raise
 
+    def _check_start(self, model: Model[Any, Any]) -> None:
+        """Raise UserCodeError for a config that would have been trained otherwise before the step that it starts at."""
+        begins = self._job.begins
+        if begins and not alike(model, self._config, model.parse(self._job.base, "the base"), begins):
+            what = f"its values act before {model.unit} {begins}, from where all trials start"
+            raise UserCodeError(f"{what}: narrow the space, so that every config trains like the baseline up to there")
+
     def _signed_by(self, values: Mapping[str, Any], module: str) -> Signature:
         job = self._job
         config = {"base": job.base, "values": values, "data": job.data, "horizon": job.horizon, "model": job.model}
+        config |= {} if job.start is None else {"start": job.start.digests[self._seed]}
         return Signature.of(
             self._number, self._seed, config, module if job.trainable is None else job.trainable["code"]
         )
 
     def _continue(self) -> None:
-        """Go on from the newest intact checkpoint of this trial, whichever worker wrote it."""
+        """Go on from the newest intact checkpoint of this trial, whichever worker wrote it; else start where all do."""
         assert self._run is not None
         for step, state in checkpoints.intact(self._place, "cpu"):
             refusal = self._signature.refusal(step, state, self._job.exchange)
@@ -179,6 +205,9 @@ class Bridge(tune.Trainable):  # type: ignore[misc]  # Ray's class is untyped fo
             return
         if self._shared is not None and (at := self._shared.start(self._run)) is not None:
             self._log.info("starts from what another trial has trained up to step %d", at)
+        if self._job.start is not None:
+            self._run.restore(start.read(self._job.folder, self._store, self._job.start, self._seed))
+            self._log.info("starts at step %d, as every trial does", self._run.step)
 
     def _tell(self, text: str) -> None:
         """Say something odd about the trial in its log and to the user."""
@@ -194,7 +223,8 @@ class Bridge(tune.Trainable):  # type: ignore[misc]  # Ray's class is untyped fo
         if self._shared is not None and (copied := self._shared.replay(self._job.horizon)) is not None:
             return self._placed(copied)
         started, began = time.perf_counter(), self._run.step
-        until = min((self._run.step // self._job.every + 1) * self._job.every, self._job.horizon)
+        begins, every = self._job.begins, self._job.every
+        until = min(begins + ((began - begins) // every + 1) * every, self._job.horizon)
         try:
             with self._guard.watch():
                 trained = self._run.train(until)
@@ -219,6 +249,8 @@ class Bridge(tune.Trainable):  # type: ignore[misc]  # Ray's class is untyped fo
             report |= self._shared.remarks(self._run.step, self._run, self._place, self._job.horizon)
         report[SECONDS] = time.perf_counter() - started
         self._unsaved += report[SECONDS]
+        if self._job.hands_on and until >= self._job.horizon and ENDED not in report:
+            self._hand_on()
         due = self._unsaved * self._job.saving >= min(self._costs)
         if due or shown or (Path(self._job.folder) / HALT).exists():
             self._save()
@@ -231,7 +263,17 @@ class Bridge(tune.Trainable):  # type: ignore[misc]  # Ray's class is untyped fo
         self._reached = int(report[STEP])
         said = self._odd if self._odd is not None else self._warning
         warning = {WARNING: said} if said is not None else {}
-        return {**report, NODE: self._node, MACHINE: fingerprint.fingerprint(), **warning}
+        trained = report[STEP] - self._job.begins
+        return {**report, TRAINED: trained, NODE: self._node, MACHINE: fingerprint.fingerprint(), **warning}
+
+    def _hand_on(self) -> None:
+        """Leave the state for the trials that start from it."""
+        assert self._run is not None
+        run, home = self._run, Path(self._job.folder) if self._store is None else self._store
+        state = run.state()
+        storage.when_there_is_room(
+            lambda: start.write(home, self._seed, run.step, state, self._described), self._log.warning
+        )
 
     def _show(self) -> None:
         """Write the artifacts; a picture that can't be drawn is no reason to fail."""
@@ -251,6 +293,7 @@ class Bridge(tune.Trainable):  # type: ignore[misc]  # Ray's class is untyped fo
         began = time.perf_counter()
         step = self._run.step
         state = self._signature.signed(step, {"run": self._run.state(), _REPORT: self._last})
+        state[start.CONFIG] = self._described
         storage.when_there_is_room(lambda: checkpoints.write(self._place, step, state), self._log.warning)
         self._costs = [self._costs[-1], time.perf_counter() - began]  # two: the first may load torch, or one be unlucky
         self._unsaved = 0.0

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from search.common.clock import now
-from search.history.events import Ended, Event, Phase, Retried, WarmStarted
+from search.history.events import Ended, Event, Phase, Retried, StartReady, WarmStarted
 from search.report.progress import ProgressEstimate, knobs_of, line, name_of, span
 
 
@@ -61,7 +61,7 @@ class Panel:
         """Leave a line above the panel for what should stay on screen."""
         self._outlook.note(event)
         text = line(event, self._outlook)
-        if text is not None and isinstance(event, Ended | Retried | Phase | WarmStarted):
+        if text is not None and isinstance(event, Ended | Retried | Phase | WarmStarted | StartReady):
             self._live.console.print(text, highlight=False, markup=False)
 
     def __enter__(self) -> Self:

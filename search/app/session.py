@@ -8,12 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from search.app import relaunch
+from search.app.context import RunContext
 from search.app.endings import Loss, interruption
 from search.app.finalize import hand_over
 from search.app.invocation import Invocation
 from search.app.progress import view
 from search.app.run_metadata import introduce
-from search.app.stages import RunContext, run_confirmation, run_search
+from search.app.stages import run_confirmation, run_search
 from search.common.clock import SetBack, now
 from search.common.exit_codes import Exit
 from search.execution.admission import Halt
@@ -33,8 +34,11 @@ from search.spec.resolve import Search
 from search.tracking.sender import Sender
 from search.tracking.types import SearchStatus
 from spaces.problems import cause
+from trainables import storage
 from trainables.files import write_text
 from trainables.layout import AGAIN
+from trainables.objects import Prefix
+from trainables.start import given_state
 from trainables.storage import when_there_is_room
 
 __all__ = ["check_stopping", "run"]
@@ -91,7 +95,7 @@ def _run(asked: Invocation, folder: Folder, cluster: Cluster | None, workers: in
         return _without_folder(asked, folder, halt.reason or "", tracker)
     when_there_is_room(lambda: tables.write_tables(path, folder.records, [k.path for k in search.space.knobs]), say)
     if store is not None and not halt.resumable:
-        winner.bring(store, _handed_over(folder, search), path)
+        _bring(search, folder, store)
     for line in () if halt.resumable else summary.remarks(search, folder.records):
         say(line)
     code = hand_over(asked, folder, tracker, halt)
@@ -114,6 +118,13 @@ def _handed_over(folder: Folder, search: Search) -> int | None:
 def confirmed_first(search: Search) -> int | None:
     """The seed of the first confirmation runs, which best.yaml names; None where nothing is confirmed."""
     return first_seed(search.settings) if search.settings.confirm.seeds else None
+
+
+def _bring(search: Search, folder: Folder, store: Prefix) -> None:
+    """Copy into the folder what is handed over of the store."""
+    winner.bring(store, _handed_over(folder, search), folder.path)
+    if search.start is not None and not search.start.trained:
+        storage.download(store, str(Path(given_state(search.begins)).parent), folder.path)
 
 
 def _without_folder(asked: Invocation, folder: Folder, gone: str, tracker: Sender) -> int:
@@ -146,7 +157,6 @@ def _sit(context: RunContext, say: Callable[[str], None]) -> None:
 def _stages(context: RunContext) -> None:
     emit, halt = context.folder.ledger.emit, context.halt
     if not context.done():
-        emit(Phase("search", now()))
         run_search(context)
     if not halt.resumable:
         emit(Phase("confirm", now()))

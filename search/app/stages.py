@@ -1,15 +1,14 @@
 """The two stages of a search, put together from their parts: searching, and confirming on fresh seeds."""
 
-import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import assert_never
 
 from ray.tune.schedulers import FIFOScheduler
 
+from search.app import start
+from search.app.context import RunContext
 from search.common.clock import now
-from search.execution.admission import Halt, Slots
+from search.execution.admission import Slots
 from search.execution.choose_stopping import choose
 from search.execution.cluster import Cluster
 from search.execution.engine import Stage, run_stage
@@ -24,6 +23,7 @@ from search.history.events import (
     Listener,
     OfSearch,
     Paused,
+    Phase,
     Promoted,
     Proposed,
     Reported,
@@ -32,75 +32,28 @@ from search.history.events import (
     Status,
 )
 from search.history.records import Records, Trial
-from search.persistence.folder import Folder
-from search.results.confirm import due, first_seed
+from search.results.confirm import due, first_seed, fresh_seeds
 from search.sampling.proposer import Proposer
 from search.sampling.trial_history import PastTrial, Problem, Sampling, Scoring
-from search.spec.plan import Plan
 from search.spec.resolve import Search
 from search.stopping.rungs import further_scores
 from search.warm_start import warm
-from trainables.tune import Job
-
-
-@dataclass(frozen=True)
-class RunContext:
-    """One process at work on a search, from taking it up to leaving it."""
-
-    search: Search
-    plan: Plan
-    folder: Folder
-    cluster: Cluster
-    halt: Halt
-    set_back: Callable[[], str | None]
-    """Says by how much the system's clock was set back, if it was and Ray suffers from it."""
-    data: str = ""
-    """Digest of the data."""
-    name: str = field(default_factory=lambda: uuid.uuid4().hex)
-    """Tells this sitting's workers from those of others."""
-
-    def job(self, exchange: bool = False, shown: int | None = None) -> Job:
-        """What every trial needs to know."""
-        search = self.search
-        return Job(
-            model=search.model.name,
-            trainable=search.trainable,
-            base=search.base,
-            data=search.data_dump,
-            every=search.every,
-            horizon=search.horizon,
-            folder=str(self.folder.path.resolve()),
-            exchange=exchange,
-            shown=shown,
-            storage=None if self.folder.store is None else self.folder.store.uri,
-            owner=self.folder.owner if self.folder.store is None else "",
-            sitting=self.name,
-            timeout=search.trial_timeout,
-            memory=search.memory,
-            gpu=self.cluster.gpu,
-            gpu_memory=search.gpu_memory,
-            here="" if search.settings.trainable is not None else str(Path.cwd()),
-            further=tuple(goal.metric for goal in search.further),
-        )
-
-    def done(self) -> bool:
-        """Whether the search's own trials are all over and none is left to propose."""
-        records, asked, total = self.folder.records, self.search.settings.budget.trials, self.search.total_steps
-        trials = records.of_kind("search")
-        enough = len(trials) >= asked if asked is not None else total is not None and records.search_steps >= total
-        return enough and all(trial.over for trial in trials)
 
 
 def run_search(context: RunContext) -> None:
     """Propose, train and stop trials until the budget is spent, or until a halt."""
     search, records, ledger = context.search, context.folder.records, context.folder.ledger
+    begin = start.ready(context, [search.settings.sampler.seed])
+    if context.halt.reason is not None:
+        return
+    ledger.emit(Phase("search", now()))
     proposer = _proposer(context)
     failure_policy = FailurePolicy(search.settings.stop_after_failures)
     lending = lending_of(search, context.plan.shared, context.folder, context.data)
     source = _Source(context, proposer)
     gate, scheduler = choose(search, context.plan.rungs, context.folder, context.cluster.room, source.exhausted)
     stage = Stage(
-        job=context.job(exchange=search.settings.early_stopping.moves_knobs),
+        job=context.job(exchange=search.settings.early_stopping.moves_knobs, start=begin),
         ledger=ledger,
         cluster=context.cluster,
         gate=gate,
@@ -131,9 +84,12 @@ def run_confirmation(context: RunContext) -> None:
     unfinished = [trial.number for trial in records.of_kind("confirm") if not trial.over]
     if not unfinished:
         return
+    begin = start.ready(context, fresh_seeds(settings))
+    if context.halt.reason is not None:
+        return
     run_stage(
         Stage(
-            job=context.job(shown=first_seed(settings) if settings.confirm.seeds else None),  # the seed of best.yaml
+            job=context.job(shown=first_seed(settings) if settings.confirm.seeds else None, start=begin),
             ledger=ledger,
             cluster=context.cluster,
             gate=Slots(context.cluster.room, source.exhausted, unfinished),

@@ -20,7 +20,7 @@ from search.stopping.pbt import Pbt
 from spaces.domain import Categorical, Domain, Float, Int, contains, sample, snap
 from spaces.problems import BadInput
 from spaces.values import Value
-from trainables.run import OBJECTIVE, STEP
+from trainables.run import OBJECTIVE, TRAINED
 
 FACTORS = (0.8, 1.2)  # of a numeric knob's perturbation; Jaderberg et al. 2017, arXiv 1711.09846, appendix A
 
@@ -42,11 +42,11 @@ def make_scheduler(
                 what = f"reduction is {reduction}; it must be at most steps {lengths.horizon}"
                 raise BadInput.of("early_stopping", what)
             return _HyperBand(
-                time_attr=STEP, metric=OBJECTIVE, mode=mode, max_t=lengths.horizon, reduction_factor=reduction
+                time_attr=TRAINED, metric=OBJECTIVE, mode=mode, max_t=lengths.horizon, reduction_factor=reduction
             )
         case Median(min_trials=min_trials):
             return MedianStoppingRule(
-                time_attr=STEP,
+                time_attr=TRAINED,
                 metric=OBJECTIVE,
                 mode=mode,
                 grace_period=_below_horizon("grace", stopping.grace_steps(lengths), lengths),
@@ -129,7 +129,7 @@ class _Pbt(PopulationBasedTraining):  # type: ignore[misc]  # Ray is untyped: it
         rng: np.random.Generator,
     ) -> None:
         super().__init__(
-            time_attr=STEP,
+            time_attr=TRAINED,
             metric=OBJECTIVE,
             mode=mode,
             perturbation_interval=interval,

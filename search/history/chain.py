@@ -16,6 +16,7 @@ _KINDS: dict[str, type[Any]] = {
     kind.__name__: kind
     for kind in (
         events.WarmStarted,
+        events.StartReady,
         events.Proposed,
         events.Started,
         events.Reported,

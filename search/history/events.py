@@ -171,7 +171,21 @@ class WarmStarted:
     at: float
 
 
-OfSearch = WarmStarted | Phase | Stopped
+@dataclass(frozen=True)
+class StartReady:
+    """The state is there that trials of a seed start from, the same bytes for each of them."""
+
+    seed: int | None  # None: a user gave it, for every seed
+    step: int  # in the model's unit
+    digest: str  # of the state's file
+    source: str  # for people
+    trained: int  # units that were trained for it here
+    seconds: float  # that this took
+    objective: float | None  # at the step, where it is known
+    at: float
+
+
+OfSearch = WarmStarted | StartReady | Phase | Stopped
 """Events of the search as a whole: they name no trial."""
 Event = OfSearch | Proposed | Started | Reported | Forked | Kept | Paused | Promoted | Changed | Retried | Ended
 Listener = Callable[[Event], None]

@@ -19,6 +19,7 @@ from search.history.events import (
     Reported,
     Retried,
     Started,
+    StartReady,
     Status,
     Stopped,
     WarmStarted,
@@ -31,6 +32,8 @@ class Trial:
     """One trial up to now. Only `Records.apply` changes it."""
 
     proposed: Proposed
+    begins: int = 0
+    """The step that it starts from: the same for all trials of a search."""
     status: Status | Literal["proposed"] = "proposed"
     reports: list[Reported] = field(default_factory=list)
     starts: list[Started] = field(default_factory=list)
@@ -73,8 +76,13 @@ class Trial:
 
     @property
     def step(self) -> int:
-        """The step of the last evaluation, 0 before the first."""
-        return self.reports[-1].step if self.reports else 0
+        """The step of the last evaluation, counted from 0 of the whole training; where it starts, before the first."""
+        return self.reports[-1].step if self.reports else self.begins
+
+    @property
+    def trained(self) -> int:
+        """Units that it trained itself since it started."""
+        return self.step - self.begins - self.replayed
 
     @property
     def objective(self) -> float | None:
@@ -113,6 +121,8 @@ class Records:
         """Time spent searching: from each take-up of the search to the last event of that sitting."""
         self.warm: WarmStarted | None = None
         """What the search has taken over from earlier ones; none of it is a trial of its own."""
+        self.starts: dict[int | None, StartReady] = {}
+        """What trials start from, by seed; under None what a user gave for every seed. Empty: they start at step 0."""
         self.stopped: Stopped | None = None
         """Why nobody is at work on it, where its last process said so."""
         self.machine: Mapping[str, Any] = {}
@@ -130,7 +140,7 @@ class Records:
         self._clock(event)
         match event:
             case Proposed():
-                self.trials[event.trial] = Trial(event)
+                self.trials[event.trial] = Trial(event, self.begins)
                 self.proposed[event.kind] += 1
             case Started():
                 trial = self.trials[event.trial]
@@ -176,6 +186,8 @@ class Records:
                 self.stopped = event
             case WarmStarted():
                 self.warm = event
+            case StartReady():
+                self.starts[event.seed] = event
             case _:
                 assert_never(event)
 
@@ -196,9 +208,19 @@ class Records:
                 return None
 
     def _clock(self, event: Event) -> None:
-        if self.phase == "search" and self._last_at is not None and not isinstance(event, Phase):
+        if self.phase == "search" and self._last_at is not None and not isinstance(event, Phase | StartReady):
             self.search_seconds += max(0.0, event.at - self._last_at)  # a clock set back adds nothing
         self._last_at = event.at
+
+    @property
+    def begins(self) -> int:
+        """The step that trials start from."""
+        return next((start.step for start in self.starts.values()), 0)
+
+    @property
+    def given(self) -> StartReady | None:
+        """What every trial starts from, whatever its seed; None where each seed has its own training from step 0."""
+        return self.starts.get(None)
 
     def searching_for(self, now: float) -> float:
         """Seconds spent searching, up to `now`."""

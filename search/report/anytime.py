@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from search.history.events import Phase, Reported
+from search.history.events import Phase, Reported, StartReady
 from search.report.material import Material
 from trainables.run import OBJECTIVE
 
@@ -43,12 +43,14 @@ def anytime(material: Material) -> Anytime:
         if isinstance(event, Phase):
             searching, before = event.name == "search", event.at
             continue
-        if searching:
+        if isinstance(event, StartReady):
+            before = event.at
+        elif searching:
             seconds += max(0.0, event.at - before)  # a clock set back adds nothing
             before = event.at
         if isinstance(event, Reported) and event.trial in own:
             fork = material.records.trials[event.trial].forked
-            before_it = max(done.get(event.trial, 0), 0 if fork is None else fork.step)
+            before_it = max(done.get(event.trial, material.records.begins), 0 if fork is None else fork.step)
             steps += max(0, event.step - before_it)  # what is replayed is not trained
             done[event.trial] = event.step
             point = Point(steps, seconds, event.metrics[OBJECTIVE], event.trial, event.step)

@@ -96,7 +96,7 @@ def _curves(found: Findings) -> Figure:
         ax.plot(steps, values, color=colour, linewidth=2.2, label=name)
     for rung in material.rungs[:-1]:
         ax.axvline(rung, color=LIGHT.muted, linewidth=0.8, linestyle=":")
-    ax.set_xlim(0, material.horizon)
+    ax.set_xlim(material.records.begins, material.horizon)
     _objective_axis(found, ax)
     ax.set_xlabel(f"{material.unit} (dotted: rungs)", fontsize=9)
     ax.legend(frameon=False, fontsize=8)

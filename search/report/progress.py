@@ -16,6 +16,7 @@ from search.history.events import (
     Reported,
     Retried,
     Started,
+    StartReady,
     Stopped,
     WarmStarted,
 )
@@ -52,7 +53,8 @@ class ProgressEstimate:
     @property
     def trained(self) -> int:
         """Units trained so far by all trials."""
-        return sum(trial.step - trial.replayed for trial in self.records.trials.values())
+        started = sum(start.trained for start in self.records.starts.values())
+        return started + sum(trial.trained for trial in self.records.trials.values())
 
     def elapsed(self, at: float) -> float:
         """Seconds of this sitting up to `at`."""
@@ -138,6 +140,8 @@ def line(event: Event, outlook: ProgressEstimate) -> str | None:
             return None  # said at the end, with what to do
         case WarmStarted():
             return warm.told(event)
+        case StartReady():
+            return _started(event, outlook)
         case _:
             assert_never(event)
 
@@ -160,3 +164,12 @@ def span(seconds: float) -> str:
     """A time to go, for people: no more exact than it is known."""
     minutes = round(seconds / 60)
     return f"{round(seconds)} s" if seconds < 90 else f"{minutes} min" if minutes < 120 else f"{minutes / 60:.1f} h"
+
+
+def _started(event: StartReady, outlook: ProgressEstimate) -> str:
+    """What trials start from, for people."""
+    metric = outlook.objective.metric
+    value = "" if event.objective is None else f", {metric} {event.objective:.4f} there"
+    whose = "" if event.seed is None else f" of seed {event.seed}"
+    cost = f" ({event.trained} {outlook.unit}s trained, {event.seconds:.1f} s)" if event.trained else ""
+    return f"start{whose}: {event.source}{value}, state {event.digest[:16]}{cost}"

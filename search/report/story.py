@@ -10,7 +10,7 @@ from search.report.material import Material
 from search.report.next_steps import Step, doubts, next_steps
 from search.report.shown import count, duration, interval, number, rounded, scale, share
 from search.report.timeline import Timeline
-from search.results.verdict import Verdict
+from search.results.verdict import Verdict, one_start
 from search.simulate.fairness import RungCheck
 
 Tone = Literal["switch", "keep", "open"]
@@ -137,10 +137,12 @@ def _reason(material: Material, verdict: Verdict | None) -> str:
         return f"{verdict.why[0].upper()}{verdict.why[1:]}."
     gain = verdict.gain
     mean = f"{rounded(gain.mean, scale(gain))} {unit}"
+    given = material.records.given
+    one = f" {one_start(given).capitalize()}." if given is not None else ""
     told = f"Paired seed by seed, the gain is {mean}; its 95% interval is {interval(gain)}{_allowed(material)}"
     if verdict.decision == "switch":
-        return f"{told}, above zero: more than the luck of the seeds."
-    return f"{told}, which doesn't lie above zero: the difference may be the luck of the seeds."
+        return f"{told}, above zero: more than the luck of the seeds.{one}"
+    return f"{told}, which doesn't lie above zero: the difference may be the luck of the seeds.{one}"
 
 
 def _allowed(material: Material) -> str:
@@ -155,8 +157,8 @@ def _allowed(material: Material) -> str:
 def _facts(material: Material, course: Anytime, lanes: Timeline) -> Iterator[Fact]:
     unit = material.unit
     confirming = material.records.of_kind("confirm")
-    spent = sum(trial.step for trial in confirming)
-    planned = len(material.trials) * material.horizon
+    spent = sum(trial.trained for trial in confirming)
+    planned = len(material.trials) * (material.horizon - material.records.begins)
     saved = f"{planned:,} without early stopping" if planned > course.steps else "no trial was stopped early"
     replayed = material.records.replayed_steps
     saved += f"; {count(replayed, unit)} more replayed, which another trial had trained" if replayed else ""
@@ -165,10 +167,22 @@ def _facts(material: Material, course: Anytime, lanes: Timeline) -> Iterator[Fac
         f"{count(len(confirming), 'training')} on fresh seeds" if confirming else "nothing trained on fresh seeds yet"
     )
     yield Fact("Confirming", count(spent, unit), runs)
+    yield from _start(material)
     idle = f"; workers idle for {share(max(0.0, lanes.idle))}" if lanes.idle is not None else ""
     worked = sum(trial.seconds for trial in material.records.trials.values())
     yield Fact("Time", duration(worked), f"of training, {duration(_clock(lanes))} on the clock{idle}")
     yield gpu_fact(material)
+
+
+def _start(material: Material) -> Iterator[Fact]:
+    """Where every trial started, if not at step 0."""
+    starts, unit = list(material.records.starts.values()), material.unit
+    if not starts:
+        return
+    trained = sum(start.trained for start in starts)
+    cost = f"; {count(trained, unit)} trained up to there" if trained else ""
+    axis = f"{unit}s count from 0 of the whole training, and the documented config is going on unchanged"
+    yield Fact("Start", f"{unit} {starts[0].step}", f"{starts[0].source}{cost}; {axis}")
 
 
 def _clock(lanes: Timeline) -> float:

@@ -18,6 +18,7 @@ from search.history.events import (
     Reported,
     Retried,
     Started,
+    StartReady,
     Stopped,
     WarmStarted,
 )
@@ -106,10 +107,12 @@ def _stays(events: Iterable[Event], stretch: int) -> list[_Stay]:
     found: list[_Stay] = []
     running: dict[int, _Stay] = {}
     step: dict[int, int] = {}
+    begins = 0
     for event in events:
         match event:
             case Started(trial=trial, host=host, pid=pid, at=at):
-                running[trial] = _Stay(trial, (stretch, host, pid), at, at, step.get(trial, 0), step.get(trial, 0))
+                here = step.get(trial, begins)
+                running[trial] = _Stay(trial, (stretch, host, pid), at, at, here, here)
                 found.append(running[trial])
             case Reported(trial=trial, at=at):
                 step[trial] = event.step
@@ -119,6 +122,8 @@ def _stays(events: Iterable[Event], stretch: int) -> list[_Stay]:
                 if trial in running:
                     stay = running.pop(trial)
                     stay.end = max(stay.end, at)
+            case StartReady():
+                begins = event.step
             case Proposed() | Promoted() | Changed() | Forked() | Kept() | WarmStarted() | Phase() | Stopped():
                 pass
             case _:

@@ -50,7 +50,13 @@ def _curves(found: Findings) -> str:
     objective = found.material.model.objective
     thinned = sum(len(t.reports) for t in found.material.records.trials.values()) > data.MOST
     rest = " Curves are thinned for drawing; history.parquet has every evaluation." if thinned else ""
-    return f"{objective.metric} in {objective.unit}. Choose a trial in the table to bring its curve to the front.{rest}"
+    front = "Choose a trial in the table to bring its curve to the front."
+    return f"{objective.metric} in {objective.unit}. {front}{rest}{_axis(found)}"
+
+
+def _axis(found: Findings) -> str:
+    begins, unit = found.material.records.begins, found.material.unit
+    return f" The axis counts {unit}s from 0 of the whole training; trials start at {unit} {begins}." if begins else ""
 
 
 def _parallel(found: Findings) -> str:

@@ -17,6 +17,11 @@ def first_seed(settings: Settings) -> int:
     return settings.sampler.seed + 1
 
 
+def fresh_seeds(settings: Settings) -> range:
+    """All that it may train on."""
+    return range(first_seed(settings), first_seed(settings) + settings.confirm.distinct)
+
+
 def due(
     records: Records, objective: Objective, confirm: Confirm, seed: int, now: float, further: Sequence[Goal] = ()
 ) -> list[Proposed]:

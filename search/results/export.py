@@ -19,6 +19,7 @@ from trainables.files import write_text
 from trainables.layout import trial_folder
 from trainables.own.model import COMMAND, OwnModel
 from trainables.run import Prepared
+from trainables.start import given_state
 
 PACKAGES = ("torch", "numpy", "ray", "optuna", "mlflow", "pandas")
 
@@ -47,6 +48,7 @@ def write_best(
     evidence = {
         "objective": {"metric": search.model.objective.metric, "value": objective},
         "machine": dict(_machine(records, chosen.trial, seed)) if records is not None else {},
+        **_start(search, records, seed),
         "verdict": verdict.decision,
         "why": verdict.why,
         "confirmed": _evidence(chosen),
@@ -57,7 +59,12 @@ def write_best(
     }
     kept = not verdict.to_switch
     what = "Your own config: none that the search found is surely better" if kept else "The best config found"
-    write_text(file, as_config(head(what, file), search, prepared, chosen.values, seed, chosen.trial, evidence))
+    write_text(
+        file,
+        as_config(
+            head(what, file) + _how_it_starts(search), search, prepared, chosen.values, seed, chosen.trial, evidence
+        ),
+    )
     _write_native(folder / "native", search, chosen.values, kept, seed)
 
 
@@ -69,6 +76,32 @@ def _machine(records: Records, trial: int, seed: int) -> Mapping[str, Any]:
                 if start.machine:
                     return start.machine
     return {}
+
+
+def _start(search: Search, records: Records | None, seed: int) -> dict[str, Any]:
+    """What the trial started from, for the provenance."""
+    if search.start is None or records is None:
+        return {}
+    known = records.given or records.starts.get(seed)
+    digest = {} if known is None else {"state": known.digest}
+    return {"start": {"step": search.start.step, "source": search.start.source, **digest}}
+
+
+def _how_it_starts(search: Search) -> str:
+    """Comment lines on what training it again begins with."""
+    point = search.start
+    if point is None:
+        return ""
+    unit = search.model.unit
+    if point.trained:
+        return (
+            f"# That trains it from {unit} 0: first the {point.step} {unit}s that the search trained once for all its\n"
+            "# trials, to the same bits, then what it tried.\n"
+        )
+    return (
+        f"# That goes on at {unit} {point.step} from the state below start:, a copy of {point.source}.\n"
+        "# Keep that file: the config alone does not say how to get there.\n"
+    )
 
 
 def head(what: str, file: Path) -> str:
@@ -94,6 +127,7 @@ def as_config(
         "seed": seed,
         "steps": search.horizon,
         "evaluate_every": search.every,
+        **({"start": {"checkpoint": given_state(search.begins)}} if search.start and not search.start.trained else {}),
         "provenance": {
             "search": search.name,
             "search_hash": search.digest,

@@ -35,7 +35,8 @@ def tables(search: Search, verdict: Verdict) -> Iterator[Table]:
     objective = search.model.objective
     uneven = len({len(candidate.by_seed) for candidate in verdict.ranking}) > 1
     seeds = max(len(candidate.by_seed) for candidate in verdict.ranking)
-    spent = f"{'up to ' * uneven}{seeds} seed{'s' * (seeds != 1)}, {search.horizon} {search.model.unit}s each"
+    spent = f"{'up to ' * uneven}{seeds} seed{'s' * (seeds != 1)}, {search.length} {search.model.unit}s each"
+    spent += f" from {search.model.unit} {search.begins} on" if search.begins else ""
     scores = Table(title=f"{objective.metric} in {objective.unit}, {spent}", title_justify="left")
     scores.add_column("config")
     for column in ("mean", "95% interval"):

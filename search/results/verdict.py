@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from statistics import fmean, stdev
 from typing import Any, Literal
 
+from search.history.events import StartReady
 from search.history.records import Records, Trial
 from search.results.procedure import Estimate, boundaries, in_turn, quantile, settled
 from search.results.shortlist import furthest
@@ -86,6 +87,18 @@ def judge(records: Records, objective: Objective, most: int | None = None) -> Ve
         None where no trial has a value.
 
     """
+    verdict = _judged(records, objective, most)
+    if verdict is None or records.given is None or not records.of_kind("confirm"):
+        return verdict
+    return replace(verdict, why=f"{verdict.why}; {one_start(records.given)}")
+
+
+def one_start(given: StartReady) -> str:
+    """What fresh seeds do not show where all trials start from one state."""
+    return f"all of them go on from one given training, {given.source}: only what follows it has fresh seeds"
+
+
+def _judged(records: Records, objective: Objective, most: int | None) -> Verdict | None:
     found = sorted(confirmed(records, objective), key=lambda c: objective.score(c.estimate.mean))
     baseline = next((c for c in found if c.baseline), None)
     if baseline is None:

@@ -63,16 +63,17 @@ def first_rung_advice(
     are fewer than 8 of them (`control` in early_stopping, or kind none, makes some)."""
     horizon = rungs[-1]
     trials = [trial for trial in records.of_kind("search") if complete(trial, horizon)]
-    if len(trials) < advice.LEAST or horizon // every < 3:
+    length, first = horizon - records.begins, rungs[0] - records.begins  # as the YAML counts them
+    if len(trials) < advice.LEAST or length // every < 3:
         return None
     curves = np.array([curve(trial, horizon, every, mode) for trial in trials])
     if not np.isfinite(curves).any():
         return None
     baseline = next((row for row, trial in enumerate(trials) if trial.baseline), None)
-    firsts = advice.choices(horizon, every, rungs[0])
-    replays = advice.replay(curves, [*firsts, horizon], reduction, every, baseline)
-    offered = [each for each in replays if each.first_rung < horizon]
-    return advice.sentence(offered if rungs[0] < horizon else replays, rungs[0], horizon)
+    firsts = advice.choices(length, every, first)
+    replays = advice.replay(curves, [*firsts, length], reduction, every, baseline)
+    offered = [each for each in replays if each.first_rung < length]
+    return advice.sentence(offered if first < length else replays, first, length)
 
 
 def complete(trial: Trial, horizon: int) -> bool:
@@ -85,7 +86,7 @@ def curve(trial: Trial, horizon: int, every: int, mode: Literal["min", "max"]) -
     the last value on and on where its patience ended it."""
     at = _values(trial, mode)
     found: list[float] = []
-    for step in range(every, horizon + 1, every):
+    for step in range(trial.begins + every, horizon + 1, every):
         if step in at:
             found.append(at[step])
         else:

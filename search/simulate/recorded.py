@@ -59,6 +59,7 @@ def read_search(folder: Path) -> Recorded:
         raise BadInput.of(str(folder), what + _remedy(LEAST - len(whole), len(trials)))
     seen = np.array([fairness.curve(trial, horizon, every, mode) for trial in whole])
     rungs, reduction = _rungs(folder, described, horizon)
+    rungs = [rung - records.begins for rung in rungs]
     return Recorded(
         Table(
             name=str(described.get("name", folder.name)),

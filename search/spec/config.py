@@ -31,7 +31,8 @@ class Budget(Section):
     trials: Positive | None = None
     """Configs to try, the documented baseline among them. null: as many as `total_steps` allows."""
     steps: Span | None = None
-    """A trial's full length in the model's unit; null: the length that the base config names."""
+    """A trial's full length in the model's unit; null: the length that the base config names. With `start`, both count
+    from there: null is what is left of that length."""
     evaluate_every: Span | None = None
     """Units between evaluations; null: a twenty-fifth of `steps`."""
     total_steps: Span | None = None
@@ -72,6 +73,11 @@ class Confirm(Section):
     def most(self) -> int | None:
         """The most seeds of a confirmation one seed at a time; None where their number is fixed."""
         return None if self.seeds != "auto" else self.max if self.max is not None else MOST_IN_TURN
+
+    @property
+    def distinct(self) -> int:
+        """How many seeds it may train on."""
+        return self.seeds if self.seeds != "auto" else self.most or 0
 
     def runs(self, configs: int) -> tuple[int, int]:
         """The fewest and the most trainings that confirm so many configs, the baseline not counted."""
@@ -136,6 +142,35 @@ class WarmStart(Section):
         return self
 
 
+class Start(Section):
+    """Where every trial starts, in place of step 0: one of checkpoint, search and train_to."""
+
+    checkpoint: Text | None = None
+    """A trial's checkpoint, or where the model takes one, another trainer's; relative to the YAML or to where the
+    command runs."""
+    search: Text | None = None
+    """The folder of a search; its `trial`, trained to `step`, is what goes on."""
+    trial: Literal["best"] | Annotated[Whole, Field(ge=0)] = "best"
+    """Of `search`: a trial's number, or the one that its best.yaml names."""
+    step: Span | None = None
+    """Of `search`: where its trial goes on. Of a checkpoint of another trainer: how far it was trained."""
+    train_to: Span | None = None
+    """Train the baseline to there, once for each seed."""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        given = [key for key in ("checkpoint", "search", "train_to") if getattr(self, key) is not None]
+        if len(given) != 1:
+            raise ValueError(f"give one of checkpoint, search and train_to, got {' and '.join(given) or 'none'}")
+        if "trial" in self.model_fields_set and self.search is None:
+            raise ValueError("trial belongs to search; drop it, or name the search")
+        if self.search is not None and self.step is None:
+            raise ValueError("step is missing: say from which step the trial of the search goes on")
+        if self.train_to is not None and self.step is not None:
+            raise ValueError("step belongs to search and checkpoint; train_to says it here")
+        return self
+
+
 class Settings(Section):
     """One search, as its YAML says it."""
 
@@ -155,6 +190,9 @@ class Settings(Section):
     """Search only these knobs of the space; the others keep the base's values. null: all."""
     space: dict[str, Any] = Field(default_factory=dict)
     """Narrows, widens, fixes or adds to `spaces/<model>.yaml`."""
+    start: Start | None = None
+    """Tune from a step on: all trials start there, and lengths in `budget` and `early_stopping` count from there.
+    null: from step 0."""
     budget: Budget
     objectives: Annotated[list[ObjectiveEntry], Field(min_length=1)] | None = None
     """`[val_per: min, seconds_per_step: min]`: the model's own objective first, which decides the verdict; trials are

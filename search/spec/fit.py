@@ -65,11 +65,12 @@ def described(left_out: Mapping[str, str]) -> str | None:
     by_reason: dict[str, list[str]] = {}
     for path, reason in left_out.items():
         by_reason.setdefault(reason, []).append(path)
-    said = "; ".join(f"{_listed(paths)} ({reason})" for reason, paths in by_reason.items())
+    said = "; ".join(f"{listed(paths)} ({reason})" for reason, paths in by_reason.items())
     return f"not searched, as nothing would change with this base: {said}"
 
 
-def _listed(paths: Sequence[str]) -> str:
+def listed(paths: Sequence[str]) -> str:
+    """The first of them, and how many more there are."""
     shown = paths if len(paths) <= SHOWN else [*paths[: SHOWN - 1], f"{len(paths) - SHOWN + 1} more"]
     return ", ".join(shown)
 

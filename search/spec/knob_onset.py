@@ -39,12 +39,12 @@ def acting(search: Search) -> Mapping[str, int]:
             if changed is not None and changed != course:
                 partings[knob.path].append(next(p for p, a, b in zip(places, course, changed, strict=True) if a != b))
     halves = {path: sorted(steps)[len(steps) // 2] for path, steps in partings.items() if steps}
-    return {path: half for path, half in halves.items() if half > 0}
+    return {path: half for path, half in halves.items() if half > search.begins}
 
 
 def looked_at(search: Search) -> Sequence[int]:
     """Every unit at which training may be evaluated, and the last one, ascending."""
-    return sorted({*range(0, search.horizon, search.every), search.horizon - 1})
+    return sorted({*range(search.begins, search.horizon, search.every), search.horizon - 1})
 
 
 def course_of(search: Search, values: Mapping[str, Any], places: Sequence[int]) -> Course | None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from search.sampling.grid import config_count
 from search.spec import sharing
-from search.spec.fit import described
+from search.spec.fit import described, listed
 from search.spec.knob_onset import acting
 from search.spec.resolve import Search
 from search.spec.sharing import Shared
@@ -36,7 +36,8 @@ class Plan:
     horizon: int
     every: int
     rungs: tuple[int, ...]
-    """Steps at which trials are compared; the last is the horizon. Only the horizon without early stopping."""
+    """Steps at which trials are compared, counted from 0 of the whole training; the last is the horizon. Only the
+    horizon without early stopping."""
     entering: tuple[int, ...]
     """Trials expected to reach each rung."""
     unsettled: tuple[float, ...]
@@ -53,6 +54,10 @@ class Plan:
     """The knobs that act late, with the step before which most configs that differ in them alone train alike."""
     shared: Shared = sharing.NONE
     """Whether trials share the training of what they have in common."""
+    begins: int = 0
+    """The step that every trial starts from; what is trained counts from there."""
+    start_steps: int = 0
+    """What has to be trained up to there, for the search's seed and the fresh ones."""
 
     @property
     def steps(self) -> int:
@@ -69,7 +74,9 @@ def make_plan(search: Search) -> Plan:
     """Plan `search`. Raises BadInput for impossible rungs and for a space with configs that the model refuses."""
     settles = _settling(search)
     stopping, shared = search.settings.early_stopping, sharing.decided(search)
-    rungs = stopping.rungs(Lengths(search.horizon, search.every, search.model.unit, _apart(settles, search, shared)))
+    begins = search.begins
+    settles = [max(0, settled - begins) for settled in settles]
+    rungs = stopping.rungs(Lengths(search.length, search.every, search.model.unit, _apart(settles, search, shared)))
     configs, total = _configs(search), search.total_steps
     trials = _trials(search, rungs, shared)
     trials = trials if configs is None else min(trials, configs)
@@ -83,17 +90,28 @@ def make_plan(search: Search) -> Plan:
         configs=configs,
         horizon=search.horizon,
         every=search.every,
-        rungs=rungs,
+        rungs=tuple(begins + rung for rung in rungs),
         entering=entering,
         unsettled=tuple(sum(s > rung for s in settles) / len(settles) for rung in rungs if settles),
         search_steps=trained if total is None else min(trained, total),
-        confirm_steps=most * search.horizon,
-        confirm_least=fewest * search.horizon,
-        full_steps=trials * search.horizon,
+        confirm_steps=most * search.length,
+        confirm_least=fewest * search.length,
+        full_steps=trials * search.length,
         repeated_steps=repeated,
         acting=acting(search),
         shared=shared,
+        begins=begins,
+        start_steps=_start_steps(search),
     )
+
+
+def _start_steps(search: Search) -> int:
+    """What has to be trained before the first trial and before the confirmation."""
+    point, first = search.start, search.settings.sampler.seed
+    if point is None or not point.trained:
+        return 0
+    seeds = range(first, first + 1 + search.settings.confirm.distinct)
+    return point.step * sum(seed not in point.kept for seed in seeds)
 
 
 def _apart(settles: Sequence[int], search: Search, shared: Shared) -> Sequence[int]:
@@ -215,6 +233,29 @@ def _unsettled(search: Search) -> Iterator[str]:
         yield f"{why}; trial 0 has {', '.join(found)}"
 
 
+def _lengths(search: Search, plan: Plan) -> list[str]:
+    """How long a trial is, and where it starts."""
+    unit, point = plan.unit, search.start
+    if point is None:
+        return [f"each trial: up to {plan.horizon} {unit}s, evaluated every {plan.every}"]
+    last = f"{unit} {plan.horizon} of the whole training"
+    lines = [
+        f"starts at {unit} {point.step}: {point.source}; the baseline is going on unchanged",
+        f"each trial: up to {search.length} {unit}s from there, to {last}, evaluated every {plan.every}",
+    ]
+    fresh = search.settings.confirm.distinct
+    if point.trained and fresh:
+        lines.append(f"confirmation: the {point.step} {unit}s before the start are trained on the fresh seeds, too")
+    elif fresh:
+        lines.append("confirmation: only what follows the start has fresh seeds, for the start is one given training")
+    if search.later is not None and search.later.early:
+        lines.append(f"not searched, for it acts before the start: {listed(search.later.early)}")
+    if search.later is not None and search.later.narrowed:
+        told = ", ".join(f"{path} to {domain}" for path, domain in search.later.narrowed.items())
+        lines.append(f"narrowed to values that act after the start alone: {told}")
+    return lines
+
+
 def describe(search: Search, plan: Plan) -> str:
     """The plan for people."""
     unit, objective = plan.unit, search.model.objective
@@ -224,7 +265,7 @@ def describe(search: Search, plan: Plan) -> str:
         f"the documented baseline first",
         f"objective: {objective.metric} ({objective.mode}), in {objective.unit}"
         + "".join(f"; beside it {goal.metric} ({goal.mode})" for goal in search.further),
-        f"each trial: up to {plan.horizon} {unit}s, evaluated every {plan.every}",
+        *_lengths(search, plan),
     ]
     if plan.configs is not None:
         grid = search.settings.sampler.kind == "grid"
@@ -252,7 +293,7 @@ def describe(search: Search, plan: Plan) -> str:
         confirming = f"{plan.confirm_least} to {confirming}"
     lines.append(
         f"to train: about {plan.search_steps} {unit}s searching ({plan.full_steps} without early stopping) "
-        f"+ {confirming} confirming"
+        f"+ {confirming} confirming" + (f" + {plan.start_steps} up to the start" if plan.start_steps else "")
     )
     lines += sharing.lines(search, plan.shared)
     if plan.repeated_steps:

@@ -4,17 +4,18 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn
 
-from search.common.quantities import seconds, size, units
 from search.common.store_uri import VARIABLE, mask, unusable
-from search.spec import fit, storage
+from search.spec import fit, late, lengths, start, storage
 from search.spec.config import Settings, WarmStart, read_settings
 from search.spec.knobs import filled, named, searched_space
+from search.spec.late import Later
 from search.spec.own import checked
+from search.spec.start import StartPoint
 from search.stopping.rungs import Goal
 from spaces import strict_yaml
 from spaces.paths import get, with_values
@@ -28,7 +29,6 @@ from trainables.own.model import OwnModel, from_declaration
 from trainables.registry import model_named
 from trainables.run import PACE, Model, Objective
 
-T = TypeVar("T")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -81,6 +81,20 @@ class Search:
     """What the probe found of a `trainable`, by question."""
     outside: Mapping[str, Any] | None = None
     """What refers to a model in a file of the user's own, `model: ./spec.py`."""
+    start: StartPoint | None = None
+    """Where every trial starts; None: at step 0."""
+    later: Later | None = None
+    """What of the model's space acts after the start alone."""
+
+    @property
+    def begins(self) -> int:
+        """The step that every trial starts from."""
+        return 0 if self.start is None else self.start.step
+
+    @property
+    def length(self) -> int:
+        """What a full trial trains, in the model's unit."""
+        return self.horizon - self.begins
 
     @property
     def starts_over(self) -> bool:
@@ -102,14 +116,16 @@ class Search:
     def identity(self) -> dict[str, Any]:
         """What makes it this search and no other, as plain values; budgets may grow and resources change."""
         settings = self.settings.model_dump(mode="json", include={"model", "early_stopping", "sampler"})
-        start = self.settings.warm_start
-        if start is not None:
-            uri = {"uri": mask(start.uri)} if start.uri is not None else {}
-            settings["warm_start"] = {**start.model_dump(mode="json", exclude_none=True), **uri}
+        warm = self.settings.warm_start
+        if warm is not None:
+            uri = {"uri": mask(warm.uri)} if warm.uri is not None else {}
+            settings["warm_start"] = {**warm.model_dump(mode="json", exclude_none=True), **uri}
         if self.further:
             settings["objectives"] = self.settings.objectives
         if self.settings.share == "on":  # where it says nothing nothing is shared, as before there was a choice
             settings["share"] = "on"
+        if self.start is not None:
+            settings["start"] = dict(self.start.identity)
         own: dict[str, Any] = {}
         if self.trainable is not None:
             way = "trainable" if "declaration" in self.trainable else "spec"
@@ -150,33 +166,23 @@ def objective_name(objective: Objective) -> str:
     return f"{objective.metric} ({objective.mode})"
 
 
-class _Problems:
-    """Collects what independent checks find, so that the user sees all of it at once."""
-
-    def __init__(self) -> None:
-        self.found: list[Problem] = []
-
-    def checked(self, check: Callable[[], T]) -> T | None:
-        try:
-            return check()
-        except BadInput as error:
-            self.found += error.problems
-            return None
-
-    def stop(self) -> None:
-        if self.found:
-            raise BadInput(self.found)
-
-
-def resolve(path: Path, overrides: Sequence[str] = (), name: str | None = None, fork: str | None = None) -> Search:
+def resolve(
+    path: Path,
+    overrides: Sequence[str] = (),
+    name: str | None = None,
+    fork: str | None = None,
+    results: Path | None = None,
+) -> Search:
     """Read and check everything that a search needs, data aside. Raises BadInput with all problems found.
 
-    `fork`: the name of a new search that starts from the trials of the one that this would otherwise be.
+    `fork`: the name of a new search that starts from the trials of the one that this would otherwise be. `results`:
+    where searches are kept, and a copy of what this one's trials start from.
     """
     where = str(path)
     settings = read_settings(path, overrides)
     source, base_name = _source(settings, path)
-    given = parse_native(source, base_name, base_name) if source is not None else settings.arguments or {}
+    given: Mapping[str, Any] = settings.arguments or {}
+    given = parse_native(source, base_name, base_name) if source is not None else given
     outside: spec.SpecReference | None = None
     if settings.trainable is not None:
         model: Model[Any, Any] = from_declaration(settings.trainable, path, (base_name, source))
@@ -188,11 +194,21 @@ def resolve(path: Path, overrides: Sequence[str] = (), name: str | None = None, 
         else:
             model = model_named(settings.model or "", f"{where} model")
         given = given if source is not None else dict(model.documented())
+    own = settings.trainable is not None or outside is not None
+    chosen = name or settings.name or (path.stem if own else f"{model.name}-{path.stem}")
+    origin = _origin(settings, model, path, None if results is None else results / (fork or chosen))
+    trial: Mapping[str, Any] = {}
+    if origin is not None and origin.native and settings.base is None and settings.arguments is None:
+        given, (source, base_name), trial = origin.native, origin.text or (None, base_name), origin.values
     native = _full(model, given, base_name if settings.trainable is None else where)
     fitted, fixed = searched_space(model, settings, native, where)
     native = _full(model, with_values(native, fixed), where)
-    horizon, every, total, wall = _lengths(model, settings, native, where)
-    timeout, memory, gpu_memory, disk, prefixes = _limits(settings, where)
+    begins = 0 if origin is None else origin.step
+    if origin is not None:
+        origin.check_length(int(get(native, model.length_key)), settings.budget.steps is not None, model.unit, where)
+    length = lengths.lengths(model, settings, native, begins, where)
+    horizon = length.horizon
+    timeout, memory, gpu_memory, disk, prefixes = lengths.limits(settings, where)
     further = _further(settings, model.objective, where)
     if settings.storage is not None:
         storage.parsed(settings.storage, f"{where} storage")
@@ -200,19 +216,25 @@ def resolve(path: Path, overrides: Sequence[str] = (), name: str | None = None, 
     native = with_values(native, {model.length_key: horizon})
     alive = fit.acting(model, fitted.space.in_steps(horizon), native, horizon, named(settings), where)
     left_out = {**fitted.left_out, **alive.left_out}
-    if not alive.space.knobs:
-        raise BadInput.of(f"{where} space", f"no knob is left to search; {fit.described(left_out)}")
+    later: late.Later | None = None
+    if origin is not None:
+        origin.check(model, native, base_name if source is not None else "the base", where)
+        begin = late.Start(model, native, begins, horizon)
+        later = late.acting_after(begin, alive.space, named(settings), settings.space, where)
+        left_out |= later.left_out
+    space = alive.space if later is None else later.space
+    if not space.knobs:
+        _none_left(model, later, begins, left_out, where)
     config = model.parse(native, where)
     data = model.parse_data(settings.data or {}, config, where)
     unknown = unknown_keys(config)
-    own = settings.trainable is not None or outside is not None
-    chosen = name or settings.name or (path.stem if own else f"{model.name}-{path.stem}")
     if fork is not None:
         settings, chosen = _forked(settings, chosen, fork, where), fork
     if not _NAME.fullmatch(chosen):
         raise BadInput.of("name", f"{chosen!r} can't name a folder; use letters, digits, '.', '_' and '-'")
     read = model.parse(given, base_name)
     remarks = tuple(f"{base_name}: {said}" for said in read.remarks())
+    remarks += (origin.note,) if origin is not None and origin.note is not None else ()
     open_keys = {path: taken for path, taken in unsettled(read) if path not in fixed} if source is not None else {}
     carried = (f"{base_name}: carried through unread: {', '.join(unknown)}",) if unknown else ()
     return Search(
@@ -224,12 +246,12 @@ def resolve(path: Path, overrides: Sequence[str] = (), name: str | None = None, 
         base_source=source,
         base_name=base_name,
         data=data,
-        space=alive.space,
-        fixed=fixed,
+        space=space,
+        fixed={**{key: value for key, value in trial.items() if key not in space.by_path}, **fixed},
         horizon=horizon,
-        every=every,
-        total_steps=total,
-        wall=wall,
+        every=length.every,
+        total_steps=length.total_steps,
+        wall=length.wall,
         further=further,
         trial_timeout=timeout,
         memory=memory,
@@ -237,11 +259,34 @@ def resolve(path: Path, overrides: Sequence[str] = (), name: str | None = None, 
         disk=disk,
         prefixes=prefixes,
         warnings=(*remarks, *carried),
-        filled=filled(model, with_values(given, fixed), config, alive.space, {*left_out, *open_keys}),
+        filled=filled(model, with_values(given, fixed), config, space, {*left_out, *open_keys}),
         unsettled=open_keys,
         left_out=left_out,
         outside=None if outside is None else outside.model_dump(mode="json"),
+        later=later,
+        start=None if origin is None else origin.point(),
     )
+
+
+def _none_left(
+    model: Model[Any, Any], later: late.Later | None, begins: int, left_out: Mapping[str, str], where: str
+) -> NoReturn:
+    """Raise BadInput for a space without a knob."""
+    why = fit.described(left_out) or ""
+    if later is not None and later.early:
+        what = f"none acts after {model.unit} {begins} alone, where every trial starts: {', '.join(later.early)} act "
+        why = "; ".join(part for part in (f"{what}before it; start earlier, or search others", why) if part)
+    raise BadInput.of(f"{where} space", f"no knob is left to search; {why}")
+
+
+def _origin(settings: Settings, model: Model[Any, Any], path: Path, results: Path | None) -> start.Origin | None:
+    """What `start:` names, found. Raises BadInput, also where a trial can't go on from there."""
+    if settings.start is None:
+        return None
+    if isinstance(model, OwnModel) and model.declared.paused != "checkpoint":
+        what = "a trial of this code can't go on from a step: it keeps no checkpoint (trainable.pause, "
+        raise BadInput.of(f"{path} start", what + "trainable.checkpoint); give it one, or leave start out")
+    return start.found(settings.start, model, path, results)
 
 
 def _forked(settings: Settings, source: str, fork: str, where: str) -> Settings:
@@ -273,32 +318,6 @@ def _source(settings: Settings, path: Path) -> tuple[str | None, str]:
 def _full(model: Model[Any, Any], native: Mapping[str, Any], where: str) -> dict[str, Any]:
     """`native` checked, what it omits filled in."""
     return plain(model.parse(native, where))
-
-
-def _lengths(
-    model: Model[Any, Any], settings: Settings, native: Mapping[str, Any], where: str
-) -> tuple[int, int, int | None, float | None]:
-    """Horizon, units between evaluations, total steps (all in the model's unit) and wall seconds."""
-    budget, unit = settings.budget, model.unit
-    problems = _Problems()
-
-    def span(key: str, value: int | str | None) -> int | None:
-        return problems.checked(lambda: units(value, unit, f"{where} budget.{key}")) if value is not None else None
-
-    horizon = span("steps", budget.steps)
-    horizon = horizon or int(get(native, model.length_key))
-    every = span("evaluate_every", budget.evaluate_every) or _cadence(horizon)
-    total = span("total_steps", budget.total_steps)
-    limit = budget.wall
-    wall = problems.checked(lambda: seconds(limit, f"{where} budget.wall")) if limit is not None else None
-    if every > horizon or horizon % every:
-        near = max(e for e in range(1, min(every, horizon) + 1) if horizon % e == 0)
-        what = (
-            f"{every} {unit}s does not divide budget.steps, {horizon}: evaluations would miss the last rung; try {near}"
-        )
-        problems.found.append(Problem(f"{where} budget.evaluate_every", what))
-    problems.stop()
-    return horizon, every, total, wall
 
 
 def _further(settings: Settings, own: Objective, where: str) -> tuple[Goal, ...]:
@@ -334,25 +353,3 @@ def _check_tracking(settings: Settings, where: str) -> None:
         problems.append(Problem(f"{where} tracking.experiment", f"{experiment!r} {what}"))
     if problems:
         raise BadInput(problems)
-
-
-def _limits(settings: Settings, where: str) -> tuple[float | None, int | None, int | None, int | None, int | None]:
-    """Seconds that a trial may be silent; bytes of memory, and of GPU memory, that it may hold; bytes of disk that all
-    may hold; bytes of what they share."""
-    problems = _Problems()
-
-    def read(value: int | float | str | None, reader: Callable[[Any, str], T], key: str) -> T | None:
-        return None if value is None else problems.checked(lambda: reader(value, f"{where} {key}"))
-
-    timeout = read(settings.trial_timeout, seconds, "trial_timeout")
-    memory = read(settings.resources.memory, size, "resources.memory")
-    gpu_memory = read(settings.resources.gpu_memory, size, "resources.gpu_memory")
-    disk = read(settings.resources.disk, size, "resources.disk")
-    prefixes = read(settings.resources.prefixes, size, "resources.prefixes")
-    problems.stop()
-    return timeout, memory, gpu_memory, disk, prefixes
-
-
-def _cadence(horizon: int) -> int:
-    """The longest interval between evaluations that divides `horizon` into at least 25 parts, or else 1."""
-    return max((every for every in range(1, max(1, horizon // 25) + 1) if horizon % every == 0), default=1)

@@ -68,6 +68,8 @@ def predicted(search: Search, sharing: Sharing[Any]) -> Prediction:
 def _against(search: Search) -> str:
     """Why nothing can be shared; empty where nothing stands against it."""
     model = search.model
+    if search.start is not None:
+        return "all trials start from one state (start), so that their beginning is shared already"
     if search.settings.early_stopping.moves_knobs:
         return f"early_stopping.kind {search.settings.early_stopping.kind} lets trials take over each other's state"
     if any(goal.metric == PACE for goal in search.further):

@@ -23,6 +23,7 @@ from search.history.events import (
     Reported,
     Retried,
     Started,
+    StartReady,
     Stopped,
     WarmStarted,
 )
@@ -120,6 +121,7 @@ class Trials:
         self._mode = mode
         self._best: float | None = None
         self._trained = 0  # units, by all trials of the search itself
+        self._begins = 0  # the step that they start from
         self._trials: dict[int, _Trial] = {}
         self._closed: set[int] = set()  # their runs are to be taken up when they start again
 
@@ -213,7 +215,7 @@ class Trials:
         if event.step in trial.steps or trial.kind != "search":
             trial.steps.add(event.step)
             return
-        self._trained += max(0, event.step - max(trial.copied, *trial.steps, 0))
+        self._trained += max(0, event.step - max(trial.copied, *trial.steps, self._begins))
         trial.steps.add(event.step)
         horizon = self._rungs[-1] if self._rungs else math.inf
         whole = event.outcome == "ended" or (event.outcome == "running" and event.step >= horizon)
@@ -285,5 +287,7 @@ def _search_tags(event: OfSearch) -> dict[str, str]:
             return {"stopped": f"{event.kind}: {event.reason}"}
         case WarmStarted():
             return {"warm_start": event.source}
+        case StartReady():
+            return {"start": event.source, "start_step": str(event.step)}
         case _:
             assert_never(event)

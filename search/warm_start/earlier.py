@@ -72,6 +72,10 @@ def _folder(search: Search, place: Path) -> Old:
     if model != search.model.name:
         what = f"its model is {model}, here it is {search.model.name}: nothing can be taken over"
         raise BadInput.of(str(place), what)
+    mine, theirs = (each.get("start", {}).get("checkpoint") for each in (search.identity()["settings"], settings))
+    if mine != theirs:
+        what = "its trials started from another checkpoint than these do: nothing can be taken over"
+        raise BadInput.of(str(place), what)
     objective = objective_name(search.model.objective)
     if described.get("objective", objective) != objective:
         what = f"its objective is {described['objective']}, here it is {objective}: nothing can be taken over"

@@ -17,6 +17,7 @@ from trainables.own import random_states
 from trainables.own.handle import Config, State, Stateful, as_numbers, check_names, check_stateful, check_step
 from trainables.own.load import located, short
 from trainables.run import Metrics, UserCodeError
+from trainables.seeding import derive
 
 _NO_STATE = (
     "report got no state=, without which a paused trial can't go on; call run.restore(net, optimizer, …) before the "
@@ -114,7 +115,8 @@ class FunctionRun:
         given = self._reporter.state
         if given is None:
             raise UserCodeError(_NO_STATE)
-        kept = {"state": given() if callable(given) else given, "random": self._reporter.random}
+        now = given() if callable(given) else given
+        kept = {"state": now, "random": self._reporter.random, "seed": self._task.seed}
         try:
             return {"step": self._step, "kept": _packed(kept)}
         except UserCodeError as error:
@@ -206,11 +208,15 @@ class _Reporter:
         return self._task.folder
 
     def resume(self) -> Any:
-        """The state of the last report, or None; random states are set back."""
+        """The state of the last report, or None; random states are set back, of a state reached with another seed they
+        are seeded anew."""
         if self.kept is None:
             return None
         kept, self.kept = self.kept, None
-        random_states.set_back(kept["random"])
+        if kept.get("seed", self.seed) == self.seed:
+            random_states.set_back(kept["random"])
+        else:  # the state comes from a user, reached with another seed: what follows has a seed of its own
+            random_states.seed_all(derive(self.seed, "start", self.known))
         return kept["state"]
 
     def restore(self, *parts: Stateful) -> int:

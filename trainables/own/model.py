@@ -130,9 +130,9 @@ class OwnModel:
             # Within an epoch, a schedule may already be on its way to the next one's value.
             return [self.knobs(config, at) for at in ((step, step + 1) if self.unit == "epoch" else (step,))]
 
-        return Sharing(realised, static=self._unscheduled)
+        return Sharing(realised, static=self.unscheduled)
 
-    def _unscheduled(self, config: OwnConfig) -> Native:
+    def unscheduled(self, config: OwnConfig) -> Native:
         """The keys that no declared schedule names."""
         words = set(_words(self.declared.schedules)) - {self.length_key}
         return {path: get(config.native, path) for path in leaves(config.native) if path not in words}

@@ -23,6 +23,7 @@ from search.history.events import (
     Reported,
     Retried,
     Started,
+    StartReady,
     Stopped,
     WarmStarted,
 )
@@ -49,6 +50,9 @@ observed = st.lists(
 )
 EVENTS: dict[type[Any], st.SearchStrategy[Any]] = {
     WarmStarted: st.builds(WarmStarted, texts, observed, observed, numbers, texts, floats),
+    StartReady: st.builds(
+        StartReady, st.none() | numbers, numbers, texts, texts, numbers, floats, st.none() | floats, floats
+    ),
     Proposed: st.builds(Proposed, numbers, values, numbers, st.sampled_from(["search", "confirm"]), texts, floats),
     Started: st.builds(Started, numbers, texts, numbers, texts, floats),
     Reported: st.builds(

@@ -1,0 +1,63 @@
+"""One process at work on a search: what its stages share."""
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from search.execution.admission import Halt
+from search.execution.cluster import Cluster
+from search.persistence.folder import Folder
+from search.spec.plan import Plan
+from search.spec.resolve import Search
+from trainables.start import StartAt
+from trainables.tune import Job
+
+
+@dataclass(frozen=True)
+class RunContext:
+    """One process at work on a search, from taking it up to leaving it."""
+
+    search: Search
+    plan: Plan
+    folder: Folder
+    cluster: Cluster
+    halt: Halt
+    set_back: Callable[[], str | None]
+    """Says by how much the system's clock was set back, if it was and Ray suffers from it."""
+    data: str = ""
+    """Digest of the data."""
+    name: str = field(default_factory=lambda: uuid.uuid4().hex)
+    """Tells this sitting's workers from those of others."""
+
+    def job(self, exchange: bool = False, shown: int | None = None, start: StartAt | None = None) -> Job:
+        """What every trial needs to know."""
+        search = self.search
+        return Job(
+            model=search.model.name,
+            trainable=search.trainable,
+            base=search.base,
+            data=search.data_dump,
+            every=search.every,
+            horizon=search.horizon,
+            folder=str(self.folder.path.resolve()),
+            exchange=exchange,
+            shown=shown,
+            storage=None if self.folder.store is None else self.folder.store.uri,
+            owner=self.folder.owner if self.folder.store is None else "",
+            sitting=self.name,
+            timeout=search.trial_timeout,
+            memory=search.memory,
+            gpu=self.cluster.gpu,
+            gpu_memory=search.gpu_memory,
+            here="" if search.settings.trainable is not None else str(Path.cwd()),
+            further=tuple(goal.metric for goal in search.further),
+            start=start,
+        )
+
+    def done(self) -> bool:
+        """Whether the search's own trials are all over and none is left to propose."""
+        records, asked, total = self.folder.records, self.search.settings.budget.trials, self.search.total_steps
+        trials = records.of_kind("search")
+        enough = len(trials) >= asked if asked is not None else total is not None and records.search_steps >= total
+        return enough and all(trial.over for trial in trials)
