@@ -8,7 +8,7 @@ import pytest
 from search.spec.plan import describe, make_plan
 from search.spec.resolve import resolve
 from spaces import strict_yaml
-from trainables.registry import model_named
+from trainables.registry import model_named, models
 
 ROOT = Path(__file__).parents[1]
 FILES = sorted(path for suffix in ("*.yaml", "*.yml") for path in (ROOT / "configs").rglob(suffix))
@@ -37,7 +37,7 @@ def test_a_search_can_be_planned(path: Path) -> None:
     plan = make_plan(search)
     assert plan.trials >= 1 and plan.rungs[-1] == search.horizon
     assert describe(search, plan).startswith(f"{search.name}: {plan.trials} trials of {search.model.name}")
-    if "model" in CONTENTS[path]:
+    if CONTENTS[path].get("model") in models():
         assert search.model is model_named(CONTENTS[path]["model"])
     assert plan.unsettled[0] <= 0.1  # a fair first rung
     baseline = search.space.baseline(search.base)

@@ -18,7 +18,7 @@ Metrics = Mapping[str, float]
 
 # The keys of a report from a trial. Defined here once.
 STEP = "step"
-TRAINED = "trained"  # steps since the one that all trials of the search start from
+TRAINED = "steps_trained"  # steps since the one that all trials of the search start from
 OBJECTIVE = "objective"  # the model's objective, in its own sign; the worst value for a diverged trial
 METRICS = "metrics"  # the model's own metrics and knob values, by name
 DIVERGED = "diverged"  # only present, with the reason as text, in the last report of a diverged trial

@@ -73,7 +73,8 @@ def _explained(place: Path, text: str) -> Failure:
     if "The actor is temporarily unavailable" in text:
         # A lost node at first: the cluster itself finds out only some ten seconds later that it is dead.
         return Failure("the node was lost, or can't be reached", detail, free=True)
-    if re.search("ActorDiedError|RayActorError|[Tt]he actor (died|is dead)", text) or not last:
+    raised = "error raised in its creation task" in text  # the training's own: Ray says of it, too, that the actor died
+    if not last or (not raised and re.search("ActorDiedError|RayActorError|[Tt]he actor (died|is dead)", text)):
         return Failure(f"the worker was killed; if nobody did so, memory has run out: {ADVICE}", detail)
     if told := re.findall(rf"{BadInput.__name__}: (.*)", text):
         return Failure(told[-1].strip()[:REASON], detail, hopeless=True)

@@ -64,6 +64,7 @@ def alone(project: Path, environment: Environment) -> Mapping[tuple[int, int], M
     return numbers(events)
 
 
+@pytest.mark.slow
 def test_a_search_that_shares_comes_to_the_same_numbers_for_less(
     alone: Mapping[tuple[int, int], Mapping[str, float]], project: Path, environment: Environment
 ) -> None:

@@ -76,6 +76,8 @@ def points(page: Any, chart: str) -> int:
 def test_every_section_and_every_chart_is_there(report: Path, opened: Open) -> None:
     page = opened(report)
     for id_, _ in SECTIONS:
+        if id_ == "stages":  # only where trials shared what they have in common
+            continue
         assert page.locator(f"section#{id_} :is(h1, h2)").first.inner_text()
     drawn(page)
     charts = page.locator(".chart")

@@ -25,7 +25,7 @@ from search.stopping.none import NoStopping
 from search.stopping.pbt import Pbt
 from search.stopping.rungs import Mode, Rule
 from spaces.domain import Categorical, Float
-from trainables.run import DIVERGED, OBJECTIVE, STEP
+from trainables.run import DIVERGED, OBJECTIVE, STEP, TRAINED
 
 pytestmark = pytest.mark.integration
 
@@ -68,6 +68,7 @@ class Toy(tune.Trainable):  # type: ignore[misc]
             raise RuntimeError("meant to fail")
         report = {
             STEP: step,
+            TRAINED: step,
             OBJECTIVE: float(self.config_["values"].get("score", number)),
             "trained": self.trained,
             "pid": os.getpid(),

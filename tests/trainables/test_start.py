@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 import torch
+from tiny_cases import CASES, parts
 
 from tests.trainables.own.own_project import write_project
 from tests.trainables.own.test_command import SAVES_FIRST
-from tests.trainables.test_conformance import CASES, parts
 from trainables import checkpoints, start
 from trainables.alike import alike, differing
 from trainables.registry import model_named

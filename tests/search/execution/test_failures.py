@@ -72,6 +72,13 @@ def test_the_same_failure_before_the_first_report_is_not_tried_again() -> None:
         assert seen_before(records.trials[0], raised, records) is seen, events
 
 
+def test_what_the_training_raises_while_it_is_built_is_no_killed_worker(tmp_path: Path) -> None:
+    raised = "The actor died because of an error raised in its creation task, ray::T.__init__()\n"
+    failure = failure_of(tmp_path, 0, raised + "spaces.problems.BadInput: device: 'cuda' asked for")
+    assert failure.reason == "device: 'cuda' asked for" and failure.hopeless
+    assert "was killed" in failure_of(tmp_path, 0, "The actor is dead because its worker process has died.").reason
+
+
 def test_the_workers_last_words_say_more_than_its_death(tmp_path: Path) -> None:
     folder = trial_folder(tmp_path, 0)
     folder.mkdir(parents=True)
