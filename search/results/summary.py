@@ -26,8 +26,10 @@ _ADVICE = {
 
 
 def said(verdict: Verdict) -> str:
-    """The verdict as one sentence."""
-    return f"{_ADVICE[verdict.decision]} – {verdict.why}"
+    """The verdict as one sentence. The winner is named where another config has the better mean, but not surely."""
+    other = verdict.decision == "switch" and verdict.winner is not verdict.ranking[0]
+    which = f", {_name(verdict.winner)}, the best of those that are surely better" if other else ""
+    return f"{_ADVICE[verdict.decision]}{which} – {verdict.why}"
 
 
 def tables(search: Search, verdict: Verdict) -> Iterator[Table]:
