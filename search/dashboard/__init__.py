@@ -1,4 +1,4 @@
-"""All searches in a browser: MLflow's pages and Optuna's.
+"""All searches in a browser: our live page, MLflow's pages and Optuna's.
 
 May import: search.execution and below.
 """

@@ -49,15 +49,13 @@ class Line:
     state: str
     status: str
     verdict: str
-    age: str
 
 
 def brief(one: Following) -> Line:
     """The search's line in the list."""
     material, verdict = one.material, one.material.verdict
-    age = "" if one.last_at is None else duration(max(0.0, now() - one.last_at))
     decided = verdict.decision if verdict is not None and material.done else ""
-    return Line(material.folder.name, material.model.name, material.standing.state, status(material), decided, age)
+    return Line(material.folder.name, material.model.name, material.standing.state, status(material), decided)
 
 
 def facts(one: Following) -> Iterator[tuple[str, str]]:

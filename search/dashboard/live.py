@@ -18,18 +18,17 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
-from jinja2 import Environment, PackageLoader
-from markupsafe import Markup
+from jinja2 import ChoiceLoader, Environment, PackageLoader
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from search.dashboard import actions, glance
+from search.dashboard.child import end_with_parent
 from search.dashboard.following import Following, Hub
 from search.dashboard.serve import TOKEN
-from search.report.page import json_in_html, plotly_script, static, templates
-from search.report.palette import DARK, LIGHT, SCALE, variables
+from search.report.page import frame, plotly_script, templates
 from spaces.problems import BadInput
 
 LOOK = 1.0  # seconds between two looks at the journals
@@ -38,7 +37,7 @@ _OURS = {"default-src": "'none'", "style-src": "'unsafe-inline'", "img-src": "da
 
 
 class Page:
-    """What is shown, rendered once for all who look."""
+    """What is shown: one reading of the journals for all who look."""
 
     def __init__(self, results: Path, token: str) -> None:
         self.hub = Hub(results)
@@ -90,8 +89,10 @@ class Page:
 
 @lru_cache(maxsize=1)
 def _templates() -> Environment:
-    """The report's environment with our templates: escaping, filters and colours are the same."""
-    return templates().overlay(loader=PackageLoader("search.dashboard"))
+    """The report's environment with our templates: escaping, filters and the frame of a page are the same."""
+    report = templates()
+    assert report.loader is not None
+    return report.overlay(loader=ChoiceLoader([PackageLoader("search.dashboard"), report.loader]))
 
 
 def _render(template: str, /, **values: Any) -> str:
@@ -111,15 +112,8 @@ def application(results: Path, token: str = "") -> Starlette:
 
     async def index(_request: Request) -> Response:
         nonce = secrets.token_urlsafe(16)
-        html = _render(
-            "live.html",
-            nonce=nonce,
-            style=Markup(static("style.css") + _own("live.css")),  # noqa: S704 - our own files
-            light=variables(LIGHT),
-            dark=variables(DARK),
-            data=json_in_html({"palette": {"light": vars(LIGHT), "dark": vars(DARK), "scale": SCALE}}),
-            script=Markup("\n".join([static("base.js"), static("charts.js"), _own("live.js")])),  # noqa: S704
-        )
+        filled = frame("Searches", {}, [_own("live.js")], _own("live.css"))
+        html = _render("live.html", nonce=nonce, **filled)
         policy = "; ".join(f"{key} {value}" for key, value in {**_OURS, "script-src": f"'nonce-{nonce}'"}.items())
         return HTMLResponse(html, headers={"Content-Security-Policy": policy, "Referrer-Policy": "no-referrer"})
 
@@ -177,15 +171,10 @@ def _own(name: str) -> str:
     return (files("search.dashboard") / "static" / name).read_text(encoding="utf-8")
 
 
-def _with_parent() -> None:
-    sys.stdin.buffer.read()  # ends when the parent does, whatever ends it
-    os._exit(0)
-
-
 def main(arguments: Sequence[str]) -> None:
     """Serve until killed, or until whoever started this is gone."""
     results, host, port = arguments
-    threading.Thread(target=_with_parent, daemon=True).start()
+    end_with_parent()
     with contextlib.suppress(KeyboardInterrupt):
         uvicorn.run(
             application(Path(results), os.environ.get(TOKEN, "")),

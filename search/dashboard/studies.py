@@ -6,7 +6,6 @@ The dashboard can rename, annotate and delete what it shows, and a search that r
 is given copies in memory, made anew when a file has changed; the files are only read.
 """
 
-import os
 import sys
 import threading
 import time
@@ -20,6 +19,8 @@ from optuna.storages import InMemoryStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial
+
+from search.dashboard.child import end_with_parent
 
 STUDY = "study.journal"
 LOOK = 5.0  # seconds between two looks at the files,
@@ -115,18 +116,13 @@ class _Silent(WSGIRequestHandler):
         """Requests are nobody's business."""
 
 
-def _with_parent() -> None:
-    sys.stdin.buffer.read()  # ends when the parent does, whatever ends it
-    os._exit(0)
-
-
 def main(arguments: Sequence[str]) -> None:
     """Serve until killed, or until whoever started this is gone."""
     results, host, port = arguments
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     live = Live(Studies(Path(results)))
     threading.Thread(target=live.keep_fresh, daemon=True).start()
-    threading.Thread(target=_with_parent, daemon=True).start()
+    end_with_parent()
     with make_server(host, int(port), live, handler_class=_Silent) as server:
         server.serve_forever()
 

@@ -56,16 +56,25 @@ def page(title: str, body: Markup, data: Mapping[str, Any], scripts: Sequence[st
         templates()
         .get_template("page.html")
         .render(
-            title=title,
             body=body,
-            style=Markup(static("style.css")),  # noqa: S704 - our own file
-            light=variables(LIGHT),
-            dark=variables(DARK),
             plotly=Markup(plotly_script()),  # noqa: S704 - the library, as its package ships it
-            data=json_in_html({**data, "palette": {"light": vars(LIGHT), "dark": vars(DARK), "scale": SCALE}}),
-            script=Markup("\n".join(static(name) for name in (*_FRAME, *scripts))),  # noqa: S704 - our own files
+            **frame(title, data, [static(name) for name in scripts]),
         )
     )
+
+
+def frame(title: str, data: Mapping[str, Any], scripts: Sequence[str], style: str = "") -> dict[str, Any]:
+    """What every page of ours is filled with: its title, colours, style, data and scripts. `scripts` and `style` are
+    the text of a page's own, after those of every page.
+    """
+    return {
+        "title": title,
+        "style": Markup(static("style.css") + style),  # noqa: S704 - our own files
+        "light": variables(LIGHT),
+        "dark": variables(DARK),
+        "data": json_in_html({**data, "palette": {"light": vars(LIGHT), "dark": vars(DARK), "scale": SCALE}}),
+        "script": Markup("\n".join([*map(static, _FRAME), *scripts])),  # noqa: S704 - our own files
+    }
 
 
 def broken(text: str) -> Markup:

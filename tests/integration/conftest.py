@@ -2,10 +2,13 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
+
+from tests.integration.s3_server import Server, s3_server
+from trainables import objects
 
 Command = Callable[[Sequence[str]], subprocess.CompletedProcess[str]]
 
@@ -41,6 +44,17 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """A user's environment without their settings, with a cache of its own."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "RAY_", "TUNE_"))}
     return {**kept, "SCHEDULE_SEARCH_CACHE": str(tmp_path_factory.mktemp("cache")), "COLUMNS": "120"}
+
+
+@pytest.fixture(scope="module")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """An S3 server whose credentials are in the environment."""
+    with s3_server(tmp_path_factory.mktemp("s3")) as server, pytest.MonkeyPatch.context() as patch:
+        for name, value in server.environment.items():
+            patch.setenv(name, value)
+        objects.filesystem.cache_clear()
+        yield server
+    objects.filesystem.cache_clear()
 
 
 @pytest.fixture

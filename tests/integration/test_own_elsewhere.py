@@ -11,28 +11,17 @@ from search.history.journal import parse, read
 from search.persistence.object_store_journal import journal, parts
 from spaces import strict_yaml
 from tests.integration.conftest import run, start
-from tests.integration.s3_server import BUCKET, Server, s3_server
+from tests.integration.s3_server import BUCKET, Server
 from tests.integration.test_own_search import ONE_WORKER, project
 from tests.integration.test_search import kill_tree, wait_for_reports
 from tests.integration.test_submit_ray import TOKEN, TwoNodes
 from tests.trainables.own.own_project import SEARCH, write_project
-from trainables import objects
 from trainables.objects import Prefix
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(600)]
 
 Environment = dict[str, str]
 FEW = ["--set", "budget.trials=3", "--set", "check=null"]
-
-
-@pytest.fixture(scope="module")
-def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with s3_server(tmp_path_factory.mktemp("s3")) as server, pytest.MonkeyPatch.context() as patch:
-        for name, value in server.environment.items():
-            patch.setenv(name, value)
-        objects.filesystem.cache_clear()
-        yield server
-    objects.filesystem.cache_clear()
 
 
 def test_kept_in_s3_it_goes_on_elsewhere_is_forked_with_other_code_and_compared(

@@ -10,23 +10,12 @@ from search.history.journal import parse, read
 from search.persistence.object_store_journal import journal, parts
 from tests.integration.conftest import make_project, run, start
 from tests.integration.machines import Machines, missing
-from tests.integration.s3_server import BUCKET, Server, s3_server
-from trainables import objects
+from tests.integration.s3_server import BUCKET, Server
 from trainables.objects import Prefix
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(600)]
 
 SHARED, OWN = "shared", "own"
-
-
-@pytest.fixture(scope="module")
-def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with s3_server(tmp_path_factory.mktemp("s3")) as server, pytest.MonkeyPatch.context() as patch:
-        for name, value in server.environment.items():
-            patch.setenv(name, value)
-        objects.filesystem.cache_clear()
-        yield server
-    objects.filesystem.cache_clear()
 
 
 @pytest.fixture(scope="module")

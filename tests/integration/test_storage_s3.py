@@ -8,7 +8,6 @@ import subprocess
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +24,6 @@ from search.persistence.object_store_journal import journal, parts
 from spaces import strict_yaml
 from tests.integration.conftest import make_project, run, start
 from tests.integration.s3_server import BUCKET, KEYS, Server, s3_server
-from trainables import objects
 from trainables.objects import Prefix
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
@@ -34,16 +32,6 @@ COMPARED = ["number", "kind", "origin", "status", "objective", "steps", "seed", 
 STORAGE = f"s3://{BUCKET}/team"
 ONE_WORKER = ["--set", f"resources.cpu={psutil.cpu_count() or 1}"]  # so that the order of results is given
 PATIENCE = 120.0
-
-
-@pytest.fixture(scope="module")
-def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with s3_server(tmp_path_factory.mktemp("s3")) as server, pytest.MonkeyPatch.context() as patch:
-        for name, value in server.environment.items():
-            patch.setenv(name, value)
-        objects.filesystem.cache_clear()
-        yield server
-    objects.filesystem.cache_clear()
 
 
 @pytest.fixture
