@@ -52,6 +52,15 @@ def sqlite_file(uri: str) -> Path | None:
     return Path(rest.partition("?")[0]).absolute()
 
 
+def absolute(uri: str) -> str:
+    """`uri` with the path of a `sqlite:` file made absolute, so that it means the same in any working folder."""
+    file = sqlite_file(uri)
+    if file is None:
+        return uri
+    head, _, rest = uri.partition(":///")
+    return f"{head}:///{file}" + "".join(rest.partition("?")[1:])
+
+
 def identity(uri: str, experiment: str) -> str:
     """Names the experiment that runs go to, without credentials: the same for spellings that surely mean the same."""
     file = sqlite_file(uri)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from search.common.store_uri import sqlite_file
+from search.common.store_uri import absolute, sqlite_file
 from search.tracking.updates import Point
 from spaces.problems import nearest
 
@@ -34,7 +34,7 @@ def connected(uri: str) -> Any:
     for name, level in (("mlflow", logging.ERROR), ("alembic", logging.WARNING)):
         logging.getLogger(name).setLevel(level)
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # it logs a traceback per failure
-    return MlflowClient(uri)
+    return MlflowClient(absolute(uri))  # MLflow keeps one connection per spelling, also for another working folder
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from filelock import FileLock
 
 from search.common.commands import python, typed
-from search.common.store_uri import DATABASES, mask, sqlite_file
+from search.common.store_uri import DATABASES, absolute, mask, sqlite_file
 from search.tracking.mlflow_reader import PAGE, connected
 from search.tracking.moved import ARTIFACTS, follow_move
 from search.tracking.types import KEY_TAG, Registration
@@ -57,7 +57,7 @@ class MlflowStore:
                 self._experiment_id = self._new_experiment(place)
                 return
         if found.lifecycle_stage == "deleted":
-            where = mask(self._uri if file is None else f"sqlite:///{file}")  # true in any working folder
+            where = mask(absolute(self._uri))  # true in any working folder
             restore = python("mlflow", ["experiments", "restore", "-x", found.experiment_id])
             raise ValueError(
                 f"the MLflow experiment {self._experiment!r} is deleted; restore it with "
@@ -206,7 +206,7 @@ def _try_once(uri: str) -> None:
     from mlflow.store.db.utils import create_sqlalchemy_engine  # loaded by `connected`
     from sqlalchemy import inspect
 
-    engine = create_sqlalchemy_engine(uri)
+    engine = create_sqlalchemy_engine(absolute(uri))
     try:
         inspect(engine)
     finally:

@@ -9,6 +9,7 @@ from typing import Literal
 import pytest
 
 from search.common.store_uri import (
+    absolute,
     identity,
     mask,
     resolve_uri,
@@ -35,6 +36,7 @@ from search.history.journal import Journal
 from search.tracking.mlflow_store import MlflowStore
 from search.tracking.run_ids import RunIds
 from search.tracking.sender import JournalTail
+from search.tracking.types import KEY_TAG
 from search.tracking.updates import PARENT, Trials, Update, clean, cut
 
 
@@ -300,6 +302,27 @@ def test_reachability(tmp_path: Path) -> None:
     assert unreachable("postgresql://u:p@127.0.0.1:9/mlflow") is not None
     assert "'htp:'" in str(unreachable("htp://host"))
     assert "is a folder" in str(unreachable("./mlruns"))
+
+
+def test_a_relative_database_is_the_working_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert absolute("sqlite+pysqlite:///a/b.db?timeout=3") == f"sqlite+pysqlite:///{tmp_path}/a/b.db?timeout=3"
+    assert [absolute(uri) for uri in ("sqlite://", "http://host/a")] == ["sqlite://", "http://host/a"]
+
+
+@pytest.mark.integration
+def test_one_spelling_is_another_database_in_another_working_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = []
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        store = MlflowStore("sqlite:///mlflow.db", "one")
+        store.open()
+        store.create(name, {KEY_TAG: f"{name}/search"}, 1000)
+        found.append({key for other in ("a", "b") for key in store.find_all(other)})
+    assert found == [{"a/search"}, {"b/search"}]
 
 
 def test_sqlite_files() -> None:
