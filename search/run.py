@@ -18,7 +18,8 @@ from search.common.exit_codes import Exit, explained
 from search.common.store_uri import unusable_folder
 from search.spec import sharing, storage
 from search.spec.as_begun import as_begun
-from search.spec.plan import Plan, describe, make_plan
+from search.spec.plan import Plan, make_plan
+from search.spec.plan_text import describe
 from search.spec.resolve import Search, adopted, resolve
 from search.spec.start import check_data
 from search.spec.storage import DESCRIPTION, Home

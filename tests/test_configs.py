@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from search.spec.plan import describe, make_plan
+from search.spec.plan import make_plan
+from search.spec.plan_text import describe
 from search.spec.resolve import resolve
 from spaces import strict_yaml
 from trainables.registry import model_named, models

@@ -1,25 +1,25 @@
 """What a search will do, before it does it: rungs, trials, units to be trained, and whether the first rung is fair."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from itertools import zip_longest
 from typing import Any
 
 import numpy as np
 
 from search.sampling.grid import config_count
 from search.spec import sharing
-from search.spec.fit import described, listed
 from search.spec.knob_onset import acting
 from search.spec.resolve import Search
+from search.spec.resources import at_once
 from search.spec.sharing import Shared
+from search.stopping.bracket import Bracket
+from search.stopping.forecast import Forecast, forecast
 from search.stopping.kind import Lengths
 from search.stopping.ladder import RUNGS_SHARE
 from spaces.paths import with_values
 from spaces.problems import BadInput, Problem
 from spaces.values import show
 
-NAMED = 4  # knobs on a line
 DRAWN_LENGTH = 160  # characters of a config in an error
 SAMPLED = 200
 """Configs drawn from the space to learn when they settle."""
@@ -39,10 +39,17 @@ class Plan:
     """Steps at which trials are compared, counted from 0 of the whole training; the last is the horizon. Only the
     horizon without early stopping."""
     entering: tuple[int, ...]
-    """Trials expected to reach each rung."""
+    """Trials expected to reach each rung: what half of the plays of `stopping.forecast` keep below."""
+    entering_least: tuple[int, ...]
+    """Between these all plays lie, also below."""
+    entering_most: tuple[int, ...]
+    workers: int
+    """Trials at once, as far as this machine tells."""
     unsettled: tuple[float, ...]
     """Share of the space's configs that are still in warmup, freeze or ramp at each rung; empty where nobody knows."""
     search_steps: int
+    search_least: int
+    search_most: int
     confirm_steps: int
     """At most; `confirm_least` where a confirmation one seed at a time is decided as early as can be."""
     confirm_least: int
@@ -80,10 +87,17 @@ def make_plan(search: Search) -> Plan:
     configs, total = _configs(search), search.total_steps
     trials = _trials(search, rungs, shared)
     trials = trials if configs is None else min(trials, configs)
-    entering = _entering(search, rungs, trials)
-    repeated = _trained_again(rungs, entering) if search.starts_over else 0
-    trained = _trained(rungs, entering, shared) + repeated
-    fewest, most = search.settings.confirm.runs(min(search.settings.confirm.top, trials - 1))
+    found = _forecast(search, rungs, trials)
+    least, entering, most = (found.at(share) for share in (0, 0.5, 1))
+
+    def again(reaching: Sequence[int]) -> int:
+        return _trained_again(rungs, reaching) if search.starts_over else 0
+
+    def steps(reaching: Sequence[int]) -> int:
+        trained = _trained(rungs, reaching, shared) + again(reaching)
+        return trained if total is None else min(trained, total)
+
+    fewest, all_runs = search.settings.confirm.runs(min(search.settings.confirm.top, trials - 1))
     return Plan(
         unit=search.model.unit,
         trials=trials,
@@ -92,12 +106,17 @@ def make_plan(search: Search) -> Plan:
         every=search.every,
         rungs=tuple(begins + rung for rung in rungs),
         entering=entering,
+        entering_least=least,
+        entering_most=most,
+        workers=at_once(search.settings.resources),
         unsettled=tuple(sum(s > rung for s in settles) / len(settles) for rung in rungs if settles),
-        search_steps=trained if total is None else min(trained, total),
-        confirm_steps=most * search.length,
+        search_steps=steps(entering),
+        search_least=steps(least),
+        search_most=steps(most),
+        confirm_steps=all_runs * search.length,
         confirm_least=fewest * search.length,
         full_steps=trials * search.length,
-        repeated_steps=repeated,
+        repeated_steps=again(entering),
         acting=acting(search),
         shared=shared,
         begins=begins,
@@ -172,7 +191,7 @@ def _configs(search: Search) -> int | None:
     return config_count(search.space, search.base, sampler.kind, sampler.points)
 
 
-def _trials(search: Search, rungs: Sequence[int], shared: Shared) -> int:
+def _trials(search: Search, rungs: tuple[int, ...], shared: Shared) -> int:
     """How many trials there will be: as many as asked for, or as the steps are expected to last for."""
     asked, total = search.settings.budget.trials, search.total_steps
     if asked is not None:
@@ -181,7 +200,7 @@ def _trials(search: Search, rungs: Sequence[int], shared: Shared) -> int:
     low, high = 1, max(2, int(total / max(1.0, shared.trained(rungs[0]))) + 1)
     while high - low > 1:  # the expected length grows with the trials
         middle = (low + high) // 2
-        enough = _trained(rungs, _entering(search, rungs, middle), shared) <= total
+        enough = _trained(rungs, _forecast(search, rungs, middle).at(0.5), shared) <= total
         low, high = (middle, high) if enough else (low, middle)
     return low
 
@@ -197,105 +216,11 @@ def _trained_again(rungs: Sequence[int], entering: Sequence[int]) -> int:
     return sum(on * rung for on, rung in zip(entering[1:], rungs, strict=False))
 
 
-def _entering(search: Search, rungs: Sequence[int], trials: int) -> tuple[int, ...]:
-    """Trials that are expected to reach each rung."""
-    return tuple(search.settings.early_stopping.reaching(rung, trials) for rung in range(len(rungs)))
+def _forecast(search: Search, rungs: tuple[int, ...], trials: int) -> Forecast:
+    """How many trials reach each rung; every one where the rule is not ours."""
+    settings, own = search.settings, search.model.objective
 
+    def empty() -> Bracket | None:
+        return settings.early_stopping.bracket(rungs, (own, ()), settings.sampler.seed)
 
-def _late(plan: Plan) -> list[str]:
-    """Which knobs a rung can't decide, for they act later."""
-    lines = []
-    for rung in plan.rungs[:-1]:
-        late = sorted((acts, knob) for knob, acts in plan.acting.items() if acts >= rung)
-        if late:
-            named = ", ".join(f"{knob} ({acts})" for acts, knob in late[:NAMED])
-            more = f" and {len(late) - NAMED} more" if len(late) > NAMED else ""
-            lines.append(f"the rung at {rung} can't decide what acts only from a later {plan.unit} on: {named}{more}")
-    return lines
-
-
-def _base_lines(search: Search) -> list[str]:
-    """What the base file means where it says nothing, and what of the space it makes pointless."""
-    lines = []
-    if search.base_source is not None and search.filled:
-        filled = ", ".join(f"{path}: {show(value)}" for path, value in search.filled.items())
-        lines.append(f"{search.base_name} omits these, so trial 0 has what your script does without them: {filled}")
-    lines += [f"{search.base_name} omits these, and {said}" for said in _unsettled(search)]
-    left_out = described(search.left_out)
-    return [*lines, left_out] if left_out else lines
-
-
-def _unsettled(search: Search) -> Iterator[str]:
-    by_reason: dict[str, list[str]] = {}
-    for path, taken in search.unsettled.items():
-        by_reason.setdefault(taken.why, []).append(f"{path}: {show(taken.value)}")
-    for why, found in by_reason.items():
-        yield f"{why}; trial 0 has {', '.join(found)}"
-
-
-def _lengths(search: Search, plan: Plan) -> list[str]:
-    """How long a trial is, and where it starts."""
-    unit, point = plan.unit, search.start
-    if point is None:
-        return [f"each trial: up to {plan.horizon} {unit}s, evaluated every {plan.every}"]
-    last = f"{unit} {plan.horizon} of the whole training"
-    lines = [
-        f"starts at {unit} {point.step}: {point.source}; the baseline is going on unchanged",
-        f"each trial: up to {search.length} {unit}s from there, to {last}, evaluated every {plan.every}",
-    ]
-    fresh = search.settings.confirm.distinct
-    if point.trained and fresh:
-        lines.append(f"confirmation: the {point.step} {unit}s before the start are trained on the fresh seeds, too")
-    elif fresh:
-        lines.append("confirmation: only what follows the start has fresh seeds, for the start is one given training")
-    if search.later is not None and search.later.early:
-        lines.append(f"not searched, for it acts before the start: {listed(search.later.early)}")
-    if search.later is not None and search.later.narrowed:
-        told = ", ".join(f"{path} to {domain}" for path, domain in search.later.narrowed.items())
-        lines.append(f"narrowed to values that act after the start alone: {told}")
-    return lines
-
-
-def describe(search: Search, plan: Plan) -> str:
-    """The plan for people."""
-    unit, objective = plan.unit, search.model.objective
-    about = "about " if search.settings.budget.trials is None else ""
-    lines = [
-        f"{search.name}: {about}{plan.trials} trials of {search.model.name} over {len(search.space.knobs)} knobs, "
-        f"the documented baseline first",
-        f"objective: {objective.metric} ({objective.mode}), in {objective.unit}"
-        + "".join(f"; beside it {goal.metric} ({goal.mode})" for goal in search.further),
-        *_lengths(search, plan),
-    ]
-    if plan.configs is not None:
-        grid = search.settings.sampler.kind == "grid"
-        line = f"{'the grid has' if grid else 'the space holds'} {plan.configs} configs in all, the baseline among them"
-        asked = search.settings.budget.trials
-        ends = f": fewer than budget.trials, {asked}; the search ends when all are tried"
-        lines.append(line + (ends if asked is not None and asked > plan.configs else ""))
-    lines += _base_lines(search)
-    start = search.settings.warm_start
-    if start is not None:
-        source = f"search {start.search}" if start.search is not None else f"MLflow experiment {start.experiment}"
-        lines.append(f"starts from {source}" + (f", its best {start.first} configs first" if start.first else ""))
-    if len(plan.rungs) > 1:
-        known = bool(plan.unsettled)
-        lines.append(f"  rung ({unit})  trials that reach it" + "  configs still in warmup or ramp there" * known)
-        for rung, entering, unsettled in zip_longest(plan.rungs, plan.entering, plan.unsettled):
-            lines.append(f"  {rung:>11}  {entering:>20}" + (f"  {unsettled:>38.0%}" if known else ""))
-        lines += _late(plan)
-    elif search.settings.early_stopping.has_rungs:
-        lines.append(
-            f"no rung fits: 90% of the space's configs settle only by {unit} {plan.horizon}; every trial runs in full"
-        )
-    confirming = f"{plan.confirm_steps}"
-    if plan.confirm_least < plan.confirm_steps:
-        confirming = f"{plan.confirm_least} to {confirming}"
-    lines.append(
-        f"to train: about {plan.search_steps} {unit}s searching ({plan.full_steps} without early stopping) "
-        f"+ {confirming} confirming" + (f" + {plan.start_steps} up to the start" if plan.start_steps else "")
-    )
-    lines += sharing.lines(search, plan.shared)
-    if plan.repeated_steps:
-        lines.append(f"  {plan.repeated_steps} of them again: pause: rerun starts a trial over when it is promoted")
-    return "\n".join(lines)
+    return forecast(empty, trials, at_once(settings.resources)) or Forecast(((trials,) * len(rungs),))

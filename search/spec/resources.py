@@ -1,6 +1,8 @@
 """What one trial occupies: the `resources:` of a search."""
 
+import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -55,6 +57,15 @@ class Resources(Section):
                 forms = "a value, !value, in(one, two) or !in(one, two)"
                 raise ValueError(f"labels.{key} is {value!r}; expected {forms}, of letters, digits, '.', '_' and '-'")
         return self
+
+
+def at_once(resources: Resources) -> int:
+    """Trials at once on this machine, before Ray says what it has; a cluster may hold more, or fewer."""
+    gpus = len(list(Path("/dev").glob("nvidia[0-9]*")))
+    each = float(gpus > 0) if resources.gpu == "auto" else resources.gpu
+    room = [len(os.sched_getaffinity(0)) / resources.cpu, *([gpus / each] if gpus and each else [])]
+    most = resources.max_concurrent
+    return most if most is not None else max(1, int(min(room)))
 
 
 def need_of(resources: Resources, nodes: Sequence[Node]) -> Need:

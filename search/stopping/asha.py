@@ -45,11 +45,6 @@ class Asha(StoppingKind):
         except ValueError as error:
             raise BadInput.of(where, str(error)) from error
 
-    def reaching(self, rung: int, trials: int) -> int:
-        """The best 1/reduction of each rung below, the control group, and the baseline, rarely among them."""
-        best = trials // self.reduction**rung
-        return min(trials, best + 1 + round(self.control * (trials - 1))) if rung else trials
-
     def bracket(self, rungs: tuple[int, ...], objectives: Objectives, seed: int) -> Bracket | None:
         """The rungs, from which the baseline and the control group are exempt; None where there is nothing to stop."""
         if len(rungs) == 1:

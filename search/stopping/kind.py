@@ -53,10 +53,6 @@ class StoppingKind(Section):
         """The steps at which trials are compared, ascending, the horizon last. Raises BadInput for impossible ones."""
         return (lengths.horizon,)
 
-    def reaching(self, rung: int, trials: int) -> int:  # noqa: ARG002
-        """Of so many trials, how many are expected to reach the rung of this index; for the plan."""
-        return trials
-
     def bracket(self, rungs: tuple[int, ...], objectives: Objectives, seed: int) -> Bracket | None:  # noqa: ARG002
         """The empty rungs that decide; None where one of Ray's own schedulers does."""
         return None

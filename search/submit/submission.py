@@ -12,7 +12,8 @@ from search.common.exit_codes import Exit
 from search.common.store_uri import mask
 from search.persistence.checkpoint_retention import shown
 from search.spec import storage
-from search.spec.plan import describe, make_plan
+from search.spec.plan import make_plan
+from search.spec.plan_text import describe
 from search.spec.resolve import Search, resolve
 from search.spec.resources import refusal
 from search.submit import environment, package, start

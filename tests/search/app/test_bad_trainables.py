@@ -1,5 +1,6 @@
 """What a user gets wrong in `trainable:`: exit code 2, one line per problem with its key, and nothing written."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -124,8 +125,9 @@ def test_without_a_checkpoint_trials_are_stopped_not_paused_and_a_rerun_says_wha
     path = write_project(tmp_path, TRAIN, COMMAND.replace("trials: 4", "trials: 9").replace("steps: 4", "steps: 9"))
     assert main([str(path), "--plan", "--set", "trainable.pause=rerun", "--set", "confirm.seeds=0"]) == 0
     output = capsys.readouterr().out
-    # Rungs 1, 3 and 9 with 9, 4 and 2 trials: 5 + 2·3 + 2·9 epochs, and 4·1 + 2·3 of them again.
-    assert "to train: about 39 epochs searching" in output
-    assert "10 of them again: pause: rerun starts a trial over when it is promoted" in output
+    # Rungs 1, 3 and 9; most probably with 9, 4 and 2 trials, of which 4·1 + 2·3 epochs are trained again.
+    assert re.search(r"to train: \d+ to \d+ epochs searching", output)
+    again = re.search(r"about (\d+) of them again: pause: rerun starts a trial over when it is promoted", output)
+    assert again is not None and 3 + 2 * 3 <= int(again[1]) <= 6 + 5 * 3
     assert main([str(path), "--plan", "--set", "confirm.seeds=0"]) == 0
     assert "again: pause: rerun" not in capsys.readouterr().out

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from search.spec.effect import changed, same_effect
-from search.spec.plan import describe, make_plan
+from search.spec.plan import make_plan
+from search.spec.plan_text import describe
 from search.spec.resolve import Search, resolve
 from spaces.paths import with_values
 from spaces.problems import BadInput

@@ -4,7 +4,8 @@ import pytest
 from small_search import write_search
 
 from search.spec.knob_onset import acting
-from search.spec.plan import describe, make_plan
+from search.spec.plan import make_plan
+from search.spec.plan_text import describe
 from search.spec.resolve import Search, resolve
 from spaces.problems import BadInput
 
@@ -61,7 +62,8 @@ def test_a_control_group_costs_what_it_trains(tmp_path: Path) -> None:
     stopping = "early_stopping={{kind: asha, first_rung: 2, control: {}}}"
     none = make_plan(resolve(write_search(tmp_path), ["budget.trials=41", stopping.format(0)]))
     tenth = make_plan(resolve(write_search(tmp_path), ["budget.trials=41", stopping.format(0.1)]))
-    assert [a - b for a, b in zip(tenth.entering, none.entering, strict=True)] == [0, 4, 4]
+    assert tenth.entering[1] > none.entering[1] and tenth.entering[2] > none.entering[2]
+    assert tenth.entering_least[2] >= 4  # of 40
 
 
 @pytest.mark.parametrize(

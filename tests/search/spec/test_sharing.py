@@ -8,7 +8,8 @@ from small_search import small_search, write_search
 
 from search.spec import sharing
 from search.spec.as_begun import as_begun
-from search.spec.plan import describe, make_plan
+from search.spec.plan import make_plan
+from search.spec.plan_text import describe
 from search.spec.resolve import Search, resolve
 from spaces.problems import BadInput
 

@@ -9,7 +9,8 @@ import pytest
 
 from search.history.events import Ended, Proposed
 from search.history.journal import Journal
-from search.spec.plan import describe, make_plan
+from search.spec.plan import make_plan
+from search.spec.plan_text import describe
 from search.spec.resolve import Search, resolve
 from spaces import strict_yaml
 from spaces.problems import BadInput

@@ -16,7 +16,8 @@ from search.history.records import Records
 from search.persistence.folder import JOURNAL, opened
 from search.run import _again, _options, main
 from search.spec.config import WarmStart
-from search.spec.plan import describe, make_plan
+from search.spec.plan import make_plan
+from search.spec.plan_text import describe
 from search.spec.resolve import Search, resolve
 from search.tracking.mlflow_reader import TrackedRun
 from search.tracking.updates import PARENT, Trials, Update
