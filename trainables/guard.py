@@ -12,7 +12,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -39,6 +39,8 @@ class Guard:
         """
         self._folder, self._sitting, self._timeout, self._memory = folder, sitting, timeout, memory
         self._over = threading.Event()
+        self.also: Callable[[], Iterable[int]] = tuple
+        """The numbers of processes that belong to the trial, too, though this one has not started them."""
 
     def __enter__(self) -> Self:
         """Sign the trial; from here on its memory is watched. Raises RuntimeError where an earlier worker lives on."""
@@ -86,9 +88,10 @@ class Guard:
         me = psutil.Process()
         while not self._over.wait(SAMPLE_SECONDS):
             held = 0
-            for process in (me, *me.children(recursive=True)):
+            pids = {me.pid, *(child.pid for child in me.children(recursive=True)), *self.also()}
+            for pid in pids:
                 with suppress(psutil.Error):
-                    held += process.memory_info().rss
+                    held += psutil.Process(pid).memory_info().rss
             if held > limit:
                 text = f"held {held / GIB:.2f} GiB, more than resources.memory, {limit / GIB:.2f} GiB: {ADVICE}"
                 (self._folder / MEMORY).write_text(text, encoding="utf-8")

@@ -4,12 +4,15 @@ import importlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from spaces.problems import BadInput, nearest
 from trainables.own import model as declared
 from trainables.own import spec
 from trainables.run import Model
+
+if TYPE_CHECKING:  # only a worker needs it
+    from trainables.own.keeper import Keeper
 
 _BUILT_IN = {
     "early_inference": "trainables.early_inference.spec",
@@ -49,6 +52,7 @@ def model_of(
     where: str = "model",
     work: Path | None = None,
     copy: Path | None = None,
+    keeper: "Keeper | None" = None,
 ) -> Model[Any, Any]:
     """The model that a job or a file names, or the one of the user's own code that it refers to.
 
@@ -58,6 +62,7 @@ def model_of(
         where: The file and key, for errors.
         work: The folder in which one training of the user's code may write.
         copy: The copy of the code that the search's folder keeps.
+        keeper: Who keeps the commands of paused trials in memory, where someone does.
 
     Raises:
         BadInput: for an unknown name and a damaged reference.
@@ -67,4 +72,4 @@ def model_of(
         return model_named(name, where)
     if "spec" in trainable:
         return spec.from_reference(trainable, where, copy)
-    return declared.from_reference(trainable, where, work, copy)
+    return declared.from_reference(trainable, where, work, copy, keeper)

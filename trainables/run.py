@@ -4,10 +4,10 @@ A model's clock counts in its own unit (epochs for early_inference, batches for 
 unit everywhere: in schedules, rungs, budgets and logged metrics.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 
 from spaces.schema import NativeSection, Section
 
@@ -127,6 +127,17 @@ class Run(Protocol):
 
     def close(self) -> None:
         """Release workers and memory."""
+
+
+@runtime_checkable
+class Holding(Protocol):
+    """A run whose training can stay in memory while its trial is paused, without the worker."""
+
+    def hold(self) -> Sequence[str]:
+        """Leave it there, stopped. The folders of the trials that lose theirs for it, for want of room."""
+
+    def pids(self) -> Sequence[int]:
+        """Its processes while it trains."""
 
 
 C = TypeVar("C", bound=NativeSection)

@@ -22,6 +22,7 @@ from trainables import checkpoints, fingerprint, gpu, guard, start, storage
 from trainables.alike import alike
 from trainables.layout import CODE, HALT, OWNER, TRIALS, OutOfMemory, checkpoint_folder, trial_folder
 from trainables.objects import Prefix
+from trainables.own import keeper
 from trainables.prefix import PREFIX, Order, TrialPrefix, sharing_of
 from trainables.registry import model_of
 from trainables.reports import check_advanced, objective_of, plain_metrics
@@ -39,6 +40,7 @@ from trainables.run import (
     TRAINED,
     WARNING,
     Diverged,
+    Holding,
     Model,
     Native,
     Run,
@@ -103,6 +105,8 @@ class Job:
     """Where trials start that have no checkpoint yet; None: from step 0."""
     hands_on: bool = False
     """Its trials train what other trials start from: at the end each leaves its state in `folder`, or in `storage`."""
+    held: int = 0
+    """Commands of paused trials that a node keeps in memory, stopped; 0: none."""
     code: str = ""
     """Where the copy of the user's own code is; empty: in `folder`."""
 
@@ -129,6 +133,7 @@ class Bridge(tune.Trainable):  # type: ignore[misc]  # Ray's class is untyped fo
         self._node = ray.get_runtime_context().get_node_id() if ray.is_initialized() else ""
         self._warning = gpu.limit(job.gpu, job.gpu_memory, _cuda)
         self._run: Run | None = None
+        self._keeper = keeper.Keeper(f"{job.folder} {job.sitting}", job.held) if job.held else None
         self._costs = [FIRST_SAVE]
         self._begin(config)
 
@@ -152,7 +157,7 @@ class Bridge(tune.Trainable):  # type: ignore[misc]  # Ray's class is untyped fo
         self._reached = 0  # the step that was told last
         self._guard = guard.Guard(self._folder, self._job.sitting, self._job.timeout, self._job.memory).__enter__()
         copy = Path(self._job.code) if self._job.code else Path(self._job.folder) / CODE
-        model = model_of(self._job.model, self._job.trainable, work=self._folder, copy=copy)
+        model = model_of(self._job.model, self._job.trainable, work=self._folder, copy=copy, keeper=self._keeper)
         self._objective = model.objective
         try:
             with self._guard.watch(), _current(self._job.here):
@@ -162,6 +167,8 @@ class Bridge(tune.Trainable):  # type: ignore[misc]  # Ray's class is untyped fo
                 self._check_start(model)
                 prepared = model.prepare(model.parse_data(self._job.data, self._config, ""), self._config)
                 self._run = model.build(self._config, prepared, self._seed)
+                if self._keeper is not None and isinstance(self._run, Holding):
+                    self._guard.also = self._run.pids
                 self._signature = self._signed_by(config["values"], type(model).__module__)
                 self._log.info("seed %s, %s", config["seed"], config["values"])
                 if config.get(PREFIX) is not None:
@@ -308,6 +315,10 @@ class Bridge(tune.Trainable):  # type: ignore[misc]  # Ray's class is untyped fo
         if self._job.exchange:
             checkpoints.write(Path(checkpoint_dir), self._run.step, {"run": self._run.state(), _REPORT: self._last})
         elif self._job.trainable is not None:  # the trial may go on in another worker before this one has a new trial
+            if self._keeper is not None and isinstance(self._run, Holding):
+                ended = self._run.hold()
+                if ended:
+                    self._log.info("no room in memory any more for %s", ", ".join(ended))
             self._run.close()
             self._run = None
 

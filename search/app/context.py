@@ -30,8 +30,10 @@ class RunContext:
     name: str = field(default_factory=lambda: uuid.uuid4().hex)
     """Tells this sitting's workers from those of others."""
 
-    def job(self, exchange: bool = False, shown: int | None = None, start: StartAt | None = None) -> Job:
-        """What every trial needs to know."""
+    def job(
+        self, exchange: bool = False, shown: int | None = None, start: StartAt | None = None, pausing: bool = False
+    ) -> Job:
+        """What every trial needs to know. `pausing`: trials are paused at rungs, and go on."""
         search = self.search
         return Job(
             model=search.model.name,
@@ -53,6 +55,7 @@ class RunContext:
             here="" if search.settings.trainable is not None else str(Path.cwd()),
             further=tuple(goal.metric for goal in search.further),
             start=start,
+            held=search.held if pausing else 0,
         )
 
     def done(self) -> bool:

@@ -53,7 +53,7 @@ def run_search(context: RunContext) -> None:
     source = _Source(context, proposer)
     gate, scheduler = choose(search, context.plan.rungs, context.folder, context.cluster.room, source.exhausted)
     stage = Stage(
-        job=context.job(exchange=search.settings.early_stopping.moves_knobs, start=begin),
+        job=context.job(exchange=search.settings.early_stopping.moves_knobs, start=begin, pausing=True),
         ledger=ledger,
         cluster=context.cluster,
         gate=gate,

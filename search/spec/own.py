@@ -13,7 +13,7 @@ def checked(settings: Settings, declared: Declaration, where: str) -> Settings:
     stopping = settings.early_stopping
     problems = []
     if declared.paused == "stop" and stopping.kind != "none":
-        remedy = "use mode: stop, or declare trainable.pause: checkpoint or rerun"
+        remedy = "use mode: stop, or declare trainable.pause: checkpoint, rerun or hold"
         if isinstance(stopping, Asha) and "mode" not in stopping.model_fields_set:
             stopping = stopping.model_copy(update={"mode": "stop"})
         elif isinstance(stopping, Asha) and stopping.mode == "promote":
@@ -22,6 +22,9 @@ def checked(settings: Settings, declared: Declaration, where: str) -> Settings:
         elif stopping.kind in ("hyperband", "pbt"):
             what = f"{stopping.kind} pauses trials, and this one can't go on after a pause; use kind: asha"
             problems.append(Problem(f"{where} early_stopping.kind", what))
+    if declared.paused == "hold" and stopping.kind == "pbt":
+        what = "pbt hands one trial's state to another, and a process in memory has none to hand over"
+        problems.append(Problem(f"{where} early_stopping.kind", f"{what}; use kind: asha"))
     if settings.confirm.seeds and not declared.seeded:
         what = "the command takes no {seed}, so that confirmation on fresh seeds would be void; add {seed} to it, name "
         what += "the config's key with trainable.seed, or set confirm.seeds to 0"

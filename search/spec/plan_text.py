@@ -113,4 +113,9 @@ def describe(search: Search, plan: Plan) -> str:
         lines.append(
             f"  about {plan.repeated_steps} of them again: pause: rerun starts a trial over when it is promoted"
         )
+    if search.held and len(plan.rungs) > 1:
+        lines.append(
+            f"  pause: hold: paused trials stay in memory, on each node at most {search.held} with half of its memory; "
+            "beyond that the least trained is ended. It starts over, as after a crash"
+        )
     return "\n".join(lines)

@@ -102,6 +102,12 @@ class Search:
         return isinstance(self.model, OwnModel) and self.model.declared.paused == "rerun"
 
     @property
+    def held(self) -> int:
+        """How many commands of paused trials a node keeps in memory."""
+        declared = self.model.declared if isinstance(self.model, OwnModel) else None
+        return declared.held if declared is not None and declared.paused == "hold" else 0
+
+    @property
     def trainable(self) -> Mapping[str, Any] | None:
         """What refers to the user's own code in other processes and in files; None for a model by name."""
         if not isinstance(self.model, OwnModel):

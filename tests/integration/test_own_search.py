@@ -16,6 +16,7 @@ from tests.integration.conftest import run, start
 from tests.integration.test_search import kill_tree, trials_of, wait_for_reports
 from tests.trainables.own.own_project import SEARCH, TRAIN, write_project
 from tests.trainables.own.test_command import SAVES_FIRST
+from trainables.own.keeper import LONELY
 
 pytestmark = pytest.mark.integration
 
@@ -38,12 +39,21 @@ budget: {trials: 5, steps: 4 epochs, evaluate_every: 1 epoch}
 """
 
 
+HOLD = (
+    COMMAND.replace(" {resume}", "")
+    .replace("  checkpoint: last.json\n", "  pause: hold\n")
+    .replace('  resume: "{checkpoint}"\n', "")
+)
+
+
 def project(folder: Path, way: str) -> Path:
     if way == "function":
         slow = TRAIN.replace("import random\n", "import random\nimport time\n")
         write_project(folder, slow.replace("epoch += 1", "epoch += 1; time.sleep(0.2)"), SEARCH)
     else:
-        write_project(folder, SAVES_FIRST.replace("time.sleep(0.05)", "time.sleep(0.2)"), COMMAND)
+        write_project(
+            folder, SAVES_FIRST.replace("time.sleep(0.05)", "time.sleep(0.2)"), HOLD if way == "hold" else COMMAND
+        )
         (folder / "config.yaml").write_text("# my config\nlr: 0.5   # the rate\nepochs: 4\n")
     return folder
 
@@ -64,7 +74,7 @@ def kill_worker(folder: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("way", ["function", "command"])
+@pytest.mark.parametrize("way", ["function", "command", "hold"])
 def test_killed_anywhere_it_goes_on_to_the_same_result(way: str, tmp_path: Path, environment: Environment) -> None:
     folder = project(tmp_path, way)
     words = ["mine.yaml", *ONE_WORKER]
@@ -80,6 +90,10 @@ def test_killed_anywhere_it_goes_on_to_the_same_result(way: str, tmp_path: Path,
     assert code == 0, output
     pd.testing.assert_frame_equal(trials_of(folder, "whole")[COMPARED], trials_of(folder, "cut")[COMPARED])
     assert (trials_of(folder, "whole").steps < 4).any()  # trials were paused
+    if way == "hold":
+        logs = [log.read_text() for log in (folder / "results/whole/trials").glob("*/output.txt")]
+        assert {log.count("$ python") for log in logs} == {1}
+    time.sleep(LONELY + 2 if way == "hold" else 0)
     assert not [p for p in psutil.process_iter() if _runs(p, folder)]
 
 

@@ -17,8 +17,9 @@ from trainables.native import as_yaml, rewrite
 from trainables.own import held_files, readings
 from trainables.own.arguments import CommandLine, Filling, command_line
 from trainables.own.declaration import Declaration
-from trainables.own.process import Output, Process
-from trainables.run import Metrics, UserCodeError
+from trainables.own.keeper import Keeper, Paused
+from trainables.own.process import Ends, Output, Process, start
+from trainables.run import Metrics, UserCodeError, score
 
 LOOK_SECONDS = 0.05
 """Between two looks for new metrics."""
@@ -50,6 +51,8 @@ class Order:
     seed: int
     length: int
     worst: float
+    keeper: Keeper | None = None
+    """Who keeps it in memory while its trial is paused; None: nobody."""
 
     @property
     def folder(self) -> Path:
@@ -87,7 +90,7 @@ class CommandRun:
         self._ended: str | None = None
         self._zero = False  # whether there were metrics of a step 0
         self._went, self._arrived = 0.0, 0.0  # unix seconds: when it was last let go on, and its last metrics came
-        shutil.rmtree(order.folder, ignore_errors=True)
+        self._restored = False  # `{dir}` holds what belongs to the step
         self._source = readings.source_of(order.declared, order.folder)
 
     @property
@@ -107,7 +110,7 @@ class CommandRun:
 
     def train(self, until: int) -> Metrics:
         """Let the command train to step `until`; its metrics there. Raises UserCodeError and CommandError."""
-        if self._process is None and not self._complete(until):
+        if self._process is None and not self._complete(until) and not self._taken():
             self._start()
         if self._process is not None:
             self._went = time.time()
@@ -146,12 +149,50 @@ class CommandRun:
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from `state`: with its checkpoint, or from the start, where known metrics are passed over."""
         self.close()
-        shutil.rmtree(self._order.folder, ignore_errors=True)
-        self._order.folder.mkdir(parents=True)
         self._source = readings.source_of(self._order.declared, self._order.folder)
         self._step = int(state["step"])
         self._rows = {int(step): dict(row) for step, row in state["rows"].items()}
-        held_files.put_back(self._order.folder, state.get("files", {}))
+        self._restored = "files" in state
+        if self._restored:
+            shutil.rmtree(self._order.folder, ignore_errors=True)
+            self._order.folder.mkdir(parents=True)
+            held_files.put_back(self._order.folder, state["files"])
+
+    def hold(self) -> list[str]:
+        """Leave the command to the keeper, stopped, until the trial goes on; without a keeper end it. The trials whose
+        commands are ended for it, this one's among them if there is no room."""
+        order, process = self._order, self._process
+        if order.keeper is None or process is None or process.code is not None:
+            self.close()
+            return []
+        ends = process.given()
+        self._read()
+        note = {"rows": {str(step): row for step, row in self._rows.items()}, "errors": list(process.errors)}
+        judged = order.declared.goal
+        badness = score(self._rows[self._step][judged.metric], judged.mode)
+        self._process = None
+        ended = order.keeper.hold(order.work.name, Paused(ends, self._step, note), badness)
+        self.close()
+        return ended
+
+    def pids(self) -> list[int]:
+        """Its processes."""
+        return [] if self._process is None else self._process.pids()
+
+    def _taken(self) -> bool:
+        """Go on with the command that was held when the trial paused; whether there was one."""
+        order = self._order
+        held = order.keeper.take(order.work.name, self._step) if order.keeper is not None and self._step else None
+        if held is None:
+            return False
+        self._attach(held.ends, stopped=True)
+        assert self._process is not None
+        if self._process.code is not None:  # killed while it was held
+            self.close()
+            return False
+        self._rows |= {int(step): dict(row) for step, row in held.note["rows"].items()}
+        self._process.errors.extend(held.note["errors"])
+        return True
 
     def artifacts(self, folder: Path) -> None:
         """Nothing: what the command writes lies in its `{dir}`."""
@@ -170,6 +211,9 @@ class CommandRun:
 
     def _start(self) -> None:
         order = self._order
+        if not self._restored:
+            shutil.rmtree(order.folder, ignore_errors=True)
+        self._restored = False
         order.folder.mkdir(parents=True, exist_ok=True)
         order.write_config()
         patterns = order.declared.checkpoints
@@ -181,11 +225,17 @@ class CommandRun:
         }
         if order.declared.metrics is not None and order.declared.metrics.mlflow:
             own |= {"MLFLOW_TRACKING_URI": (order.folder / "mlruns").as_uri(), "MLFLOW_ALLOW_FILE_STORE": "true"}
-        self._output = Output(order.work)
-        self._output.write(f"$ {line}\n")
-        heard = self._source.heard if isinstance(self._source, readings.Printed) else _ignored
         environment = {**os.environ, **own, **line.variables}
-        self._process = Process(line.words, order.root, environment, self._output, order.declared.grace, heard)
+        begin = start if order.keeper is None else order.keeper.start
+        self._attach(begin(line.words, order.root, environment, order.declared.grace))
+        assert self._output is not None
+        self._output.write(f"$ {line}\n")
+
+    def _attach(self, ends: Ends, stopped: bool = False) -> None:
+        """Read what a command prints."""
+        heard = self._source.heard if isinstance(self._source, readings.Printed) else _ignored
+        self._output = Output(self._order.work)
+        self._process = Process(ends, self._output, heard, stopped)
 
     def _complete(self, step: int) -> bool:
         return all(name in self._rows.get(step, {}) for name in self._order.declared.judged[:1])

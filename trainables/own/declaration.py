@@ -32,7 +32,7 @@ _ENTRY = re.compile(r"[\w./-]+:[A-Za-z_]\w*")
 _WAYS = ("function", "command", "trainer", "lightning")
 _ABOUT = ("worst", "unit")  # the keys of `objective` that are no metric
 
-Pause = Literal["checkpoint", "rerun", "stop"]
+Pause = Literal["checkpoint", "rerun", "stop", "hold"]
 Formula = Text | Whole | Annotated[float, Field(allow_inf_nan=False)]
 
 
@@ -104,6 +104,8 @@ class Declaration(Section):
     """The config key of the seed, where the code takes it from its config."""
     pause: Pause | None = None
     """How a trial waits at a rung. null: `checkpoint` for a function and where `checkpoint` is given, else `stop`."""
+    held: Annotated[Whole, Field(ge=1, le=1000)] = 8
+    """With `pause: hold`: how many commands of paused trials a node keeps in memory, and at most half of it."""
     checkpoint: Text | list[Text] | None = None
     """A command's checkpoint, as paths or patterns in {dir}."""
     resume: Text = "--resume {checkpoint}"
@@ -168,6 +170,17 @@ class Declaration(Section):
             if f"{{{name}}}" in value and f"{{{name}}}" not in words:
                 raise ValueError(f"{{{name}}} stands for several words; put spaces around it")
         return value
+
+    @model_validator(mode="after")
+    def _holds(self) -> Self:
+        if self.pause != "hold" and "held" in self.model_fields_set:
+            raise ValueError("held: goes with pause: hold; drop it, or declare that")
+        if self.pause == "hold" and self.command is None:
+            what = "pause: hold keeps a command's process in memory; this is none"
+            raise ValueError(f"{what}: use checkpoint, which keeps what is reported, or rerun")
+        if self.pause == "hold" and self.checkpoint is not None:
+            raise ValueError("checkpoint: goes with pause: checkpoint; drop it, or pause: hold")
+        return self
 
     @model_validator(mode="after")
     def _fits(self) -> Self:

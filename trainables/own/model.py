@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from spaces.paths import Missing, get, leaves, with_values
 from spaces.problems import BadInput, Problem, nearest
@@ -23,6 +23,9 @@ from trainables.own.presets import PresetError, schedule_of
 from trainables.prefix import Sharing
 from trainables.run import Native, Objective, Prepared, Run
 from trainables.schedules import Schedule
+
+if TYPE_CHECKING:  # only a worker needs it
+    from trainables.own.keeper import Keeper
 
 COMMAND = "command.txt"
 """Beside the handed-over config: the user's own command line that trains it."""
@@ -49,9 +52,16 @@ class Reference(Section):
 class OwnModel:
     """A function or a command that the user brought along; its unit and objective are the declared ones."""
 
-    def __init__(self, reference: Reference, work: Path | None = None, copy: Path | None = None) -> None:
-        """`work`: the folder of the one trial that this trains; `copy`: a copy of the code, in the search's folder."""
-        self.reference, self._copy = reference, copy
+    def __init__(
+        self,
+        reference: Reference,
+        work: Path | None = None,
+        copy: Path | None = None,
+        keeper: "Keeper | None" = None,
+    ) -> None:
+        """`work`: the folder of the one trial that this trains; `copy`: a copy of the code, in the search's folder;
+        `keeper`: who keeps the commands of paused trials in memory."""
+        self.reference, self._copy, self._keeper = reference, copy, keeper
         self._work = None if work is None else work.resolve()
         declared = reference.declaration
         self.declared = declared
@@ -167,6 +177,7 @@ class OwnModel:
                 seed=seed,
                 length=int(get(native, self.length_key)),
                 worst=self.objective.worst,
+                keeper=self._keeper,
             )
         )
 
@@ -327,6 +338,8 @@ def _started(declared: Declaration) -> list[str]:
     return [*words, *(f"{module.replace('.', '/')}{end}" for module in modules for end in (".py", "/__main__.py"))]
 
 
-def from_reference(raw: Any, where: str, work: Path | None = None, copy: Path | None = None) -> OwnModel:
+def from_reference(
+    raw: Any, where: str, work: Path | None = None, copy: Path | None = None, keeper: "Keeper | None" = None
+) -> OwnModel:
     """The model that a file or a job refers to. Raises BadInput where the reference is damaged."""
-    return OwnModel(parse(Reference, raw, where), work, copy)
+    return OwnModel(parse(Reference, raw, where), work, copy, keeper)

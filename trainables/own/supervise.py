@@ -1,8 +1,9 @@
 """Runs one command so that nothing of it outlives its trial: `python -I -S supervise.py FD GRACE COMMAND…`.
 
-FD is a pipe from the worker. `end` on it: SIGTERM, after GRACE seconds SIGKILL. Its end, when the worker has died:
+FD is a socket to the worker. `end` from there: SIGTERM, after GRACE seconds SIGKILL. Its end, when the worker has died:
 SIGKILL at once. As a subreaper this process inherits whatever the command leaves behind, and kills that, too. Standard
-library only, and nothing of ours, so that it starts quickly. Exits with the command's exit code, 128 + n for signal n.
+library only, and nothing of ours, so that it starts quickly. Exits with the command's exit code, 128 + n for signal n,
+and tells it on FD, as the worker need not be the one that started the command.
 """
 
 import ctypes
@@ -35,8 +36,8 @@ def main() -> int:
     try:
         child = subprocess.Popen(command, start_new_session=True, preexec_fn=before)  # noqa: S603
     except OSError as error:
-        print(f"{command[0]}: {error.strerror}", file=sys.stderr)  # noqa: T201
-        return 127
+        print(f"{command[0]}: {error.strerror}", file=sys.stderr, flush=True)  # noqa: T201
+        return _told(control, 127)
     deadline = None
     while child.poll() is None:
         ready = select.select([control], [], [], _TICK)[0] if deadline is None else []
@@ -56,7 +57,13 @@ def main() -> int:
         _reap()
         time.sleep(0.005)
     code = child.wait()
-    return 128 - code if code < 0 else code
+    return _told(control, 128 - code if code < 0 else code)
+
+
+def _told(control: int, code: int) -> int:
+    with suppress(OSError):  # nobody is there any more
+        os.write(control, f"{code}\n".encode())
+    return code
 
 
 def _reap() -> None:

@@ -73,7 +73,8 @@ def refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Refused:
             "trainable.schedules={lr: {warmup_cosine: {peak: lr2}}}",
             "trainable.schedules.lr: warmup_cosine.peak: the config",
         ),
-        ("trainable.pause=sleep", "trainable.pause: input should be 'checkpoint', 'rerun' or 'stop'"),
+        ("trainable.pause=sleep", "trainable.pause: input should be 'checkpoint', 'rerun', 'stop' or 'hold'"),
+        ("trainable.pause=hold", "pause: hold keeps a command's process in memory; this is none: use checkpoint"),
         ("model=tts", "model: expected one of model and trainable, got both"),
         ("base=null", "expected one of base and arguments for a trainable, got neither"),
         ("arguments={lr: 1}", "expected one of base and arguments for a trainable, got both"),
@@ -104,6 +105,7 @@ def test_what_is_declared_wrongly_of_a_function(refused: Refused, change: str, t
         ),
         ("trainable.trainer=a:b", "give one of function, command, trainer, lightning, got command and trainer"),
         ("trainable.pause=checkpoint", "checkpoint is missing: name the files in {dir}"),
+        ("trainable.held=3", "held: goes with pause: hold"),
         (
             "early_stopping={kind: asha, mode: promote}",
             "early_stopping.mode: promote pauses trials, and this one can't",
@@ -113,6 +115,11 @@ def test_what_is_declared_wrongly_of_a_function(refused: Refused, change: str, t
 )
 def test_what_is_declared_wrongly_of_a_command(refused: Refused, change: str, told: str) -> None:
     assert told in refused(change, search=COMMAND)
+
+
+def test_a_process_in_memory_has_no_state_to_hand_over(refused: Refused) -> None:
+    told = refused("trainable.pause=hold", "early_stopping={kind: pbt}", search=COMMAND)
+    assert "early_stopping.kind: pbt hands one trial's state to another" in told
 
 
 def test_code_that_is_no_python_is_told_with_its_line(refused: Refused) -> None:
@@ -131,3 +138,5 @@ def test_without_a_checkpoint_trials_are_stopped_not_paused_and_a_rerun_says_wha
     assert again is not None and 3 + 2 * 3 <= int(again[1]) <= 6 + 5 * 3
     assert main([str(path), "--plan", "--set", "confirm.seeds=0"]) == 0
     assert "again: pause: rerun" not in capsys.readouterr().out
+    assert main([str(path), "--plan", "--set", "trainable.pause=hold", "--set", "confirm.seeds=0"]) == 0
+    assert "stay in memory, on each node at most 8 with half of its memory" in capsys.readouterr().out

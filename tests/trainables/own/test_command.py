@@ -16,6 +16,7 @@ from trainables.own.command import CommandError, CommandRun
 from trainables.own.declaration import Declaration
 from trainables.own.model import OwnModel, from_declaration
 from trainables.own.process import KEPT_BYTES, Output, Process
+from trainables.own.process import start as begin
 from trainables.run import Run, UserCodeError
 
 CONFIG = "# my config\nlr: 0.5   # the rate\nepochs: 5\n"
@@ -228,7 +229,7 @@ def family(folder: Path) -> list[int]:
 def test_all_of_its_processes_end_with_it_also_those_that_ignore_sigterm(tmp_path: Path) -> None:
     words = [sys.executable, "-c", FAMILY, str(tmp_path / "pids")]
     output = Output(tmp_path)
-    process = Process(words, tmp_path, os.environ, output, 0.1, print)
+    process = Process(begin(words, tmp_path, os.environ, 0.1), output, print)
     pids = family(tmp_path)
     process.stop()
     process.end()
@@ -239,9 +240,10 @@ def test_all_of_its_processes_end_with_it_also_those_that_ignore_sigterm(tmp_pat
 def test_its_processes_end_when_the_worker_is_killed(tmp_path: Path) -> None:
     worker = f"""\
 import os, pathlib, sys, time
-from trainables.own.process import Output, Process
+from trainables.own.process import Output, Process, start
 folder = pathlib.Path({str(tmp_path)!r})
-Process([sys.executable, "-c", {FAMILY!r}, str(folder / "pids")], folder, os.environ, Output(folder), 60, print)
+words = [sys.executable, "-c", {FAMILY!r}, str(folder / "pids")]
+process = Process(start(words, folder, os.environ, 60), Output(folder), print)
 time.sleep(600)
 """
     started = subprocess.Popen([sys.executable, "-c", worker])
@@ -254,9 +256,10 @@ time.sleep(600)
 def test_what_it_prints_takes_a_bounded_room_on_disk(tmp_path: Path) -> None:
     words = [sys.executable, "-c", "for i in range(60000): print(i, 'x' * 90)"]
     output = Output(tmp_path)
-    process = Process(words, tmp_path, os.environ, output, 1.0, print)
+    process = Process(begin(words, tmp_path, os.environ, 1.0), output, print)
     while process.code is None:
         time.sleep(0.02)
+    process.end()
     output.close()
     assert sum(path.stat().st_size for path in tmp_path.iterdir()) <= KEPT_BYTES + 200
     assert (tmp_path / "output.txt").read_text().splitlines()[-1].startswith("59999 ")
