@@ -211,7 +211,11 @@ def test_it_asks_nothing_of_a_network(finished: Path) -> None:
         for name in ("src", "href", "action", "srcset", "data"):
             assert str(attrs.get(name, "#")).startswith(("#", "data:,"))
     assert "@import" not in text_of(finished).split("</style>")[0]
-    assert text_of(finished).count("plotly.js v") == 1
+    assert text_of(finished).count("plotly.js (basic") == 1
+
+
+def test_it_is_small_enough_for_a_mail(finished: Path) -> None:
+    assert (finished / "report.html").stat().st_size < 1_500_000
 
 
 def test_the_figures_are_pictures_with_something_on_them(finished: Path) -> None:
