@@ -31,7 +31,8 @@ from search.persistence.folder import Folder
 from search.sampling.proposer import Proposer
 from search.sampling.trial_history import Problem, Sampling, Scoring
 from search.spec.plan import make_plan
-from search.spec.resolve import Search, adopted, resolve
+from search.spec.resolve import resolve
+from search.spec.search import Search, adopted
 from search.spec.sharing import decided
 from search.stopping.bracket import Report
 from search.stopping.rungs import Ruling

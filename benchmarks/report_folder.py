@@ -18,7 +18,8 @@ from search.history.records import Records
 from search.results import export, tables
 from search.results.verdict import judge
 from search.spec.plan import Plan, make_plan
-from search.spec.resolve import Search, resolve
+from search.spec.resolve import resolve
+from search.spec.search import Search
 from search.spec.storage import BASE
 from spaces.domain import snap, to_unit
 from spaces.paths import with_values

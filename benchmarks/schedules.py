@@ -40,7 +40,8 @@ from search.simulate.clock import Policy, simulate
 from search.simulate.ours import RungPolicy
 from search.simulate.sources import Kind, Learned
 from search.spec.plan import Plan, make_plan
-from search.spec.resolve import Search, adopted, resolve
+from search.spec.resolve import resolve
+from search.spec.search import Search, adopted
 from search.stopping.bracket import Bracket
 from search.stopping.rungs import Rule
 from spaces.paths import with_values

@@ -1,7 +1,6 @@
 """One search from the command line to the exported best config: `python -m search.run CONFIG`."""
 
 import argparse
-import os
 import re
 import sys
 from collections.abc import Sequence
@@ -15,12 +14,12 @@ from search.common.clock import now
 from search.common.command_line import command
 from search.common.commands import python
 from search.common.exit_codes import Exit, explained
-from search.common.store_uri import unusable_folder
 from search.spec import sharing, storage
 from search.spec.as_begun import as_begun
 from search.spec.plan import Plan, make_plan
 from search.spec.plan_text import describe
-from search.spec.resolve import Search, adopted, resolve
+from search.spec.resolve import resolve
+from search.spec.search import Search, adopted
 from search.spec.start import check_data
 from search.spec.storage import DESCRIPTION, Home
 from spaces import strict_yaml
@@ -78,10 +77,8 @@ def _run(options: argparse.Namespace, console: Console, screen: Screen) -> int:
     for warning in search.warnings:
         _say(console, f"warning: {warning}")
     home = storage.located(search.settings.storage, options.results, search.name)
-    uri = search.settings.tracking.uri or os.environ.get("MLFLOW_TRACKING_URI")
-    if not uri and (odd := unusable_folder(home.path.parent)):
-        raise BadInput.of(str(home.path.parent), odd)
     if options.plan:
+        _check_earlier(search, home, options.config.parent)
         for line in _known(search, options):
             _say(console, line)
         return Exit.DONE
@@ -119,7 +116,6 @@ def _sit(
     from search.persistence import local_copy
     from search.warm_start import earlier, warm
 
-    notify.check(search.settings.notify, search.source)
     local_copy.bring_source(home, search)
     if options.fork:
         earlier.check_fork(search, path)
@@ -164,6 +160,15 @@ def _prepared(search: Search) -> Prepared:
         )
         raise BadInput(named) from error
     return prepared
+
+
+def _check_earlier(search: Search, home: Home, beside: Path) -> None:
+    """Raise BadInput where nothing can be taken over from what `warm_start:` names."""
+    if search.settings.warm_start is None:
+        return
+    from search.warm_start import earlier  # MLflow takes seconds to import
+
+    earlier.read(search, home.path, beside)
 
 
 def _say(console: Console, text: str) -> None:

@@ -16,6 +16,14 @@ Flag = Annotated[bool, Field(strict=True)]
 Text = Annotated[str, Field(strict=True)]
 
 
+class _Located:
+    """Marks text that is the path of something that must be there."""
+
+
+Located = Annotated[str, Field(strict=True, min_length=1), _Located()]
+"""The path of a folder or file that is read."""
+
+
 class Section(BaseModel):
     """A part of one of our own files: immutable, and a key it doesn't know is an error."""
 
@@ -46,6 +54,20 @@ def parse(schema: type[S], value: Any, where: str, prefix: str = "") -> S:
         return schema.model_validate(dict(value))
     except ValidationError as error:
         raise BadInput(_problems(schema, error.errors(), where, prefix)) from error
+
+
+def located_in(section: BaseModel) -> Iterator[tuple[str, str]]:
+    """The key and value of each path in a section's fields of the type `Located`, or of several."""
+    for name, field in type(section).model_fields.items():
+        if _has_mark(field) and (value := getattr(section, name)) is not None:
+            for each in [value] if isinstance(value, str) else value:
+                yield name, each
+
+
+def _has_mark(part: Any) -> bool:
+    marks = getattr(part, "metadata", None) or getattr(part, "__metadata__", ())
+    inner = [part.annotation] if hasattr(part, "annotation") else get_args(part)
+    return any(isinstance(mark, _Located) for mark in marks) or any(map(_has_mark, inner))
 
 
 def _at(where: str, path: str) -> str:

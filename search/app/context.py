@@ -9,7 +9,7 @@ from search.execution.admission import Halt
 from search.execution.cluster import Cluster
 from search.persistence.folder import Folder
 from search.spec.plan import Plan
-from search.spec.resolve import Search
+from search.spec.search import Search
 from trainables.start import StartAt
 from trainables.tune import Job
 

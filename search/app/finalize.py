@@ -12,7 +12,7 @@ from search.persistence.folder import Folder
 from search.results import export, pareto_export, summary, winner
 from search.results.verdict import Verdict, judge
 from search.spec.effect import changed
-from search.spec.resolve import Search
+from search.spec.search import Search
 from search.tracking.sender import Sender
 from search.tracking.types import SearchStatus
 from spaces.paths import with_values

@@ -8,7 +8,7 @@ from rich.console import Console
 from search.history.events import WarmStarted
 from search.persistence.object_store_journal import Mirror
 from search.spec.plan import Plan
-from search.spec.resolve import Search
+from search.spec.search import Search
 from trainables.run import Prepared
 
 

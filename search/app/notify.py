@@ -12,21 +12,10 @@ from search.common.exit_codes import Exit
 from search.common.store_uri import mask
 from search.report import listing
 from search.spec.config import Notify
-from spaces.problems import BadInput, cause
+from spaces.problems import cause
 
 SECONDS = 30.0
 """The command, or the server, may take so long."""
-
-
-def check(notify: Notify | None, source: str) -> None:
-    """Raise BadInput where the webhook's address is missing; before anything is trained."""
-    if notify is None or notify.webhook is None:
-        return
-    address = os.environ.get(notify.webhook)
-    if address is None or not address.startswith(("https://", "http://")):
-        what = "is not set" if address is None else "holds no http:// or https:// address"
-        where = f"{source} notify.webhook"
-        raise BadInput.of(where, f"the environment variable {notify.webhook} {what}; export it before the search")
 
 
 def tell(notify: Notify | None, folder: Path, code: int, say: Callable[[str], None]) -> None:

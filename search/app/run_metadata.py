@@ -13,7 +13,7 @@ from search.common.store_uri import resolve_uri
 from search.persistence.folder import Folder
 from search.spec.knob_onset import course_of, looked_at
 from search.spec.plan import Plan
-from search.spec.resolve import Search, objective_name
+from search.spec.search import Search, objective_name
 from search.tracking.types import TrackingInfo
 from trainables.run import Prepared
 

@@ -30,7 +30,7 @@ from search.persistence.object_store_journal import upload
 from search.report.progress import ProgressEstimate
 from search.results import summary, tables, winner
 from search.results.confirm import first_seed
-from search.spec.resolve import Search
+from search.spec.search import Search
 from search.tracking.sender import Sender
 from search.tracking.types import SearchStatus
 from spaces.problems import cause

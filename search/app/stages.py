@@ -35,7 +35,7 @@ from search.history.records import Records, Trial
 from search.results.confirm import due, first_seed, fresh_seeds
 from search.sampling.proposer import Proposer
 from search.sampling.trial_history import PastTrial, Problem, Sampling, Scoring
-from search.spec.resolve import Search
+from search.spec.search import Search
 from search.stopping.rungs import further_scores
 from search.warm_start import warm
 

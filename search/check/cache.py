@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 
 from search.check.findings import Finding
-from search.spec.resolve import Search
+from search.spec.search import Search
 from spaces.problems import BadInput
 from trainables.cache import cache_root, content_key
 from trainables.files import write_text

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from search.check.measure import AGAIN, FIRST, KNOB, OTHER, RESUMED, Measured, Measurements
-from search.spec.resolve import Search
+from search.spec.search import Search
 from spaces.values import show
 from trainables.own.model import OwnModel
 from trainables.own.observed import compare

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 import trainables
-from search.spec.resolve import Search
+from search.spec.search import Search
 from spaces.domain import grid
 from spaces.knob import Knob
 from spaces.values import Value, thaw

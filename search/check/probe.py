@@ -9,7 +9,7 @@ from search.check.findings import Finding, failure, findings
 from search.check.measure import measure
 from search.check.protocol import protocol
 from search.common.quantities import seconds
-from search.spec.resolve import Search
+from search.spec.search import Search
 from spaces.problems import BadInput
 
 LIMIT = 60.0

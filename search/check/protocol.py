@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from search.check.findings import Finding
-from search.spec.resolve import Search
+from search.spec.search import Search
 from spaces.paths import get, has, leaves
 from spaces.problems import BadInput, cause
 from trainables.native import parse_native, plain

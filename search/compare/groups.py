@@ -7,7 +7,7 @@ from typing import Any
 
 from search.compare.sources import Source
 from search.report.shown import setting
-from search.spec.resolve import objective_name
+from search.spec.search import objective_name
 from spaces.paths import get, has
 
 _BESIDE = {"name", "resources", "max_failures", "stop_after_failures", "trial_timeout"}

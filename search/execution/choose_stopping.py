@@ -24,7 +24,7 @@ from search.history.events import (
 )
 from search.history.ledger import Ledger
 from search.persistence.folder import Folder
-from search.spec.resolve import Search
+from search.spec.search import Search
 from search.stopping.bracket import Gone, Record, Report, Start, replay
 from search.stopping.kind import Lengths
 from search.stopping.rungs import Rule, further_scores

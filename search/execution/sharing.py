@@ -5,7 +5,7 @@ import shutil
 from search.persistence.folder import Folder
 from search.prefixes.key import identity_of
 from search.prefixes.lending import Common, Lending
-from search.spec.resolve import Search
+from search.spec.search import Search
 from search.spec.sharing import Shared
 from spaces.paths import with_values
 from trainables import prefix

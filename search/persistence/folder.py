@@ -20,7 +20,7 @@ from search.history.records import Records
 from search.persistence.object_store_journal import Mirror
 from search.persistence.reconcile import reconcile
 from search.spec.plan import Plan
-from search.spec.resolve import Search
+from search.spec.search import Search
 from search.spec.storage import BASE, DESCRIPTION, NOTE
 from search.spec.storage import JOURNAL as JOURNAL
 from spaces import strict_yaml

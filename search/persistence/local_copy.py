@@ -12,7 +12,7 @@ from search.history.chain import parse
 from search.history.journal import read
 from search.persistence.lease import Displaced, Lease
 from search.persistence.object_store_journal import Mirror, journal, parts
-from search.spec.resolve import Search
+from search.spec.search import Search
 from search.spec.storage import DESCRIPTION, JOURNAL, NOTE, Home, check
 from search.tracking.types import TrackingInfo
 from search.tracking.updates import PARENT

@@ -12,7 +12,7 @@ from search.common.git import git_commit
 from search.history.records import Records
 from search.results.procedure import Estimate
 from search.results.verdict import Candidate, Verdict
-from search.spec.resolve import Search
+from search.spec.search import Search
 from spaces import strict_yaml
 from spaces.paths import with_values
 from trainables.files import write_text

@@ -14,7 +14,7 @@ from search.history.records import Records, Trial
 from search.results.export import as_config, head
 from search.results.shortlist import point, scored
 from search.results.tables import cell
-from search.spec.resolve import Search
+from search.spec.search import Search
 from search.stopping.pareto import fronts
 from trainables.files import write_text
 from trainables.run import Prepared

@@ -14,7 +14,7 @@ from search.results.verdict import Candidate, Verdict
 from search.sampling.codec import text_of
 from search.sampling.grid import config_count
 from search.spec.effect import changed
-from search.spec.resolve import Search
+from search.spec.search import Search
 from trainables.own.model import COMMAND
 
 _ADVICE = {

@@ -6,7 +6,7 @@ from typing import Any
 
 from search.history.records import Records, Trial
 from search.results.verdict import Candidate, Verdict, judge
-from search.spec.resolve import Search, objective_name
+from search.spec.search import Search, objective_name
 from search.tracking.types import Registration
 from trainables import checkpoints, storage
 from trainables.layout import trial_folder

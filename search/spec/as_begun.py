@@ -8,7 +8,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from search.spec.config import Sampler, Settings
 from search.spec.knobs import named
-from search.spec.resolve import Search
+from search.spec.search import Search
 from search.stopping.kinds import EarlyStopping
 from spaces.paths import get, has, leaves, with_values
 from spaces.space import Space, parse_space

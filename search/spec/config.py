@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from search.common.quantities import Span, Wait
 from search.common.store_uri import mask
 from search.sampling.kinds import SamplerName
+from search.spec.problems import Problems
 from search.spec.resources import Resources
 from search.stopping.asha import Asha
 from search.stopping.kinds import EarlyStopping
@@ -248,21 +249,31 @@ class Settings(Section):
             raise ValueError(f"expected one of base and arguments for a trainable, got {got}")
 
 
-def read_settings(path: Path, overrides: Sequence[str] = ()) -> Settings:
-    """The settings in a search YAML, with `KEY=VALUE` overrides applied. Raises BadInput with every problem."""
+def read_settings(path: Path, overrides: Sequence[str] = ()) -> tuple[Settings, Problems]:
+    """The settings in a search YAML, with `KEY=VALUE` overrides applied, and what is wrong with them.
+
+    Keys of the top level that are wrong have their defaults. Raises BadInput with every problem where nothing is left
+    that further checks could go by.
+    """
     raw = strict_yaml.load(path)
     if not isinstance(raw, dict):
         raise BadInput.of(str(path), "a search is a mapping with the keys model, data, budget, …")
     given, where = overridden(raw, overrides), str(path)
     needed = () if "trainable" in given else ("model", "data")
-    problems = [Problem(f"{where} {key}", "missing; this key is required") for key in needed if key not in given]
+    found = [Problem(f"{where} {key}", "missing; this key is required") for key in needed if key not in given]
+    wrong = {key for key in needed if key not in given}
     try:
-        settings = parse(Settings, given, where)
+        return parse(Settings, given, where), Problems(found, wrong)
     except BadInput as error:
-        raise BadInput([*problems, *error.problems]) from error
-    if problems:
-        raise BadInput(problems)
-    return settings
+        found += error.problems
+    wrong |= {problem.where.removeprefix(f"{where} ").partition(".")[0] for problem in found}
+    kept = {key: value for key, value in given.items() if key not in wrong}
+    if "budget" in wrong:  # it has no default; what is wrong with it is known
+        kept["budget"] = {"trials": 1}
+    try:
+        return parse(Settings, kept, where), Problems(found, wrong)
+    except BadInput as error:
+        raise BadInput(found) from error
 
 
 def overridden(raw: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:

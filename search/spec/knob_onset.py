@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from search.spec.resolve import Search
+from search.spec.search import Search
 from spaces.domain import sample
 from spaces.paths import with_values
 from spaces.problems import BadInput

@@ -6,31 +6,14 @@ from typing import Any, TypeVar
 
 from search.common.quantities import seconds, size, units
 from search.spec.config import Settings
+from search.spec.problems import Problems
 from spaces.paths import get
-from spaces.problems import BadInput, Problem
+from spaces.problems import Problem
 from trainables.run import Model
 
 T = TypeVar("T")
-
-
-class Problems:
-    """Collects what independent checks find, so that the user sees all of it at once."""
-
-    def __init__(self) -> None:
-        self.found: list[Problem] = []
-
-    def checked(self, check: Callable[[], T]) -> T | None:
-        """What `check` returns; None where it finds something wrong, which is kept."""
-        try:
-            return check()
-        except BadInput as error:
-            self.found += error.problems
-            return None
-
-    def stop(self) -> None:
-        """Raise BadInput if anything was found."""
-        if self.found:
-            raise BadInput(self.found)
+Ceilings = tuple[float | None, int | None, int | None, int | None, int | None]
+"""What `limits` gives."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +53,7 @@ def lengths(model: Model[Any, Any], settings: Settings, native: Mapping[str, Any
     return Limits(begins + horizon, every, total, wall)
 
 
-def limits(settings: Settings, where: str) -> tuple[float | None, int | None, int | None, int | None, int | None]:
+def limits(settings: Settings, where: str) -> Ceilings:
     """Seconds that a trial may be silent; bytes of memory, and of GPU memory, that it may hold; bytes of disk that all
     may hold."""
     problems = Problems()

@@ -9,8 +9,8 @@ import numpy as np
 from search.sampling.grid import config_count
 from search.spec import sharing
 from search.spec.knob_onset import acting
-from search.spec.resolve import Search
 from search.spec.resources import at_once
+from search.spec.search import Search
 from search.spec.sharing import Shared
 from search.stopping.bracket import Bracket
 from search.stopping.forecast import Forecast, forecast

@@ -6,7 +6,7 @@ from itertools import zip_longest
 from search.spec import sharing
 from search.spec.fit import described, listed
 from search.spec.plan import Plan
-from search.spec.resolve import Search
+from search.spec.search import Search
 from spaces.values import show
 
 NAMED = 4  # knobs on a line

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from search.prefixes.predict import WORTH, Lengths, Prediction, predict
-from search.spec.resolve import Search
+from search.spec.search import Search
 from spaces.problems import BadInput
 from trainables.own.model import OwnModel
 from trainables.prefix import Sharing, sharing_of

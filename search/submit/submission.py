@@ -14,8 +14,9 @@ from search.persistence.checkpoint_retention import shown
 from search.spec import storage
 from search.spec.plan import make_plan
 from search.spec.plan_text import describe
-from search.spec.resolve import Search, resolve
+from search.spec.resolve import resolve
 from search.spec.resources import refusal
+from search.spec.search import Search
 from search.submit import environment, package, start
 from search.submit.follow import Client, show
 from search.submit.head import RESULTS, SEARCH, Head, Order, Unreachable, head_at

@@ -15,14 +15,15 @@ from search.history.events import FINAL, Status
 from search.history.records import Records, Trial
 from search.persistence.folder import JOURNAL
 from search.spec.config import WarmStart
-from search.spec.resolve import Search, objective_name
+from search.spec.here import earlier_folder
+from search.spec.search import Search, objective_name
 from search.tracking.mlflow_reader import MlflowReader, TrackedRun
 from search.tracking.updates import clean, cut, text
 from search.warm_start.warm import Old, OldTrial
 from spaces import strict_yaml
 from spaces.domain import Categorical
 from spaces.paths import leaves
-from spaces.problems import BadInput, cause, nearest
+from spaces.problems import BadInput, cause
 from spaces.values import thaw
 from trainables.run import OBJECTIVE
 
@@ -41,10 +42,7 @@ def read(search: Search, path: Path, beside: Path) -> Old | None:
         return None
     if start.search is None:
         return _experiment(search, start, path.parent)
-    place = beside / start.search if "/" in start.search else path.parent / start.search
-    if place.resolve() == path.resolve():
-        raise BadInput.of("warm_start.search", f"{start.search} is this search itself; name an earlier one")
-    return _folder(search, place)
+    return _folder(search, earlier_folder(start, path, beside))
 
 
 def check_fork(search: Search, path: Path) -> None:
@@ -61,11 +59,6 @@ def check_fork(search: Search, path: Path) -> None:
 
 
 def _folder(search: Search, place: Path) -> Old:
-    if not place.is_dir():
-        near = nearest(place.name, [found.parent.name for found in place.parent.glob(f"*/{JOURNAL}")])
-        raise BadInput.of(str(place), f"there is no such search to start from{near.replace('valid keys', 'there are')}")
-    if not (place / JOURNAL).exists():
-        raise BadInput.of(str(place), "holds no search to start from")
     described = _described(place)
     settings, base, digest = (described[key] for key in NEEDED)
     model = settings.get("model") if isinstance(settings, dict) else None

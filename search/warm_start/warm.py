@@ -13,7 +13,7 @@ from typing import Any
 from search.history.events import Observed, Status, WarmStarted
 from search.sampling.codec import text_of
 from search.sampling.trial_history import PastTrial, Queued
-from search.spec.resolve import Search
+from search.spec.search import Search
 from spaces.domain import snap
 from spaces.paths import Missing, get, has, leaves, with_values
 from spaces.problems import BadInput

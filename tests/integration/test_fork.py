@@ -13,7 +13,8 @@ from optuna.storages.journal import JournalFileBackend
 
 from search.history.events import Phase, Proposed, Reported, WarmStarted
 from search.history.journal import read
-from search.spec.resolve import Search, resolve
+from search.spec.resolve import resolve
+from search.spec.search import Search
 from search.warm_start import earlier
 from search.warm_start.warm import warm_start
 from spaces import strict_yaml

@@ -18,7 +18,8 @@ from search.history.journal import read
 from search.persistence.folder import JOURNAL, opened
 from search.spec.as_begun import as_begun
 from search.spec.plan import make_plan
-from search.spec.resolve import Search, resolve
+from search.spec.resolve import resolve
+from search.spec.search import Search
 from spaces import strict_yaml
 from tests.integration.conftest import run
 from trainables.run import Prepared

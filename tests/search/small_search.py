@@ -6,7 +6,8 @@ from typing import Any, Literal
 
 from search.history.events import Ended, Event, Proposed, Reported, Status
 from search.history.records import Records
-from search.spec.resolve import Search, resolve
+from search.spec.resolve import resolve
+from search.spec.search import Search
 
 BASE = """\
 # my config

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search.spec.resolve import Search, resolve
+from search.spec.resolve import resolve
+from search.spec.search import Search
 from spaces.domain import Float, Int
 from spaces.problems import BadInput
 from spaces.space import Space, parse_space

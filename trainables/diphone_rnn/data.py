@@ -4,10 +4,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from spaces.problems import BadInput, Problem
-from spaces.schema import Section, Text, parse
+from spaces.schema import Located, Section, parse
 from trainables.diphone_rnn.config import Config, init_path
 from trainables.diphone_rnn.generate import TRAIN_FILE, VAL_FILE, Generate, generated
 from trainables.diphone_rnn.phonemes import needed_frames
@@ -24,7 +24,7 @@ class Data(Section):
     """Where the trials come from: exactly one of the two."""
 
     generate: Generate | None = None
-    dataset_dir: Text | None = Field(default=None, min_length=1)
+    dataset_dir: Located | None = None
     """A folder of days; the config's `sessions` names those that count."""
 
     @model_validator(mode="after")

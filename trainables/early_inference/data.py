@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from spaces.problems import BadInput
-from spaces.schema import Section, Text, parse
+from spaces.schema import Located, Section, parse
 from trainables.cache import Stamp, sha256_of, stamp_of
 from trainables.early_inference.generate import DATA_FILE, METADATA_FILE, Generate, generated
 from trainables.early_inference.kinetics import Floats
@@ -33,7 +33,7 @@ class Data(Section):
     """Where the curves come from: exactly one of the two."""
 
     generate: Generate | None = None
-    data_dir: Text | None = Field(default=None, min_length=1)
+    data_dir: Located | None = None
     """A folder with `training_data.npz` and `metadata.json`."""
 
     @model_validator(mode="after")

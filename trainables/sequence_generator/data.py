@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from spaces.problems import BadInput, Problem
-from spaces.schema import Section, Text, Whole, parse
+from spaces.schema import Located, Section, Whole, parse
 from trainables.cache import sha256_of
 from trainables.run import Prepared
 from trainables.sequence_generator.cahn_hilliard import Array
@@ -38,7 +38,7 @@ class Data(Section):
     """Where the simulations come from: exactly one of generate and data_dir."""
 
     generate: Generate | None = None
-    data_dir: Text | None = Field(default=None, min_length=1)
+    data_dir: Located | None = None
     """A folder of numbered CSV files."""
     frames: Whole = Field(default=FRAMES, ge=LEAST_FRAMES)
     """Rows of each file; simulated data has its own `generate.frames`."""

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from spaces.problems import BadInput, Problem
-from spaces.schema import Section, Text
+from spaces.schema import Located, Section
 from trainables.cache import sha256_of
 from trainables.run import Prepared
 from trainables.tts import sound
@@ -30,7 +30,7 @@ class Data(Section):
     """Where the clips come from: exactly one of the two."""
 
     generate: Generate | None = None
-    data_dir: Text | None = Field(default=None, min_length=1)
+    data_dir: Located | None = None
     """A folder with the metadata files and the wavs that the config's `data:` names."""
 
     @model_validator(mode="after")

@@ -16,7 +16,7 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from spaces.problems import BadInput
-from spaces.schema import Section, Text
+from spaces.schema import Located, Section
 from trainables.cache import cached, content_key, sha256_of
 from trainables.run import Prepared
 from trainables.whisper_child.ages import held_out, in_order
@@ -32,11 +32,11 @@ class Data(Section):
     """Where the utterances come from; nothing at all means the files that the native config's `data:` names."""
 
     generate: Generate | None = None
-    data_dir: Text | None = Field(default=None, min_length=1)
+    data_dir: Located | None = None
     """A folder with manifest.jsonl and, somewhere in it, the audio: what the generator writes."""
-    train_manifest: Text | None = Field(default=None, min_length=1)
+    train_manifest: Located | None = None
     """A JSONL file; it overrides the config's."""
-    audio_dirs: tuple[Text, ...] | None = Field(default=None, min_length=1)
+    audio_dirs: tuple[Located, ...] | None = Field(default=None, min_length=1)
     """Folders with the flac and wav files; they override the config's."""
 
     @model_validator(mode="after")

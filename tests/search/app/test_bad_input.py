@@ -178,6 +178,43 @@ def test_several_problems_are_told_at_once(refused: Refused) -> None:
     assert len(message.splitlines()) == 3
 
 
+@pytest.mark.parametrize("plan", [[], ["--plan"]])
+def test_mistakes_that_have_nothing_to_do_with_each_other_are_told_in_one_round(
+    refused: Refused, tmp_path: Path, plan: list[str]
+) -> None:
+    (tmp_path / "search.yaml").write_text(
+        "model: early_inference\nbase: gone.yaml\nknobs: [lr, batchsize]\ndata: {data_dir: ./not/there}\n"
+        "budget: {trials: 9, steps: 18 epochs, evaluate_every: 4, wall: soon}\nsampler: {kind: forrest}\n"
+        "early_stopping: {kind: asha, first_rug: 3}\ntracking: {uri: ./mlruns}\nstorage: ftp://there/x\n"
+        "trial_timeout: never\nwarm_start: {search: nowhere}\nnotify: {webhook: NO_SUCH_VARIABLE}\nnmae: x\n"
+    )
+    message = refused(*plan)
+    for told in (
+        "gone.yaml: can't be read",
+        "search.yaml knobs: the space has no knob 'batchsize'; did you mean 'batch_size'? (held against the documented",
+        "search.yaml data.data_dir: ",
+        "not/there: no such folder",
+        "search.yaml budget.wall: expected a time",
+        "search.yaml budget.evaluate_every: 4 epochs does not divide budget.steps, 18",
+        "search.yaml sampler.kind: ",
+        "search.yaml early_stopping.first_rug: unknown key",
+        "search.yaml tracking.uri: './mlruns' is a folder",
+        "search.yaml storage: ftp:// can't be used",
+        "search.yaml trial_timeout: ",
+        "NO_SUCH_VARIABLE is not set",
+        "search.yaml nmae: unknown key; did you mean 'name'?",
+    ):
+        assert told in message, f"{told}\n{message}"
+    assert len(message.splitlines()) == 12
+
+
+def test_a_missing_search_to_start_from_is_told_by_the_plan(refused: Refused) -> None:
+    wrong = ("--set", "warm_start={search: nowhere}", "--set", "data={data_dir: ./gone}", "--set", "space.lr=[1]")
+    message = refused("--plan", *wrong)
+    assert "results/nowhere: there is no such search to start from" in message
+    assert "gone: no such folder" in message and "space.lr" in message
+
+
 def test_many_problems_fit_on_one_screen(refused: Refused) -> None:
     message = refused(*(part for n in range(60) for part in ("--set", f"key_{n}=1")))
     assert message.splitlines()[-1] == "… and 40 more"

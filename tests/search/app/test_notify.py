@@ -15,6 +15,7 @@ from benchmarks.report_folder import Story, make_folder
 from search.app import notify
 from search.common.exit_codes import Exit
 from search.spec.config import Notify
+from search.spec.here import check_notify
 from spaces.problems import BadInput
 
 KEEP = "import sys; open(sys.argv[1], 'w').write(sys.stdin.read())"
@@ -80,12 +81,12 @@ def test_a_webhook_gets_the_same_and_its_address_is_never_shown(
 ) -> None:
     section = Notify(webhook="HOOK")
     with pytest.raises(BadInput, match="environment variable HOOK is not set"):
-        notify.check(section, "search.yaml")
+        check_notify(section, "search.yaml")
     monkeypatch.setenv("HOOK", "file:///etc/passwd")
     with pytest.raises(BadInput, match="holds no http:// or https:// address"):
-        notify.check(section, "search.yaml")
+        check_notify(section, "search.yaml")
     monkeypatch.setenv("HOOK", server.address)
-    notify.check(section, "search.yaml")
+    check_notify(section, "search.yaml")
     assert told(section, folder) == [] and server.got[0]["name"] == "s"
     server.status = 500
     assert told(section, folder) == ["warning: nobody was notified: the webhook answered 500"]

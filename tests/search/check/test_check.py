@@ -11,7 +11,8 @@ from search.check import probe
 from search.check.__main__ import main
 from search.check.findings import Finding, failure, findings
 from search.check.measure import Measurements, Told, measurements, requests
-from search.spec.resolve import Search, resolve
+from search.spec.resolve import resolve
+from search.spec.search import Search
 from spaces.problems import BadInput
 from trainables import probe as training
 

@@ -8,7 +8,8 @@ import pytest
 from search.check.__main__ import main
 from search.check.protocol import protocol
 from search.persistence.folder import CODE
-from search.spec.resolve import Search, resolve
+from search.spec.resolve import resolve
+from search.spec.search import Search
 from search.submit.submission import needed
 from spaces.problems import BadInput
 from trainables.registry import model_of

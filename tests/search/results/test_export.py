@@ -11,7 +11,7 @@ from search.history.records import Records
 from search.results.export import write_artifacts, write_best
 from search.results.tables import history_table, trials_table, write_tables
 from search.results.verdict import judge
-from search.spec.resolve import Search
+from search.spec.search import Search
 from spaces import strict_yaml
 from trainables.files import write_text
 from trainables.layout import trial_folder

@@ -14,7 +14,7 @@ from search.history.records import Records
 from search.results.confirm import confirmation
 from search.results.pareto_export import front, front_table, write_front
 from search.results.shortlist import candidates
-from search.spec.resolve import Search
+from search.spec.search import Search
 from spaces import strict_yaml
 from trainables.run import Prepared
 

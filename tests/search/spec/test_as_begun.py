@@ -9,7 +9,7 @@ import pytest
 from small_search import small_search
 
 from search.spec.as_begun import as_begun
-from search.spec.resolve import Search
+from search.spec.search import Search
 
 
 def recorded(search: Search) -> dict[str, Any]:

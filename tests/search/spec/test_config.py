@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -6,11 +7,18 @@ from hypothesis import strategies as st
 from small_search import write_search
 
 from search.common.quantities import seconds, units
-from search.spec.config import Settings, overridden, read_settings
+from search.spec import config
+from search.spec.config import Settings, overridden
 from search.stopping.asha import Asha
 from search.stopping.median import Median
 from search.stopping.none import NoStopping
 from spaces.problems import BadInput
+
+
+def read_settings(path: Path, overrides: Sequence[str] = ()) -> Settings:
+    settings, wrong = config.read_settings(path, overrides)
+    wrong.stop()
+    return settings
 
 
 def problems(path: Path, *overrides: str) -> dict[str, str]:

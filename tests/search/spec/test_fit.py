@@ -7,7 +7,8 @@ import pytest
 from search.spec.effect import changed, same_effect
 from search.spec.plan import make_plan
 from search.spec.plan_text import describe
-from search.spec.resolve import Search, resolve
+from search.spec.resolve import resolve
+from search.spec.search import Search
 from spaces.paths import with_values
 from spaces.problems import BadInput
 from trainables.registry import model_named

@@ -6,7 +6,8 @@ from small_search import write_search
 from search.spec.knob_onset import acting
 from search.spec.plan import make_plan
 from search.spec.plan_text import describe
-from search.spec.resolve import Search, resolve
+from search.spec.resolve import resolve
+from search.spec.search import Search
 from spaces.problems import BadInput
 
 

@@ -8,7 +8,8 @@ from small_search import small_search, write_search
 
 from search.spec.plan import SAMPLED, Plan, make_plan
 from search.spec.plan_text import describe
-from search.spec.resolve import adopted, resolve
+from search.spec.resolve import resolve
+from search.spec.search import adopted
 from spaces.problems import BadInput
 
 

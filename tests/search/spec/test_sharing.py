@@ -10,7 +10,8 @@ from search.spec import sharing
 from search.spec.as_begun import as_begun
 from search.spec.plan import make_plan
 from search.spec.plan_text import describe
-from search.spec.resolve import Search, resolve
+from search.spec.resolve import resolve
+from search.spec.search import Search
 from spaces.problems import BadInput
 
 LATE = (

@@ -11,7 +11,8 @@ from search.history.events import Ended, Proposed
 from search.history.journal import Journal
 from search.spec.plan import make_plan
 from search.spec.plan_text import describe
-from search.spec.resolve import Search, resolve
+from search.spec.resolve import resolve
+from search.spec.search import Search
 from spaces import strict_yaml
 from spaces.problems import BadInput
 from trainables import checkpoints, start

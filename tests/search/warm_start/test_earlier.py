@@ -18,7 +18,8 @@ from search.run import _again, _options, main
 from search.spec.config import WarmStart
 from search.spec.plan import make_plan
 from search.spec.plan_text import describe
-from search.spec.resolve import Search, resolve
+from search.spec.resolve import resolve
+from search.spec.search import Search
 from search.tracking.mlflow_reader import TrackedRun
 from search.tracking.updates import PARENT, Trials, Update
 from search.warm_start import earlier

@@ -22,7 +22,7 @@ from search.history.records import Records
 from search.results.tables import history_table, trials_table
 from search.sampling.proposer import Proposer
 from search.sampling.trial_history import PastTrial, Problem, Sampling, Scoring
-from search.spec.resolve import Search
+from search.spec.search import Search
 from search.tracking.updates import PARENT, Trials, Update
 from search.warm_start import warm
 from search.warm_start.warm import Old, OldTrial, told, warm_start
