@@ -4,6 +4,7 @@ Two configs with the same effect train alike, so a knob whose values all have th
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import islice
 from typing import Any
 
@@ -34,13 +35,8 @@ def same_effect(model: Model[Any, Any], one: Native, other: Native, horizon: int
 
     Compared are the first `dense` steps and as many later ones.
     """
-    try:
-        a, b = model.parse(one, "a config"), model.parse(other, "a config")
-    except BadInput:
-        return False
-    if model.static(a) != model.static(b):
-        return False
-    return all(model.knobs(a, step) == model.knobs(b, step) for step in _steps(horizon, dense))
+    configs = _taken(model, (one, other))
+    return len(configs) == 2 and _alike(model, configs, _steps(horizon, dense))
 
 
 def changed(model: Model[Any, Any], base: Native, before: Native, after: Native, path: str, horizon: int) -> bool:
@@ -94,17 +90,29 @@ def _is_inert(model: Model[Any, Any], space: Space, knob: Knob, base: Native, ho
 def _acts(model: Model[Any, Any], native: Native, knob: Knob, horizon: int, dense: int = DENSE) -> bool | None:
     """Whether two values of `knob` in `native` differ in their effect; None where no two can be compared."""
     tried = [with_values(native, {knob.path: value}) for value in _tried(knob.domain)]
-    taken = [one for one in tried if _taken(model, one)]
-    if len(taken) < 2:
-        return None
-    return not all(same_effect(model, taken[0], other, horizon, dense) for other in taken[1:])
+    configs = _taken(model, tried)
+    return None if len(configs) < 2 else not _alike(model, configs, _steps(horizon, dense))
 
 
-def _taken(model: Model[Any, Any], native: Native) -> bool:
-    try:
-        model.parse(native, "a config")
-    except BadInput:
+def _taken(model: Model[Any, Any], natives: Sequence[Native]) -> list[Any]:
+    """The configs that the model takes."""
+    configs = []
+    for native in natives:
+        with suppress(BadInput):
+            configs.append(model.parse(native, "a config"))
+    return configs
+
+
+def _alike(model: Model[Any, Any], configs: Sequence[Any], steps: Sequence[int]) -> bool:
+    """Whether all of them train alike, as far as these steps show."""
+    first, *others = configs
+    static = model.static(first)
+    if any(model.static(other) != static for other in others):
         return False
+    for step in steps:
+        in_force = model.knobs(first, step)
+        if any(model.knobs(other, step) != in_force for other in others):
+            return False
     return True
 
 

@@ -3,10 +3,12 @@
 import math
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 
 from trainables.schedules.core import require, require_step
 
 
+@lru_cache(maxsize=256)  # asked for at every step
 def _decimal(value: float) -> Fraction:
     """The number that a person wrote, 1/10 for 0.1, rather than its nearest binary float."""
     return Fraction(str(value))

@@ -74,9 +74,12 @@ def realised(config: Config, epoch: int) -> list[list[float]]:
 @lru_cache(maxsize=4096)
 def _means(rate: Schedule, factor: Freeze, epoch: int, steps: int) -> tuple[float, float]:
     """The mean rates of the decoder and of the encoder over an epoch of so many steps."""
-    rates = [rate.at(step) for step in range(epoch * steps, (epoch + 1) * steps)]
-    encoder = [rate * factor.at(step) for step, rate in enumerate(rates, epoch * steps)]
-    return math.fsum(rates) / steps, math.fsum(encoder) / steps
+    first = epoch * steps
+    rates = [rate.at(step) for step in range(first, first + steps)]
+    mean = math.fsum(rates) / steps
+    if first >= factor.settles:
+        return mean, mean
+    return mean, math.fsum(rate * factor.at(step) for step, rate in enumerate(rates, first)) / steps
 
 
 def static(config: Config) -> dict[str, Any]:
