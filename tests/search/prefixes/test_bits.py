@@ -148,7 +148,12 @@ def pairs(draw: st.DrawFn, name: str) -> tuple[str, str]:
     return json.dumps(one), json.dumps(other)
 
 
-@pytest.mark.parametrize("name", models())
+QUICK = "diphone_rnn", "early_inference"
+
+
+@pytest.mark.parametrize(
+    "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in models()]
+)
 @given(data=st.data())
 @settings(
     max_examples=2 if settings().max_examples <= 25 else 20, deadline=None, suppress_health_check=list(HealthCheck)
