@@ -39,6 +39,9 @@ dataset: {batch_size: 32, n_classes: 1681, sessions: [t15.2023.08.11], dataset_d
 ALPHA = ["alpha_schedule_end", "alpha_schedule_start", "alpha_schedule_step_interval", "alpha_schedule_step_size"]
 
 
+FROZEN = "model: {freeze_encoder: true}\ntraining: {num_epochs: 3, max_epochs: 3}\n"
+
+
 def search_of(folder: Path, model: str, base: str, more: str = "", steps: str = "null") -> Search:
     (folder / "mine.yaml").write_text(base, encoding="utf-8")
     text = f"model: {model}\nbase: mine.yaml\ndata: {{generate: {{}}}}\nbudget: {{trials: 4, steps: {steps}}}\n{more}"
@@ -81,7 +84,7 @@ def test_a_knob_that_the_search_names_and_the_base_hides_is_refused(tmp_path: Pa
 
 
 def test_an_inert_knob_is_refused_with_the_key_that_hides_it(tmp_path: Path) -> None:
-    base = "model: {freeze_encoder: true}\ntraining: {num_epochs: 3, max_epochs: 3}\n"
+    base = FROZEN
     knobs = "knobs: [model.freeze_encoder_steps, training.learning_rate]\n"
     with pytest.raises(BadInput) as error:
         search_of(tmp_path, "whisper_child", base, knobs)
@@ -89,7 +92,7 @@ def test_an_inert_knob_is_refused_with_the_key_that_hides_it(tmp_path: Path) -> 
 
 
 def test_an_inert_knob_of_the_models_own_space_is_left_out(tmp_path: Path) -> None:
-    search = search_of(tmp_path, "whisper_child", "model: {freeze_encoder: true}\ntraining: {num_epochs: 3, max_epochs: 3}\n")
+    search = search_of(tmp_path, "whisper_child", FROZEN)
     hidden = {"model.freeze_encoder_steps", "model.unfreeze_warmup_steps"}
     assert search.left_out == dict.fromkeys(hidden, "model.freeze_encoder: true")
     assert "training.learning_rate" in search.space.by_path
