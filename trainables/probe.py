@@ -16,13 +16,16 @@ from pydantic import Field
 
 from spaces.paths import with_values
 from spaces.problems import BadInput
-from spaces.schema import Section, Text, Whole
+from spaces.schema import NativeSection, Section, Text, Whole
+from trainables.own.config import OwnConfig
 from trainables.own.load import located
+from trainables.own.model import OwnModel
 from trainables.registry import model_of
-from trainables.run import Diverged, Model, Run, UserCodeError
+from trainables.run import Diverged, Model, Prepared, Run, UserCodeError
 
 if TYPE_CHECKING:  # it imports torch
     from trainables.own.seen import Seen
+    from trainables.own.seen_elsewhere import Elsewhere
 
 CHILD = "SCHEDULE_SEARCH_PROBE"
 """Environment variable by which code knows that it is imported for one of its functions only."""
@@ -40,6 +43,8 @@ class Training(Section):
     """The file of a state to go on from; it may not be there yet."""
     until: Annotated[list[Whole], Field(min_length=1)]
     """Units at which it is evaluated."""
+    evaluate: bool = False
+    """Nothing is trained: the state is scored by the user's own evaluation."""
     save: Text | None = None
     """Where the state of the first evaluation goes."""
 
@@ -96,17 +101,22 @@ def _write(answers: TextIO, event: Mapping[str, Any]) -> None:
 def _trained(request: Request, training: Training, say: Say) -> bool:
     """Do one training; whether it came to its end."""
     from trainables.own.seen import Seen  # torch, see above
+    from trainables.own.seen_elsewhere import Elsewhere
 
     work = Path(request.folder) / training.name
     root = work
     known = request.trainable
     model = model_of(request.model, known, work=work)
     run: Run | None = None
-    seen = Seen()
+    seen = Elsewhere(work / "seen") if (known or {}).get("declaration", {}).get("command") else Seen()
     try:
         config = model.parse(with_values(request.base, training.values), "the config")
         prepared = model.prepare(model.parse_data(request.data, config, "data"), config)
         root = prepared.path if known is None or "spec" not in known else Path(known["folder"])
+        if training.evaluate:
+            say({"event": "report", "metrics": _scored(model, config, prepared, training)})
+            say({"event": "done"})
+            return True
         run = model.build(config, prepared, training.seed)
         if training.restore is not None:
             run.restore(_awaited(Path(training.restore)))
@@ -129,8 +139,22 @@ def _trained(request: Request, training: Training, say: Say) -> bool:
     return True
 
 
+def _scored(
+    model: Model[Any, Any], config: NativeSection, prepared: Prepared, training: Training
+) -> Mapping[str, float]:
+    """What a state scores under a config."""
+    from trainables.own.evaluate import objective_of  # torch, see above
+
+    assert isinstance(model, OwnModel)
+    assert isinstance(config, OwnConfig)
+    assert training.restore is not None
+    native = model.seeded(config.native, training.seed)
+    state = _awaited(Path(training.restore))
+    return {model.objective.metric: objective_of(model, native, state, training.seed, prepared.path)}
+
+
 def _evaluated(
-    model: Model[Any, Any], run: Run, until: int, length: int, training: Training, seen: "Seen", say: Say
+    model: Model[Any, Any], run: Run, until: int, length: int, training: Training, seen: "Seen | Elsewhere", say: Say
 ) -> None:
     from trainables.own.seen import weights_digest  # torch, see above
 

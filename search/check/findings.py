@@ -1,10 +1,21 @@
 """What follows from what the probe measured: pure, one function per question."""
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from search.check.measure import AGAIN, FIRST, KNOB, OTHER, RESUMED, Measured, Measurements
+from search.check.measure import (
+    AGAIN,
+    FIRST,
+    KNOB,
+    OTHER,
+    RESUMED,
+    SCORED,
+    SCORED_KNOB,
+    Measured,
+    Measurements,
+)
 from search.spec.search import Search
 from spaces.values import show
 from trainables.own.model import OwnModel
@@ -12,6 +23,13 @@ from trainables.own.observed import compare
 
 Level = Literal["good", "note", "warning", "void"]
 """`void`: confirmation on fresh seeds would mean nothing."""
+
+
+_HOW = {
+    RESUMED: "going on from a checkpoint: ",
+    AGAIN: "a second time in the same process: ",
+    SCORED: "evaluate: ",
+}
 
 
 @dataclass(frozen=True)
@@ -32,11 +50,11 @@ class Finding:
 
 def failure(measured: Measurements) -> str | None:
     """Why the baseline, or the same training again, can't be trained; None where it can."""
-    for name in (FIRST, AGAIN, RESUMED, OTHER):
+    for name in (FIRST, AGAIN, RESUMED, SCORED, OTHER):
         told = measured.trainings.get(name)
         if told is None:
             continue
-        how = {RESUMED: "going on from a checkpoint: ", AGAIN: "a second time in the same process: "}.get(name, "")
+        how = _HOW.get(name, "")
         if told.error is not None:
             return f"{how}{told.error}"
         if told.diverged is not None and name == FIRST:
@@ -57,9 +75,7 @@ def findings(search: Search, measured: Measurements) -> list[Finding]:
         *_validation(measured),
         *_knobs(search, measured),
         *_schedules(search, measured),
-        Finding(
-            "objective", "not checked", "whether a searched knob enters the objective itself can't be told", "note"
-        ),
+        _objective(search, measured),
     ]
 
 
@@ -147,7 +163,12 @@ def _validation(measured: Measurements) -> Iterator[Finding]:
     first, other, again = (measured.trainings[name] for name in (FIRST, OTHER, AGAIN))
     one, two = (told.reports[0].get("validation") if told.reports else None for told in (first, other))
     if one is None or two is None:
-        yield Finding("validation", "not checked", "what is validated on can be seen of torch modules only", "note")
+        yield Finding(
+            "validation",
+            "not checked",
+            "only what torch modules are given without gradients can be seen",
+            "note",
+        )
     elif one == two:
         yield Finding("validation", "fixed", "")
     elif again.reports and again.reports[0].get("validation") != one:
@@ -178,6 +199,32 @@ def _knobs(search: Search, measured: Measurements) -> Iterator[Finding]:
         yield Finding("knobs", f"without effect by {until}: {', '.join(dead)}", what, "warning")
     elif not unchecked:
         yield Finding("knobs", "all act", "")
+
+
+def _objective(search: Search, measured: Measurements) -> Finding:
+    """Whether the same weights score otherwise under another value of a knob."""
+    metric, scored = search.model.objective.metric, measured.trainings.get(SCORED)
+    if scored is None or not scored.reports:
+        what = "whether a searched knob enters the objective itself can't be told without trainable.evaluate"
+        return Finding("objective", "not checked", what, "note")
+    own, reported = scored.metrics[0][metric], measured.trainings[FIRST].metrics[0][metric]
+    entering, open_ = [], []
+    for path in measured.moved:
+        told = measured.trainings[f"{SCORED_KNOB}{path}"]
+        if not told.reports:
+            open_.append(path)
+        elif told.metrics[0][metric] != own:
+            entering.append(path)
+    if entering:
+        names = ", ".join(entering)
+        what = f"the same weights score otherwise under another value of {names}: the search would tune the measure; "
+        return Finding("objective", f"depends on {names}", f"{what}evaluate with what is not searched", "warning")
+    if not math.isclose(own, reported, rel_tol=1e-4, abs_tol=1e-9):
+        what = f"evaluate gives {own:.6g} where the training reported {reported:.6g}, so that it tells nothing of that"
+        return Finding("objective", "not checked", what, "warning")
+    but = f" but {', '.join(open_)}" if open_ else ""
+    text = f"evaluate can't read the checkpoint under another value of {', '.join(open_)}" if open_ else ""
+    return Finding("objective", f"free of the knobs{but}", text, "note" if open_ else "good")
 
 
 def _schedules(search: Search, measured: Measurements) -> Iterator[Finding]:

@@ -24,6 +24,7 @@ from spaces.knob import Knob
 from spaces.values import Value, thaw
 
 FIRST, AGAIN, RESUMED, OTHER, KNOB = "baseline", "again", "resumed", "other-seed", "knob-"
+SCORED, SCORED_KNOB = "scored", "scored-knob-"
 _STDERR = 2000  # characters of what a process that died said last
 _CODE = str(Path(trainables.__file__).parents[1])
 
@@ -97,8 +98,17 @@ def requests(search: Search, folder: str) -> list[dict[str, Any]]:
         "length": search.horizon,
         "folder": folder,
     }
-    first = [{**common, "trainings": alone}]
-    return first if len(until) < 2 or not _resumes(search) else [*first, {**common, "trainings": [resumed]}]
+    wanted = [alone]
+    if len(until) > 1 and _resumes(search):
+        wanted.append([resumed])
+        if _evaluates(search):
+            scored = {"seed": seed, "until": until[:1], "restore": saved, "evaluate": True}
+            moved = [
+                {**scored, "name": f"{SCORED_KNOB}{path}", "values": {**others, path: value}}
+                for path, (value, others) in _moved(search).items()
+            ]
+            wanted.append([{**scored, "name": SCORED}, *moved])
+    return [{**common, "trainings": trainings} for trainings in wanted]
 
 
 def _until(search: Search) -> tuple[int, ...]:
@@ -126,13 +136,18 @@ class Told:
 
     def hopeless(self) -> bool:
         """Whether what has failed is the baseline's own training."""
-        unchanged = [told for name, told in self.trainings.items() if not name.startswith(KNOB)]
+        unchanged = [told for name, told in self.trainings.items() if not name.startswith((KNOB, SCORED_KNOB))]
         return any(told.error for told in unchanged) or self.trainings[FIRST].diverged is not None
 
 
 def _resumes(search: Search) -> bool:
     declared = getattr(search.model, "declared", None)
     return declared is None or declared.paused == "checkpoint"
+
+
+def _evaluates(search: Search) -> bool:
+    declared = getattr(search.model, "declared", None)
+    return declared is not None and declared.evaluate is not None
 
 
 def _moved(search: Search) -> dict[str, tuple[Any, dict[str, Any]]]:

@@ -21,7 +21,7 @@ from trainables.own.keeper import LONELY
 pytestmark = pytest.mark.integration
 
 Environment = dict[str, str]
-COMPARED = ["number", "kind", "origin", "status", "objective", "steps", "seed", "lr"]
+COMPARED = ["number", "kind", "origin", "status", "objective", "steps", "seed"]
 LAST = ["--set", "budget={trials: 5, steps: 4 epochs, evaluate_every: 1 epoch}", "--set", "check=null"]
 ONE_WORKER = [*LAST, "--set", "resources.cpu=2", "--set", "confirm={top: 1, seeds: 1}", "--set", "sampler.kind=tpe"]
 COMMAND = """\
@@ -46,8 +46,19 @@ HOLD = (
 )
 
 
+OWN = Path(__file__).parents[2] / "configs" / "own"
+SLOWED = {"huggingface": '    return {"accuracy"', "lightning": '        self.log("val_loss"'}
+
+
 def project(folder: Path, way: str) -> Path:
-    if way == "function":
+    if way in SLOWED:
+        pytest.importorskip({"huggingface": "transformers"}.get(way, way))
+        for file in (OWN / way).glob("*.*"):
+            text, line = file.read_text(), SLOWED[way]
+            sleep = line[: len(line) - len(line.lstrip())] + "__import__('time').sleep(0.2)\n"
+            name = "mine.yaml" if "trainable:" in text else file.name
+            (folder / name).write_text(text.replace(line, sleep + line))
+    elif way == "function":
         slow = TRAIN.replace("import random\n", "import random\nimport time\n")
         write_project(folder, slow.replace("epoch += 1", "epoch += 1; time.sleep(0.2)"), SEARCH)
     else:
@@ -74,7 +85,7 @@ def kill_worker(folder: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("way", ["function", "command", "hold"])
+@pytest.mark.parametrize("way", ["function", "command", "hold", "huggingface", "lightning"])
 def test_killed_anywhere_it_goes_on_to_the_same_result(way: str, tmp_path: Path, environment: Environment) -> None:
     folder = project(tmp_path, way)
     words = ["mine.yaml", *ONE_WORKER]
@@ -88,7 +99,8 @@ def test_killed_anywhere_it_goes_on_to_the_same_result(way: str, tmp_path: Path,
         kill_tree(process)
     code, output = run("search.run", [*words, "--name", "cut", "--resume"], folder, environment)
     assert code == 0, output
-    pd.testing.assert_frame_equal(trials_of(folder, "whole")[COMPARED], trials_of(folder, "cut")[COMPARED])
+    compared = [*COMPARED, *strict_yaml.load(folder / "mine.yaml")["space"]]
+    pd.testing.assert_frame_equal(trials_of(folder, "whole")[compared], trials_of(folder, "cut")[compared])
     assert (trials_of(folder, "whole").steps < 4).any()  # trials were paused
     if way == "hold":
         logs = [log.read_text() for log in (folder / "results/whole/trials").glob("*/output.txt")]

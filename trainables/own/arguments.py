@@ -44,12 +44,13 @@ class CommandLine:
         return " ".join([*set_first, shlex.join(self.words)])
 
 
-def command_line(declared: Declaration, filling: Filling) -> CommandLine:
-    """The declared command for one training. Leading `NAME=value` words set variables."""
-    assert declared.command is not None
+def command_line(declared: Declaration, filling: Filling, line: str | None = None) -> CommandLine:
+    """The declared command for one training, or another `line` for it. Leading `NAME=value` words set variables."""
+    line = declared.command if line is None else line
+    assert line is not None
     variables: dict[str, str] = {}
     words: list[str] = []
-    for word in shlex.split(declared.command):
+    for word in shlex.split(line):
         if word == "{env}":
             variables |= _variables(filling.native)
         elif not words and _ASSIGNED.match(word):
@@ -80,6 +81,7 @@ def _filled(word: str, declared: Declaration, filling: Filling) -> list[str]:
                 "seed": str(filling.seed),
                 "dir": str(filling.folder),
                 "length": str(filling.length),
+                "checkpoint": str(filling.checkpoint),
             }
             return [_PLACEHOLDER.sub(lambda m: simple.get(m[1], m[0]), word)]
 

@@ -6,7 +6,6 @@ stopped. When a trial waits at a rung the command is ended; it goes on from its 
 
 import os
 import shutil
-import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from trainables.own import held_files, readings
 from trainables.own.arguments import CommandLine, Filling, command_line
 from trainables.own.declaration import Declaration
 from trainables.own.keeper import Keeper, Paused
-from trainables.own.process import Ends, Output, Process, start
+from trainables.own.process import Ends, Output, Process, environment, start
 from trainables.run import Metrics, UserCodeError, score
 
 LOOK_SECONDS = 0.05
@@ -218,16 +217,12 @@ class CommandRun:
         order.write_config()
         patterns = order.declared.checkpoints
         line = order.line(held_files.newest(order.folder, patterns) if patterns else None)
-        own = {
-            "PYTHONUNBUFFERED": "1",  # lines are read when they are printed
-            "PYTHONHASHSEED": os.environ.get("PYTHONHASHSEED", "0"),  # sets keep their order in the next process
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",  # `python` is this one
-        }
+        own = environment()
         if order.declared.metrics is not None and order.declared.metrics.mlflow:
             own |= {"MLFLOW_TRACKING_URI": (order.folder / "mlruns").as_uri(), "MLFLOW_ALLOW_FILE_STORE": "true"}
-        environment = {**os.environ, **own, **line.variables}
+        variables = {**os.environ, **own, **line.variables}
         begin = start if order.keeper is None else order.keeper.start
-        self._attach(begin(line.words, order.root, environment, order.declared.grace))
+        self._attach(begin(line.words, order.root, variables, order.declared.grace))
         assert self._output is not None
         self._output.write(f"$ {line}\n")
 

@@ -3,7 +3,7 @@
 import math
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal, Self
 
@@ -30,6 +30,7 @@ _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 _WHOLE_WORDS = ("args", "args_underscore", "args_hydra", "env", "resume")
 _ENTRY = re.compile(r"[\w./-]+:[A-Za-z_]\w*")
 _WAYS = ("function", "command", "trainer", "lightning")
+_HELD = 8
 _ABOUT = ("worst", "unit")  # the keys of `objective` that are no metric
 
 Pause = Literal["checkpoint", "rerun", "stop", "hold"]
@@ -104,7 +105,10 @@ class Declaration(Section):
     """The config key of the seed, where the code takes it from its config."""
     pause: Pause | None = None
     """How a trial waits at a rung. null: `checkpoint` for a function and where `checkpoint` is given, else `stop`."""
-    held: Annotated[Whole, Field(ge=1, le=1000)] = 8
+    evaluate: Text | None = None
+    """What a checkpoint scores under a config: `train:evaluate`, a function of (config, state); of a command another
+    command, with {checkpoint}. By it the probe tells whether a searched knob enters the objective itself."""
+    held: Annotated[Whole, Field(ge=1, le=1000)] = _HELD
     """With `pause: hold`: how many commands of paused trials a node keeps in memory, and at most half of it."""
     checkpoint: Text | list[Text] | None = None
     """A command's checkpoint, as paths or patterns in {dir}."""
@@ -153,27 +157,25 @@ class Declaration(Section):
     @field_validator("command")
     @classmethod
     def _placeholders(cls, value: str | None) -> str | None:
-        if value is None:
-            return None
-        for name in _PLACEHOLDER.findall(value):
-            if name not in PLACEHOLDERS:
-                raise ValueError(f"unknown placeholder {{{name}}}{nearest(name, PLACEHOLDERS)}")
-        try:
-            words = shlex.split(value)
-        except ValueError as error:
-            raise ValueError(f"can't be split into words: {error}; check its quotes") from error
-        if not words:
-            raise ValueError("is empty; give the command line that trains")
-        if bare := sorted({w for w in words if w in ("|", ">", ">>", "<", "&&", "||", ";", "&", "2>&1")}):
-            raise ValueError(f"{bare[0]} is a shell's, and there is none; write bash -c '…', or leave it out")
-        for name in _WHOLE_WORDS:
-            if f"{{{name}}}" in value and f"{{{name}}}" not in words:
-                raise ValueError(f"{{{name}}} stands for several words; put spaces around it")
-        return value
+        return None if value is None else _checked_line(value, PLACEHOLDERS)
+
+    @model_validator(mode="after")
+    def _evaluates(self) -> Self:
+        if self.evaluate is None:
+            return self
+        if self.paused != "checkpoint":
+            raise ValueError("evaluate: scores checkpoints, and none is kept: declare pause: checkpoint, or drop it")
+        if self.command is not None:
+            _checked_line(self.evaluate, (*PLACEHOLDERS, "checkpoint"), "evaluate: ")
+            if not {"checkpoint", "dir"} & set(_PLACEHOLDER.findall(self.evaluate)):
+                raise ValueError("evaluate: has neither {checkpoint} nor {dir}, so that it can't read the weights")
+        elif not _ENTRY.fullmatch(self.evaluate):
+            raise ValueError(f"evaluate: expected FILE:FUNCTION, as in train:evaluate, got {self.evaluate!r}")
+        return self
 
     @model_validator(mode="after")
     def _holds(self) -> Self:
-        if self.pause != "hold" and "held" in self.model_fields_set:
+        if self.pause != "hold" and self.held != _HELD:
             raise ValueError("held: goes with pause: hold; drop it, or declare that")
         if self.pause == "hold" and self.command is None:
             what = "pause: hold keeps a command's process in memory; this is none"
@@ -259,6 +261,30 @@ class Declaration(Section):
         """The function's file, relative to the YAML, and its name."""
         given = self.function or self.trainer or self.lightning
         assert given is not None
+        return self.entry_of(given)
+
+    @staticmethod
+    def entry_of(given: str) -> tuple[str, str]:
+        """The file of a FILE:FUNCTION, relative to the YAML, and the function's name."""
         file, _, name = given.rpartition(":")
         path = file if file.endswith(".py") else f"{file.replace('.', '/')}.py"
         return PurePosixPath(path).as_posix(), name
+
+
+def _checked_line(value: str, known: Sequence[str], key: str = "") -> str:
+    """A command line whose placeholders are known and that can be split. Raises ValueError."""
+    for name in _PLACEHOLDER.findall(value):
+        if name not in known:
+            raise ValueError(f"{key}unknown placeholder {{{name}}}{nearest(name, known)}")
+    try:
+        words = shlex.split(value)
+    except ValueError as error:
+        raise ValueError(f"{key}can't be split into words: {error}; check its quotes") from error
+    if not words:
+        raise ValueError(f"{key}is empty; give the command line that trains")
+    if bare := sorted({w for w in words if w in ("|", ">", ">>", "<", "&&", "||", ";", "&", "2>&1")}):
+        raise ValueError(f"{key}{bare[0]} is a shell's, and there is none; write bash -c '…', or leave it out")
+    for name in _WHOLE_WORDS:
+        if f"{{{name}}}" in value and f"{{{name}}}" not in words:
+            raise ValueError(f"{key}{{{name}}} stands for several words; put spaces around it")
+    return value

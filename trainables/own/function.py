@@ -170,6 +170,12 @@ class FunctionRun:
         return error
 
 
+def reported(state: Mapping[str, Any]) -> Any:
+    """What the user's code reported as its state, of a run's `state`: a list, where `restore` keeps it."""
+    kept = _unpacked(state["kept"])["state"]
+    return kept[_PARTS] if isinstance(kept, Mapping) and set(kept) == {_PARTS} else kept
+
+
 class _Reporter:
     """What the function is given (`handle.Trial`); it hands the reports over to the run's thread."""
 

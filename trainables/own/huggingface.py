@@ -42,7 +42,7 @@ def training(make: Callable[[Any], Any], unit: Literal["epoch", "step"], checkpo
         trainer.add_callback(_reporting(run, unit, checkpoints))
         set_seed(run.seed)  # the Trainer has seeded with its own default, 42
         state = run.resume()
-        begin = None if state is None else str(_unpacked(state, run.folder / "resumed"))
+        begin = None if state is None else str(unpacked(state, run.folder / "resumed"))
         trainer.train(resume_from_checkpoint=begin)
 
     return train
@@ -125,7 +125,7 @@ def _packed(folder: Path) -> dict[str, bytes]:
     return {"name": folder.name.encode(), **{p.relative_to(folder).as_posix(): p.read_bytes() for p in files}}
 
 
-def _unpacked(state: Mapping[str, bytes], place: Path) -> Path:
+def unpacked(state: Mapping[str, bytes], place: Path) -> Path:
     """The folder of a checkpoint, written again."""
     shutil.rmtree(place, ignore_errors=True)
     folder = place / state["name"].decode()

@@ -40,8 +40,7 @@ def training(make: Callable[[Any], Any], unit: Literal["epoch", "step"], checkpo
         state = run.resume()
         begin = None
         if state is not None:
-            begin = run.folder / _CHECKPOINT
-            begin.write_bytes(state["checkpoint"])
+            begin = written(state, run.folder)
         # Our own file, written by this trial: hyperparameters in it are any Python objects.
         trainer.fit(*fit, ckpt_path=begin, weights_only=False)
 
@@ -101,6 +100,13 @@ def _reporting(library: Any, run: Trial, unit: str, checkpoints: bool) -> Any:
                 )
 
     return Reporting()
+
+
+def written(state: Mapping[str, bytes], folder: Path) -> Path:
+    """The trainer's own checkpoint, as a file again."""
+    path = folder / _CHECKPOINT
+    path.write_bytes(state["checkpoint"])
+    return path
 
 
 def _saved(trainer: Any, folder: Path) -> bytes:

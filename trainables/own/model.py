@@ -25,6 +25,7 @@ from trainables.run import Native, Objective, Prepared, Run
 from trainables.schedules import Schedule
 
 if TYPE_CHECKING:  # only a worker needs it
+    from trainables.own.command import Order
     from trainables.own.keeper import Keeper
 
 COMMAND = "command.txt"
@@ -153,33 +154,40 @@ class OwnModel:
 
     def build(self, config: OwnConfig, prepared: Prepared, seed: int) -> Run:
         """A run at step 0."""
-        assert self._work is not None, "a model that trains has a folder to work in"
-        native = dict(config.native)
-        if self.declared.seed is not None:
-            native = with_values(native, {self.declared.seed: seed})
+        native = self.seeded(config.native, seed)
         if self.declared.command is not None:
-            return self._command(native, prepared.path, seed)
+            from trainables.own import command  # lazy, as below
+
+            return command.CommandRun(self.order(native, prepared.path, seed))
         return self._function(native, prepared.path, seed)
 
-    def _command(self, native: Native, root: Path, seed: int) -> Run:
+    @property
+    def work(self) -> Path:
+        """The folder in which the one training may write."""
+        assert self._work is not None, "a model that trains has a folder to work in"
+        return self._work
+
+    def order(self, native: Native, root: Path, seed: int) -> "Order":
+        """What the command is to train."""
         from trainables.own import command  # lazy, as below
 
-        assert self._work is not None
-        return command.CommandRun(
-            command.Order(
-                declared=self.declared,
-                native=native,
-                changes=self._changes(native),
-                base_name=self.reference.base_name,
-                base_text=self.reference.base_text,
-                root=root,
-                work=self._work,
-                seed=seed,
-                length=int(get(native, self.length_key)),
-                worst=self.objective.worst,
-                keeper=self._keeper,
-            )
+        return command.Order(
+            declared=self.declared,
+            native=native,
+            changes=self._changes(native),
+            base_name=self.reference.base_name,
+            base_text=self.reference.base_text,
+            root=root,
+            work=self.work,
+            seed=seed,
+            length=int(get(native, self.length_key)),
+            worst=self.objective.worst,
+            keeper=self._keeper,
         )
+
+    def seeded(self, native: Native, seed: int) -> dict[str, Any]:
+        """The config with the seed in it, where the code takes it from there."""
+        return dict(native) if self.declared.seed is None else with_values(native, {self.declared.seed: seed})
 
     def _changes(self, native: Native) -> dict[str, Any]:
         """What differs from the user's file, by dotted key."""
@@ -193,13 +201,12 @@ class OwnModel:
         from trainables.own import function, load  # lazy: torch takes seconds to import, and planning needs none
         from trainables.own.handle import Config
 
-        assert self._work is not None
         file, name = self.declared.entry
         task = function.Task(
             train=self._training(load.load(root, file, name)),
             config=Config(native),
             seed=seed,
-            folder=self._work / "run",
+            folder=self.work / "run",
             root=root,
             unit=self.unit,
             length=int(get(native, self.length_key)),
@@ -312,6 +319,9 @@ def from_declaration(declared: Declaration, yaml: Path, base: tuple[str, str | N
     if declared.command is None:
         file, name = declared.entry
         code.function_in(root / file, name, f"{where}.{declared.way}")
+        if declared.evaluate is not None:
+            file, name = declared.entry_of(declared.evaluate)
+            code.function_in(root / file, name, f"{where}.evaluate")
     if declared.code is not None:
         files = code.named(root, declared.code, f"{where}.code")
     else:
@@ -332,8 +342,8 @@ def from_declaration(declared: Declaration, yaml: Path, base: tuple[str, str | N
 def _started(declared: Declaration) -> list[str]:
     """The files that the declared code starts with: the function's, or those that the command names."""
     if declared.command is None:
-        return [declared.entry[0]]
-    words = shlex.split(declared.command)
+        return [declared.entry[0], *([] if declared.evaluate is None else [declared.entry_of(declared.evaluate)[0]])]
+    words = shlex.split(f"{declared.command} {declared.evaluate or ''}")
     modules = [after for word, after in pairwise(words) if word == "-m"]
     return [*words, *(f"{module.replace('.', '/')}{end}" for module in modules for end in (".py", "/__main__.py"))]
 

@@ -77,6 +77,15 @@ class Ends:
                 os.close(fd)
 
 
+def environment() -> dict[str, str]:
+    """The variables that every command is given beside those of this process."""
+    return {
+        "PYTHONUNBUFFERED": "1",  # lines are read when they are printed
+        "PYTHONHASHSEED": os.environ.get("PYTHONHASHSEED", "0"),  # sets keep their order in the next process
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",  # `python` is this one
+    }
+
+
 @contextmanager
 def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
     """Both ends of a command's control; the second one is closed here when it has been given away."""

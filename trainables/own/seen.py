@@ -6,7 +6,7 @@ The data is what modules are given while gradients are off. Only torch is looked
 import hashlib
 import io
 import pickle
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -18,10 +18,14 @@ _WEIGHTS = (".safetensors", "pytorch_model.bin", ".npz", ".npy")  # of a checkpo
 
 
 class Seen:
-    """Within its block, the items that modules are given in validation, whatever their order and batches."""
+    """Within its block, the items that modules are given in validation, whatever their order and batches, and however
+    often."""
 
-    def __init__(self) -> None:
-        self._sum = self._count = self._depth = 0
+    def __init__(self, told: Callable[[str], None] | None = None) -> None:
+        """`told` is called with the digest after each batch."""
+        self._told = told
+        self._items: set[int] = set()
+        self._sum = self._depth = 0
         self._inside = False  # a call whose first tensors have been taken
         self._handles: list[Any] = []
 
@@ -38,9 +42,12 @@ class Seen:
 
     def taken(self) -> str | None:
         """The digest of the items since the last call, None where there were none."""
-        digest = f"{self._count}:{self._sum:016x}" if self._count else None
-        self._sum = self._count = 0
+        digest = self._digest() if self._items else None
+        self._items, self._sum = set(), 0
         return digest
+
+    def _digest(self) -> str:
+        return f"{len(self._items)}:{self._sum:016x}"
 
     def _before(self, _module: torch.nn.Module, given: Any) -> None:
         if torch.is_grad_enabled():
@@ -60,9 +67,12 @@ class Seen:
     def _add(self, batch: torch.Tensor) -> None:
         items = batch.detach().to("cpu", torch.float64 if batch.is_floating_point() else batch.dtype).contiguous()
         for item in items if items.dim() else items[None]:
-            digest = hashlib.blake2b(item.numpy().tobytes(), digest_size=8).digest()
-            self._sum = (self._sum + int.from_bytes(digest, "big")) % _WORD
-            self._count += 1
+            number = int.from_bytes(hashlib.blake2b(item.numpy().tobytes(), digest_size=8).digest(), "big")
+            if number not in self._items:
+                self._items.add(number)
+                self._sum = (self._sum + number) % _WORD
+        if self._told is not None:
+            self._told(self._digest())
 
 
 def weights_digest(state: Any) -> str | None:

@@ -75,6 +75,8 @@ def refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Refused:
         ),
         ("trainable.pause=sleep", "trainable.pause: input should be 'checkpoint', 'rerun', 'stop' or 'hold'"),
         ("trainable.pause=hold", "pause: hold keeps a command's process in memory; this is none: use checkpoint"),
+        ("trainable.evaluate=python e.py", "trainable: evaluate: expected FILE:FUNCTION"),
+        ("trainable.evaluate=train:score", "trainable.evaluate: train.py has no function 'score'"),
         ("model=tts", "model: expected one of model and trainable, got both"),
         ("base=null", "expected one of base and arguments for a trainable, got neither"),
         ("arguments={lr: 1}", "expected one of base and arguments for a trainable, got both"),
@@ -105,6 +107,7 @@ def test_what_is_declared_wrongly_of_a_function(refused: Refused, change: str, t
         ),
         ("trainable.trainer=a:b", "give one of function, command, trainer, lightning, got command and trainer"),
         ("trainable.pause=checkpoint", "checkpoint is missing: name the files in {dir}"),
+        ("trainable.evaluate=python e.py {checkpoint}", "evaluate: scores checkpoints, and none is kept"),
         ("trainable.held=3", "held: goes with pause: hold"),
         (
             "early_stopping={kind: asha, mode: promote}",

@@ -237,3 +237,83 @@ def test_a_slow_function_is_left_unchecked_when_the_time_is_up(tmp_path):
         if process.info["ppid"] == os.getpid()
     ]
     assert not [command for command in commands if "trainables.probe" in command]
+
+
+EVALUATE = """
+
+def evaluate(config, state):
+    x, y = data(32, 2)
+    net = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Dropout(config.dropout), torch.nn.Linear(4, 1)).eval()
+    net.load_state_dict(state["net"])
+    return {"val_loss": (net(x) - y).square().mean()}
+"""
+EVALUATED = ("  settles: 0", "  settles: 0\n  evaluate: train:evaluate")
+
+
+@pytest.mark.parametrize(
+    ("change", "objective"),
+    [
+        ((".square().mean()}", ".square().mean()}"), "free of the knobs"),
+        ((".square().mean()}", ".square().mean() + 0.1 * config.lr}"), "depends on lr"),
+        ((".eval()", ""), "depends on dropout"),
+        ((".square()", ".abs()"), "not checked"),
+        (("    x, y = data", "    assert config.lr == 0.01\n    x, y = data"), "free of the knobs but lr"),
+    ],
+    ids=["honest", "loss-weight", "dropout", "other-measure", "unreadable"],
+)
+def test_a_knob_that_enters_the_objective_is_found_by_the_users_own_evaluation(tmp_path, change, objective):
+    assert change[0] in EVALUATE
+    path = written(tmp_path, yaml=(EVALUATED,))
+    path.with_name("train.py").write_text(SCRIPT + EVALUATE.replace(*change))
+    assert found(path)["objective"].found == objective
+
+
+def test_an_evaluation_that_fails_is_told_by_its_line(tmp_path):
+    path = written(tmp_path, yaml=(EVALUATED,))
+    path.with_name("train.py").write_text(SCRIPT + EVALUATE.replace('state["net"]', 'state["nett"]'))
+    told = failure(told_of(resolve(path), tmp_path))
+    assert told == f"evaluate: train.py line {line_of(path, 'nett')}: KeyError: 'nett'"
+
+
+COMMAND = """\
+import argparse, json, pathlib
+p = argparse.ArgumentParser()
+for name, kind in (("lr", float), ("weight", float), ("epochs", int), ("seed", int), ("out", str), ("score", str)):
+    p.add_argument("--" + name, type=kind)
+a = p.parse_args()
+if a.score:
+    print("scored:")
+    print(a.weight * json.loads(pathlib.Path(a.score).read_text()))
+    raise SystemExit
+out = pathlib.Path(a.out)
+with open(out / "log.csv", "w") as file:
+    print("epoch,val_loss", file=file)
+    for epoch in range(1, a.epochs + 1):
+        x = a.lr / epoch + SEED
+        (out / "last.json").write_text(json.dumps(x))
+        print(f"{epoch},{a.weight * x}", file=file, flush=True)
+"""
+COMMAND_YAML = """\
+trainable:
+  command: python train.py {args} --seed {seed} --out {dir} {resume}
+  metrics: {csv: log.csv}
+  checkpoint: last.json
+  resume: ""
+  evaluate: python train.py {args} --score {checkpoint}
+  length: epochs
+  objective: {val_loss: min, worst: 3.0}
+  settles: 0
+arguments: {lr: 0.05, weight: 2.0, epochs: 4}
+space: {lr: {float: [0.01, 0.1]}, weight: {float: [1, 3]}}
+budget: {trials: 2, steps: 4 epochs, evaluate_every: 1 epoch}
+"""
+
+
+def test_a_commands_ignored_seed_and_a_knob_in_its_objective_are_found(tmp_path):
+    (tmp_path / "mine.yaml").write_text(COMMAND_YAML)
+    (tmp_path / "train.py").write_text(COMMAND.replace("SEED", "0"))
+    known = found(tmp_path / "mine.yaml")
+    assert known["objective"].found == "depends on weight"
+    assert known["seed"].level == "void" and "--seed {seed} is ignored" in known["seed"].text
+    (tmp_path / "train.py").write_text(COMMAND.replace("SEED", "a.seed"))
+    assert found(tmp_path / "mine.yaml")["seed"].found == "acts"
