@@ -65,7 +65,7 @@ def located_in(section: BaseModel) -> Iterator[tuple[str, str]]:
 
 
 def _has_mark(part: Any) -> bool:
-    marks = getattr(part, "metadata", None) or getattr(part, "__metadata__", ())
+    marks = (*getattr(part, "metadata", ()), *getattr(part, "__metadata__", ()))
     inner = [part.annotation] if hasattr(part, "annotation") else get_args(part)
     return any(isinstance(mark, _Located) for mark in marks) or any(map(_has_mark, inner))
 
