@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Literal
 
 from search.app.invocation import Invocation
 from search.common.exit_codes import Exit
@@ -9,6 +10,7 @@ from search.common.store_uri import mask, resolve_uri, ui_command
 from search.execution.admission import Halt
 from search.history.records import Records
 from search.persistence.folder import Folder
+from search.persistence.standing import Standing, standing
 from search.results import export, pareto_export, summary, winner
 from search.results.verdict import Verdict, judge
 from search.spec.effect import changed
@@ -104,9 +106,10 @@ def _told(asked: Invocation, records: Records, verdict: Verdict | None, halt: Ha
     saved = winner.weights(path, records, final) if final is not None else None
     place = winner.place(final) if final is not None else ""
     version = winner.registration(register, search, final, saved, place) if register and final is not None else None
+    stands = standing(path, records)
     return SearchStatus(
-        "interrupted" if halt.kind == "signal" else "done" if verdict is not None else "failed",
-        note=describe(search, verdict, kept, place),
+        tracked(stands, verdict),
+        note=describe(search, verdict, kept, place, stands),
         metrics=summary.measures(final),
         at=max((trial.ended_at for trial in records.trials.values() if trial.ended_at is not None), default=None),
         tags={"verdict": final.decision, "winner": final.winner.trial} if final is not None else {},
@@ -117,9 +120,20 @@ def _told(asked: Invocation, records: Records, verdict: Verdict | None, halt: Ha
     )
 
 
-def describe(search: Search, verdict: Verdict | None, kept: Sequence[Path], place: str) -> str:
-    """The description of the search's run, in Markdown: the verdict, what it changes, and where to look on."""
-    text = [summary.note(search, verdict)]
+def tracked(stands: Standing, verdict: Verdict | None) -> Literal["done", "interrupted", "failed"]:
+    """What MLflow's status of the search's run is made from: a search without a trial that succeeded has failed there,
+    too, where the status is all that the list of runs shows."""
+    if stands.state == "done":
+        return "done" if verdict is not None else "failed"
+    return "failed" if stands.state == "failed" else "interrupted"
+
+
+def describe(search: Search, verdict: Verdict | None, kept: Sequence[Path], place: str, stands: Standing) -> str:
+    """The description of the search's run, in Markdown: how it `stands`, the verdict, what it changes, and where to
+    look on."""
+    why = f": {stands.cause}" if stands.cause else ""
+    ahead = {"failed": f"stopped itself{why}. So far: ", "interrupted": f"interrupted{why}. So far: "}
+    text = [summary.note(search, verdict, ahead.get(stands.state, ""))]
     base = verdict.baseline if verdict is not None else None
     if verdict is not None and base is not None and base is not verdict.winner:
         before, after = base.values, verdict.winner.values

@@ -159,7 +159,7 @@ def _stages(context: RunContext) -> None:
     if not context.done():
         run_search(context)
     if not halt.resumable:
-        emit(Phase("confirm", now()))
+        emit(Phase("confirm", now(), halt.reason or ""))
         halt.clear()  # a spent budget ends the search, not the confirmation
         run_confirmation(context)
     emit(Stopped(halt.kind, halt.reason or "", now()) if halt.kind != "budget" else Phase("done", now()))

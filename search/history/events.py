@@ -136,6 +136,7 @@ class Phase:
 
     name: Literal["search", "confirm", "done"]
     at: float
+    reason: str = ""  # which budget ended the phase before, where one did
 
 
 @dataclass(frozen=True)

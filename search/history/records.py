@@ -125,6 +125,8 @@ class Records:
         """What trials start from, by seed; under None what a user gave for every seed. Empty: they start at step 0."""
         self.stopped: Stopped | None = None
         """Why nobody is at work on it, where its last process said so."""
+        self.spent = ""
+        """The budget that ended the search before all its trials were over."""
         self.machine: Mapping[str, Any] = {}
         """The type of the machine that took up a trial last, where it said so."""
         self._last_at: float | None = None
@@ -182,6 +184,7 @@ class Records:
         match event:
             case Phase():
                 self.phase, self.stopped = event.name, None
+                self.spent = event.reason or ("" if event.name == "search" else self.spent)
             case Stopped():
                 self.stopped = event
             case WarmStarted():

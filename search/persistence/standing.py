@@ -23,7 +23,7 @@ class Standing:
 
     `starting`: a process is at work, no trial has begun. `searching`, `confirming`: a process is at work.
     `interrupted`: none is, and the same command goes on. `failed`: the search stopped itself. `done`: it has ended,
-    with a verdict or without a trial that succeeded.
+    with a verdict or without a trial that succeeded; its cause is the budget that ended it before its last trial.
     """
 
     state: State
@@ -47,7 +47,7 @@ def standing(folder: Path, records: Records) -> Standing:
 
     """
     if records.phase == "done" and all(trial.over for trial in records.trials.values()):
-        return Standing("done")
+        return Standing("done", records.spent)
     if records.stopped is not None:
         state: State = "interrupted" if records.stopped.kind in {"signal", "clock", "ray", "folder"} else "failed"
         return Standing(state, records.stopped.reason)

@@ -27,7 +27,8 @@ class Row:
     cause: str
     """Why it stopped, where it is known."""
     verdict: str
-    """`switch`, `keep`, `undecided`, `unconfirmed`; empty without a trial that has a value."""
+    """`switch`, `keep`, `undecided`, `unconfirmed`; empty before the search is done, and without a trial
+    that has a value."""
     gain: float | None
     """Mean paired gain over the baseline on fresh seeds, above zero is better."""
     gain_low: float | None
@@ -66,7 +67,7 @@ def row(material: Material) -> Row:
         model=material.model.name,
         state=material.standing.state,
         cause=material.standing.cause,
-        verdict=verdict.decision if verdict is not None else "",
+        verdict=verdict.decision if verdict is not None and material.done else "",
         gain=gain.mean if gain is not None else None,
         gain_low=gain.low if gain is not None else None,
         gain_high=gain.high if gain is not None else None,

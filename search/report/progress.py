@@ -135,7 +135,7 @@ def line(event: Event, outlook: ProgressEstimate) -> str | None:
             return f"{name_of(trial)}: {event.status} at {unit} {trial.step}{last}{best}{reason}"
         case Phase():
             what = {"search": "searching", "confirm": "confirming on fresh seeds", "done": "done"}[event.name]
-            return f"-- {what}"
+            return f"-- {what}" + (f" ({event.reason})" if event.reason else "")
         case Stopped():
             return None  # said at the end, with what to do
         case WarmStarted():

@@ -69,12 +69,13 @@ def tell(
 def status(material: Material) -> str:
     """The state in words, with how many trials are over."""
     runs = material.records.of_kind("confirm")
-    over = f"{sum(t.over for t in material.trials)} of {count(material.asked, 'trial')} over"
+    trials = sum(t.over for t in material.trials)
+    over = f"{trials} of {count(material.asked, 'trial')} over"
+    if material.standing.state == "done":
+        return "finished" if trials >= material.asked else f"finished: {over}{_short(material)}"
     over = f"{sum(t.over for t in runs)} of {count(len(runs), 'confirmation run')} over" if runs else over
     state = material.standing.state
     match state:
-        case "done":
-            return "finished"
         case "starting":
             return "starting"
         case "searching" | "confirming" | "interrupted":
@@ -83,6 +84,14 @@ def status(material: Material) -> str:
             return f"stopped: {over}"
         case _:
             assert_never(state)
+
+
+def _short(material: Material) -> str:
+    """Why a search has ended before it had all its trials."""
+    if material.standing.cause:
+        return f", as {material.standing.cause}"
+    configs = material.planned.get("configs")
+    return ", which are all configs of the space" if configs is not None and len(material.trials) >= configs else ""
 
 
 def _headline(material: Material, verdict: Verdict | None) -> str:
@@ -159,7 +168,7 @@ def _facts(material: Material, course: Anytime, lanes: Timeline) -> Iterator[Fac
     confirming = material.records.of_kind("confirm")
     spent = sum(trial.trained for trial in confirming)
     planned = len(material.trials) * (material.horizon - material.records.begins)
-    saved = f"{planned:,} without early stopping" if planned > course.steps else "no trial was stopped early"
+    saved = f"{planned:,} if each had trained in full" if planned > course.steps else "each trained in full"
     replayed = material.records.replayed_steps
     saved += f"; {count(replayed, unit)} more replayed, which another trial had trained" if replayed else ""
     yield Fact("Searching", count(course.steps, unit), f"{count(len(material.trials), 'config')}; {saved}")

@@ -119,11 +119,16 @@ def pointers(
     yield "look at them", python(words[0], words[1:]) if words[0] == "mlflow" else look
 
 
-def note(search: Search, verdict: Verdict | None) -> str:
-    """The verdict in Markdown, for the search's run."""
+def note(search: Search, verdict: Verdict | None, ahead: str = "") -> str:
+    """The verdict in Markdown, for the search's run; `ahead`: what is to be known before it."""
     if verdict is None:
-        return f"**{search.name}**: no trial has a value."
-    lines = [f"**{search.name}**: {said(verdict)}", "", f"| config | {search.model.objective.metric} |", "|---|---|"]
+        return f"**{search.name}**: {ahead}no trial has a value."
+    lines = [
+        f"**{search.name}**: {ahead}{said(verdict)}",
+        "",
+        f"| config | {search.model.objective.metric} |",
+        "|---|---|",
+    ]
     lines += [f"| {_name(candidate)} | {candidate.estimate} |" for candidate in verdict.ranking]
     return "\n".join(lines)
 

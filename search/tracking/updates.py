@@ -123,6 +123,7 @@ class Trials:
         self._trained = 0  # units, by all trials of the search itself
         self._begins = 0  # the step that they start from
         self._trials: dict[int, _Trial] = {}
+        self._stopped = False  # the search's run says that it was
         self._closed: set[int] = set()  # their runs are to be taken up when they start again
 
     def interrupted(self) -> list[int]:
@@ -135,7 +136,7 @@ class Trials:
         """Add what `event` changes to the update of its run."""
         at = round(event.at * 1000)
         if isinstance(event, OfSearch):
-            _update(updates, PARENT, "").set_tags(_search_tags(event))
+            _update(updates, PARENT, "").set_tags(self._of_search(event))
             return
         if isinstance(event, Proposed):
             self._proposed(event, at, updates)
@@ -170,6 +171,11 @@ class Trials:
                 update.ended = (_STATUS[event.status], at)
             case _:
                 assert_never(event)
+
+    def _of_search(self, event: OfSearch) -> dict[str, str]:
+        went_on = isinstance(event, Phase) and self._stopped
+        self._stopped = isinstance(event, Stopped)
+        return {**_search_tags(event), **({"stopped": "went on"} if went_on else {})}  # a tag can't be taken back
 
     def _started(self, event: Started, update: Update) -> None:
         update.set_tags({"status": "running", "host": event.host, "gpu": event.gpu})
@@ -282,7 +288,7 @@ def _search_tags(event: OfSearch) -> dict[str, str]:
     """What an event of the search as a whole says on its run."""
     match event:
         case Phase():
-            return {"phase": event.name, "stopped": ""}
+            return {"phase": event.name, "spent": event.reason}
         case Stopped():
             return {"stopped": f"{event.kind}: {event.reason}"}
         case WarmStarted():

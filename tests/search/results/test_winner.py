@@ -10,6 +10,7 @@ from search import run
 from search.app import finalize
 from search.common.exit_codes import Exit
 from search.history.records import Records
+from search.persistence.standing import Standing
 from search.results import winner
 from search.results.verdict import judge
 from trainables.layout import trial_folder
@@ -73,12 +74,16 @@ def test_what_the_registry_is_told(tmp_path: Path, records: Records) -> None:
 def test_the_description_tells_what_changes_and_takes_no_markup(tmp_path: Path, records: Records) -> None:
     search = small_search(tmp_path)
     verdict = judge(records, search.model.objective)
-    text = finalize.describe(search, verdict, [tmp_path / "report.html", tmp_path / "plan.json"], "winner/x")
+    text = finalize.describe(
+        search, verdict, [tmp_path / "report.html", tmp_path / "plan.json"], "winner/x", Standing("done")
+    )
     assert text.startswith("**early_inference-search**: switch")
     assert "| lr | 0.001 | 0.005 |" in text and "| batch_size | 256 | 32 |" in text
     assert text.endswith("Among the artifacts: `report.html` (the whole story), `winner/x` (all one needs to use it).")
     assert finalize._cell("<img>|a\nb & c") == "&lt;img>\\|a b &amp; c"
-    assert finalize.describe(search, None, [], "") == "**early_inference-search**: no trial has a value."
+    assert (
+        finalize.describe(search, None, [], "", Standing("done")) == "**early_inference-search**: no trial has a value."
+    )
 
 
 def test_a_report_that_fails_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
