@@ -28,7 +28,7 @@ base: config.yaml
 start: {train_to: 3}
 space:
   gamma: {float: [0.01, 1]}
-  drop_at: {int: [3, 6]}
+  drop_at: {int: [4, 6]}  # a schedule may be on its way to epoch 3 during the epoch before
 check: null
 budget: {trials: 5, evaluate_every: 1 epoch}
 early_stopping: {kind: asha, first_rung: 1, reduction: 2}
