@@ -37,9 +37,10 @@ from search.spec.sharing import decided
 from search.stopping.bracket import Report
 from search.stopping.rungs import Ruling
 from spaces import strict_yaml
+from trainables.job import Job
 from trainables.prefix import PREFIX, stored
 from trainables.run import OBJECTIVE, STEP, outcome_of
-from trainables.tune import Bridge, Job
+from trainables.tune import Bridge
 
 PHASES = [
     {"epochs": "1-4", "start_lr": 1e-2, "min_lr": 5e-3, "lr_schedule": "one_cycle", "warmup_lr": 5e-3},

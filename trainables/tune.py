@@ -1,15 +1,11 @@
 """The only bridge to Ray: any model's run as a `tune.Trainable`, one evaluation per `step()`."""
 
 import json
-import logging
 import math
-import os
 import sys
 import time
 import traceback
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, chdir, nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +16,7 @@ from ray import tune
 from spaces.paths import with_values
 from trainables import checkpoints, fingerprint, gpu, guard, start, storage
 from trainables.alike import alike
+from trainables.job import Job
 from trainables.layout import CODE, HALT, OWNER, TRIALS, OutOfMemory, checkpoint_folder, trial_folder
 from trainables.objects import Prefix
 from trainables.own import keeper
@@ -42,78 +39,15 @@ from trainables.run import (
     Diverged,
     Holding,
     Model,
-    Native,
     Run,
     UserCodeError,
 )
 from trainables.signed import Signature
-from trainables.start import StartAt
+from trainables.worker import current, limit_threads, log_of, open_log
 
 _NOTE = "note.json"
 FIRST_SAVE = 0.01  # seconds that a checkpoint is taken to cost before one is written
 _REPORT = "report"  # a checkpoint holds the report of its step, so that an evaluation is never repeated
-
-
-@dataclass(frozen=True)
-class Job:
-    """What all trials of a search have in common."""
-
-    model: str
-    base: Native
-    """The whole native config; a trial's values are set into it."""
-    data: Native
-    every: int
-    """Units between evaluations."""
-    horizon: int
-    """Units of a full training."""
-    folder: str
-    """The search's folder: `trials/t0007/` in it holds a trial's log and checkpoints."""
-    threads: int = 1
-    """torch threads per trial: another count gives other sums, hence other results."""
-    saving: float = 0.1
-    """The share of the training time that checkpoints may take. An evaluation is saved before it is reported, so that
-    none is repeated after a crash, unless saving takes longer than this; then at every so many. A trial that pauses is
-    always saved."""
-    exchange: bool = False
-    """Whether trials take over each other's state (population based training), so that Ray must carry it."""
-    storage: str | None = None
-    """The search's prefix in an object store, where checkpoints and artifacts go; None: into `folder`."""
-    owner: str = ""
-    """What `OWNER` in `folder` says, by which a worker knows that it sees the search's own folder; empty: not asked."""
-    sitting: str = ""
-    """Names the sitting: workers of others must not go on with a trial that this one takes up."""
-    timeout: float | None = None
-    """Seconds that building a trial or training to its next evaluation may take."""
-    shown: int | None = None
-    """Trials of this seed write their artifacts at their end, into `artifacts/` of their folder, and a checkpoint: one
-    of them may be what the search hands over."""
-    memory: int | None = None
-    """Bytes of main memory that a trial's worker may hold with its children; None: what the machine has."""
-    gpu: float = 0.0
-    """GPUs that a trial has: of a fraction, it gets that share of the memory."""
-    gpu_memory: int | None = None
-    """Bytes of GPU memory that a trial may hold; None: its share."""
-    trainable: Mapping[str, Any] | None = None
-    """The reference to the user's own code, where `model` is none of ours."""
-    here: str = ""
-    """The folder that relative paths in `base` and `data` start from, where a node has it; Ray gives each trial its own
-    current folder. Empty: that one."""
-    further: tuple[str, ...] = ()
-    """Metrics that are objectives beside the model's own. Seconds per unit are reported only if they are among them:
-    a number that no two runs have in common."""
-    start: StartAt | None = None
-    """Where trials start that have no checkpoint yet; None: from step 0."""
-    hands_on: bool = False
-    """Its trials train what other trials start from: at the end each leaves its state in `folder`, or in `storage`."""
-    held: int = 0
-    """Commands of paused trials that a node keeps in memory, stopped; 0: none."""
-    code: str = ""
-    """Where the copy of the user's own code is; empty: in `folder`."""
-
-    @property
-    def begins(self) -> int:
-        """The step that trials start from."""
-        return 0 if self.start is None else self.start.step
 
 
 class Bridge(tune.Trainable):  # type: ignore[misc]  # Ray's class is untyped for us
@@ -128,7 +62,7 @@ class Bridge(tune.Trainable):  # type: ignore[misc]  # Ray's class is untyped fo
         storage.check_seen(Path(job.folder) / OWNER, job.owner)
         guard.lead_group()
         guard.sweep(Path(job.folder) / TRIALS)
-        _limit_threads(job.threads)
+        limit_threads(job.threads)
         self._job = job
         self._node = ray.get_runtime_context().get_node_id() if ray.is_initialized() else ""
         self._warning = gpu.limit(job.gpu, job.gpu_memory, _cuda)
@@ -146,7 +80,7 @@ class Bridge(tune.Trainable):  # type: ignore[misc]  # Ray's class is untyped fo
     def _begin(self, config: Mapping[str, Any]) -> None:
         self._number, self._seed = int(config["trial"]), int(config["seed"])
         self._folder = trial_folder(self._job.folder, self._number)
-        self._log = _open_log(self._folder, self._job.model)
+        self._log = open_log(self._folder, self._job.model)
         self._store = None if self._job.storage is None else Prefix(self._job.storage, self._log.warning)
         self._place = checkpoint_folder(self._job.folder, self._number, self._store)
         self._pending: dict[str, Any] | None = None
@@ -160,7 +94,7 @@ class Bridge(tune.Trainable):  # type: ignore[misc]  # Ray's class is untyped fo
         model = model_of(self._job.model, self._job.trainable, work=self._folder, copy=copy, keeper=self._keeper)
         self._objective = model.objective
         try:
-            with self._guard.watch(), _current(self._job.here):
+            with self._guard.watch(), current(self._job.here):
                 native = with_values(self._job.base, config["values"])
                 self._described = start.described(self._job.model, native, self._job.data, self._seed)
                 self._config = model.parse(native, f"trial {self._number}")
@@ -355,7 +289,7 @@ class Bridge(tune.Trainable):  # type: ignore[misc]  # Ray's class is untyped fo
         for handler in list(self._log.handlers):
             handler.close()
             self._log.removeHandler(handler)
-            _log_of(self._job.model).removeHandler(handler)
+            log_of(self._job.model).removeHandler(handler)
 
 
 def _report(run: Run, trained: Mapping[str, float], metric: str, further: Sequence[str]) -> dict[str, Any]:
@@ -393,34 +327,3 @@ def _cuda() -> gpu.Cuda:
     import torch  # as below
 
     return torch.cuda
-
-
-def _limit_threads(threads: int) -> None:
-    """Hold torch to `threads`, whether the model has imported it already or will. Not imported here: it takes seconds
-    and 200 MB, and the driver, which needs this module for `Bridge` alone, never trains."""
-    os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(threads)
-    torch = sys.modules.get("torch")
-    if torch is not None:
-        torch.set_num_threads(threads)
-
-
-def _log_of(model: str) -> logging.Logger:
-    """What a model itself has to say while it trains: `trainables.<model>`."""
-    return logging.getLogger(f"trainables.{model}")
-
-
-def _current(folder: str) -> AbstractContextManager[None]:
-    """Makes `folder` the current one meanwhile, if this node has it."""
-    return chdir(folder) if folder and Path(folder).is_dir() else nullcontext()
-
-
-def _open_log(folder: Path, model: str) -> logging.Logger:
-    folder.mkdir(parents=True, exist_ok=True)
-    log = logging.getLogger(f"trainables.trial.{folder}")
-    log.propagate = False
-    handler = logging.FileHandler(folder / "log.txt", encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    for each in (log, _log_of(model)):
-        each.setLevel(logging.INFO)
-        each.addHandler(handler)
-    return log

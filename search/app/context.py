@@ -10,8 +10,8 @@ from search.execution.cluster import Cluster
 from search.persistence.folder import Folder
 from search.spec.plan import Plan
 from search.spec.search import Search
+from trainables.job import Job
 from trainables.start import StartAt
-from trainables.tune import Job
 
 
 @dataclass(frozen=True)

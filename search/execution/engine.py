@@ -28,6 +28,7 @@ from search.history.records import Trial
 from search.prefixes.lending import Lending
 from trainables import checkpoints, fingerprint
 from trainables.guard import end_all
+from trainables.job import Job
 from trainables.layout import HALT, checkpoint_folder
 from trainables.objects import Prefix
 from trainables.prefix import GONE, KEPT, PREFIX, REPLAYED
@@ -44,7 +45,7 @@ from trainables.run import (
     WARNING,
     outcome_of,
 )
-from trainables.tune import Bridge, Job
+from trainables.tune import Bridge
 
 FAREWELL_SECONDS = 2.0
 UNTRAINED = "what it changes never acted: the same training as"

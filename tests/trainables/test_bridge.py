@@ -15,9 +15,10 @@ import torch
 from spaces.problems import BadInput
 from trainables import checkpoints, storage
 from trainables.guard import HANG, SIGNATURE
+from trainables.job import Job
 from trainables.layout import OutOfMemory, trial_folder
 from trainables.run import DIVERGED, METRICS, OBJECTIVE, STEP, WARNING, UserCodeError
-from trainables.tune import Bridge, Job
+from trainables.tune import Bridge
 
 BASE = {
     "prefix_length": 30,

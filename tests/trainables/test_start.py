@@ -12,10 +12,11 @@ from tests.trainables.own.own_project import write_project
 from tests.trainables.own.test_command import SAVES_FIRST
 from trainables import checkpoints, start
 from trainables.alike import alike, differing
+from trainables.job import Job
 from trainables.registry import model_named
 from trainables.run import METRICS, OBJECTIVE, STEP, TRAINED, UserCodeError
 from trainables.start import StartAt, StartGone
-from trainables.tune import Bridge, Job
+from trainables.tune import Bridge
 
 LATE: Mapping[str, Mapping[str, Any]] = {
     "sequence_generator": {"plan.phase_5.alpha": 0.3, "plan.phase_5.lr_start": 0.7},
