@@ -1,6 +1,7 @@
 # make demo   install into .venv and run the first search (minutes, 2 cores)
 # make test   install and run the tests, WORKERS files at once (2); make test-all adds the slow ones
 # make docs   build the documentation into build/site; broken links are errors
+# make test-lowest  the unit tests again, with the lowest versions that pyproject.toml allows, in .venv/lowest
 # make test-cpu  the numeric tests again, with the instructions of other processors
 # make check  format, lint, types, import rules
 PYTHON ?= python3
@@ -8,11 +9,12 @@ WORKERS ?= 2
 BIN := .venv/bin
 BASE := .venv/base
 INSTALLED := .venv/installed
+LOWEST := .venv/lowest
 
 CPUS ?= sse4_2:default:Prescott:SSE4_2 avx2:avx2:Haswell:AVX2 avx512f:avx512:SkylakeX:AVX512
 CPU_TESTS ?= tests
 
-.PHONY: demo test test-all test-cpu check docs format clean
+.PHONY: demo test test-all test-lowest test-cpu check docs format clean
 
 demo: $(BASE)
 	$(BIN)/python -m search.run configs/early_inference/demo.yaml --name demo
@@ -22,6 +24,9 @@ test: $(INSTALLED)
 
 test-all: $(INSTALLED)
 	$(BIN)/python -m pytest --hypothesis-profile thorough -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+
+test-lowest: $(LOWEST)/installed
+	$(LOWEST)/bin/python -m pytest -m "not slow and not integration" -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 # What torch, numpy's OpenBLAS and torch's MKL compute with is held to one kind of processor at a time: a flag of
 # /proc/cpuinfo without which it can't be tried here, then their three names for it.
@@ -58,6 +63,12 @@ $(BASE): pyproject.toml constraints.txt
 
 $(INSTALLED): $(BASE)
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[cluster,dev,diphone,tts,whisper]"
+	touch $@
+
+$(LOWEST)/installed: pyproject.toml constraints.txt .ci/lowest.py
+	$(PYTHON) -m venv $(LOWEST)
+	$(PYTHON) .ci/lowest.py > $(LOWEST)/lowest.txt
+	$(LOWEST)/bin/pip install --quiet --constraint $(LOWEST)/lowest.txt --editable ".[cluster,dev,diphone,tts,whisper]"
 	touch $@
 
 clean:

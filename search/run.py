@@ -14,7 +14,7 @@ from search.common.clock import now
 from search.common.command_line import command
 from search.common.commands import python
 from search.common.exit_codes import Exit, explained
-from search.spec import sharing, storage
+from search.spec import presence, sharing, storage
 from search.spec.as_begun import as_begun
 from search.spec.plan import Plan, make_plan
 from search.spec.plan_text import describe
@@ -81,6 +81,7 @@ def _run(options: argparse.Namespace, console: Console, screen: Screen) -> int:
         _check_earlier(search, home, options.config.parent)
         for line in _known(search, options):
             _say(console, line)
+        presence.check_weights(search)
         return Exit.DONE
     from search.persistence import (
         folder,  # pandas takes a while to import; --plan has no use for it
@@ -150,6 +151,7 @@ def _sit(
 def _prepared(search: Search) -> Prepared:
     """The data, checked, and that trials can start with it. Raises BadInput; what is wrong with a key of the base is
     said with the base's name."""
+    presence.check_weights(search)
     try:
         prepared = search.model.prepare(search.data, search.model.parse(search.base, "base"))
         check_data(search.start, search.model, search.base, search.data, prepared.digest)

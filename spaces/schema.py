@@ -1,7 +1,8 @@
 """Typed sections of a config file: frozen pydantic models whose errors name path, value, bound and nearest key."""
 
-from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, ClassVar, TypeVar, get_args
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Protocol, TypeVar, get_args, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
@@ -22,6 +23,43 @@ class _Located:
 
 Located = Annotated[str, Field(strict=True, min_length=1), _Located()]
 """The path of a folder or file that is read."""
+
+
+@runtime_checkable
+class Told(Protocol):
+    """A mark of a key of a user's training config."""
+
+    @property
+    def does(self) -> str:
+        """What the user's own script does with a value that is refused here; for people."""
+
+
+@dataclass(frozen=True)
+class Script:
+    """What the user's own script does with a value of a key, or of a type of key, that is refused here."""
+
+    does: str
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Values of a user's config that can't be trained with together."""
+
+    what: str
+    """The keys, their values, and what is wrong."""
+    script: str
+    """What the user's own script does with them; empty where that can't be known."""
+    instead: str
+    """What to write."""
+
+    def __str__(self) -> str:
+        return "; ".join(part for part in (self.what, self.script, self.instead) if part)
+
+
+def refuse(faults: Iterable[Fault]) -> None:
+    """Raise ValueError with all of `faults`, if there are any: for the validators of a `NativeSection`."""
+    if told := "; ".join(map(str, faults)):
+        raise ValueError(told)
 
 
 class Section(BaseModel):
@@ -76,17 +114,56 @@ def _at(where: str, path: str) -> str:
 
 def _problems(schema: type[BaseModel], items: list[ErrorDetails], where: str, prefix: str) -> Iterator[Problem]:
     """One problem per place: a value that fits none of several types has an error for each of them."""
-    by_place: dict[str, list[tuple[ErrorDetails, list[str]]]] = {}
+    by_place: dict[str, list[tuple[ErrorDetails, _Found]]] = {}
     for item in items:
-        keys, known = _walk(schema, item["loc"])
-        place = ".".join([prefix, *keys] if prefix else keys)
-        by_place.setdefault(place, []).append((item, known))
-    for place, found in by_place.items():
-        whats = [_what(item, known) for item, known in found]
+        found = _walk(schema, item["loc"])
+        place = ".".join([prefix, *found.keys] if prefix else found.keys)
+        by_place.setdefault(place, []).append((item, found))
+    for place, at in by_place.items():
+        whats = [_what(item, found.known) for item, found in at]
         what = " or ".join([whats[0], *(other.removeprefix("input should be ") for other in whats[1:])])
-        last = found[-1][0]
+        last, found = at[-1]
         named = last["type"] in {"extra_forbidden", "missing", "value_error"}
-        yield Problem(_at(where, place), what if named else f"{what}, got {last['input']!r}")
+        told = what if named else f"{what}, got {last['input']!r}"
+        yield Problem(_at(where, place), "; ".join([told, *_script(last, found)]))
+
+
+def _script(item: ErrorDetails, found: "_Found") -> Iterator[str]:
+    """What the user's own script does with a value of theirs that is refused, and what to write instead."""
+    section = found.section
+    if section is None or not issubclass(section, NativeSection) or section.inferred:
+        return
+    given = item["input"]
+    match item["type"], given:
+        case "bool_type", str():
+            yield "your script takes any text for true; write true or false, without quotes"
+        case "bool_type", _:
+            yield f"your script takes it for {str(bool(given)).lower()}; write that"
+        case "float_type" | "int_type", str() if _is_number(given):
+            yield "your script ends where it computes with text; write it without quotes"
+        case "int_type", float() if given.is_integer():
+            yield f"your script counts with it; write {given:.0f}"
+        case "float_type" | "int_type", bool():
+            yield f"your script takes it for {int(given)}; write the number"
+        case "float_type" | "int_type", None | str() | list() | tuple() | dict():
+            yield "your script ends where it computes with it; write a number, or leave the key out"
+        case "string_type", _:
+            yield "your script expects text; write it in quotes, or leave the key out"
+        case "tuple_type", _:
+            yield "your script goes through a list; write [...]"
+        case "model_type" | "model_attributes_type" | "dict_type", _:
+            yield "your script looks up keys in it, and ends; write the keys below it, or leave it out"
+        case _:
+            marks = [mark for mark in found.marks if isinstance(mark, Told) and mark.does]
+            yield from (mark.does for mark in marks[-1:])
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _what(item: ErrorDetails, known: list[str]) -> str:
@@ -95,19 +172,35 @@ def _what(item: ErrorDetails, known: list[str]) -> str:
             return f"unknown key{nearest(str(item['loc'][-1]), known)}"
         case "missing":
             return "missing; this key is required"
+        case "model_type" | "model_attributes_type" | "dict_type":
+            return "input should be a mapping of keys to values"
         case "value_error":
             return str(item["ctx"]["error"])
         case _:
             return item["msg"][0].lower() + item["msg"][1:]
 
 
-def _walk(schema: type[BaseModel], loc: tuple[int | str, ...]) -> tuple[list[str], list[str]]:
-    """The keys of a place as the user wrote them, and the keys that the section around the last one has.
+@dataclass(frozen=True)
+class _Found:
+    """What the schema has at the place of an error."""
 
-    pydantic puts the type that it tried into the place, too: the tag of a union of sections, `int` or `str` of others.
-    """
+    keys: list[str]
+    """As the user wrote them."""
+    known: list[str]
+    """The keys of the section around the last one."""
+    section: type[BaseModel] | None
+    """That section."""
+    marks: list[Any]
+    """What the keys are annotated with: the last one's type, the last one itself, and sections around it."""
+
+
+def _walk(schema: type[BaseModel], loc: tuple[int | str, ...]) -> _Found:
+    """What stands at a place of pydantic's, which holds the types that it tried, too: a tag, `int` or `str`."""
     keys: list[str] = []
     known: list[str] = []
+    around: type[BaseModel] | None = None
+    marks: list[Any] = []
+    outer: list[Any] = []
     section: type[BaseModel] | None = schema
     union: list[type[BaseModel]] = []
     for part in loc:
@@ -118,9 +211,18 @@ def _walk(schema: type[BaseModel], loc: tuple[int | str, ...]) -> tuple[list[str
             keys += [str(part)] if isinstance(part, int) else []
         else:
             keys.append(str(part))
-            known = list(section.model_fields)
+            known, around = list(section.model_fields), section
             field = section.model_fields.get(str(part))
             inner = [field.annotation, *get_args(field.annotation)] if field else []
+            marks = [*_marks(field.annotation), *field.metadata, *outer] if field else []
+            outer = [*(field.metadata if field else []), *outer]
             union = [each for each in inner if isinstance(each, type) and issubclass(each, BaseModel)]
             section = union[0] if len(union) == 1 else None
-    return keys, known
+    return _Found(keys, known, around, marks)
+
+
+def _marks(annotation: Any) -> Iterator[Any]:
+    """What the parts of a type are annotated with: `Annotated[float, MARK] | None`."""
+    yield from getattr(annotation, "__metadata__", ())
+    for part in get_args(annotation):
+        yield from _marks(part)

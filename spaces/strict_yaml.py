@@ -63,7 +63,8 @@ class _Loader(yaml.SafeLoader):
             merge = key_node.tag == "tag:yaml.org,2002:merge"
             key = "<<" if merge else self.construct_object(key_node, deep=True)
             if not isinstance(key, Hashable) or (once and key in found):
-                what = f"key {key!r} stands twice" if isinstance(key, Hashable) else "key is not a scalar"
+                twice = f"key {key!r} stands twice; most readers take the last one in silence: keep one"
+                what = twice if isinstance(key, Hashable) else "key is not a scalar"
                 raise yaml.constructor.ConstructorError(None, None, what, key_node.start_mark)
             found[key] = (key_node, value_node)
         return found

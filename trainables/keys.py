@@ -38,6 +38,11 @@ class Ours:
     data: bool = False
     """It says something about the data, and is nobody's choice."""
 
+    @property
+    def does(self) -> str:
+        """What the user's script does with a value that is refused."""
+        return "your script doesn't know this key; leave it out to train as it does"
+
 
 @dataclass(frozen=True)
 class Unsettled:

@@ -43,7 +43,9 @@ def parse_native(text: str, name: str, where: str) -> dict[str, Any]:
         case other:
             assert_never(other)
     if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
-        raise BadInput.of(where, f"expected a mapping of config keys to values, got {_short(value)}")
+        raise BadInput.of(
+            where, f"expected a mapping of config keys to values, which your script looks up, got {_short(value)}"
+        )
     check_value(value, where, finite=True)
     return value
 
@@ -216,7 +218,7 @@ def _from_json(text: str, where: str) -> Any:
         seen = dict(pairs)
         if len(seen) < len(pairs):
             twice = next(key for i, (key, _) in enumerate(pairs) if key in dict(pairs[:i]))
-            raise BadInput.of(where, f"key {twice!r} stands twice")
+            raise BadInput.of(where, f"key {twice!r} stands twice; your script takes the last one in silence: keep one")
         return seen
 
     try:

@@ -194,17 +194,27 @@ def python_config(text: str, where: str) -> dict[str, Any]:
     for key, value in zip(node.keys, node.values, strict=True):
         if not (isinstance(key, ast.Constant) and isinstance(key.value, str)):
             problems.append(
-                Problem(f"{where} CONFIG", f"line {value.lineno}: keys must be plain text, without ** or names")
+                Problem(
+                    f"{where} CONFIG",
+                    f"line {value.lineno}: keys must be plain text: your script computes one, here it is read",
+                )
             )
             continue
         if key.value in out:
-            problems.append(Problem(f"{where} {key.value}", "this key stands twice"))
+            problems.append(
+                Problem(
+                    f"{where} {key.value}", "this key stands twice; your script takes the last one in silence: keep one"
+                )
+            )
         try:
             out[key.value] = _listed(ast.literal_eval(value), f"{where} {key.value}")
         except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
             shown = (ast.get_source_segment(text, value) or "")[:60]
             problems.append(
-                Problem(f"{where} {key.value}", f"{shown!r} is no literal; the file is read, not run: write the value")
+                Problem(
+                    f"{where} {key.value}",
+                    f"{shown!r} is no literal; your script computes it, and here nothing is run: write the value",
+                )
             )
         except BadInput as error:
             problems.extend(error.problems)
@@ -217,7 +227,9 @@ def _listed(value: Any, where: str) -> Any:
     match value:
         case dict():
             if not all(isinstance(key, str) for key in value):
-                raise BadInput.of(where, "keys must be text")
+                raise BadInput.of(
+                    where, "a key is no text, which your script may look up, and which can't be named here; write text"
+                )
             return {key: _listed(item, where) for key, item in value.items()}
         case list() | tuple():
             return [_listed(item, where) for item in value]
@@ -225,7 +237,9 @@ def _listed(value: Any, where: str) -> Any:
             return value
         case _:
             raise BadInput.of(
-                where, f"{type(value).__name__} values have no place in a config; use numbers, text, lists, dicts"
+                where,
+                f"{type(value).__name__} values have no place in a config, though your script may use them; "
+                "use numbers, text, lists, dicts",
             )
 
 
@@ -245,7 +259,11 @@ def _assigned(text: str, where: str) -> ast.Dict:
             if node.value is not None:
                 found.append(node.value)
     if len(found) != 1 or not isinstance(found[0], ast.Dict):
-        raise BadInput.of(where, "expected exactly one top-level assignment `CONFIG = {...}` with a literal dict")
+        raise BadInput.of(
+            where,
+            "expected exactly one top-level assignment `CONFIG = {...}` of literals; your script runs this file, "
+            "and here it is read",
+        )
     return found[0]
 
 

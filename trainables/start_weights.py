@@ -42,7 +42,9 @@ class Start:
             for folder in (path, path / "checkpoints"):
                 if (found := checkpoints.newest_file(folder)) is not None:
                     return found
-            raise self.refusal("no intact checkpoint in this folder; name a file, or a trial's folder that has one")
+            raise self.refusal(
+                "no intact checkpoint here, and your script takes a file; name one, or a trial's folder that has one"
+            )
         if not path.is_file():
             what = "no such file (a relative path is from where the command runs), which ends your own script, too"
             raise self.refusal(f"{what}; name a checkpoint of the network")
@@ -53,7 +55,7 @@ class Start:
         content = self._content()
         held = next((content[key] for key in HOLDERS if isinstance(content, Mapping) and key in content), None)
         if not isinstance(held, Mapping):
-            raise self.refusal(f"expected a dict with the weights of the network under {' or '.join(HOLDERS)}")
+            raise self.refusal(f"no weights under {' or '.join(HOLDERS)}, where your script looks, too; name another")
         weights, own = names(held), network.state_dict()
         faults = [f"{name} is missing" for name in own if name not in weights]
         faults += [f"{name} is unknown" for name in weights if name not in own]
@@ -76,12 +78,14 @@ class Start:
         try:
             data = self.file().read_bytes()
         except OSError as error:
-            raise self.refusal(f"can't be read: {error.strerror or error}") from error
+            raise self.refusal(f"can't be read, by your script either: {error.strerror or error}") from error
         own = checkpoints.whole(data)
         try:
             with torch.serialization.safe_globals(NUMPY_SCALARS):
                 content = torch.load(io.BytesIO(data if own is None else own), map_location="cpu", weights_only=True)
         except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, LookupError, TypeError) as error:
             what = f"is no checkpoint of plain tensors: {str(error).splitlines()[0]}"
-            raise self.refusal(f"{what}; save a dict with model_state_dict by torch.save") from error
+            raise self.refusal(
+                f"{what}; your script may run code to load it: save a dict with model_state_dict by torch.save"
+            ) from error
         return content if own is None or not isinstance(content, Mapping) else content.get("run")

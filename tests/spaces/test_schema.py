@@ -142,7 +142,8 @@ def test_a_users_section_carries_unknown_keys_but_checks_those_it_knows() -> Non
     found = parse(Users, {"rate": 0.1, "mine": {"deep": 1}}, "")
     assert found.model_extra == {"mine": {"deep": 1}}
     assert problems({"rate": "fast", "mine": 1, "inner": {"rat": 1}}, Users) == {
-        "f.yaml rate": "input should be a valid number, got 'fast'",
+        "f.yaml rate": "input should be a valid number, got 'fast'; your script ends where it computes with it; write "
+        "a number, or leave the key out",
         "f.yaml inner.rat": "unknown key; did you mean 'rate'?",
     }
 

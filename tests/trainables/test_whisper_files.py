@@ -104,7 +104,10 @@ def test_pretrained_weights_are_those_of_the_folder(folder):
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ({"data__target_length": 30}, r"data.target_length: is 30 s, the pretrained encoder hears 0.4 s"),
+        (
+            {"data__target_length": 30},
+            r"data.target_length: is 30 s, the pretrained encoder, also your script's, hears 0.4 s",
+        ),
         ({"data__num_mel_bins": 128}, r"data.num_mel_bins: is 128, the encoder takes 80"),
         ({"inference__max_length": 448}, r"inference.max_length: is 448, the decoder has 24 positions"),
     ],

@@ -95,7 +95,7 @@ class Sampling:
         self._must = tuple(dict.fromkeys(config.dataset.must_include_days or ()))
         for day in self._must:
             if day >= len(corpus.sessions):
-                what = f"{day} is no day: there are {len(corpus.sessions)}, counted from 0"
+                what = f"{day} is no day, and your script ends there: name others, from 0 to {len(corpus.sessions) - 1}"
                 raise BadInput.of("dataset.must_include_days", what)
         self._others = [day for day in range(len(corpus.sessions)) if day not in self._must]
         self._days = min(config.dataset.days_per_batch, len(corpus.sessions), self._size)

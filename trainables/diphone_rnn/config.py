@@ -9,16 +9,25 @@ from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import Field, model_validator
 
-from spaces.schema import Flag, NativeSection, Real, Text, Whole
+from spaces.schema import Fault, Flag, NativeSection, Real, Script, Text, Whole, refuse
 from trainables.diphone_rnn.phonemes import N_DIPHONES, N_PHONEMES
 from trainables.keys import Documented, Unsettled
-
-Count = Annotated[Whole, Field(ge=1)]
-Natural = Annotated[Whole, Field(ge=0)]
-Share = Annotated[Real, Field(ge=0, le=1)]
-Dropout = Annotated[Real, Field(ge=0, lt=1)]
-Rate = Annotated[Real, Field(gt=0, le=1)]
-NotNegative = Annotated[Real, Field(ge=0)]
+from trainables.kinds import (
+    Beta,
+    Count,
+    Decay,
+    Dropout,
+    LowRate,
+    MaybeClip,
+    Natural,
+    Positive,
+    Rate,
+    Seed,
+    Share,
+    Spread,
+    Steps,
+    Workers,
+)
 
 INIT = "init_checkpoint_path"
 """The key of the checkpoint to start from."""
@@ -26,15 +35,12 @@ T = TypeVar("T")
 Needed = Annotated[T, Unsettled("your script needs them: add yours", "needed")]
 
 
-def _refuse(faults: list[str]) -> None:
-    if faults:
-        raise ValueError("; ".join(faults))
-
-
 class InputNetwork(NativeSection):
     """The layer of each day in front of the network."""
 
-    n_input_layers: Annotated[Whole, Field(ge=1, le=1)] = 1
+    n_input_layers: Annotated[
+        Whole, Field(ge=1, le=1), Script("your script has one layer for each day, whatever stands here")
+    ] = 1
     input_layer_sizes: tuple[Count, ...] = (512,)
     input_trainable: Needed[Flag] = True
     input_layer_dropout: Needed[Dropout] = 0.3
@@ -49,23 +55,30 @@ class Network(NativeSection):
     rnn_trainable: Needed[Flag] = True
     n_layers: Needed[Count] = 5
     bidirectional: Flag = False
-    patch_size: Needed[Count] = 14  # bins of 20 ms
-    patch_stride: Needed[Count] = 4  # bins
+    patch_size: Annotated[
+        Needed[Count],
+        Script("your script makes no patches at 0; write patch_size: 1 and patch_stride: 1, which means the same"),
+    ] = 14  # bins of 20 ms
+    patch_stride: Annotated[Needed[Count], Script("torch refuses it in your script, too, where there are patches")] = (
+        4  # bins
+    )
     input_network: InputNetwork = InputNetwork()
 
 
 class DataTransforms(NativeSection):
     """Augmentation of the training trials; the smoothing alone is applied to every trial."""
 
-    white_noise_std: Needed[NotNegative] = 1.0
-    constant_offset_std: Needed[NotNegative] = 0.2
-    random_walk_std: Needed[NotNegative] = 0.0
-    random_walk_axis: Needed[Literal[-2, -1, 1, 2]] = -1  # of (trial, bin, channel): -1 over channels, 1 over time
-    static_gain_std: Needed[NotNegative] = 0.0
+    white_noise_std: Needed[Spread] = 1.0
+    constant_offset_std: Needed[Spread] = 0.2
+    random_walk_std: Needed[Spread] = 0.0
+    random_walk_axis: Annotated[
+        Needed[Literal[-2, -1, 1, 2]], Script("your script walks over the trials of a batch at 0, and ends beyond 2")
+    ] = -1  # of (trial, bin, channel): -1 over channels, 1 over time
+    static_gain_std: Needed[Spread] = 0.0
     random_cut: Needed[Natural] = 3  # at most so many bins off the start
     smooth_kernel_size: Needed[Count] = 100  # bins
     smooth_data: Needed[Flag] = True
-    smooth_kernel_std: Needed[Annotated[Real, Field(gt=0)]] = 2.0  # bins
+    smooth_kernel_std: Needed[Positive] = 2.0  # bins
 
 
 class Dataset(NativeSection):
@@ -74,11 +87,14 @@ class Dataset(NativeSection):
     data_transforms: DataTransforms = DataTransforms()
     neural_dim: Count = 512  # channels
     batch_size: Needed[Count] = 32  # trials
-    n_classes: Needed[Literal[41, 1681]] = 1681
+    n_classes: Annotated[
+        Needed[Literal[41, 1681]],
+        Script("your script trains any number of classes; here are 41 phonemes, and 1681 diphones"),
+    ] = 1681
     max_seq_elements: Count = 500  # labels of the longest trial
     days_per_batch: Needed[Count] = 4
-    seed: Natural = 1  # of the public trainer's own split into batches
-    num_dataloader_workers: Natural = 4  # threads that read ahead for a GPU
+    seed: Seed = 1  # of the public trainer's own split into batches
+    num_dataloader_workers: Workers = 4  # threads that read ahead for a GPU
     loader_shuffle: Flag = False
     must_include_days: tuple[Natural, ...] | None = None  # indices of `sessions`, in every batch
     test_percentage: Share = 0.1
@@ -94,25 +110,25 @@ class Dataset(NativeSection):
         chances, sessions = self.dataset_probability_val, self.sessions
         if chances is not None and len(chances) != len(sessions or ()):
             given = "null" if sessions is None else f"{len(sessions)} names"
-            faults.append(
-                f"dataset_probability_val has {len(chances)} entries, sessions is {given}; give one for each session"
-            )
+            what = f"dataset_probability_val has {len(chances)} entries, sessions is {given}"
+            faults.append(Fault(what, "your script takes one for each session", "give as many as there are sessions"))
         if chances is not None and not any(chances):
-            faults.append("dataset_probability_val is 0 for every session, so nothing is validated; raise one")
+            what = f"dataset_probability_val {list(chances)} is 0 for every session"
+            faults.append(Fault(what, "your script validates nothing then", "raise one"))
         chosen = self.feature_subset
         if chosen is not None and len(chosen) != self.neural_dim:
-            faults.append(
-                f"feature_subset names {len(chosen)} channels, neural_dim is {self.neural_dim}; make them equal"
-            )
+            what = f"feature_subset names {len(chosen)} channels, neural_dim is {self.neural_dim}"
+            script = "your script ends where the network takes the wrong number of channels"
+            faults.append(Fault(what, script, "make them equal"))
         if chosen is not None and len(set(chosen)) < len(chosen):
             twice = next(channel for channel in chosen if chosen.count(channel) > 1)
-            faults.append(f"feature_subset names channel {twice} twice; name each once")
+            what = f"feature_subset names channel {twice} twice"
+            faults.append(Fault(what, "your script trains on it twice", "name each once"))
         must = self.must_include_days or ()
         if len(set(must)) > min(self.days_per_batch, self.batch_size):
-            faults.append(
-                f"must_include_days names {len(set(must))} days, days_per_batch is {self.days_per_batch}; name fewer"
-            )
-        _refuse(faults)
+            what = f"must_include_days names {len(set(must))} days, days_per_batch is {self.days_per_batch}"
+            faults.append(Fault(what, "your script's data set refuses it, too", "name fewer"))
+        refuse(faults)
         return self
 
 
@@ -122,7 +138,7 @@ class Config(NativeSection):
     model: Network = Network()
 
     # Where things lie and run, and what the user's own script keeps: carried for that script.
-    gpu_number: Text | Whole | None = 0
+    gpu_number: Annotated[Text | Whole | None, Script("your script ends, as there is no such GPU")] = 0
     mode: Text = "train"
     use_amp: Flag = True  # bfloat16 autocast on a GPU that has it; no effect on a CPU
     output_dir: Text | None = None
@@ -134,28 +150,32 @@ class Config(NativeSection):
     save_final_model: Flag = False
     save_val_metrics: Flag = True
     early_stopping: Annotated[Flag, Documented(False)] = True
-    early_stopping_val_steps: Count = 20  # validations without a lower PER
+    early_stopping_val_steps: Annotated[
+        Count, Script("your script stops at its first validation then; for no stopping set early_stopping to false")
+    ] = 20  # validations without a lower PER
 
     # The length of the run, and the learning rates: of the network, then of the day layers.
     num_training_batches: Needed[Count] = 150_000
-    lr_scheduler_type: Needed[Literal["cosine", "linear"]] = "cosine"
+    lr_scheduler_type: Annotated[
+        Needed[Literal["cosine", "linear"]], Script("your script refuses another one, too")
+    ] = "cosine"
     lr_max: Needed[Rate] = 0.005
-    lr_min: Needed[NotNegative] = 0.0005
+    lr_min: Needed[LowRate] = 0.0005
     lr_decay_steps: Needed[Count] = 150_000  # batches until lr_min, the warmup included
-    lr_warmup_steps: Needed[Natural] = 1000  # batches, linear from 0
+    lr_warmup_steps: Needed[Steps] = 1000  # batches, linear from 0
     lr_max_day: Needed[Rate] = 0.005
-    lr_min_day: Needed[NotNegative] = 0.0005
+    lr_min_day: Needed[LowRate] = 0.0005
     lr_decay_steps_day: Needed[Count] = 150_000
-    lr_warmup_steps_day: Needed[Natural] = 1000
+    lr_warmup_steps_day: Needed[Steps] = 1000
 
     # The optimiser (AdamW).
-    beta0: Needed[Annotated[Real, Field(ge=0, lt=1)]] = 0.9
-    beta1: Needed[Annotated[Real, Field(ge=0, lt=1)]] = 0.999
-    epsilon: Needed[Annotated[Real, Field(gt=0)]] = 1e-8
-    weight_decay: Needed[NotNegative] = 5e-4  # biases have none
-    weight_decay_day: Needed[NotNegative] = 0.0
-    seed: Natural = 10  # a run's own seed is given where it is built
-    grad_norm_clip_value: Needed[NotNegative] = 5.0  # of the global L2 norm; 0: no clipping
+    beta0: Needed[Beta] = 0.9
+    beta1: Needed[Beta] = 0.999
+    epsilon: Needed[Positive] = 1e-8
+    weight_decay: Needed[Decay] = 5e-4  # biases have none
+    weight_decay_day: Needed[Decay] = 0.0
+    seed: Seed = 10  # a run's own seed is given where it is built
+    grad_norm_clip_value: Needed[MaybeClip] = 5.0  # of the global L2 norm; 0: no clipping
 
     # The loss: α·phoneme + (1 − α)·diphone.
     use_composite_loss: Annotated[Flag, Documented(True)] = False  # off: the loss of the classes alone
@@ -163,7 +183,11 @@ class Config(NativeSection):
     use_alpha_schedule: Annotated[Flag, Documented(True)] = False
     alpha_schedule_start: Share = 0.0
     alpha_schedule_end: Share = 0.6
-    alpha_schedule_step_size: Annotated[Real, Field(gt=0)] = 0.1
+    alpha_schedule_step_size: Annotated[
+        Real,
+        Field(gt=0),
+        Script("your script's α would stay at its start, or fall; for that set use_alpha_schedule to false"),
+    ] = 0.1
     alpha_schedule_step_interval: Count = 3000  # batches
 
     # What is reported, and when.
@@ -186,30 +210,27 @@ class Config(NativeSection):
     def _fits_together(self) -> Self:
         faults = [*_rate_faults(self, ""), *_rate_faults(self, "_day")]
         if self.alpha_schedule_start > self.alpha_schedule_end:
-            faults.append(
-                f"alpha_schedule_start {self.alpha_schedule_start} is above alpha_schedule_end "
-                f"{self.alpha_schedule_end}, while alpha_schedule_step_size {self.alpha_schedule_step_size} climbs; "
-                "start at or below the end"
-            )
+            end = self.alpha_schedule_end
+            what = f"alpha_schedule_start {self.alpha_schedule_start} is above alpha_schedule_end {end}"
+            script = f"your script trains with α {end} from the first batch"
+            faults.append(Fault(what, script, f"set alpha_schedule_start to {end}, which means the same, or lower"))
         if self.use_composite_loss and self.dataset.n_classes == N_PHONEMES:
-            faults.append(
-                f"use_composite_loss needs dataset.n_classes {N_DIPHONES}, got {N_PHONEMES}: phonemes alone have no "
-                "diphones to mix in; set use_composite_loss to false, or leave it out"
-            )
+            what = f"use_composite_loss true needs dataset.n_classes {N_DIPHONES}, got {N_PHONEMES}"
+            script = "your script ends where it sums diphones to phonemes"
+            faults.append(Fault(what, script, "set use_composite_loss to false, or leave it out"))
         channels, sizes = self.model.n_input_features, self.model.input_network.input_layer_sizes
         if self.dataset.neural_dim != channels:
-            faults.append(
-                f"model.n_input_features {channels} and dataset.neural_dim {self.dataset.neural_dim} both count the "
-                "channels; make them equal"
-            )
+            what = f"model.n_input_features {channels} and dataset.neural_dim {self.dataset.neural_dim} differ"
+            script = "both count the channels, and your script builds its network for the former"
+            faults.append(Fault(what, script, "make them equal"))
         if sizes != (channels,):
-            faults.append(
-                f"model.input_network.input_layer_sizes {list(sizes)} must be [{channels}], model.n_input_features: a "
-                "day's layer is square"
-            )
+            what = f"model.input_network.input_layer_sizes {list(sizes)} is not [{channels}], model.n_input_features"
+            script = "your script's layer of a day is square, whatever stands here"
+            faults.append(Fault(what, script, f"write [{channels}]"))
         if self.init_from_checkpoint and init_path(self) is None:
-            faults.append("init_from_checkpoint needs init_checkpoint_path; name the file, or set it to false")
-        _refuse(faults)
+            what = f"init_from_checkpoint true needs init_checkpoint_path, got {self.init_checkpoint_path!r}"
+            faults.append(Fault(what, "your script ends where it loads it", "name the file, or set it to false"))
+        refuse(faults)
         return self
 
 
@@ -219,15 +240,14 @@ def init_path(config: Config) -> str | None:
     return path if config.init_from_checkpoint and path not in (None, "", "None") else None
 
 
-def _rate_faults(config: Config, suffix: str) -> list[str]:
+def _rate_faults(config: Config, suffix: str) -> list[Fault]:
     names = [f"{name}{suffix}" for name in ("lr_min", "lr_max", "lr_warmup_steps", "lr_decay_steps")]
     low, high, warmup, decay = (getattr(config, name) for name in names)
     faults = []
     if low > high:
-        faults.append(f"{names[0]} {low} is above {names[1]} {high}; the rate decays, so set it at or below")
+        script = "your script's rate, which is to decay, rises to it or jumps there"
+        faults.append(Fault(f"{names[0]} {low} is above {names[1]} {high}", script, "set it at or below"))
     if warmup >= decay:
-        faults.append(
-            f"{names[2]} {warmup} must lie below {names[3]} {decay}: both count from batch 0, and the decay follows "
-            "the warmup"
-        )
+        script = f"both count from batch 0, and your script's rate falls from its warmup to {names[0]} at once"
+        faults.append(Fault(f"{names[2]} {warmup} must lie below {names[3]} {decay}", script, "raise the latter"))
     return faults

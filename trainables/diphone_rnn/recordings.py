@@ -168,9 +168,11 @@ def _days(folder: Path, sessions: Sequence[str] | None) -> tuple[str, ...]:
         if name not in there
     ]
     twice = sorted({name for name in sessions if list(sessions).count(name) > 1})
-    problems += [Problem("sessions", f"{name} is listed twice") for name in twice]
+    problems += [
+        Problem("sessions", f"{name} is listed twice, which your script refuses, too; list it once") for name in twice
+    ]
     if not sessions:
-        problems.append(Problem("sessions", "is empty; list the days to train on"))
+        problems.append(Problem("sessions", "is empty, and your script has nothing to train on; list the days"))
     if problems:
         raise BadInput(problems)
     return tuple(sessions)

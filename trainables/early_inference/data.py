@@ -149,7 +149,10 @@ def split(n: int, val_split: float, seed: int) -> tuple[NDArray[np.int64], NDArr
     if n < 2:
         raise BadInput.of("data", f"{n} curves can't be split into training and validation; at least 2 are needed")
     if not 0.0 < val_split < 1.0:
-        raise BadInput.of("val_split", f"{val_split} is outside (0, 1); .2 keeps a fifth for validation")
+        raise BadInput.of(
+            "val_split",
+            f"{val_split} is outside (0, 1), which your script can't split by; .2 keeps a fifth for validation",
+        )
     order = np.random.default_rng(np.random.SeedSequence(seed)).permutation(n)
     held_out = min(max(round(n * val_split), 1), n - 1)
     return np.sort(order[held_out:]).astype(np.int64), np.sort(order[:held_out]).astype(np.int64)

@@ -244,7 +244,10 @@ def _device(name: str) -> torch.device:
     if device.type == "cuda":
         count = torch.cuda.device_count() if available else 0
         if (device.index or 0) >= count:
-            raise BadInput.of("device", f"{name!r} asked for, but this machine has {count} GPUs; use auto or cpu")
+            raise BadInput.of(
+                "device",
+                f"{name!r} asked for, your script ends here, too: there are {count} GPUs; use auto or cpu",
+            )
         torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
     return device
 

@@ -13,16 +13,17 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from spaces.schema import Flag, NativeSection, Real, Section, Text, Whole
+from spaces.schema import Fault, Flag, NativeSection, Real, Script, Section, Text, refuse
 from trainables.keys import Ours
+from trainables.kinds import Clip, Count, Decay, Dropout, Natural, NotNegative, Positive, Rate, Seed, Spread, Workers
 from trainables.sequence_generator.layout import N_COMPONENTS
 
-Count = Annotated[Whole, Field(ge=1)]
-Natural = Annotated[Whole, Field(ge=0)]
 Share = Annotated[Real, Field(ge=0, le=1)]
-Rate = Annotated[Real, Field(gt=0, le=1)]
-NotNegative = Annotated[Real, Field(ge=0)]
-Positive = Annotated[Real, Field(gt=0)]
+Forced = Annotated[
+    Share,
+    Script("your script takes it for 1 or 0, always or never; write that"),
+]
+LowRate = Annotated[Share, Script("your script raises the loss at a rate below 0, and diverges above 1")]
 
 LrSchedule = Literal["constant", "linear", "cosine", "one_cycle", "restarts"]
 """Of the rate inside a phase. one_cycle climbs from the warmup's rate to the start rate before it falls; restarts are
@@ -37,17 +38,21 @@ class Phase(NativeSection):
 
     epochs: Count = 100
     start_lr: Rate = 1e-3
-    min_lr: Share = 5e-4  # where the rate ends
+    min_lr: LowRate = 5e-4  # where the rate ends
     lr_schedule: Annotated[LrSchedule, Ours("one_cycle; linear with a start model")] = "one_cycle"
     warmup_lr: Annotated[Share, Ours("as min_lr")] = 5e-4  # where a one_cycle begins
     warmup_fraction: Annotated[Real, Field(ge=0, lt=1), Ours()] = 0.3  # of the phase's epochs, of a one_cycle
     lr_cycles: Annotated[Count, Ours()] = 1  # of restarts
-    teacher_forcing_start: Share = 0.7  # share of the decoder's inputs taken from the truth
-    teacher_forcing_end: Share = 0.6
-    weight_decay: NotNegative = 0.01
-    noise_level: NotNegative = 0.05  # standard deviations of the training data, on the true inputs
-    clip_grad_norm: Positive = 1.0  # of the global L2 norm
-    alpha: Annotated[Share, Ours("asked for, or loss: combined, mae or autocorr")] = 0.8
+    teacher_forcing_start: Forced = 0.7  # share of the decoder's inputs taken from the truth
+    teacher_forcing_end: Forced = 0.6
+    weight_decay: Decay = 0.01
+    noise_level: Spread = 0.05  # standard deviations of the training data, on the true inputs
+    clip_grad_norm: Clip = 1.0  # of the global L2 norm
+    alpha: Annotated[
+        Share,
+        Ours("asked for, or loss: combined, mae or autocorr"),
+        Script("it mixes the two losses of your scripts, whose own values are 0, 0.5 and 1"),
+    ] = 0.8
     """Weight of the pointwise loss; the rest is the autocorrelation's."""
     max_lag: Count = 10  # frames
 
@@ -56,10 +61,9 @@ class Phase(NativeSection):
         if self.lr_schedule == "one_cycle":
             for name in ("warmup_lr", "min_lr"):
                 if getattr(self, name) > self.start_lr:
-                    raise ValueError(
-                        f"{name} {getattr(self, name)} is above start_lr {self.start_lr}, the peak of a one_cycle; "
-                        "lower it, or set lr_schedule to linear or cosine"
-                    )
+                    what = f"{name} {getattr(self, name)} is above start_lr {self.start_lr}"
+                    script = "your script's one cycle has its peak at start_lr"
+                    refuse([Fault(what, script, "lower it, or set lr_schedule to linear or cosine")])
         return self
 
 
@@ -87,7 +91,7 @@ class Config(NativeSection):
 
     # Where things lie and run: a search names its data in `data:`.
     data_dir: Text | None = None
-    num_workers: Natural = 4  # of the user's own loader; ours holds all sequences in memory
+    num_workers: Workers = 4  # of the user's own loader; ours holds all sequences in memory
     output_dir: Text | None = None
     save_every: Natural = 5  # epochs between the user's own checkpoints
     save_training: Annotated[Flag, Ours()] = False  # write training.csv and each phase's checkpoint into output_dir
@@ -96,12 +100,12 @@ class Config(NativeSection):
     no_cuda: Flag = False
 
     # The task.
-    seed: Natural = 42  # of the split into training, validation and test; a run's own seed is given where it is built
+    seed: Seed = 42  # of the split into training, validation and test; a run's own seed is given where it is built
 
     # The network.
     hidden_size: Count = 256
     num_layers: Count = 2
-    dropout: Annotated[Real, Field(ge=0, lt=1)] = 0.3  # between the layers: none with a single one
+    dropout: Dropout = 0.3  # between the layers: none with a single one
     bidirectional: Annotated[Flag, Ours()] = False  # the encoder
     attention: Annotated[Flag, Ours()] = False  # of the decoder, on the encoder's output and on its own past
 
@@ -118,10 +122,10 @@ class Config(NativeSection):
     # What the first phase starts with; its place in the plan is a share of 1.
     start_lr: Rate = 1e-3
     teacher_forcing: Flag = True  # off: always free-running
-    teacher_forcing_start: Share = 0.7
-    weight_decay: NotNegative = 0.01
-    noise_level: NotNegative = 0.05
-    clip_grad_norm: Positive = 1.0
+    teacher_forcing_start: Forced = 0.7
+    weight_decay: Decay = 0.01
+    noise_level: Spread = 0.05
+    clip_grad_norm: Clip = 1.0
 
     plan: dict[Text, PhasePlan]
     """phase_1, phase_2, …: any number of them."""
@@ -130,14 +134,19 @@ class Config(NativeSection):
     def _fits_together(self) -> Self:
         faults = []
         if not any(self.component_weights):
-            faults.append("component_weights are all 0, so that nothing is learnt; raise one")
+            what = "component_weights are all 0, so that nothing is learnt"
+            faults.append(Fault(what, "your script doesn't know this key, and weighs all alike", "raise one"))
         if self.epochs < len(self.plan):
-            faults.append(f"epochs {self.epochs} are fewer than the {len(self.plan)} phases; each takes at least one")
+            what = f"epochs {self.epochs} are fewer than the {len(self.plan)} phases"
+            faults.append(Fault(what, "your script trains at least one epoch in each phase", "raise them"))
         names = [f"phase_{i + 1}" for i in range(max(1, len(self.plan)))]
         if list(self.plan) != names:
-            faults.append(f"plan must have the phases {', '.join(names)} in this order, got {', '.join(self.plan)}")
+            what = f"plan has the phases {', '.join(self.plan)}"
+            script = "your script doesn't know this key, which only best.yaml has"
+            faults.append(Fault(what, script, f"name them {', '.join(names)}, in this order"))
         if self.save_training and not self.output_dir:
-            faults.append("save_training needs output_dir; name a folder, or set it to false")
-        if faults:
-            raise ValueError("; ".join(faults))
+            what = f"save_training true needs output_dir, got {self.output_dir!r}"
+            script = "your script doesn't know save_training"
+            faults.append(Fault(what, script, "name a folder, or set it to false"))
+        refuse(faults)
         return self

@@ -52,11 +52,13 @@ def form_of_native(native: Native, where: str) -> str:
     """plan, phases, commands or flat. Raises BadInput for a mix."""
     given = [key for key in ("plan", "phases", "commands") if key in native]
     if len(given) > 1:
-        raise BadInput.of(where, f"{' and '.join(given)} both say what the phases are; keep one of them")
+        what = f"{' and '.join(given)} both say what the phases are; your scripts know neither"
+        raise BadInput.of(where, f"{what}; keep one of them")
     if not given:
         return "flat"
     if given == ["plan"] and (mixed := sorted(ONLY_FLAT & set(native))):
-        raise BadInput.of(where, f"{', '.join(mixed)} stand beside plan, which says what the phases are; take them out")
+        what = f"{', '.join(mixed)} stand beside plan, which says what the phases are and which your scripts don't know"
+        raise BadInput.of(where, f"{what}; take them out")
     return given[0]
 
 
@@ -64,7 +66,8 @@ def _checked(raw: dict[str, Any], where: str) -> Config:
     """The config of a mapping that has a plan; each phase of it is checked on its own, for a message that names it."""
     plan = raw.get("plan")
     if not isinstance(plan, Mapping) or not plan:
-        raise BadInput.of(f"{where} plan", f"expected a mapping phase_1, phase_2, … of shares, got {plan!r}")
+        what = f"expected a mapping phase_1, phase_2, … of shares, got {plan!r}; your scripts don't know this key"
+        raise BadInput.of(f"{where} plan", f"{what}: leave it out, or take best.yaml's")
     problems: list[Problem] = []
     checked: dict[str, PhasePlan] = {}
     for place, (name, shares) in enumerate(plan.items()):
@@ -120,8 +123,8 @@ def _from_list(raw: dict[str, Any], where: str) -> dict[str, Any]:
         raise BadInput(problems)
     total = beside.get("epochs", first - 1)
     if "phases" in raw and total != first - 1:
-        what = f"{total!r}, but the phases take {first - 1} together; they must leave no hole: leave this key out"
-        raise BadInput.of(f"{where} epochs", what)
+        what = f"{total!r}, but the phases take {first - 1} together, and your scripts train each to its end"
+        raise BadInput.of(f"{where} epochs", f"{what}; leave this key out")
     return {**shared, **in_plan_form(phases)}
 
 
@@ -134,14 +137,16 @@ def items_of(raw: Native, where: str) -> Iterator[tuple[str, Native]]:
     if "phases" in raw:
         items = raw["phases"]
         if not isinstance(items, list | tuple) or not items or not all(isinstance(item, Mapping) for item in items):
-            raise BadInput.of(f"{where} phases", f"expected a list of phases, each a mapping, got {items!r}")
+            what = f"expected a list of phases, each a mapping as in args.json, got {items!r}"
+            raise BadInput.of(f"{where} phases", f"{what}; your scripts train one a run: write {{…}} for each")
         beside.pop("epochs", None)
         for place, item in enumerate(items):
             yield f"phases.{place}", _over(beside, item)
         return
     commands = raw.get("commands", [])
     if not isinstance(commands, list | tuple) or not all(isinstance(command, str) for command in commands):
-        raise BadInput.of(f"{where} commands", f"expected a list of command lines, got {commands!r}")
+        what = f"expected a list of command lines, got {commands!r}; your shell runs one after the other"
+        raise BadInput.of(f"{where} commands", f"{what}: write [python continue_training.py --epochs …, …]")
     previous: Native = beside
     if not begins_with_command(raw):
         yield "", beside
@@ -204,17 +209,20 @@ def arguments_of(command: str, where: str) -> dict[str, Any]:
     try:
         words = shlex.split(command)
     except ValueError as error:
-        raise BadInput.of(where, f"is no command line: {error}") from error
+        what = f"{command[:60]!r} is no command line, in your shell either: {error}"
+        raise BadInput.of(where, f"{what}; close its quotes") from error
     starts = [place for place, word in enumerate(words) if SCRIPT.search(word)]
     if not starts:
-        raise BadInput.of(where, f"expected a command with continue_training.py or train_….py, got {command[:60]!r}")
+        what = f"{command[:60]!r} runs none of your training scripts"
+        raise BadInput.of(where, f"{what}; write continue_training.py or train_….py with its arguments")
     found: dict[str, Any] = {}
     for word in words[starts[0] + 1 :]:
         if word.startswith("--"):
             key, _, value = word[2:].partition("=")
             found[key.replace("-", "_")] = strict_yaml.loads(value, where) if value else True
         elif not found or found[key] is not True:
-            raise BadInput.of(where, f"{word!r} belongs to no flag; write --flag value")
+            what = f"{word!r} belongs to no flag, and your script refuses it, too"
+            raise BadInput.of(where, f"{what}; write --flag value")
         else:
             found[key] = strict_yaml.loads(word, where)
     loss = _script_loss(words[starts[0]].replace("\\", "/").rpartition("/")[2].removesuffix(".py"))
@@ -245,9 +253,11 @@ def _epochs(value: Any, first: int, where: str) -> Any:
         return value
     start, end = int(found[1]), int(found[2])
     if start > first:
-        raise BadInput.of(where, f"{value} leaves a hole: epoch {first} is in no phase; start there")
+        what = f"{value} leaves a hole, which your script doesn't see: epoch {first} is in no phase"
+        raise BadInput.of(where, f"{what}; start there")
     if start < first:
-        raise BadInput.of(where, f"{value} overlaps the phase before it, which ends at {first - 1}; start at {first}")
+        what = f"{value} overlaps the phase before it, which ends at {first - 1}; your script trains these epochs twice"
+        raise BadInput.of(where, f"{what}; start at {first}")
     return end - start + 1
 
 
@@ -261,5 +271,6 @@ def _lift(item: Native, shared: dict[str, Any], place: int, where: str, problems
         elif key not in shared:
             shared[key] = value
         elif shared[key] != value:
-            what = f"{value!r}, but the run has {shared[key]!r}; one network goes through all phases: make them equal"
+            what = f"{value!r}, but the run has {shared[key]!r}; one network goes through all "
+            what += "phases, and your script can't load it into another: make them equal"
             problems.append(Problem(f"{where}.{key}", what))

@@ -11,31 +11,31 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from spaces.problems import nearest
-from spaces.schema import Flag, NativeSection, Real, Text
+from spaces.schema import Fault, Flag, NativeSection, Real, Script, Text, refuse
 from trainables.keys import Documented, Ours
+from trainables.kinds import Clip, Count, Decay, Natural, Positive, Rate, Weight
 from trainables.tts.levels import (
     CUSTOM,
     KEYS,
     LEVELS,
-    Clip,
     LevelValues,
     Period,
-    Rate,
     Scheduler,
     Values,
-    Weight,
     given,
     preset,
     resolve,
 )
-from trainables.tts.sections import AUDIO, Count, Dataset, Natural, Network, Positive, Smoothing, present, refuse
+from trainables.tts.sections import AUDIO, Dataset, Network, Smoothing, present
 
 
 class SchedulerParams(NativeSection):
     """Of the cosine with restarts."""
 
     restart_period: Period | None = None  # optimiser steps of the first cosine; null: 50 epochs
-    restart_mult: Annotated[Real, Field(ge=1, le=10)] = 1.0
+    restart_mult: Annotated[
+        Real, Field(ge=1, le=10), Script("your script's rate becomes nan below 1, and restarts no more far above")
+    ] = 1.0
     """Each cosine is so many times as long as the one before; below 1 they would shrink to nothing."""
     min_learning_rate: Rate | None = None  # where cosines end; null: training.min_learning_rate
 
@@ -79,11 +79,16 @@ class Training(NativeSection):
 
     learning_rate: Rate = 1e-4
     warmup_steps: Count = 4000  # optimiser steps, of noam and warmup_cosine
-    weight_decay: Annotated[Real, Field(ge=0)] = 1e-6
+    weight_decay: Decay = 1e-6
     gradient_clip_norm: Clip = 1.0  # of the global L2 norm
     gradient_accumulation_steps: Count = 1  # batches per optimiser step
-    optimizer: Literal["adamw"] = "adamw"
-    scheduler: Scheduler | Literal["cosine_with_restarts"] = "noam"
+    optimizer: Annotated[
+        Literal["adamw"], Script("your script may have it; of its optimisers, AdamW is built here")
+    ] = "adamw"
+    scheduler: Annotated[
+        Scheduler | Literal["cosine_with_restarts"],
+        Script("your script may have it; of its schedules, these are built here"),
+    ] = "noam"
     scheduler_params: SchedulerParams = SchedulerParams()
     use_warmup_cosine_schedule: Flag = True  # makes scheduler cosine a warmup_cosine
     cosine_restarts: Flag = False  # makes scheduler cosine a cosine_restarts
@@ -128,7 +133,11 @@ class Training(NativeSection):
             return raw
         refuse(
             [
-                f"overrides: {key!r} is not one of {', '.join(KEYS)} with a value of its own in the file"
+                Fault(
+                    f"overrides: {key!r} is not one of {', '.join(KEYS)} with a value of its own in the file",
+                    "your script takes overrides as flags of its command",
+                    f"give it as overrides: {{{key}: VALUE}}" if key in KEYS else "leave it out",
+                )
                 for key in named
                 if key not in KEYS or raw.get(key) is None
             ]
@@ -145,23 +154,22 @@ class Training(NativeSection):
         for key, level in named:
             if level not in LEVELS and level not in self.levels:
                 known = [*LEVELS, *self.levels]
-                faults.append(f"{key} {level!r} is no level{nearest(level, known)}; add your own under training.levels")
+                what = f"{key} {level!r} is no level{nearest(level, known)}"
+                script = "your script's --optimization-level refuses it, too, if it isn't your own"
+                faults.append(Fault(what, script, "add your own under training.levels"))
         refuse(faults)
         return self
 
-    def _switch_faults(self) -> list[str]:
+    def _switch_faults(self) -> list[Fault]:
         switch, epochs = self.level_switch, self.epochs
         if switch.rule == "epoch" and switch.epoch >= epochs:
-            return [
-                f"level_switch.epoch {switch.epoch} is not below epochs {epochs}, so the level would never change; "
-                "lower it, or set level_switch.rule to never"
-            ]
-        if switch.rule == "plateau" and switch.window >= epochs:
-            return [
-                f"level_switch.window {switch.window} is no shorter than the run, epochs {epochs}: no plateau could be "
-                "found; lower it, or set level_switch.rule to never"
-            ]
-        return []
+            what = f"level_switch.epoch {switch.epoch} is not below epochs {epochs}"
+        elif switch.rule == "plateau" and switch.window >= epochs:
+            what = f"level_switch.window {switch.window} is no shorter than the run, epochs {epochs}"
+        else:
+            return []
+        script = "your script, which doesn't know this key, would be ended before it is begun with the other level"
+        return [Fault(what, script, "lower it, or set level_switch.rule to never")]
 
 
 class Config(NativeSection):
@@ -184,7 +192,11 @@ class Config(NativeSection):
         both = {key: (network[key], data[key]) for key in AUDIO if key in network and key in data}
         refuse(
             [
-                f"model.{key} is {one}, data.{key} is {two}; make them equal"
+                Fault(
+                    f"model.{key} is {one}, data.{key} is {two}",
+                    "your script takes one of them, an older one that of model",
+                    "make them equal",
+                )
                 for key, (one, two) in both.items()
                 if one != two
             ]
@@ -231,9 +243,8 @@ class Config(NativeSection):
             values = self.values(after)
             if values.scheduler != "noam" and self.low_rate > values.learning_rate:
                 where = "after the switch" if after else "of the first level"
-                faults.append(
-                    f"training.min_learning_rate {self.low_rate} is above the learning rate {where}, "
-                    f"{values.learning_rate}; cosines fall to it, so set it at or below"
-                )
+                what = f"training.min_learning_rate {self.low_rate} is above the learning rate {where}"
+                script = "your script's cosine, which is to fall to it, would rise"
+                faults.append(Fault(f"{what}, {values.learning_rate}", script, "set it at or below"))
         refuse(faults)
         return self

@@ -10,15 +10,11 @@ from dataclasses import dataclass, fields
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
-
-from spaces.schema import Flag, NativeSection, Real, Whole
+from spaces.schema import Flag, NativeSection, Script
+from trainables.kinds import Clip, Count, Rate, Weight
 
 Scheduler = Literal["noam", "cosine", "cosine_restarts", "warmup_cosine"]
-Rate = Annotated[Real, Field(gt=0, le=1)]
-Weight = Annotated[Real, Field(ge=0, le=1000)]
-Clip = Annotated[Real, Field(gt=0)]  # 0 would stop the training; a large value does not clip
-Period = Annotated[Whole, Field(ge=1)]
+Period = Annotated[Count, Script("your script divides by it, and ends")]
 
 CUSTOM = "custom"
 """The level that sets nothing, as without the flag `--optimization-level`: the file's own values count."""

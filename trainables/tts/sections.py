@@ -5,26 +5,23 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from spaces.schema import NativeSection, Real, Text, Whole
+from spaces.schema import Fault, NativeSection, Real, Script, Text, Whole, refuse
 from trainables.keys import Documented, Ours, Unsettled
+from trainables.kinds import Count, Dropout, Natural, Positive
 
-Count = Annotated[Whole, Field(ge=1)]
-Natural = Annotated[Whole, Field(ge=0)]
-Dropout = Annotated[Real, Field(ge=0, lt=1)]
-Smoothing = Annotated[Real, Field(ge=0, lt=0.5)]
-Positive = Annotated[Real, Field(gt=0)]
+Smoothing = Annotated[
+    Real, Field(ge=0, lt=0.5), Script("from half on your script's targets say the opposite, and below 0 they overshoot")
+]
 
 SIZES = {"demo": (48, 2, 64, 2), "tiny": (256, 4, 768, 8), "small": (384, 6, 1024, 12), "normal": (512, 8, 1536, 16)}
 """Size → text width, text layers, decoder width, decoder layers. All but `demo` are documented."""
 
 
-def refuse(faults: list[str]) -> None:
-    """Raise ValueError with all of `faults`, if there are any."""
-    if faults:
-        raise ValueError("; ".join(faults))
-
-
-Width = Annotated[Whole, Field(ge=2, multiple_of=2)]
+Width = Annotated[
+    Whole,
+    Field(ge=2, multiple_of=2),
+    Script("your script ends where it adds the positions, half of which are sines and half cosines"),
+]
 
 
 def _depth(part: str, index: int) -> Unsettled:
@@ -95,8 +92,11 @@ class Network(NativeSection):
         pairs = zip(("text_encoder", "decoder"), (self.shape[0], self.shape[2]), self.heads, strict=True)
         refuse(
             [
-                f"{part}_heads {heads} does not divide {part}_dim {width}, which your script can't train either; "
-                "choose one that does"
+                Fault(
+                    f"{part}_heads {heads} does not divide {part}_dim {width}",
+                    "torch's attention refuses it in your script, too",
+                    "choose one that does",
+                )
                 for part, width, heads in pairs
                 if width % heads
             ]
@@ -137,12 +137,12 @@ class Dataset(NativeSection):
     def _fits_together(self) -> Self:
         faults = []
         if self.win_length > self.n_fft:
-            faults.append(f"win_length {self.win_length} is above n_fft {self.n_fft}; a window fits into its transform")
+            what = f"win_length {self.win_length} is above n_fft {self.n_fft}"
+            faults.append(Fault(what, "torch's transform refuses it in your script, too", "set it at or below"))
         if not self.mel_fmin < self.mel_fmax <= self.sample_rate / 2:
-            faults.append(
-                f"mel_fmax {self.mel_fmax} must lie above mel_fmin {self.mel_fmin} and at most at half the sample "
-                f"rate, {self.sample_rate / 2}"
-            )
+            what = f"mel_fmax {self.mel_fmax} does not lie between mel_fmin {self.mel_fmin} and half the sample rate"
+            script = "your script, which doesn't know these keys, has no such band"
+            faults.append(Fault(what, script, f"set it to {self.sample_rate / 2} at most"))
         refuse(faults)
         return self
 

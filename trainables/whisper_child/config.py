@@ -11,15 +11,25 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from spaces.schema import Flag, NativeSection, Real, Text, Whole
+from spaces.schema import Fault, Flag, NativeSection, Real, Script, Text, Whole, refuse
 from trainables.keys import Documented, Ours, Unsettled
+from trainables.kinds import (
+    Count,
+    Decay,
+    Dropout,
+    MaybeClip,
+    Natural,
+    NotNegative,
+    Positive,
+    Rate,
+    Seed,
+    Split,
+    Steps,
+    Workers,
+)
 
-Count = Annotated[Whole, Field(ge=1)]
-Natural = Annotated[Whole, Field(ge=0)]
-Share = Annotated[Real, Field(gt=0, lt=1)]
-Dropout = Annotated[Real, Field(ge=0, lt=1)]
-NotNegative = Annotated[Real, Field(ge=0)]
-Positive = Annotated[Real, Field(gt=0)]
+TRAINER = "Hugging Face's Trainer refuses it in your script, too"
+SHARE = "in your script, and reads a number below 1 as a share of all steps; write the steps"
 
 HOP_SECONDS = 0.01  # of a log-mel frame (Radford et al. 2022, section 2.2)
 LONGEST_LABELS = 448  # positions of Whisper's decoder
@@ -40,26 +50,27 @@ class RandomInit(NativeSection):
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         if self.d_model % (2 * self.heads):
-            raise ValueError(
-                f"d_model {self.d_model} must be a multiple of 2 × heads = {2 * self.heads}; take one of its multiples"
-            )
+            what = f"d_model {self.d_model} must be a multiple of 2 × heads = {2 * self.heads}"
+            refuse([Fault(what, "your script doesn't know random_init", "take one of its multiples")])
         return self
 
 
 class Network(NativeSection):
     """Which Whisper, and how much of it trains."""
 
-    name: Literal["whisper"] = "whisper"
+    name: Annotated[Literal["whisper"], Script("your script may train another model; this one is Whisper")] = "whisper"
     variant: Text = "small"
     pretrained: Text | None = "openai/whisper-small"  # on the hub, or a local folder
     random_init: Annotated[RandomInit | None, Ours()] = None  # with `pretrained: null`
     language: Text = "en"
-    task: Literal["transcribe", "translate"] = "transcribe"
+    task: Annotated[Literal["transcribe", "translate"], Script("Whisper knows no other, in your script either")] = (
+        "transcribe"
+    )
     forced_decoder_ids: tuple[tuple[Natural, Natural | None], ...] | None = None
     dropout: Dropout = 0.1
     freeze_encoder: Flag = False  # for good
     gradient_checkpointing: Annotated[Flag, Documented(True)] = False
-    freeze_encoder_steps: Annotated[Natural, Documented(1000)] = 0  # optimizer steps; 0: never frozen
+    freeze_encoder_steps: Annotated[Steps, Documented(1000)] = 0  # optimizer steps; 0: never frozen
     unfreeze_warmup_steps: Annotated[Natural, Ours()] = (
         0  # optimizer steps until the thawed encoder learns at full rate
     )
@@ -68,11 +79,13 @@ class Network(NativeSection):
     def _fits_together(self) -> Self:
         if (self.pretrained is None) == (self.random_init is None):
             had = "neither" if self.pretrained is None else "both"
-            raise ValueError(
-                f"expected one of pretrained and random_init, got {had}; random weights need pretrained: null"
-            )
+            what = f"expected one of pretrained and random_init, got {had}"
+            script = "your script ends without pretrained weights, and doesn't know random_init"
+            refuse([Fault(what, script, "name the weights, or set pretrained to null beside random_init")])
         if self.forced_decoder_ids:
-            raise ValueError("forced_decoder_ids is not supported; null takes language and task")
+            what = f"forced_decoder_ids {[list(pair) for pair in self.forced_decoder_ids]} is not supported here"
+            script = "your script begins each transcript with them"
+            refuse([Fault(what, script, "set it to null, and say the same with language and task")])
         return self
 
 
@@ -81,11 +94,19 @@ class DataKeys(NativeSection):
 
     train_manifest: Text | None = None
     audio_dirs: tuple[Text, ...] = ()
-    val_ratio: Share = 0.1
-    stratify_by: Literal["age_bucket"] | None = "age_bucket"
-    sample_rate: Annotated[Whole, Field(ge=16000, le=16000)] = 16000  # Hz; Whisper knows no other
+    val_ratio: Split = 0.1
+    stratify_by: Annotated[
+        Literal["age_bucket"] | None, Script("your script splits by it; here are age_bucket and null")
+    ] = "age_bucket"
+    sample_rate: Annotated[
+        Whole,
+        Field(ge=16000, le=16000),
+        Script("Whisper's feature extractor refuses it in your script, too; sound at another rate is resampled here"),
+    ] = 16000  # Hz
     normalize_audio: Flag = False  # scale each clip to a peak of 1
-    target_length: Annotated[Real, Field(ge=0.1, le=30)] = 30.0  # s of the window; longer clips are cut
+    target_length: Annotated[
+        Real, Field(ge=0.1, le=30), Script("Whisper's encoder takes windows up to 30 s, in your script, too")
+    ] = 30.0  # s of the window; longer clips are cut
     num_mel_bins: Annotated[Count, Ours()] = 80  # large-v3 has 128
     normalize_text: Flag = False  # train on transcripts after Whisper's English normaliser
     train_utterances: Annotated[Count, Ours(data=True)] = (
@@ -107,10 +128,9 @@ class DataKeys(NativeSection):
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         if self.frames % 2 or not math.isclose(self.frames * HOP_SECONDS, self.target_length):
-            raise ValueError(
-                f"target_length {self.target_length} must be a multiple of 0.02 s: the encoder takes pairs of frames "
-                f"of 10 ms; try {(self.frames + 1) // 2 * 2 * HOP_SECONDS:g}"
-            )
+            what = f"target_length {self.target_length} must be a multiple of 0.02 s"
+            script = "your script's encoder takes whole pairs of frames of 10 ms, too"
+            refuse([Fault(what, script, f"try {(self.frames + 1) // 2 * 2 * HOP_SECONDS:g}")])
         return self
 
 
@@ -119,37 +139,55 @@ class Training(NativeSection):
 
     output_dir: Text | None = None
     save_strategy: Annotated[Literal["no", "steps"], Ours()] = "no"  # steps: each run writes folders to output_dir
-    save_steps: Annotated[Count, Documented(500)] = 1000
+    save_steps: Annotated[Count, Documented(500), Script(f"Hugging Face's Trainer saves nothing at 0 {SHARE}")] = 1000
     save_total_limit: Annotated[Count, Documented(5)] = 3  # most recent checkpoints that are kept, beside the best
     logging_dir: Text | None = None
-    logging_steps: Annotated[Count, Documented(25)] = 100
-    num_epochs: Annotated[Count, Documented(20)] = 10  # after which the learning rate has reached 0, and the run ends
+    logging_steps: Annotated[Count, Documented(25), Script(f"Hugging Face's Trainer refuses 0 {SHARE}")] = 100
+    num_epochs: Annotated[Count, Documented(20), Script("your script trains nothing then")] = (
+        10  # after which the learning rate has reached 0, and the run ends
+    )
     max_epochs: Annotated[Count, Documented(20), Ours("num_epochs")] = 10  # the budget; a run stops here at the latest
     early_stopping_patience: Annotated[Natural, Documented(5)] = 0  # evaluations without a lower WER; 0: off
-    lr_scheduler_type: Annotated[Literal["linear", "cosine"], Documented("cosine")] = "linear"
+    lr_scheduler_type: Annotated[
+        Literal["linear", "cosine"],
+        Documented("cosine"),
+        Script("Hugging Face's Trainer may have it in your script; of its schedules, these two are built"),
+    ] = "linear"
     batch_size: Annotated[Count, Documented(48)] = 8  # utterances
     gradient_accumulation_steps: Annotated[Count, Documented(2)] = 4  # batches per optimizer step
-    learning_rate: Annotated[Real, Field(gt=0, le=1)] = 1e-5
-    warmup_steps: Natural = 500  # optimizer steps, linear from 0
+    learning_rate: Rate = 1e-5
+    warmup_steps: Annotated[Natural, Script(TRAINER)] = 500  # optimizer steps, linear from 0
     weight_decay: Annotated[
-        NotNegative,
+        Decay,
         Unsettled("it is 0.01 in the training document and 0 in Hugging Face's Trainer: add yours", "0 or 0.01, taken"),
     ] = 0.01  # biases and layer norms have none
     fp16: Flag = True  # autocast with a gradient scaler, on a GPU; no effect on a CPU
     bf16: Annotated[Flag, Ours()] = False  # autocast without a scaler, on a GPU that has it
-    optim: Literal["adamw_torch", "adamw_torch_fused"] = "adamw_torch"
-    max_grad_norm: NotNegative = 1.0  # of the global L2 norm; 0: no clipping
-    evaluation_strategy: Literal["steps"] = "steps"
-    eval_steps: Annotated[Count, Documented(500)] = 1000  # optimizer steps between the evaluations that patience counts
+    optim: Annotated[
+        Literal["adamw_torch", "adamw_torch_fused"],
+        Script("Hugging Face's Trainer has other optimisers in your script; of them, AdamW is built here"),
+    ] = "adamw_torch"
+    max_grad_norm: MaybeClip = 1.0  # of the global L2 norm; 0: no clipping
+    evaluation_strategy: Annotated[
+        Literal["steps"],
+        Script("your script evaluates after epochs, or never; a search evaluates after steps: set eval_steps, too"),
+    ] = "steps"
+    eval_steps: Annotated[
+        Count, Documented(500), Script(f"Hugging Face's Trainer takes logging_steps for 0 {SHARE}")
+    ] = 1000  # optimizer steps between the evaluations that patience counts
     per_device_eval_batch_size: Annotated[Count, Documented(96)] = 8
     eval_batch_size: Annotated[Count, Documented(96)] = 8
-    dataloader_num_workers: Natural = 8  # threads that read ahead for a GPU
+    dataloader_num_workers: Workers = 8  # threads that read ahead for a GPU
     dataloader_prefetch_factor: Count = 4  # batches read ahead per thread
     dataloader_pin_memory: Flag = True
-    seed: Natural = 42  # of the split into training and validation; a run's own seed is given where it is built
+    seed: Seed = 42  # of the split into training and validation; a run's own seed is given where it is built
     load_best_model_at_end: Flag = True
-    metric_for_best_model: Literal["wer"] = "wer"
-    greater_is_better: Literal[False] = False
+    metric_for_best_model: Annotated[
+        Literal["wer"], Script("your script keeps the checkpoint that is best by it; a search judges by WER")
+    ] = "wer"
+    greater_is_better: Annotated[
+        Literal[False], Script("your script keeps the checkpoint with the highest WER then, which is the worst")
+    ] = False
     remove_unused_columns: Flag = False
     prediction_loss_only: Flag = False
 
@@ -167,23 +205,22 @@ class Training(NativeSection):
         faults = []
         if self.save_steps % self.eval_steps:
             near = max(1, self.save_steps // self.eval_steps) * self.eval_steps
-            faults.append(
-                f"save_steps {self.save_steps} must be a multiple of eval_steps {self.eval_steps}, so that a saved "
-                f"checkpoint has a WER; try {near} (Hugging Face's Trainer refuses it, too)"
-            )
+            what = f"save_steps {self.save_steps} must be a multiple of eval_steps {self.eval_steps}"
+            faults.append(Fault(f"{what}, so that a saved checkpoint has a WER", TRAINER, f"try {near}"))
         if self.save_strategy == "steps" and self.output_dir is None:
-            faults.append("save_strategy steps needs output_dir; name a folder, or set save_strategy to 'no'")
+            what = "save_strategy steps needs output_dir, which is null"
+            script = "your script doesn't know save_strategy"
+            faults.append(Fault(what, script, "name a folder, or set save_strategy to 'no'"))
         if self.fp16 and self.bf16:
-            faults.append("fp16 and bf16 are both true; choose one")
-        if faults:
-            raise ValueError("; ".join(faults))
+            faults.append(Fault("fp16 and bf16 are both true", TRAINER, "set one of them to false"))
+        refuse(faults)
         return self
 
 
 class Evaluation(NativeSection):
     """How transcripts are judged."""
 
-    primary_metric: Literal["wer"] = "wer"
+    primary_metric: Annotated[Literal["wer"], Script("your script reports it; a search judges by WER")] = "wer"
     compute_cer: Flag = True
     normalize_predictions: Flag = True
     normalize_references: Flag = True
@@ -195,9 +232,13 @@ class Evaluation(NativeSection):
 class Inference(NativeSection):
     """Generation; of these, validation uses max_length, and is greedy as evaluation in training is."""
 
-    max_length: Annotated[Whole, Field(ge=8, le=LONGEST_LABELS)] = LONGEST_LABELS  # tokens, the prompt's included
+    max_length: Annotated[
+        Whole,
+        Field(ge=8, le=LONGEST_LABELS),
+        Script("your script has no room for a transcript below 8 tokens, and Whisper's decoder ends at 448"),
+    ] = LONGEST_LABELS  # tokens, the prompt's included
     num_beams: Count = 5
-    temperature: NotNegative = 0.0
+    temperature: Annotated[NotNegative, Script("Hugging Face's generate refuses it in your script, too")] = 0.0
     batch_size: Count = 16
     device: Text | None = None
     return_timestamps: Flag = False
@@ -242,8 +283,7 @@ class Config(NativeSection):
     def _fits_together(self) -> Self:
         start = self.model.random_init
         if start is not None and self.inference.max_length > start.max_target_positions:
-            raise ValueError(
-                f"inference.max_length {self.inference.max_length} is above model.random_init.max_target_positions "
-                f"{start.max_target_positions}; set it at or below"
-            )
+            most = start.max_target_positions
+            what = f"inference.max_length {self.inference.max_length} is above model.random_init.max_target_positions"
+            refuse([Fault(f"{what} {most}", "your script doesn't know random_init", "set it at or below")])
         return self

@@ -27,7 +27,9 @@ def network_of(config: Config, tokenizer: WhisperTokenizer) -> WhisperForConditi
             )
         except (OSError, ValueError, RuntimeError) as error:
             reason = str(error).strip().splitlines()[0]
-            raise BadInput.of("model.pretrained", f"the weights in {folder} can't be read: {reason}") from error
+            raise BadInput.of(
+                "model.pretrained", f"the weights in {folder} can't be read, by your script either: {reason}"
+            ) from error
         _check_input(network.config, config)
     network.config.use_cache = False
     # Language and task are given with each call.
@@ -111,12 +113,17 @@ def _check_input(network: WhisperConfig, config: Config) -> None:
     if config.data.frames != frames:
         raise BadInput.of(
             "data.target_length",
-            f"is {config.data.target_length:g} s, the pretrained encoder hears {frames / 100:g} s; set it to that",
+            f"is {config.data.target_length:g} s, the pretrained encoder, also your script's, hears "
+            f"{frames / 100:g} s; set it to that",
         )
     if config.data.num_mel_bins != bins:
-        raise BadInput.of("data.num_mel_bins", f"is {config.data.num_mel_bins}, the encoder takes {bins}; set it so")
+        raise BadInput.of(
+            "data.num_mel_bins",
+            f"is {config.data.num_mel_bins}, the encoder takes {bins}, as in your script; set it so",
+        )
     if config.inference.max_length > network.max_target_positions:
         raise BadInput.of(
             "inference.max_length",
-            f"is {config.inference.max_length}, the decoder has {network.max_target_positions} positions; lower it",
+            f"is {config.inference.max_length}, the decoder has {network.max_target_positions} positions, "
+            "beyond which your script ends; lower it",
         )

@@ -84,14 +84,19 @@ def tokenizer_of(network: Network) -> WhisperTokenizer:
     try:
         found: WhisperTokenizer = WhisperTokenizer.from_pretrained(folder, language=network.language, task=network.task)
     except (ValueError, OSError, KeyError) as error:
-        raise BadInput.of("model", f"the tokenizer in {folder} can't be used: {_short(error)}") from error
+        raise BadInput.of(
+            "model", f"the tokenizer in {folder} can't be used, by your script either: {_short(error)}; save it anew"
+        ) from error
     return found
 
 
 def _byte_level(network: Network) -> WhisperTokenizer:
     """A token per byte of UTF-8, and the special ones."""
     if network.language != "en":
-        raise BadInput.of("model.language", f"{network.language!r} needs pretrained weights; random ones know en alone")
+        raise BadInput.of(
+            "model.language",
+            f"{network.language!r} needs pretrained weights, as in your script; random ones know en alone",
+        )
     vocabulary = {token: number for number, token in enumerate([*sorted(ByteLevel.alphabet()), *SPECIAL])}
     tokenizer = WhisperTokenizer(vocab=vocabulary, merges=[], pad_token=END)
     tokenizer.add_tokens([AddedToken(token, special=True, normalized=False) for token in SPECIAL])

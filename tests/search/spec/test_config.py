@@ -194,8 +194,8 @@ def test_unknown_keys_at_every_depth_name_the_nearest_key_all_together(tmp_path:
         ("knobs=[lr, 3]", "knobs.1", ["string", "3"]),
         ("sampler.kind=tpee", "sampler.kind", ["'tpe', 'random' or 'grid'", "'tpee'"]),
         ("budget.gpu_hours=.inf", "budget.gpu_hours", ["finite", "inf"]),
-        ("space=null", "space", ["dictionary", "None"]),
-        ("confirm=3", "confirm", ["dictionary", "3"]),
+        ("space=null", "space", ["mapping of keys", "None"]),
+        ("confirm=3", "confirm", ["mapping of keys", "3"]),
         ("budget.trials='9'", "budget.trials", ["integer", "'9'"]),
     ],
 )
