@@ -82,6 +82,8 @@ class NativeSection(BaseModel):
 
 
 S = TypeVar("S", bound=BaseModel)
+_OF_KIND = {"union_tag_not_found", "union_tag_invalid"}
+"""Errors of a section that may be of several kinds: pydantic tells them of the section, not of its key `kind`."""
 
 
 def parse(schema: type[S], value: Any, where: str, prefix: str = "") -> S:
@@ -117,13 +119,14 @@ def _problems(schema: type[BaseModel], items: list[ErrorDetails], where: str, pr
     by_place: dict[str, list[tuple[ErrorDetails, _Found]]] = {}
     for item in items:
         found = _walk(schema, item["loc"])
-        place = ".".join([prefix, *found.keys] if prefix else found.keys)
+        keys = [*found.keys, "kind"] if item["type"] in _OF_KIND else found.keys
+        place = ".".join([prefix, *keys] if prefix else keys)
         by_place.setdefault(place, []).append((item, found))
     for place, at in by_place.items():
         whats = [_what(item, found.known) for item, found in at]
         what = " or ".join([whats[0], *(other.removeprefix("input should be ") for other in whats[1:])])
         last, found = at[-1]
-        named = last["type"] in {"extra_forbidden", "missing", "value_error"}
+        named = last["type"] in {"extra_forbidden", "missing", "value_error", *_OF_KIND}
         told = what if named else f"{what}, got {last['input']!r}"
         yield Problem(_at(where, place), "; ".join([told, *_script(last, found)]))
 
@@ -172,6 +175,12 @@ def _what(item: ErrorDetails, known: list[str]) -> str:
             return f"unknown key{nearest(str(item['loc'][-1]), known)}"
         case "missing":
             return "missing; this key is required"
+        case "union_tag_not_found":
+            return f"missing; give one of {', '.join(known)}"
+        case "union_tag_invalid":
+            return f"unknown kind {item['input']['kind']!r}; give one of {', '.join(known)}"
+        case "model_attributes_type" if item["input"] in known:
+            return f"input should be a mapping, as in {{kind: {item['input']}}}"
         case "model_type" | "model_attributes_type" | "dict_type":
             return "input should be a mapping of keys to values"
         case "value_error":
@@ -187,7 +196,7 @@ class _Found:
     keys: list[str]
     """As the user wrote them."""
     known: list[str]
-    """The keys of the section around the last one."""
+    """The keys of the section around the last one; of a section of several kinds that is of none, these kinds."""
     section: type[BaseModel] | None
     """That section."""
     marks: list[Any]
@@ -205,8 +214,7 @@ def _walk(schema: type[BaseModel], loc: tuple[int | str, ...]) -> _Found:
     union: list[type[BaseModel]] = []
     for part in loc:
         if union and section is None:
-            tagged = (each for each in union if "kind" in each.model_fields)
-            section = next((s for s in tagged if part in get_args(s.model_fields["kind"].annotation)), None)
+            section = next((each for each in union if part in _kinds(each)), None)
         elif section is None:
             keys += [str(part)] if isinstance(part, int) else []
         else:
@@ -218,7 +226,13 @@ def _walk(schema: type[BaseModel], loc: tuple[int | str, ...]) -> _Found:
             outer = [*(field.metadata if field else []), *outer]
             union = [each for each in inner if isinstance(each, type) and issubclass(each, BaseModel)]
             section = union[0] if len(union) == 1 else None
+    if union and section is None:
+        known = [kind for each in union for kind in _kinds(each)]
     return _Found(keys, known, around, marks)
+
+
+def _kinds(section: type[BaseModel]) -> tuple[str, ...]:
+    return get_args(section.model_fields["kind"].annotation) if "kind" in section.model_fields else ()
 
 
 def _marks(annotation: Any) -> Iterator[Any]:
