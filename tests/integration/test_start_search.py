@@ -28,7 +28,7 @@ base: config.yaml
 start: {train_to: 3}
 space:
   gamma: {float: [0.01, 1]}
-  drop_at: {int: [4, 6]}  # a schedule may be on its way to epoch 3 during the epoch before
+  drop_at: {int: [5, 6]}  # a schedule may be on its way to the next epoch during the one before
 check: null
 budget: {trials: 5, evaluate_every: 1 epoch}
 early_stopping: {kind: asha, first_rung: 1, reduction: 2}
@@ -46,7 +46,7 @@ def project(folder: Path) -> None:
     step += "run.config.gamma if epoch >= run.config.drop_at else 1)\n        for batch in"
     code = code.replace("        for batch in", step, 1).replace("lr=run.config.lr,\n", "lr=group['lr'],\n")
     write_project(folder, code, SEARCH)
-    (folder / "config.yaml").write_text("lr: 0.01\ngamma: 0.5\ndrop_at: 4\nepochs: 7\nworkers: 0\n")
+    (folder / "config.yaml").write_text("lr: 0.01\ngamma: 0.5\ndrop_at: 5\nepochs: 7\nworkers: 0\n")
 
 
 def events(folder: Path, name: str, kind: Any) -> list[Any]:
@@ -114,6 +114,6 @@ def test_from_a_trained_step_from_a_trial_and_from_a_checkpoint(tmp_path: Path, 
     code, output = run("search.run", words, tmp_path, environment)
     assert code == 0, output
     assert baseline(tmp_path, "on") == unbroken[1:]
-    (tmp_path / "config.yaml").write_text("lr: 0.02\ngamma: 0.5\ndrop_at: 4\nepochs: 7\nworkers: 0\n")
+    (tmp_path / "config.yaml").write_text("lr: 0.02\ngamma: 0.5\ndrop_at: 5\nepochs: 7\nworkers: 0\n")
     code, output = run("search.run", ["mine.yaml", "--plan"], tmp_path, environment)
     assert code == 2 and "lr: 0.01 there, 0.02 in config.yaml" in output, output

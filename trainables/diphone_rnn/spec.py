@@ -4,37 +4,30 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Literal
 
-from spaces.schema import parse
+from trainables.builtin import LENGTH, PATIENCE, PLACE, ROUNDING, START, BuiltIn, under
 from trainables.diphone_rnn import schedule
 from trainables.diphone_rnn.config import Config
 from trainables.diphone_rnn.data import Data, prepare_data
 from trainables.diphone_rnn.metrics import OBJECTIVE
 from trainables.handover import handed_over
-from trainables.keys import documented
 from trainables.prefix import Sharing
-from trainables.run import Model, Native, Objective, Prepared, Run
+from trainables.run import Model, Native, Objective, Prepared
 
 NATIVE_FILE = "rnn_args_diphone_sagemaker.yaml"
 
-_PLACE = "it says where things lie or run, not how to train"
 _KEPT = "it says what the user's own script writes or shows; the search keeps its own records"
 _JUDGED = "it decides which trials or classes a run is judged on, so scores would not be comparable"
 _DATA = "it describes the data, not the training"
 _FROZEN = "it switches a part of the training off"
-_START = "it decides what a run starts from, which the search keeps equal for all"
 _CONSTANT = "it is a constant of the documented optimiser, and acts together with the rates, which are searched"
-
-
-def _with(section: str, reasons: Mapping[str, str]) -> dict[str, str]:
-    return {f"{section}.{key}": reason for key, reason in reasons.items()}
 
 
 UNSEARCHABLE = MappingProxyType(
     {
-        **dict.fromkeys(("gpu_number", "mode", "output_dir", "checkpoint_dir"), _PLACE),
-        "use_amp": "it says how a GPU computes, which changes the rounding of the evaluation, too",
-        "init_from_checkpoint": _START,
-        "init_checkpoint_path": _START,
+        **dict.fromkeys(("gpu_number", "mode", "output_dir", "checkpoint_dir"), PLACE),
+        "use_amp": ROUNDING,
+        "init_from_checkpoint": START,
+        "init_checkpoint_path": START,
         **dict.fromkeys(
             (
                 "save_best_checkpoint",
@@ -52,14 +45,14 @@ UNSEARCHABLE = MappingProxyType(
         ),
         **dict.fromkeys(
             ("early_stopping", "early_stopping_val_steps", "batches_per_val_step"),
-            "it only ends a run sooner; the search's own early stopping does that",
+            PATIENCE,
         ),
-        "num_training_batches": "it is the run's length, which the search sets from its budget",
+        "num_training_batches": LENGTH,
         "lr_scheduler_type": "cosine is what is documented; linear is that of older files",
         **dict.fromkeys(("beta0", "beta1", "epsilon"), _CONSTANT),
         "seed": "each run has its own, from the search",
         "use_composite_loss": "off is the same as α = 0: search composite_loss_alpha, with use_alpha_schedule: false",
-        **_with(
+        **under(
             "model",
             {
                 "n_input_features": _DATA,
@@ -69,7 +62,7 @@ UNSEARCHABLE = MappingProxyType(
                 "input_network.input_trainable": _FROZEN,
             },
         ),
-        **_with(
+        **under(
             "dataset",
             {
                 "data_transforms.random_walk_axis": "it says what a random walk is; random_walk_std is its strength",
@@ -77,7 +70,7 @@ UNSEARCHABLE = MappingProxyType(
                 **dict.fromkeys(("neural_dim", "max_seq_elements", "feature_subset"), _DATA),
                 "n_classes": _JUDGED,
                 **dict.fromkeys(("seed", "loader_shuffle", "test_percentage"), "only the user's own script reads it"),
-                **dict.fromkeys(("num_dataloader_workers", "dataset_dir"), _PLACE),
+                **dict.fromkeys(("num_dataloader_workers", "dataset_dir"), PLACE),
                 **dict.fromkeys(("bad_trials_dict", "sessions", "dataset_probability_val"), _JUDGED),
                 "must_include_days": "it names days of the user's own data",
             },
@@ -86,12 +79,15 @@ UNSEARCHABLE = MappingProxyType(
 )
 
 
-class DiphoneRnnModel:
+class DiphoneRnnModel(BuiltIn[Config, Data]):
     """Phonemes from neural activity of attempted speech (models.md, section 1); its unit is the step, a batch."""
 
     name: str = "diphone_rnn"
     unit: Literal["epoch", "step"] = "step"
     objective: Objective = OBJECTIVE
+    config = Config
+    data = Data
+    schedules = schedule
     length_key: str = "num_training_batches"
     unsearchable: Mapping[str, str] = UNSEARCHABLE
     # Read anew for every batch; dropout belongs to the network that a restored run is built with.
@@ -113,25 +109,9 @@ class DiphoneRnnModel:
         }
     )
 
-    def documented(self) -> Native:
-        """The documented recipe."""
-        return documented(Config)
-
-    def parse(self, native: Native, where: str) -> Config:
-        """The typed config; what `native` omits means what the user's script does without it. Raises BadInput."""
-        return parse(Config, native, where)
-
-    def parse_data(self, data: Native, config: Config, where: str) -> Data:  # noqa: ARG002 - other models need it
-        """The typed `data:` section. Raises BadInput."""
-        return parse(Data, data, where, "data")
-
     def prepare(self, data: Data, config: Config) -> Prepared:
         """Check the user's files, or generate. Raises BadInput."""
         return prepare_data(data, config)
-
-    def knobs(self, config: Config, step: int) -> Mapping[str, float]:
-        """Values in force while training batch `step` (0-based)."""
-        return schedule.knobs(config, step)
 
     def static(self, config: Config) -> Native:
         """What training depends on beside the knobs."""
@@ -141,16 +121,6 @@ class DiphoneRnnModel:
     def sharing(self) -> Sharing[Config]:
         """A batch reads its knobs once."""
         return Sharing(schedule.knobs)
-
-    def settles(self, config: Config) -> int:
-        """The batch by which both warmups are over and α has reached its end."""
-        return schedule.settles(config)
-
-    def build(self, config: Config, prepared: Prepared, seed: int) -> Run:
-        """A run at step 0, on this machine's GPU if it has one."""
-        from trainables.diphone_rnn import run  # lazy: torch takes seconds to import, and planning needs none
-
-        return run.build(config, prepared, seed)
 
     def write_native(self, source: str | None, name: str, config: Config) -> Mapping[str, str]:
         """The user's own file, made to train `config`; without one, the whole config under the documented name."""

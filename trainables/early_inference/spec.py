@@ -5,41 +5,43 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from spaces.schema import parse
+from trainables.builtin import LENGTH, PATIENCE, PLACE, BuiltIn
 from trainables.early_inference import schedule
 from trainables.early_inference.config import OLDER, Config, is_older
 from trainables.early_inference.data import Data, prepare_data
 from trainables.early_inference.export import native_forms
 from trainables.early_inference.metrics import OBJECTIVE
-from trainables.keys import documented
 from trainables.native import plain
 from trainables.prefix import Controller, Sharing
-from trainables.run import Model, Native, Objective, Prepared, Run
+from trainables.run import Model, Native, Objective, Prepared
 
 _PENALTY = ("use_variance_regularization", "variance_penalty_weight", "target_variance")
 _IN_KNOBS = frozenset({"lr", "weight_decay", "grad_clip_norm", *_PENALTY})
 _CONTROLLED = frozenset({"scheduler_factor", "scheduler_patience", "scheduler_min_lr"})
-_PLACE = "it says where things lie or run, not how to train"
 _JUDGED = "it decides which curves a run is judged on, so trials would not be comparable"
 _SCALE = "it belongs to the code that serves the trained network, and it changes the unit of the validation loss"
 
 
-class EarlyInferenceModel:
+class EarlyInferenceModel(BuiltIn[Config, Data]):
     """Kinetic parameters from the first seconds of a pH curve (models.md, section 5); its unit is the epoch."""
 
     name: str = "early_inference"
     unit: Literal["epoch", "step"] = "epoch"
     objective: Objective = OBJECTIVE
+    config = Config
+    data = Data
+    schedules = schedule
     length_key: str = "epochs"
     unsearchable: Mapping[str, str] = MappingProxyType(
         {
-            "data_dir": f"{_PLACE}; the search's `data:` names the data",
-            "output_dir": _PLACE,
-            "device": _PLACE,
+            "data_dir": f"{PLACE}; the search's `data:` names the data",
+            "output_dir": PLACE,
+            "device": PLACE,
             "prefix_length": _JUDGED,
             "val_split": _JUDGED,
             "seed": f"{_JUDGED}: it is the seed of the split, while each run has its own",
-            "epochs": "it is the run's length, which the search sets from its budget",
-            "early_stopping_patience": "it only ends a run sooner; the search's own early stopping does that",
+            "epochs": LENGTH,
+            "early_stopping_patience": PATIENCE,
             "normalize_inputs": _SCALE,
             "normalize_outputs": _SCALE,
         }
@@ -58,26 +60,14 @@ class EarlyInferenceModel:
         }
     )
 
-    def documented(self) -> Native:
-        """The documented recipe."""
-        return documented(Config)
-
     def parse(self, native: Native, where: str) -> Config:
         """The typed config; what `native` omits is as in the script that it belongs to, the newer or the older one.
         Raises BadInput."""
         return parse(Config, {**OLDER, **native} if is_older(native) else native, where)
 
-    def parse_data(self, data: Native, config: Config, where: str) -> Data:  # noqa: ARG002 - other models need it
-        """The typed `data:` section. Raises BadInput."""
-        return parse(Data, data, where, "data")
-
     def prepare(self, data: Data, config: Config) -> Prepared:
         """Check the user's files, or generate. Raises BadInput."""
         return prepare_data(data, config.prefix_length)
-
-    def knobs(self, config: Config, step: int) -> Mapping[str, float]:
-        """Values in force while training epoch `step` (0-based)."""
-        return schedule.knobs(config, step)
 
     def static(self, config: Config) -> Native:
         """The config without what `knobs` has; a warmup of one epoch is none."""
@@ -102,16 +92,6 @@ class EarlyInferenceModel:
             return longest <= config.scheduler_patience
 
         return Sharing(schedule.knobs, Controller(unacted, settings, schedule.reduces_first, seen, calm))
-
-    def settles(self, config: Config) -> int:
-        """The epoch by which the warmup is over."""
-        return schedule.settles(config)
-
-    def build(self, config: Config, prepared: Prepared, seed: int) -> Run:
-        """A run at step 0, on the config's device."""
-        from trainables.early_inference import run  # lazy: torch takes seconds to import, and planning needs none
-
-        return run.build(config, prepared, seed)
 
     def write_native(self, source: str | None, name: str, config: Config) -> Mapping[str, str]:
         """The user's own file made to say `config`, and the other of YAML and Python with the whole config."""

@@ -5,9 +5,10 @@ from types import MappingProxyType
 from typing import Literal
 
 from spaces.schema import parse
+from trainables.builtin import PLACE, ROUNDING, START, BuiltIn
 from trainables.native import plain
 from trainables.prefix import Sharing
-from trainables.run import Model, Native, Objective, Prepared, Run
+from trainables.run import Model, Native, Objective, Prepared
 from trainables.sequence_generator import schedule
 from trainables.sequence_generator.config import Config
 from trainables.sequence_generator.data import Data, check_lag, prepare_data
@@ -17,16 +18,15 @@ from trainables.sequence_generator.objective import OBJECTIVE
 from trainables.sequence_generator.plan import ANCHORS, DOCUMENTED, in_plan_form, phases_of
 from trainables.start import with_start
 
-_PLACE = "it says where things lie or run, not how to train"
 _KEPT = "it says what a training writes; the search keeps its own records"
 _ANCHOR = "the first phase starts with the config's own key of this name, which is searched"
 
 UNSEARCHABLE = MappingProxyType(
     {
-        **dict.fromkeys(("data_dir", "num_workers", "output_dir", "no_cuda"), _PLACE),
+        **dict.fromkeys(("data_dir", "num_workers", "output_dir", "no_cuda"), PLACE),
         **dict.fromkeys(("save_every", "save_training"), _KEPT),
-        "existing_model": "it decides what a run starts from, which the search keeps equal for all",
-        "mixed_precision": "it says how a GPU computes, which changes the rounding of the evaluation, too",
+        "existing_model": START,
+        "mixed_precision": ROUNDING,
         "seed": "it decides which simulations a run is judged on; each run has its own seed, from the search",
         "epochs": "it is the run's length, which the search sets from its budget; search the phases' lengths",
         "teacher_forcing": "off is the same as teacher_forcing_start: 0",
@@ -46,12 +46,15 @@ UNSEARCHABLE = MappingProxyType(
 _CHANGEABLE = ("weight_decay", "noise_level", "clip_grad_norm", "alpha", "max_lag")
 
 
-class SequenceGeneratorModel:
+class SequenceGeneratorModel(BuiltIn[Config, Data]):
     """Rollouts of a spinodal decomposition in PCA space (models.md, section 2); its unit is the epoch."""
 
     name: str = "sequence_generator"
     unit: Literal["epoch", "step"] = "epoch"
     objective: Objective = OBJECTIVE
+    config = Config
+    data = Data
+    schedules = schedule
     length_key: str = "epochs"
     unsearchable: Mapping[str, str] = UNSEARCHABLE
     # Read anew in every epoch; dropout belongs to the network that a restored run is built with.
@@ -87,10 +90,6 @@ class SequenceGeneratorModel:
 
         return with_start(prepared, saved.checked_start(config, config.existing_model))
 
-    def knobs(self, config: Config, step: int) -> Mapping[str, float]:
-        """Values in force while training epoch `step` (0-based)."""
-        return schedule.knobs(config, step)
-
     def static(self, config: Config) -> Native:
         """The network, the data's order and the loss's weights, without what `knobs` has or a switch turns off."""
         left_out = {"plan", *ANCHORS, "epochs", "teacher_forcing", "curriculum_epochs", "num_workers", "save_every"}
@@ -101,16 +100,6 @@ class SequenceGeneratorModel:
     def sharing(self) -> Sharing[Config]:
         """An epoch reads its knobs once."""
         return Sharing(schedule.knobs)
-
-    def settles(self, config: Config) -> int:
-        """The epoch by which the first phase's warmup and the curriculum are over."""
-        return schedule.settles(config)
-
-    def build(self, config: Config, prepared: Prepared, seed: int) -> Run:
-        """A run at step 0, with the weights of its `existing_model` if there is one."""
-        from trainables.sequence_generator import run  # lazy: torch takes seconds to import, and planning needs none
-
-        return run.build(config, prepared, seed)
 
     def write_native(self, source: str | None, name: str, config: Config) -> Mapping[str, str]:
         """The user's own file made to say `config`, the phase list and the commands."""

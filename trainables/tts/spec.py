@@ -4,11 +4,10 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Literal
 
-from spaces.schema import parse
-from trainables.keys import documented
+from trainables.builtin import LENGTH, PATIENCE, PLACE, ROUNDING, START, BuiltIn, under
 from trainables.native import plain
 from trainables.prefix import Controller, Sharing
-from trainables.run import Model, Native, Objective, Prepared, Run
+from trainables.run import Model, Native, Objective, Prepared
 from trainables.start import with_start
 from trainables.tts import schedule
 from trainables.tts.config import Config
@@ -36,18 +35,13 @@ _IN_KNOBS = frozenset(KEYS) | {
     "huber_delta",
     "stop_token_positive_weight",
 }
-_PLACE = "it says where things lie or run, not how to train"
 _HEARD = "it decides what is heard and judged, so scores would not be comparable"
 _SIZE = "it is the network that you mean to use; one search is about one network"
 
 
-def _with(section: str, reasons: Mapping[str, str]) -> dict[str, str]:
-    return {f"{section}.{key}": reason for key, reason in reasons.items()}
-
-
 UNSEARCHABLE = MappingProxyType(
     {
-        **_with(
+        **under(
             "model",
             dict.fromkeys(
                 (
@@ -63,7 +57,7 @@ UNSEARCHABLE = MappingProxyType(
                 _SIZE,
             ),
         ),
-        **_with(
+        **under(
             "data",
             {
                 **dict.fromkeys(
@@ -75,7 +69,7 @@ UNSEARCHABLE = MappingProxyType(
                         "wavs_train_dir",
                         "wavs_eval_dir",
                     ),
-                    _PLACE,
+                    PLACE,
                 ),
                 **dict.fromkeys(
                     (
@@ -97,7 +91,7 @@ UNSEARCHABLE = MappingProxyType(
                 "mcd_sentences": "it says how much is measured, not how to train",
             },
         ),
-        **_with(
+        **under(
             "training",
             {
                 **{
@@ -107,26 +101,29 @@ UNSEARCHABLE = MappingProxyType(
                     for key in KEYS
                 },
                 "scheduler_params.min_learning_rate": "it stands for min_learning_rate, which is searched",
-                "epochs": "it is the run's length, which the search sets from its budget",
-                "resume_checkpoint": "it decides what a run starts from, which the search keeps equal for all",
+                "epochs": LENGTH,
+                "resume_checkpoint": START,
                 "optimizer": "adamw is the one that is documented",
                 "use_warmup_cosine_schedule": "it is the same as overrides.scheduler: warmup_cosine, which is searched",
                 "cosine_restarts": "it is the same as overrides.scheduler: cosine_restarts, which is searched",
-                "early_stopping_patience": "it only ends a run sooner; the search's own early stopping does that",
+                "early_stopping_patience": PATIENCE,
                 "mcd_every": "it says how often something is measured, not how to train",
-                "use_amp": "it says how a GPU computes, which changes the rounding of the evaluation, too",
+                "use_amp": ROUNDING,
             },
         ),
     }
 )
 
 
-class TtsModel:
+class TtsModel(BuiltIn[Config, Data]):
     """Speech from text by a transformer (models.md, section 4); its unit is the epoch."""
 
     name: str = "tts"
     unit: Literal["epoch", "step"] = "epoch"
     objective: Objective = OBJECTIVE
+    config = Config
+    data = Data
+    schedules = schedule
     length_key: str = "training.epochs"
     unsearchable: Mapping[str, str] = UNSEARCHABLE
     # Read anew in every epoch. Not the levels: a switch in the past can't be changed any more.
@@ -150,18 +147,6 @@ class TtsModel:
         }
     )
 
-    def documented(self) -> Native:
-        """The documented recipe."""
-        return documented(Config)
-
-    def parse(self, native: Native, where: str) -> Config:
-        """The typed config; a key that `native` omits is as in the user's config class. Raises BadInput."""
-        return parse(Config, native, where)
-
-    def parse_data(self, data: Native, config: Config, where: str) -> Data:  # noqa: ARG002 - other models need it
-        """The typed `data:` section. Raises BadInput."""
-        return parse(Data, data, where, "data")
-
     def prepare(self, data: Data, config: Config) -> Prepared:
         """Check the user's files and the checkpoint to start from, which belongs to the digest. Raises BadInput."""
         prepared = prepare_data(data, config.data)
@@ -170,10 +155,6 @@ class TtsModel:
         from trainables.tts import model  # lazy: torch takes seconds to import, and planning needs none
 
         return with_start(prepared, model.checked_start(config, config.training.resume_checkpoint))
-
-    def knobs(self, config: Config, step: int) -> Mapping[str, float]:
-        """Values in force while training epoch `step` (0-based), before a plateau has switched the level."""
-        return schedule.knobs(config, step)
 
     def static(self, config: Config) -> Native:
         """The config without what `knobs` has. What a plateau switches to is in no epoch's knobs before it is found."""
@@ -214,16 +195,6 @@ class TtsModel:
             return switch.rule != "plateau" or longest < switch.window
 
         return Sharing(schedule.realised, Controller(unacted, settings, earliest, seen, calm), rough=schedule.knobs)
-
-    def settles(self, config: Config) -> int:
-        """The epoch by which the first level's warmup is over."""
-        return schedule.settles(config)
-
-    def build(self, config: Config, prepared: Prepared, seed: int) -> Run:
-        """A run at step 0, on this machine's GPU if it has one."""
-        from trainables.tts import run  # lazy: torch takes seconds to import, and planning needs none
-
-        return run.build(config, prepared, seed)
 
     def write_native(self, source: str | None, name: str, config: Config) -> Mapping[str, str]:
         """The user's own file made to say `config`, and the whole of it with the documented commands in its head."""

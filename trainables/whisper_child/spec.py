@@ -5,12 +5,11 @@ from types import MappingProxyType
 from typing import Literal
 
 from spaces.paths import has
-from spaces.schema import parse
+from trainables.builtin import PLACE, ROUNDING, START, BuiltIn, under
 from trainables.handover import handed_over
-from trainables.keys import documented
 from trainables.native import parse_native
 from trainables.prefix import Sharing
-from trainables.run import Model, Native, Objective, Prepared, Run
+from trainables.run import Model, Native, Objective, Prepared
 from trainables.whisper_child import schedule
 from trainables.whisper_child.config import Config
 from trainables.whisper_child.data import Data, prepare_data
@@ -18,37 +17,30 @@ from trainables.whisper_child.metrics import OBJECTIVE
 
 NATIVE_FILE = "baseline_whisper_small.yaml"
 
-_PLACE = "it says where things lie or run, not how to train"
 _KEPT = "it says what is written or shown; the search keeps its own records"
 _JUDGED = "it decides what a run is judged on, so scores would not be comparable"
-_START = "it decides what a run starts from, which the search keeps equal for all"
 _SPEED = "it changes how fast a step is, and no number"
 _ONLY = "the only value that is supported"
-_ROUNDING = "it says how a GPU computes, which changes the rounding of the evaluation, too"
-
-
-def _with(section: str, reasons: Mapping[str, str]) -> dict[str, str]:
-    return {f"{section}.{key}": reason for key, reason in reasons.items()}
 
 
 UNSEARCHABLE = MappingProxyType(
     {
-        **_with(
+        **under(
             "model",
             {
                 **dict.fromkeys(("name", "forced_decoder_ids"), _ONLY),
                 "variant": "it names the weights, for people",
-                "pretrained": _START,
-                "random_init": _START,
+                "pretrained": START,
+                "random_init": START,
                 **dict.fromkeys(("language", "task"), _JUDGED),
                 "freeze_encoder": "it switches a part of the training off; freeze_encoder_steps says for how long",
                 "gradient_checkpointing": _SPEED,
             },
         ),
-        **_with(
+        **under(
             "data",
             {
-                **dict.fromkeys(("train_manifest", "audio_dirs"), _PLACE),
+                **dict.fromkeys(("train_manifest", "audio_dirs"), PLACE),
                 **dict.fromkeys(
                     ("val_ratio", "stratify_by", "normalize_audio", "target_length", "num_mel_bins"), _JUDGED
                 ),
@@ -57,11 +49,11 @@ UNSEARCHABLE = MappingProxyType(
                 "train_utterances": "it describes the data, not the training",
             },
         ),
-        **_with(
+        **under(
             "training",
             {
                 **dict.fromkeys(
-                    ("output_dir", "logging_dir", "dataloader_num_workers", "dataloader_prefetch_factor"), _PLACE
+                    ("output_dir", "logging_dir", "dataloader_num_workers", "dataloader_prefetch_factor"), PLACE
                 ),
                 "dataloader_pin_memory": _SPEED,
                 **dict.fromkeys(
@@ -77,7 +69,7 @@ UNSEARCHABLE = MappingProxyType(
                     _KEPT,
                 ),
                 "max_epochs": "it is the budget, which the search sets",
-                **dict.fromkeys(("fp16", "bf16"), _ROUNDING),
+                **dict.fromkeys(("fp16", "bf16"), ROUNDING),
                 "optim": "adamw_torch is the one that is documented; fused computes the same update",
                 **dict.fromkeys(("evaluation_strategy", "metric_for_best_model", "greater_is_better"), _ONLY),
                 "eval_steps": "it is the unit of early_stopping_patience, which is searched",
@@ -85,7 +77,7 @@ UNSEARCHABLE = MappingProxyType(
                 "seed": "it splits the data; each run has its own seed, from the search",
             },
         ),
-        **_with(
+        **under(
             "evaluation",
             {
                 **dict.fromkeys(("save_predictions", "predictions_file"), _KEPT),
@@ -101,26 +93,29 @@ UNSEARCHABLE = MappingProxyType(
                 ),
             },
         ),
-        **_with(
+        **under(
             "inference",
             {
                 **dict.fromkeys(
                     ("max_length", "num_beams", "temperature", "return_timestamps", "return_language"), _JUDGED
                 ),
-                **dict.fromkeys(("batch_size", "device"), _PLACE),
+                **dict.fromkeys(("batch_size", "device"), PLACE),
             },
         ),
-        **_with("system", dict.fromkeys(("log_level", "verbose", "deterministic", "benchmark"), _KEPT)),
+        **under("system", dict.fromkeys(("log_level", "verbose", "deterministic", "benchmark"), _KEPT)),
     }
 )
 
 
-class WhisperChildModel:
+class WhisperChildModel(BuiltIn[Config, Data]):
     """Whisper on children's speech (models.md, section 3); its unit is the epoch."""
 
     name: str = "whisper_child"
     unit: Literal["epoch", "step"] = "epoch"
     objective: Objective = OBJECTIVE
+    config = Config
+    data = Data
+    schedules = schedule
     length_key: str = "training.max_epochs"
     unsearchable: Mapping[str, str] = UNSEARCHABLE
     # Read anew for every step; dropout belongs to the network that a restored run is built with.
@@ -138,25 +133,9 @@ class WhisperChildModel:
         }
     )
 
-    def documented(self) -> Native:
-        """The documented recipe."""
-        return documented(Config)
-
-    def parse(self, native: Native, where: str) -> Config:
-        """The typed config; what `native` omits means what the user's script does without it. Raises BadInput."""
-        return parse(Config, native, where)
-
-    def parse_data(self, data: Native, config: Config, where: str) -> Data:  # noqa: ARG002 - other models need it
-        """The typed `data:` section. Raises BadInput."""
-        return parse(Data, data, where, "data")
-
     def prepare(self, data: Data, config: Config) -> Prepared:
         """Check the user's files, or synthesise, and compute the features. Raises BadInput."""
         return prepare_data(data, config)
-
-    def knobs(self, config: Config, step: int) -> Mapping[str, float]:
-        """Values in force at the last optimizer step of epoch `step` (0-based), and its mean rates."""
-        return schedule.knobs(config, step)
 
     def static(self, config: Config) -> Native:
         """What training depends on beside the knobs."""
@@ -166,16 +145,6 @@ class WhisperChildModel:
     def sharing(self) -> Sharing[Config]:
         """An epoch takes the knobs of each of its optimizer steps."""
         return Sharing(schedule.realised, rough=schedule.knobs)
-
-    def settles(self, config: Config) -> int:
-        """The epoch by which warmup, freeze and curriculum are over."""
-        return schedule.settles(config)
-
-    def build(self, config: Config, prepared: Prepared, seed: int) -> Run:
-        """A run at step 0, on this machine's GPU if it has one."""
-        from trainables.whisper_child import run  # lazy: torch takes seconds to import, and planning needs none
-
-        return run.build(config, prepared, seed)
 
     def write_native(self, source: str | None, name: str, config: Config) -> Mapping[str, str]:
         """The user's own file, made to train `config`; without one, the whole config under the documented name."""
