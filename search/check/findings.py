@@ -54,7 +54,8 @@ def failure(measured: Measurements) -> str | None:
         told = measured.trainings.get(name)
         if told is None:
             continue
-        how = _HOW.get(name, "")
+        # Each of the processes imports the code: which one tells first says nothing.
+        how = "" if (told.error or "").startswith("importing ") else _HOW.get(name, "")
         if told.error is not None:
             return f"{how}{told.error}"
         if told.diverged is not None and name == FIRST:
