@@ -1,15 +1,16 @@
 """README and docs: every link leads somewhere, every YAML reads, every generated page is current."""
 
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from search.cli import reference
-from search.spec.config import Settings
+from search.spec.plan import make_plan
+from search.spec.resolve import resolve
 from spaces import strict_yaml
-from spaces.schema import parse
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", ROOT / "results" / "README.md", *(ROOT / "docs").rglob("*.md")])
@@ -43,13 +44,35 @@ def test_every_link_leads_somewhere(page: Path) -> None:
         assert not anchor or anchor in anchors(to), f"{page}: {target}"
 
 
-@pytest.mark.parametrize("page", [p for p in PAGES if blocks(p)], ids=lambda page: str(page.relative_to(ROOT)))
-def test_every_yaml_reads_and_whole_searches_fit_the_schema(page: Path) -> None:
-    for text in blocks(page):
-        content = strict_yaml.loads(text, str(page))
-        assert isinstance(content, dict)
-        if {"model", "budget"} <= content.keys():
-            parse(Settings, content, str(page))
+EXAMPLES = [(page, text) for page in PAGES for text in blocks(page)]
+THEIRS = {"docs/tutorial.md": "epochs"}
+"""Pages that show a user's own training config, by a key that it has."""
+SEARCH = re.compile(r"python -m search\.run (configs/\S+\.yaml)")
+DEMO = "configs/early_inference/demo.yaml"
+
+
+@pytest.mark.parametrize(("page", "text"), EXAMPLES, ids=[f"{p.stem}-{i}" for i, (p, _) in enumerate(EXAMPLES)])
+def test_every_yaml_plans(page: Path, text: str, tmp_path: Path) -> None:
+    """A part of a search is planned within the search that the page names, or else within a demo."""
+    content = strict_yaml.loads(text, str(page))
+    assert isinstance(content, dict)
+    if THEIRS.get(str(page.relative_to(ROOT))) in content:
+        return
+    found = SEARCH.search(text) or SEARCH.search(page.read_text(encoding="utf-8"))
+    beside = ROOT / (found[1] if found else DEMO)
+    folder = tmp_path / "beside"
+    shutil.copytree(beside.parent, folder)
+    shutil.copy(ROOT / "configs/early_inference/small.yaml", folder / "my_config.yaml")
+    if "budget" not in content:
+        rest = strict_yaml.load(beside)
+        content = {**{key: value for key, value in rest.items() if key != "knobs" or "space" not in content}, **content}
+    if content.get("base") == "my_config.py":
+        content["base"] = "my_config.yaml"
+    if "data_dir" in content.get("data", {}):  # nobody's folder
+        content["data"] = {"generate": {"samples": 100, "seed": 0}}
+    (folder / "shown.yaml").write_text(strict_yaml.dumps(content), encoding="utf-8")
+    search = resolve(folder / "shown.yaml")
+    assert make_plan(search).rungs[-1] == search.horizon
 
 
 def test_the_readme_is_short() -> None:
@@ -61,6 +84,11 @@ def test_the_reference_of_keys_is_current(name: str, made: object) -> None:
     assert callable(made)
     content = (ROOT / "docs" / name).read_text(encoding="utf-8")
     assert content == made(), f"python -m search.cli.reference docs makes docs/{name} anew"
+
+
+def test_every_key_has_its_meaning() -> None:
+    rows = [line for line in reference.config_page().splitlines() if line.startswith("| `")]
+    assert len(rows) > 80 and not [row for row in rows if row.endswith("|  |")]
 
 
 @pytest.mark.integration

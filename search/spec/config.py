@@ -41,6 +41,7 @@ class Budget(Section):
     wall: Wait | None = None
     """Time spent searching, over all sittings, confirmation not counted."""
     gpu_hours: Annotated[Real, Field(gt=0)] | None = None
+    """GPU time of all trials together, confirmation not counted."""
 
 
 class Sampler(Section):
@@ -58,6 +59,7 @@ class Confirm(Section):
     """The best configs and the documented baseline, trained in full on fresh seeds."""
 
     top: Annotated[Whole, Field(ge=1, le=10_000)] = 3
+    """So many of the best configs are trained again."""
     seeds: Annotated[Whole, Field(ge=0, le=10_000)] | Literal["auto"] = 3
     """So many for each config. `auto`: one seed at a time, of which the first only chooses among the configs, until it
     is decided. 0 skips the confirmation: the verdict then says that nothing is confirmed."""
@@ -129,6 +131,7 @@ class WarmStart(Section):
     search: Text | None = None
     """A search's name, beside this one; with a slash: its folder, relative to the YAML."""
     experiment: Text | None = None
+    """An MLflow experiment's name, instead of a search."""
     uri: Text | None = None
     """Of the experiment. null: where this search is tracked."""
     first: Annotated[Whole, Field(ge=0, le=10**6)] = 3
@@ -195,14 +198,20 @@ class Settings(Section):
     """Tune from a step on: all trials start there, and lengths in `budget` and `early_stopping` count from there.
     null: from step 0."""
     budget: Budget
+    """How many trials, how long each is, and what all may cost."""
     objectives: Annotated[list[ObjectiveEntry], Field(min_length=1)] | None = None
     """`[val_per: min, seconds_per_step: min]`: the model's own objective first, which decides the verdict; trials are
     promoted by non-dominated rank over all of them. null: the model's own alone."""
     early_stopping: EarlyStopping = Asha(kind="asha")
+    """The rule by which trials are ended early."""
     sampler: Sampler = Sampler()
+    """What proposes the next config."""
     resources: Resources = Resources()
+    """What one trial occupies."""
     confirm: Confirm = Confirm()
+    """How the best configs are compared with yours at the end."""
     tracking: Tracking = Tracking()
+    """Where MLflow keeps the trials."""
     notify: Notify | None = None
     """Who is told at the end."""
     max_failures: Annotated[Whole, Field(ge=0, le=10**6)] = 2

@@ -19,6 +19,7 @@ class Resources(Section):
     """What one trial occupies, all of it on one node. Trials at once follow from it and from what the nodes have."""
 
     cpu: Amount = 1
+    """Processor cores."""
     gpu: Literal["auto"] | Annotated[Real, Field(ge=0)] = "auto"
     """`auto`: one GPU where a node has any, else none. With a fraction trials share a GPU, and its memory."""
     gpu_memory: Text | None = None

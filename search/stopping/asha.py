@@ -20,11 +20,13 @@ class Asha(StoppingKind):
     has_rungs: ClassVar[bool] = True
 
     kind: Literal["asha"]
+    """Asynchronous successive halving."""
     mode: Mode = "promote"
     """`promote`: pause at a rung, resume the best 1/reduction. `stop`: Ray's variant, stop the worst at a rung."""
     first_rung: Span = "auto"
     """`auto`: the first rung by which 90% of the space's configs have left warmup, freeze and ramp."""
     reduction: Annotated[Whole, Field(ge=2)] = 3
+    """One in so many goes on from a rung."""
     control: Annotated[Real, Field(ge=0, le=0.5)] = 0.0
     """This share of the trials, drawn at random, trains in full regardless: it shows what stopping early costs."""
 

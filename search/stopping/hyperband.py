@@ -14,5 +14,6 @@ class Hyperband(StoppingKind):
     groups_trials: ClassVar[bool] = True
 
     kind: Literal["hyperband"]
+    """Brackets of successive halving, Ray's."""
     reduction: Annotated[Whole, Field(ge=2)] = 3
     """One in so many of a bracket goes on."""

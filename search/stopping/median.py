@@ -13,6 +13,7 @@ class Median(StoppingKind):
     """Ray's median stopping rule (Golovin et al. 2017): stop below the median of the others' running means."""
 
     kind: Literal["median"]
+    """Ray's median stopping rule."""
     grace: Span = "auto"
     """No trial is stopped before. `auto`: a fifth of a full training."""
     min_trials: Annotated[Whole, Field(ge=1)] = 3

@@ -11,3 +11,4 @@ class NoStopping(StoppingKind):
     several_objectives: ClassVar[bool] = True
 
     kind: Literal["none"]
+    """No trial is ended early."""

@@ -17,6 +17,7 @@ class Pbt(StoppingKind):
     moves_knobs: ClassVar[bool] = True
 
     kind: Literal["pbt"]
+    """Ray's population based training."""
     perturb_every: Span | None = None
     """Units between exploit-and-explore; null: a tenth of `budget.steps`, on the grid of evaluations."""
     quantile: Annotated[Real, Field(gt=0, le=0.5)] = 0.25

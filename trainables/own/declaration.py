@@ -92,6 +92,7 @@ class Declaration(Section):
     code: list[Text] | None = None
     """Files, folders and patterns that are its code. null: what the function's or the command's files import."""
     unit: Literal["epoch", "step"] = "epoch"
+    """What `length` and the reported steps count."""
     length: Text
     """The config key of a full training's length in `unit`; the search sets it."""
     objective: dict[Text, Any]
@@ -115,6 +116,7 @@ class Declaration(Section):
     resume: Text = "--resume {checkpoint}"
     """What {resume} becomes when a trial goes on."""
     metrics: MetricSource | None = None
+    """Where a command writes its metrics."""
     booleans: Literal["flag", "no", "value"] = "flag"
     """In {args}, true and false are `--key` and nothing; `--key` and `--no-key`; or `--key true` and `--key false`."""
     grace: Annotated[float, Field(gt=0, le=600)] = 5.0
