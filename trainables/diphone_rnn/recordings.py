@@ -153,7 +153,10 @@ def _recordings(folder: Path, names: tuple[str, ...], wanted: Wanted, stamps: tu
 def _days(folder: Path, sessions: Sequence[str] | None) -> tuple[str, ...]:
     """The days to read, checked to be there."""
     if not folder.is_dir():
-        raise BadInput.of(str(folder), f"no such folder; dataset_dir holds one folder per day, with {TRAIN_FILE}")
+        raise BadInput.of(
+            str(folder),
+            f"no such folder; dataset_dir holds one folder per day, with {TRAIN_FILE}; your script ends there",
+        )
     there = sorted(path.name for path in folder.iterdir() if (path / TRAIN_FILE).is_file())
     marker = folder / MARKER
     if marker.is_file():  # the days of a config are those of the user's own recordings

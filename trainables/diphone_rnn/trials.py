@@ -72,7 +72,10 @@ class Trial:
             row, column = at[0].tolist()
             channel = column if self.subset is None else self.subset[column]
             what = f"bin {row}, channel {channel}: expected a finite number, got {features[row, column]}"
-            raise BadInput.of(f"{self.name} input_features", f"{what} ({len(at)} of {features.size} values)")
+            raise BadInput.of(
+                f"{self.name} input_features",
+                f"{what} ({len(at)} of {features.size} values); your script trains to nan on it",
+            )
         features.setflags(write=False)
         return features
 
@@ -88,7 +91,10 @@ def trials_in(path: Path, session: int, n_features: int, subset: tuple[int, ...]
         with h5py.File(path, "r", locking=False) as file:
             names = sorted(file, key=lambda name: (len(name), name))
             if not names:
-                raise BadInput.of(str(path), "holds no trial; expected groups trial_0000, trial_0001, …")
+                raise BadInput.of(
+                    str(path),
+                    "holds no trial; expected groups trial_0000, trial_0001, …; your script has nothing to draw",
+                )
             for name in names:
                 try:
                     if isinstance(file.get(name, getlink=True), h5py.ExternalLink):
@@ -134,7 +140,9 @@ def _check_features(
         what = f"holds {features.shape[1]} channels; the config's feature_subset names {max(subset)}, counted from 0"
         raise BadInput.of(at, what)
     if subset is None and features.shape[1] != n_features:
-        what = f"holds {features.shape[1]} channels; the config's n_input_features is {n_features}"
+        what = (
+            f"holds {features.shape[1]} channels; the config's n_input_features is {n_features}; your script ends there"
+        )
         raise BadInput.of(at, what)
     if not 1 <= n_bins <= features.shape[0]:
         what = f"n_time_steps is {n_bins}; expected 1…{features.shape[0]}, the bins of input_features"
@@ -186,7 +194,7 @@ def _dataset(group: h5py.Group, key: str, where: str) -> Any:
     dataset = group.get(key)
     if not isinstance(dataset, h5py.Dataset):
         there = ", ".join(_names(group)) or "nothing"
-        raise BadInput.of(f"{where} {key}", f"missing; the trial holds {there}")
+        raise BadInput.of(f"{where} {key}", f"missing; the trial holds {there}; your script leaves it out of its batch")
     if dataset.external or dataset.is_virtual or dataset.file.filename != group.file.filename:
         raise BadInput.of(f"{where} {key}", f"lies in another file; {COPY}")
     stored = dataset.id.get_storage_size()

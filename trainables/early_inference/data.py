@@ -106,7 +106,9 @@ def read(folder: Path, prefix_length: float) -> Curves:
     Raises BadInput naming file, entry and item.
     """
     if not folder.is_dir():
-        raise BadInput.of(str(folder), "no such folder; data_dir holds training_data.npz and metadata.json")
+        raise BadInput.of(
+            str(folder), "no such folder; data_dir holds training_data.npz and metadata.json; your script ends there"
+        )
     return _read(folder, prefix_length, tuple(stamp_of(folder / name) for name in (DATA_FILE, METADATA_FILE)))
 
 
@@ -197,18 +199,20 @@ def _matrix(
     """Entry `key` as float64 (rows, columns), finite. `why` says where the expected number of columns comes from."""
     at = f"{where} {key}"
     if key not in content:
-        raise BadInput.of(at, f"missing; the entry holds {', '.join(content) or 'nothing'}")
+        raise BadInput.of(at, f"missing; the entry holds {', '.join(content) or 'nothing'}; your script ends there")
     value = content[key]
     if not isinstance(value, np.ndarray) or value.dtype.kind not in "fiu":
         kind = f"dtype {value.dtype}" if isinstance(value, np.ndarray) else type(value).__name__
-        raise BadInput.of(at, f"expected an array of numbers, got {kind}")
+        raise BadInput.of(at, f"expected an array of numbers, got {kind}; write it anew; your script ends there")
     if value.ndim != 2 or 0 in value.shape:
         raise BadInput.of(
             at, f"expected a 2-dimensional array with at least one row and column, got shape {value.shape}"
         )
     wanted = (value.shape[0] if rows is None else rows, value.shape[1] if columns is None else columns)
     if value.shape != wanted:
-        raise BadInput.of(at, f"expected shape {wanted} (columns: {why}), got {value.shape}")
+        raise BadInput.of(
+            at, f"expected shape {wanted} (columns: {why}), got {value.shape}; write it anew: your script ends there"
+        )
     matrix = np.ascontiguousarray(value, dtype=np.float64)
     _refuse_first(~np.isfinite(matrix), matrix, at, "a finite number")
     matrix.setflags(write=False)
@@ -220,12 +224,14 @@ def _refuse_first(bad: NDArray[np.bool_], values: Floats, at: str, expected: str
     if bad.any():
         row, column = np.argwhere(bad)[0].tolist()
         what = f"sample {row}, column {column}: expected {expected}, got {values[row, column]}"
-        raise BadInput.of(at, f"{what} ({int(bad.any(axis=1).sum())} of {len(values)} samples are affected)")
+        what += f" ({int(bad.any(axis=1).sum())} of {len(values)} samples are affected)"
+        raise BadInput.of(at, f"{what}; your script trains on it as it is: repair it, or take it out")
 
 
 def _check_size(metadata: Metadata, prefix_length: float, n: int, points: int, where: str) -> None:
     if metadata.n_samples not in (None, n):
-        raise BadInput.of(where, f"holds {n} samples, but n_samples in metadata.json is {metadata.n_samples}")
+        what = f"holds {n} samples, but n_samples in metadata.json is {metadata.n_samples}"
+        raise BadInput.of(where, f"{what}; your script trains on what there is: correct the latter")
     if points < 2:
         raise BadInput.of(f"{where} pH_prefix", f"holds {points} reading per curve; at least 2 are needed")
     if metadata.n_points.get(float(prefix_length), points) != points:

@@ -42,11 +42,13 @@ def read_metadata(path: Path) -> Metadata:
     """The metadata in the file `path`. Raises BadInput with every problem found."""
     where = str(path)
     if not path.is_file():
-        raise BadInput.of(where, "missing; a data folder holds training_data.npz and metadata.json")
+        raise BadInput.of(
+            where, "missing; a data folder holds training_data.npz and metadata.json; your script ends there"
+        )
     try:
         content = json.loads(read_text(path, MOST_BYTES))
     except (ValueError, RecursionError) as error:
-        raise BadInput.of(where, f"is not valid JSON: {error}") from error
+        raise BadInput.of(where, f"is not valid JSON: {error}; your script ends there") from error
     if not isinstance(content, dict):
         raise BadInput.of(where, f"expected a JSON object of keys to values, got {type(content).__name__}")
     problems: list[Problem] = []

@@ -46,25 +46,30 @@ def _opened(path: Path) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(path)
     except FileNotFoundError:
-        raise BadInput.of(str(path), "missing; a data folder holds training_data.npz and metadata.json") from None
+        raise BadInput.of(
+            str(path), "missing; a data folder holds training_data.npz and metadata.json; your script ends there"
+        ) from None
     except OSError as error:
         raise BadInput.of(str(path), f"can't be read: {error.strerror or error}") from error
     except (zipfile.BadZipFile, ValueError, NotImplementedError, struct.error) as error:
-        raise BadInput.of(str(path), f"is no intact npz archive: {error}") from error
+        raise BadInput.of(str(path), f"is no intact npz archive: {error}; your script ends there") from error
 
 
 def _member(path: Path, name: str, where: str) -> bytes:
     """The unpacked bytes of one entry, an npy file."""
     with _opened(path) as archive:
         if f"{name}.npy" not in archive.namelist():
-            raise BadInput.of(where, f"missing; the archive holds {', '.join(archive.namelist()) or 'nothing'}")
+            raise BadInput.of(
+                where,
+                f"missing; the archive holds {', '.join(archive.namelist()) or 'nothing'}; your script ends there",
+            )
         info = archive.getinfo(f"{name}.npy")
         if info.file_size > MAX_BYTES:
             raise BadInput.of(where, f"unpacks to {info.file_size} bytes; the bound is {MAX_BYTES}")
         try:
             return archive.read(info)  # at most info.file_size bytes, whatever the archive really holds
         except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError, struct.error) as error:
-            raise BadInput.of(where, f"is damaged: {error}") from error
+            raise BadInput.of(where, f"is damaged: {error}; your script ends there, too: copy it again") from error
 
 
 def _content(npy: bytes) -> dict[str, Any]:

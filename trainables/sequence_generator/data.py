@@ -117,10 +117,13 @@ def read(folder: Path, frames: int | None = None) -> Sequences:
     frames: None for files that are checked already, which are as long as the first of them.
     """
     if not folder.is_dir():
-        raise BadInput.of(str(folder), "no such folder; data_dir holds 1.csv, 2.csv, …")
+        raise BadInput.of(str(folder), "no such folder; data_dir holds 1.csv, 2.csv, …; your script ends there")
     files = sorted((int(path.stem), path) for path in folder.glob("*.csv") if re.fullmatch(r"[0-9]+", path.stem))
     if not files:
-        raise BadInput.of(str(folder), "holds no simulation; expected files named 1.csv, 2.csv, …")
+        raise BadInput.of(
+            str(folder),
+            "holds no simulation; expected files named 1.csv, 2.csv, …; your script has nothing to train on",
+        )
     problems: list[Problem] = []
     found: list[Array] = []
     for _, path in files:
@@ -145,10 +148,12 @@ def read_file(path: Path, frames: int | None = None) -> Array:
         with path.open(encoding="utf-8", newline="") as file:
             rows = [row for row in csv.reader(file) if row]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise BadInput.of(where, f"can't be read as CSV: {error}") from error
+        raise BadInput.of(where, f"can't be read as CSV: {error}; your script ends there") from error
     header = [name.strip() for name in rows[0]] if rows else []
     if missing := [name for name in COLUMNS if name not in header]:
-        raise BadInput.of(where, f"columns missing: {', '.join(missing)}; got {', '.join(header) or 'none'}")
+        raise BadInput.of(
+            where, f"columns missing: {', '.join(missing)}; got {', '.join(header) or 'none'}; your script ends there"
+        )
     if twice := sorted({name for name in COLUMNS if header.count(name) > 1}):
         raise BadInput.of(where, f"columns that stand twice: {', '.join(twice)}")
     frames = frames or len(rows) - 1
@@ -168,9 +173,10 @@ def _number(text: str, where: str) -> float:
     try:
         value = float(text)
     except ValueError as error:
-        raise BadInput.of(where, f"expected a number, got {text!r}") from error
+        raise BadInput.of(where, f"expected a number, got {text!r}; repair it: your script ends there") from error
     if not np.isfinite(value):
-        raise BadInput.of(where, f"expected a finite number, got {text.strip()}; repair this simulation, or remove it")
+        what = f"expected a finite number, got {text.strip()}; repair this simulation, or remove it"
+        raise BadInput.of(where, f"{what}: your script trains to nan on it")
     return value
 
 

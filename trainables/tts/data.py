@@ -106,7 +106,10 @@ def read(folder: Path, config: Dataset) -> Corpus:
         folder / (WAVS if spoken else own or config.wavs_dir) for own in (config.wavs_train_dir, config.wavs_eval_dir)
     )
     if not folder.is_dir():
-        raise BadInput.of(str(folder), f"no such folder; data_dir holds {files[0]}, {files[1]} and {wavs[0].name}/")
+        raise BadInput.of(
+            str(folder),
+            f"no such folder; data_dir holds {files[0]}, {files[1]} and {wavs[0].name}/; your script ends there",
+        )
     problems: list[Problem] = []
     parts: list[list[Line]] = []
     for file in files:
@@ -195,7 +198,11 @@ def _shared(train: Sequence[Line], validation: Sequence[Line]) -> list[Problem]:
     """Clips that are both trained and judged on."""
     known = {line.id for line in train}
     return [
-        Problem(line.where, f"clip {line.id!r} is one to train on, too; a clip belongs to one of the two files")
+        Problem(
+            line.where,
+            f"clip {line.id!r} is one to train on, too; a clip belongs to one of the two files, which your "
+            "script doesn't check",
+        )
         for line in validation
         if line.id in known
     ]

@@ -30,7 +30,7 @@ def scan(path: Path) -> tuple[list[Line], list[Problem]]:
     try:
         content = path.read_text(encoding="utf-8-sig")
     except OSError as error:
-        what = f"can't be read: {error.strerror}; expected lines id|transcription|normalized"
+        what = f"can't be read: {error.strerror}; expected lines id|transcription|normalized; your script ends there"
         return [], [Problem(str(path), what)]
     except UnicodeDecodeError as error:
         return [], [Problem(str(path), f"is not UTF-8: {error.reason} at byte {error.start}; convert it")]

@@ -33,7 +33,9 @@ def head(path: Path) -> Head:
             found = Head(file.getframerate(), file.getnframes(), file.getnchannels())
             width = file.getsampwidth()
     except FileNotFoundError as error:
-        raise BadInput.of(str(path), "no such file; every id of the metadata has a wavs/<id>.wav") from error
+        raise BadInput.of(
+            str(path), "no such file; every id of the metadata has a wavs/<id>.wav; your script ends there"
+        ) from error
     except (OSError, wave.Error, EOFError, RuntimeError, ValueError) as error:  # a chunk beyond the end; NUL in a path
         raise BadInput.of(str(path), f"can't be read: {error or 'it ends early'}; expected a PCM wav file") from error
     if width != 2:
@@ -43,7 +45,7 @@ def head(path: Path) -> Head:
             str(path), f"says {found.rate} samples a second; expected {LOWEST} to {HIGHEST}: is it damaged?"
         )
     if found.samples == 0:
-        raise BadInput.of(str(path), "holds no sound; take it out of the metadata")
+        raise BadInput.of(str(path), "holds no sound; take it out of the metadata; your script ends there")
     return found
 
 

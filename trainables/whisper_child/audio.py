@@ -32,12 +32,16 @@ def read(path: Path, rate: int, seconds: float, normalize: bool) -> Sound:
             # A little more than is kept, for the filter's sake.
             samples = file.read(math.ceil((seconds + 0.1) * own), dtype="float32", always_2d=True)  # (n, channels)
     except (soundfile.SoundFileError, OSError, ValueError) as error:  # the last: NUL in a path
-        raise BadInput.of(str(path), f"can't be read as sound: {error}; expected flac or wav") from error
+        raise BadInput.of(
+            str(path), f"can't be read as sound: {error}; expected flac or wav; your script ends there"
+        ) from error
     sound: Sound = np.asarray(samples, dtype=np.float32).mean(axis=1)  # (n,)
     if not len(sound):
-        raise BadInput.of(str(path), "holds no sound; leave it out of the manifest")
+        raise BadInput.of(str(path), "holds no sound; leave it out of the manifest; your script ends there")
     if not np.isfinite(sound).all():
-        raise BadInput.of(str(path), "holds values that are not finite; write it again")
+        raise BadInput.of(
+            str(path), "holds values that are not finite; write it again: your script trains to nan on them"
+        )
     if own != rate:
         common = math.gcd(own, rate)
         sound = np.asarray(resample_poly(sound, rate // common, own // common), dtype=np.float32)

@@ -80,7 +80,11 @@ def _files(folders: Sequence[Path], problems: list[Problem]) -> dict[str, Path]:
     files: dict[str, Path] = {}
     for folder in folders:
         if not folder.is_dir():
-            problems.append(Problem(str(folder), "no such folder; audio_dirs hold the files that audio_path names"))
+            problems.append(
+                Problem(
+                    str(folder), "no such folder; audio_dirs hold the files that audio_path names, for your script, too"
+                )
+            )
             continue
         for path in sorted(folder.rglob("*")):
             if path.suffix.lower() in SUFFIXES:
@@ -103,7 +107,7 @@ def _rows(path: Path, problems: list[Problem]) -> list[tuple[int, dict[str, Any]
         try:
             row = json.loads(line)
         except (json.JSONDecodeError, RecursionError) as error:
-            problems.append(Problem(f"{path} line {number}", f"is not valid JSON: {error}"))
+            problems.append(Problem(f"{path} line {number}", f"is not valid JSON: {error}; your script ends there"))
             continue
         if isinstance(row, dict):
             rows.append((number, row))
@@ -117,7 +121,7 @@ def _faults(row: dict[str, Any]) -> Iterable[str]:
     for key in NEEDED:
         value = row.get(key)
         if value is None:
-            yield f"{key} is missing"
+            yield f"{key} is missing; add it, or leave the utterance out: your script ends there"
         elif not str(value).strip():
             yield f"{key} is empty; write it, or leave the utterance out"
     if str(row.get("age_bucket") or "").strip():
