@@ -49,6 +49,7 @@ THEIRS = {"docs/tutorial.md": "epochs"}
 """Pages that show a user's own training config, by a key that it has."""
 SEARCH = re.compile(r"python -m search\.run (configs/\S+\.yaml)")
 DEMO = "configs/early_inference/demo.yaml"
+OWN = "configs/own/function/spiral.yaml"
 
 
 @pytest.mark.parametrize(("page", "text"), EXAMPLES, ids=[f"{p.stem}-{i}" for i, (p, _) in enumerate(EXAMPLES)])
@@ -59,10 +60,14 @@ def test_every_yaml_plans(page: Path, text: str, tmp_path: Path) -> None:
     if THEIRS.get(str(page.relative_to(ROOT))) in content:
         return
     found = SEARCH.search(text) or SEARCH.search(page.read_text(encoding="utf-8"))
-    beside = ROOT / (found[1] if found else DEMO)
+    beside = ROOT / (OWN if "schedules" in content else found[1] if found else DEMO)
     folder = tmp_path / "beside"
     shutil.copytree(beside.parent, folder)
     shutil.copy(ROOT / "configs/early_inference/small.yaml", folder / "my_config.yaml")
+    if "schedules" in content:
+        declared = {**strict_yaml.load(beside)["trainable"], **content}
+        arguments = {"lr": 0.1, "warmup": 2, "drop_every": 3, "gamma": 0.5, "epochs": 12}
+        content = {"trainable": declared, "base": None, "arguments": arguments, "space": {"lr": {"float": [0.01, 0.2]}}}
     if "budget" not in content:
         rest = strict_yaml.load(beside)
         content = {**{key: value for key, value in rest.items() if key != "knobs" or "space" not in content}, **content}
