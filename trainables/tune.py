@@ -35,6 +35,7 @@ from trainables.run import (
     SECONDS,
     STEP,
     TRAINED,
+    USAGE,
     WARNING,
     Diverged,
     Holding,
@@ -43,6 +44,7 @@ from trainables.run import (
     UserCodeError,
 )
 from trainables.signed import Signature
+from trainables.usage import Usage
 from trainables.worker import current, limit_threads, log_of, open_log
 
 _NOTE = "note.json"
@@ -163,6 +165,7 @@ class Bridge(tune.Trainable):  # type: ignore[misc]  # Ray's class is untyped fo
             return self._placed(report)
         if self._shared is not None and (copied := self._shared.replay(self._job.horizon)) is not None:
             return self._placed(copied)
+        used = Usage(self._guard.also)
         started, began = time.perf_counter(), self._run.step
         begins, every = self._job.begins, self._job.every
         until = min(begins + ((began - begins) // every + 1) * every, self._job.horizon)
@@ -197,7 +200,7 @@ class Bridge(tune.Trainable):  # type: ignore[misc]  # Ray's class is untyped fo
             self._save()
             report[SECONDS] = time.perf_counter() - started
         self._log.info("step %d: %s %.6g", until, self._objective.metric, report[OBJECTIVE])
-        return self._placed(report)
+        return {**self._placed(report), USAGE: used.taken()}
 
     def _placed(self, report: Mapping[str, Any]) -> dict[str, Any]:
         """The report with what is true of this worker alone: a checkpoint's report may be told by another one."""

@@ -42,6 +42,7 @@ from trainables.run import (
     OBJECTIVE,
     SECONDS,
     STEP,
+    USAGE,
     WARNING,
     outcome_of,
 )
@@ -143,9 +144,8 @@ class ResultListener(Stopper, Callback):  # type: ignore[misc]
         self._shared(trial, result)
         if result[STEP] > trial.step:  # a retried trial repeats its last report, in case that it was lost
             metrics = {**result[METRICS], OBJECTIVE: float(result[OBJECTIVE])}
-            self._ledger.emit(
-                Reported(trial.number, int(result[STEP]), metrics, float(result[SECONDS]), at, outcome_of(result))
-            )
+            step, seconds, usage = int(result[STEP]), float(result[SECONDS]), result.get(USAGE, {})
+            self._ledger.emit(Reported(trial.number, step, metrics, seconds, at, outcome_of(result), usage))
         return False
 
     def _shared(self, trial: Trial, result: Mapping[str, Any]) -> None:

@@ -52,6 +52,8 @@ class Reported:
     at: float
     outcome: Outcome = "running"
     """`ended`: its own patience ended it here. `diverged`: scored with the objective's worst value."""
+    usage: Mapping[str, float] = field(default_factory=dict)
+    """What the worker took of its machine since the previous report (`trainables.usage`)."""
 
 
 @dataclass(frozen=True)

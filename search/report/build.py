@@ -5,7 +5,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from search.report import data, evidence, figures, words
+from search.report import data, evidence, figures, usage, words
 from search.report.findings import Findings, find
 from search.report.material import gather
 from search.report.page import page, templates
@@ -55,7 +55,9 @@ def html(found: Findings) -> str:
     material = found.material
     knobs = material.space.knobs
     axes, sliced, pairs = data.main_knobs(knobs, found.importance, material.records.trials, found.level)
-    body = templates().get_template("report.html").render(**_context(found), sliced=sliced, pairs=pairs)
+    used = usage.by_lane(found.lanes, material.records.trials)
+    more = {"sliced": sliced, "pairs": pairs, "usage": list(usage.figures(used))}
+    body = templates().get_template("report.html").render(**_context(found), **more)
     every = list(material.records.trials.values())
     verdict = material.verdict
     content = {
@@ -81,6 +83,7 @@ def html(found: Findings) -> str:
         "levels": data.level_data(found.levels, found.level),
         "importance": data.importance_data(found.importance),
         "timeline": data.timeline_data(found.lanes, material.records.trials),
+        "usage": used,
     }
     return page(f"{material.name}: {found.story.headline}", Markup(body), content, SCRIPTS)  # noqa: S704 - rendered
 

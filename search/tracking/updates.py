@@ -209,7 +209,8 @@ class Trials:
         if event.step in trial.steps:  # trained again from an older checkpoint, to the same numbers
             return
         told = {key: value for key, value in event.metrics.items() if "." not in key and key not in self._left_out}
-        values = {OBJECTIVE: event.metrics[OBJECTIVE], **told, SECONDS: event.seconds}  # MLflow's charts take the first
+        used = {f"system/{key}": value for key, value in event.usage.items()}  # a page of their own in MLflow
+        values = {OBJECTIVE: event.metrics[OBJECTIVE], **told, SECONDS: event.seconds, **used}  # charts take the first
         update.metrics += [Point(clean(key), value, event.step, at) for key, value in _finite(values)]
         reached = max((rung for rung in self._rungs if rung <= event.step), default=0)
         if reached > trial.rung:

@@ -190,3 +190,20 @@ Report.timelineChart = function (colours) {
     },
   };
 };
+
+const USAGE = { cores: "processors in use", memory: "memory, GiB", gpu: "share of the GPU", gpu_memory: "GPU memory, GiB" };
+
+/** What each worker took of its machine, over the same time as the timeline. */
+Report.usageChart = (key) => function (colours) {
+  const { lanes, begin, length } = Report.data.timeline;
+  const whole = begin.reduce((most, at, i) => Math.max(most, at + length[i]), 0);
+  const scale = whole > 7200 ? 3600 : whole > 600 ? 60 : 1;
+  const shades = [colours.new, colours.documented, colours.confirm, colours.other];
+  const traces = Report.data.usage[key].map(({ lane, at, value }, i) => ({
+    type: "scatter", mode: "lines+markers", name: Report.plain(lanes[lane]), x: at.map((x) => x / scale), y: value,
+    line: { color: shades[i % shades.length], width: 1.5, dash: ["solid", "dash", "dot", "dashdot"][Math.floor(i / shades.length) % 4] },
+    marker: { color: shades[i % shades.length], size: 4 }, hovertemplate: `${Report.plain(lanes[lane])}: <b>%{y}</b><extra></extra>`,
+  }));
+  const time = { 1: "seconds", 60: "minutes", 3600: "hours" }[scale] + " since the first trial began";
+  return { traces, layout: { height: 240, showlegend: traces.length > 1, xaxis: { title: time, rangemode: "tozero" }, yaxis: { title: USAGE[key], rangemode: "tozero" } } };
+};

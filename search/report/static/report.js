@@ -15,6 +15,7 @@ if (Report.data.levels.all.length) {
 }
 if (Report.data.importance) Report.chart("c-importance", Report.importanceChart);
 if (Report.data.timeline.trial.length) Report.chart("c-timeline", Report.timelineChart);
+for (const key of Object.keys(Report.data.usage)) Report.chart(`c-usage-${key}`, Report.usageChart(key));
 for (const element of document.querySelectorAll(".chart")) {
   if (!charts.has(element)) {
     element.classList.add("empty");

@@ -348,3 +348,18 @@ def test_an_end_of_the_domain_is_noticed_where_something_lies_beyond(
     domain: Float | Int, value: float, end: str | None
 ) -> None:
     assert changes.edge(domain, value) == end
+
+
+def test_what_workers_took_is_shown_by_lane_and_bounded() -> None:
+    events: list[Event] = []
+    for trial in (0, 1):
+        events += [proposed(trial), Started(trial, "here", 100 + trial, "", 0.0)]
+    for step in range(1, 2001):
+        for trial in (0, 1):
+            taken = {"cores": 1.0 + trial, "memory": step * 2.0**20}
+            events.append(Reported(trial, step, {"objective": 1.0}, 1.0, float(step), usage=taken))
+    found = usage.by_lane(timeline([Phase("search", 0.0), *events]), Records(events).trials)
+    assert [key for key, _, _ in usage.figures(found)] == ["cores", "memory"]
+    assert [set(lane["value"]) for lane in found["cores"]] == [{1.0}, {2.0}]
+    assert all(len(lane["at"]) <= usage.BINS for lane in found["memory"])
+    assert found["memory"][0]["value"][-1] == pytest.approx(2000 / 1024, abs=1e-3)
