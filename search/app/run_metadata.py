@@ -31,12 +31,18 @@ def introduce(search: Search, prepared: Prepared, folder: Folder, plan: Plan, wo
         "git_commit": commit,
         "data_hash": prepared.digest,
     }
+    of_all = {**settings.tags, **of_all}  # what the search goes by is not to be written over
     return TrackingInfo(
         uri=resolve_uri(settings.tracking.uri, folder.path.parent),
         experiment=settings.tracking.experiment or model,
         search=search.name,
         folder=folder.path,
-        tags={**of_all, "search_hash": search.digest, "base": json.dumps(search.base, separators=(",", ":"))},
+        tags={
+            "notes": settings.notes,
+            **of_all,
+            "search_hash": search.digest,
+            "base": json.dumps(search.base, separators=(",", ":")),
+        },
         params={
             "sampler": settings.sampler.kind,
             "early_stopping": settings.early_stopping.kind,

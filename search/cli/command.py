@@ -106,6 +106,19 @@ def show(name: str, results: Results = Path("results"), as_json: AsJson = False)
 
 
 @app.command()
+def note(
+    name: str,
+    text: Annotated[str, typer.Argument(help="empty takes the note away")],
+    trial: Annotated[int | None, typer.Option(help="a trial's number; without it the search gets the note")] = None,
+    results: Results = Path("results"),
+) -> None:
+    """Note something on a search or on one of its trials: shown by list, show, the report and MLflow."""
+    from search.cli import note as noting  # lazy: it imports MLflow, which takes seconds
+
+    print(noting.put(_folder(name, results), trial, text))  # noqa: T201
+
+
+@app.command()
 def delete(
     name: str,
     results: Results = Path("results"),

@@ -44,8 +44,7 @@ def prepare(folder: Path) -> Order:
     if (folder / NOTE).exists():
         where = (folder / NOTE).read_text(encoding="utf-8").strip()
         raise BadInput.of(str(folder), f"is a copy of the search in {where}; delete it there, then this folder")
-    known, settings = row(material), material.settings["settings"]
-    tracking = settings.get("tracking") or {}
+    known, tracking = row(material), material.settings.get("tracking") or {}
     uri = resolve_uri(tracking.get("uri"), folder.parent)
     experiment = tracking.get("experiment") or material.model.name
     return Order(folder, known.bytes, len(material.trials), uri, experiment, uid_of(folder / "tracking.jsonl"))

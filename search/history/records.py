@@ -129,6 +129,9 @@ class Records:
         """The budget that ended the search before all its trials were over."""
         self.machine: Mapping[str, Any] = {}
         """The type of the machine that took up a trial last, where it said so."""
+        self.applied = 0
+        """Events taken in; what is derived from them stays true until this changes."""
+        self._by_kind: dict[str, list[Trial]] = {"search": [], "confirm": []}
         self._last_at: float | None = None
         for number, event in enumerate(history, 1):
             wrong = self._contradicts(event)
@@ -140,9 +143,11 @@ class Records:
     def apply(self, event: Event) -> None:
         """Take one event in, which goes with those before it."""
         self._clock(event)
+        self.applied += 1
         match event:
             case Proposed():
                 self.trials[event.trial] = Trial(event, self.begins)
+                self._by_kind[event.kind].append(self.trials[event.trial])
                 self.proposed[event.kind] += 1
             case Started():
                 trial = self.trials[event.trial]
@@ -231,7 +236,7 @@ class Records:
 
     def of_kind(self, kind: Literal["search", "confirm"]) -> list[Trial]:
         """The trials of the search itself, or its confirmation runs, by number."""
-        return [trial for trial in self.trials.values() if trial.proposed.kind == kind]
+        return list(self._by_kind[kind])
 
     @property
     def baseline(self) -> Trial | None:

@@ -9,6 +9,7 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
+from search.report import remarks
 from search.report.findings import find
 from search.report.material import JOURNAL, Material, gather
 from search.report.shown import duration, number
@@ -39,6 +40,10 @@ class Row:
     last_event: float | None
     """Unix seconds."""
     bytes: int
+    notes: str
+    """What the YAML says of it, and what was noted later; `trial_notes` by trial."""
+    tags: dict[str, str]
+    trial_notes: dict[str, str]
 
     def as_dict(self) -> dict[str, Any]:
         """The row as JSON has it."""
@@ -75,6 +80,9 @@ def row(material: Material) -> Row:
         trials_over=sum(trial.over for trial in material.trials),
         trials_asked=material.asked,
         last_event=material.last_at,
+        notes=remarks.of_search(material.folder, material.settings),
+        tags=dict(material.settings.get("tags") or {}),
+        trial_notes=remarks.of_trials(material.folder),
         bytes=sum(file.stat().st_size for file in material.folder.rglob("*") if file.is_file()),
     )
 
@@ -103,6 +111,11 @@ def shown(folder: Path) -> tuple[Row, Story]:
 def lines(known: Row, told: Story) -> Iterator[str]:
     """One search in words."""
     yield f"{known.name}: {told.status}"
+    if known.tags:
+        yield ", ".join(f"{key}: {value}" for key, value in known.tags.items())
+    if known.notes:
+        yield f"note: {known.notes}"
+    yield from (f"note on trial {number}: {text}" for number, text in known.trial_notes.items())
     yield told.headline
     yield told.sentence
     if told.reason:

@@ -39,6 +39,8 @@ class ProgressEstimate:
         """When this sitting's first evaluation came, and what had been trained by then: Ray's start and the workers'
         imports are no pace."""
         self._last = 0.0
+        self._summed = -1, 0
+        """How many events there were when the units trained were added up, and what they came to."""
 
     def note(self, event: Event) -> None:
         """Keep time with an event that the records have already taken in."""
@@ -53,8 +55,11 @@ class ProgressEstimate:
     @property
     def trained(self) -> int:
         """Units trained so far by all trials."""
-        started = sum(start.trained for start in self.records.starts.values())
-        return started + sum(trial.trained for trial in self.records.trials.values())
+        records = self.records
+        if self._summed[0] != records.applied:
+            started = sum(start.trained for start in records.starts.values())
+            self._summed = records.applied, started + sum(trial.trained for trial in records.trials.values())
+        return self._summed[1]
 
     def elapsed(self, at: float) -> float:
         """Seconds of this sitting up to `at`."""
@@ -84,12 +89,14 @@ class ProgressEstimate:
     @property
     def best(self) -> Trial | None:
         """The best last value among the search's trials that trained furthest."""
+        sound = [t for t in self.records.of_kind("search") if t.reports and t.status not in {"diverged", "failed"}]
+        furthest = max((trial.step for trial in sound), default=0)
         scored = [
-            (-trial.step, self.objective.score(trial.objective), trial.number, trial)
-            for trial in self.records.of_kind("search")
-            if trial.objective is not None and trial.status not in {"diverged", "failed"}
+            (self.objective.score(trial.reports[-1].metrics["objective"]), trial.number, trial)
+            for trial in sound
+            if trial.step == furthest
         ]
-        return min(scored)[3] if scored else None
+        return min(scored)[2] if scored else None
 
     def value(self, trial: Trial | None) -> str:
         """A trial's last objective with its step, for people."""

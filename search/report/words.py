@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from search.report import data
+from search.report import data, remarks
 from search.report.findings import Findings
 from search.report.importance import LEAST
 from search.report.material import Material
@@ -125,7 +125,12 @@ def provenance(material: Material) -> list[tuple[str, str]]:
     hosts = sorted({start.host for t in material.records.trials.values() for start in t.starts})
     warm = material.records.warm
     last = f", the last at {moment(material.last_at)}" if material.last_at is not None else ""
+    tags = material.settings.get("tags") or {}
+    notes = remarks.of_search(material.folder, material.settings)
     return [
+        *([("notes", notes)] if notes else []),
+        *([("tags", _pairs(tags))] if tags else []),
+        *((f"note on trial {number}", text) for number, text in remarks.of_trials(material.folder).items()),
         ("search", f"{material.name}, hash {material.digest or 'unknown'}"),
         ("model", f"{material.model.name}; objective {objective.metric} ({objective.mode}), in {objective.unit}"),
         ("sampler", _pairs(settings.get("sampler") or {})),

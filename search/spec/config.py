@@ -227,6 +227,10 @@ class Settings(Section):
     """What the sampler knows from the start; read once, when the search begins."""
     storage: Text | None = None
     """Where the search is kept: a folder that every node sees, or s3://BUCKET/PREFIX. null: the folder `--results`."""
+    notes: Text | None = None
+    """For people: why this search, what to look at."""
+    tags: dict[Text, Text] = Field(default_factory=dict)
+    """To find it by: in `list --json`, and on its runs in MLflow."""
     name: Text | None = None
     """The search's folder under `results/`; null: `<model>-<file's name>`."""
 

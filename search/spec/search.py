@@ -144,6 +144,7 @@ class Search:
         """The resolved search, as kept in its folder."""
         head = f"# The search as it ran, every default filled in. hash: {self.digest}\n"
         rest = {"budget", "confirm", "resources", "max_failures", "stop_after_failures", "trial_timeout"}
+        rest |= {"notes", "tags"} & self.settings.model_fields_set
         content = {
             "name": self.name,
             **self.identity(),
@@ -152,8 +153,16 @@ class Search:
             **({"reference": self.trainable} if self.trainable is not None else {}),
             **({"checked": dict(self.checked)} if self.checked else {}),
             **self.settings.model_dump(mode="json", include=rest),
+            **self._tracked(),
         }
         return head + strict_yaml.dumps(content)
+
+    def _tracked(self) -> dict[str, Any]:
+        """Where MLflow keeps the runs, if the YAML says; not with credentials in it."""
+        given = self.settings.tracking.model_dump(exclude_none=True)
+        if mask(given.get("uri", "")) != given.get("uri", ""):
+            del given["uri"]
+        return {"tracking": given} if given else {}
 
 
 def objective_name(objective: Objective) -> str:

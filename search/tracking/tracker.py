@@ -27,6 +27,7 @@ from search.tracking.updates import (
     clean,
     cut,
     points,
+    run_key,
     text,
 )
 
@@ -204,7 +205,7 @@ class Tracker:
         known = self._runs.ids.get(update.trial)
         if known:
             return known
-        key = _key(self._runs.uid, update.trial)
+        key = run_key(self._runs.uid, update.trial)
         if update.trial in self._doubtful:  # asked for before: the answer may have been lost, not the run
             for run in self._store.find(key)[:1]:
                 self._runs.created(update.trial, run)
@@ -228,7 +229,7 @@ class Tracker:
                 self._offer("an open trial", partial(self._store.write, run, [], {}, {"status": "interrupted"}))
                 self._offer("an open trial", partial(self._store.set_status, run, "KILLED", now))
         for trial in self._doubtful:
-            found = self._store.find(_key(self._runs.uid, trial))
+            found = self._store.find(run_key(self._runs.uid, trial))
             for run in found:
                 if run != self._runs.ids.get(trial):
                     self._store.delete(run)
@@ -293,10 +294,6 @@ def waiting_note(info: TrackingInfo, reason: str) -> str:
         f"tracking: {mask(info.uri)} can't be used now ({reason}). The search goes on; its events are kept in "
         f"{info.folder} and sent later, by --resume if not before"
     )
-
-
-def _key(uid: str, trial: int) -> str:
-    return f"{uid}/{'search' if trial == PARENT else trial}"
 
 
 def _trial_of(key: str) -> int:

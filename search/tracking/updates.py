@@ -239,6 +239,11 @@ def _shared(event: Forked | Kept, trial: _Trial, update: Update) -> None:
         update.set_tags({"forked_from": f"trial {event.source} at {event.step}"})
 
 
+def run_key(uid: str, trial: int) -> str:
+    """Names the run of a trial of the search `uid`, or its own run, in any store."""
+    return f"{uid}/{'search' if trial == PARENT else trial}"
+
+
 def points(metrics: Mapping[str, float], step: int, at: int) -> list[Point]:
     """Finite metrics as points at one step."""
     return [Point(clean(key), value, step, at) for key, value in _finite(metrics)]

@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from benchmarks.report_folder import Story, make_folder
+from search import report
 from search.cli import command
 from search.report.listing import size
 from search.tracking.mlflow_store import MlflowStore
@@ -103,6 +104,32 @@ def test_deleting_leaves_no_run_and_no_artifact(results: Path) -> None:
         assert [row[0] for row in database.execute("select run_uuid from runs")] == [other]
     kept = [file for file in (results / "mlartifacts").rglob("*") if file.is_file()]
     assert len(kept) == 1 and other in str(kept[0])
+
+
+def test_a_note_is_kept_shown_and_told_to_mlflow_where_the_yaml_says(results: Path) -> None:
+    uri = f"sqlite:///{results / 'elsewhere.db'}"
+    settings = results / "left" / "search.yaml"
+    settings.write_text(
+        settings.read_text() + f"tracking: {{uri: '{uri}', experiment: mine}}\ntags: {{team: speech}}\nnotes: why\n"
+    )
+    store = MlflowStore(uri, "mine")
+    store.open()
+    run = store.create("trial 1", {KEY_TAG: "u1/1"}, 1000)
+    (results / "left" / "tracking.jsonl").write_text('{"uid": "u1"}\n')
+    assert "and in MLflow" in call("note", "left", "odd <b>", "--trial", "1")[1]
+    assert "not in MLflow: it has no such run" in call("note", "left", "slow")[1]
+    assert "no trial 99; it has 0 to 5" in call("note", "left", "x", "--trial", "99")[1]
+    with sqlite3.connect(results / "elsewhere.db") as database:
+        assert database.execute("select value from tags where key = 'note'").fetchall() == [("odd <b>",)]
+    (row,) = (each for each in json.loads(call("list", "--json")[1]) if each["name"] == "left")
+    assert (row["notes"], row["tags"], row["trial_notes"]) == ("why; slow", {"team": "speech"}, {"1": "odd <b>"})
+    said = call("show", "left")[1]
+    assert "team: speech" in said and "note: why; slow" in said and "note on trial 1: odd <b>" in said
+    page = report.write(results / "left").read_text()
+    assert "why; slow" in page and "odd &lt;b&gt;" in page and "odd <b>" not in page.split("report-data")[0]
+    assert "and in MLflow" in call("note", "left", "", "--trial", "1")[1]
+    assert "note on trial" not in call("show", "left")[1]
+    assert call("delete", "left", "--yes")[1].count("deleted 1 runs") == 1 and run
 
 
 @pytest.mark.parametrize("name", command.MODULES)

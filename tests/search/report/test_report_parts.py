@@ -13,7 +13,7 @@ from small_search import proposed, records_of, reported, trial
 
 from search.history.events import Ended, Event, Paused, Phase, Promoted, Reported, Retried, Started
 from search.history.records import Records
-from search.report import changes, data, evidence, page, palette, shown
+from search.report import changes, data, evidence, page, palette, shown, usage
 from search.report.causes import causes
 from search.report.importance import importance, ped_anova, permutation, place, scores
 from search.report.levels import ENOUGH, Level, level, telling
@@ -352,12 +352,12 @@ def test_an_end_of_the_domain_is_noticed_where_something_lies_beyond(
 
 def test_what_workers_took_is_shown_by_lane_and_bounded() -> None:
     events: list[Event] = []
-    for trial in (0, 1):
-        events += [proposed(trial), Started(trial, "here", 100 + trial, "", 0.0)]
+    for number in (0, 1):
+        events += [proposed(number), Started(number, "here", 100 + number, "", 0.0)]
     for step in range(1, 2001):
-        for trial in (0, 1):
-            taken = {"cores": 1.0 + trial, "memory": step * 2.0**20}
-            events.append(Reported(trial, step, {"objective": 1.0}, 1.0, float(step), usage=taken))
+        for number in (0, 1):
+            taken = {"cores": 1.0 + number, "memory": step * 2.0**20}
+            events.append(Reported(number, step, {"objective": 1.0}, 1.0, float(step), usage=taken))
     found = usage.by_lane(timeline([Phase("search", 0.0), *events]), Records(events).trials)
     assert [key for key, _, _ in usage.figures(found)] == ["cores", "memory"]
     assert [set(lane["value"]) for lane in found["cores"]] == [{1.0}, {2.0}]
