@@ -35,7 +35,7 @@ def _read(folder: Path) -> dict[str, str]:
     if not file.is_file():
         return {}
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
+        found: dict[str, str] = json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
         raise BadInput.of(str(file), f"is damaged ({error}); mend or delete it") from error
     whole = isinstance(found, dict) and all(key == SEARCH or key.isdecimal() for key in found)
