@@ -59,6 +59,8 @@ NOT_RUN = {
     "python -m search.run configs/sequence_generator/continue.yaml": "minutes: planned by tests/test_configs.py",
     "python -m search.run configs/tts/plateau.yaml": "minutes: planned by tests/test_configs.py",
     "python -m search.check mine.yaml": "run as python -m search.check configs/own/function/spiral.yaml",
+    "schedule-search check mine.yaml": "run as python -m search.check configs/own/function/spiral.yaml",
+    "schedule-search show mine": "run as schedule-search show x",
     "python -m search.cli.reference docs": "writes the pages whose content tests/test_docs.py compares",
 }
 """Beginning of a command → why it is not run here."""
