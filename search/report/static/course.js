@@ -199,8 +199,9 @@ Report.usageChart = (key) => function (colours) {
   const whole = begin.reduce((most, at, i) => Math.max(most, at + length[i]), 0);
   const scale = whole > 7200 ? 3600 : whole > 600 ? 60 : 1;
   const shades = [colours.new, colours.documented, colours.confirm, colours.other];
+  const broken = (at, of) => of.flatMap((one, i) => (i && at[i] - at[i - 1] > whole / 20 ? [null, one] : [one])); // it had nothing to do
   const traces = Report.data.usage[key].map(({ lane, at, value }, i) => ({
-    type: "scatter", mode: "lines+markers", name: Report.plain(lanes[lane]), x: at.map((x) => x / scale), y: value,
+    type: "scatter", mode: "lines+markers", name: Report.plain(lanes[lane]), x: broken(at, at.map((x) => x / scale)), y: broken(at, value),
     line: { color: shades[i % shades.length], width: 1.5, dash: ["solid", "dash", "dot", "dashdot"][Math.floor(i / shades.length) % 4] },
     marker: { color: shades[i % shades.length], size: 4 }, hovertemplate: `${Report.plain(lanes[lane])}: <b>%{y}</b><extra></extra>`,
   }));
