@@ -90,9 +90,9 @@ def _observed(search: Search, records: Records) -> list[str]:
 def write_report(folder: Path, say: Say) -> Path | None:
     """`report.html` and `figures/`; None, and a warning, where they can't be made: the search is worth more."""
     try:
-        from search import report  # lazy: it takes a while to import, and only the end of a search has a use for it
+        from search.report import build  # lazy: it takes a while to import, and only the end has a use for it
 
-        return report.write(folder)
+        return build.write(folder)
     except Exception as error:  # whatever it is
         say(f"warning: no report: {mask(cause(error))}")
         return None

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from search.common.exit_codes import Exit, explained
-from search.report import write
+from search.report.build import write
 from spaces.problems import BadInput
 
 

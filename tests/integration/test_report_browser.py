@@ -11,8 +11,7 @@ import pytest
 
 from benchmarks.report_folder import Story, make_folder
 from search.history.journal import Journal, read
-from search.report import write
-from search.report.build import SECTIONS
+from search.report.build import SECTIONS, write
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

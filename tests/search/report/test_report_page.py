@@ -23,9 +23,8 @@ from search.history.events import Phase, Reported
 from search.history.journal import Journal, read
 from search.history.records import Records
 from search.persistence.folder import opened
-from search.report import write
 from search.report.__main__ import main
-from search.report.build import SECTIONS
+from search.report.build import SECTIONS, write
 from search.report.findings import Findings, find
 from search.report.material import gather
 from search.results.verdict import judge
@@ -392,7 +391,7 @@ def test_markup_from_a_config_stays_text(tmp_path: Path) -> None:
 
 def test_neither_ray_nor_mlflow_nor_torch_is_imported(finished: Path) -> None:
     code = (
-        "import sys, search.report.__main__; from search.report import write; "
+        "import sys, search.report.__main__; from search.report.build import write; "
         f"write(__import__('pathlib').Path({str(finished)!r}));"
         "print(sorted({'ray', 'mlflow', 'torch', 'matplotlib.pyplot', 'plotly'} & set(sys.modules)))"
     )

@@ -87,7 +87,7 @@ def test_the_description_tells_what_changes_and_takes_no_markup(tmp_path: Path, 
 
 
 def test_a_report_that_fails_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from search import report
+    from search.report import build as report
 
     def fails(folder: Path) -> Path:
         raise RuntimeError("can't draw https://me:hunter2@host/x\nmore")
