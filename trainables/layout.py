@@ -18,6 +18,8 @@ AGAIN = ".again.json"
 """In the search's folder: the command that goes on with it, and the folder in which it was typed."""
 OWNER = ".owner"
 """In the search's folder: which process has it."""
+DISK_FULL = ".disk-full"
+"""In the search's folder while a worker waits for room to write a checkpoint."""
 HALT = ".halt"
 """In the search's folder while the search is about to end: every evaluation is saved from then on."""
 

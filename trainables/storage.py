@@ -13,15 +13,19 @@ from trainables.objects import Prefix
 T = TypeVar("T")
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 """Errors that go away once there is space."""
+REMEDY = "free some space; nothing is lost, the work goes on then"
 RETRY_SECONDS = 1.0
 LATE_SECONDS = 5.0
 
 
 def when_there_is_room(
-    write: Callable[[], T], say: Callable[[str], None], rest: Callable[[float], None] = time.sleep
+    write: Callable[[], T],
+    say: Callable[[str], None],
+    rest: Callable[[float], None] = time.sleep,
+    mark: Path | None = None,
 ) -> T:
     """What `write` returns, tried again while the disk is full or the quota used up. `say` hears of the wait and of its
-    end.
+    end; `mark` is an empty file while it lasts, which takes no space, for a process that `say` doesn't reach.
 
     `write` must leave nothing half done when it raises. Raises what `write` raises for any other reason.
     """
@@ -35,10 +39,15 @@ def when_there_is_room(
             if not waiting:
                 waiting = True
                 where = f" ({error.filename})" if error.filename else ""
-                say(f"the disk is full{where}: free some space; nothing is lost, the work goes on then")
+                say(f"the disk is full{where}: {REMEDY}")
+                if mark is not None:
+                    with suppress(OSError):
+                        mark.touch()
             rest(RETRY_SECONDS)
         else:
             if waiting:
+                if mark is not None:
+                    mark.unlink(missing_ok=True)
                 say("there is space on the disk again: going on")
             return done
 

@@ -17,7 +17,7 @@ from spaces.paths import with_values
 from trainables import checkpoints, fingerprint, gpu, guard, start, storage
 from trainables.alike import alike
 from trainables.job import Job
-from trainables.layout import CODE, HALT, OWNER, TRIALS, OutOfMemory, checkpoint_folder, trial_folder
+from trainables.layout import CODE, DISK_FULL, HALT, OWNER, TRIALS, OutOfMemory, checkpoint_folder, trial_folder
 from trainables.objects import Prefix
 from trainables.own import keeper
 from trainables.prefix import PREFIX, Order, TrialPrefix, sharing_of
@@ -216,7 +216,9 @@ class Bridge(tune.Trainable):  # type: ignore[misc]  # Ray's class is untyped fo
         run, home = self._run, Path(self._job.folder) if self._store is None else self._store
         state = run.state()
         storage.when_there_is_room(
-            lambda: start.write(home, self._seed, run.step, state, self._described), self._log.warning
+            lambda: start.write(home, self._seed, run.step, state, self._described),
+            self._log.warning,
+            mark=Path(self._job.folder) / DISK_FULL,
         )
 
     def _show(self) -> None:
@@ -238,7 +240,8 @@ class Bridge(tune.Trainable):  # type: ignore[misc]  # Ray's class is untyped fo
         step = self._run.step
         state = self._signature.signed(step, {"run": self._run.state(), _REPORT: self._last})
         state[start.CONFIG] = self._described
-        storage.when_there_is_room(lambda: checkpoints.write(self._place, step, state), self._log.warning)
+        mark = Path(self._job.folder) / DISK_FULL
+        storage.when_there_is_room(lambda: checkpoints.write(self._place, step, state), self._log.warning, mark=mark)
         self._costs = [self._costs[-1], time.perf_counter() - began]  # two: the first may load torch, or one be unlucky
         self._unsaved = 0.0
 

@@ -29,6 +29,13 @@ class RunContext:
     """Digest of the data."""
     name: str = field(default_factory=lambda: uuid.uuid4().hex)
     """Tells this sitting's workers from those of others."""
+    disk_full: Callable[[], None] = lambda: None
+    """Tells people when workers wait for room on the disk."""
+
+    def trouble(self) -> str | None:
+        """What has happened to the folder. Asked on every turn of Ray's loop."""
+        self.disk_full()
+        return self.folder.trouble()
 
     def job(
         self, exchange: bool = False, shown: int | None = None, start: StartAt | None = None, pausing: bool = False

@@ -24,6 +24,7 @@ from search.execution.node_checks import check_nodes
 from search.history.events import Phase, Stopped
 from search.persistence import checkpoint_retention
 from search.persistence.checkpoint_retention import CheckpointRetention
+from search.persistence.disk_full import DiskFull
 from search.persistence.folder import JOURNAL, Folder, opened
 from search.persistence.local_copy import remember_runs
 from search.persistence.object_store_journal import upload
@@ -138,7 +139,8 @@ def _without_folder(asked: Invocation, folder: Folder, gone: str, tracker: Sende
 
 def _context(asked: Invocation, folder: Folder, cluster: Cluster, halt: Halt) -> RunContext:
     set_back = SetBack() if cluster.own else _never
-    return RunContext(asked.search, asked.plan, folder, cluster, halt, set_back, asked.prepared.digest)
+    full = DiskFull(folder.path, asked.say)
+    return RunContext(asked.search, asked.plan, folder, cluster, halt, set_back, asked.prepared.digest, disk_full=full)
 
 
 def _never() -> None: ...

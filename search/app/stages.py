@@ -60,7 +60,7 @@ def run_search(context: RunContext) -> None:
         scheduler=scheduler,
         propose=source.propose,
         checks={
-            "folder": context.folder.trouble,
+            "folder": context.trouble,
             "budget": _spent(search, records, context.cluster),
             "failures": failure_policy.cause,
             "clock": context.set_back,
@@ -95,7 +95,7 @@ def run_confirmation(context: RunContext) -> None:
             gate=Slots(context.cluster.room, source.exhausted, unfinished),
             scheduler=FIFOScheduler(),
             propose=source.propose,
-            checks={"folder": context.folder.trouble, "clock": context.set_back},
+            checks={"folder": context.trouble, "clock": context.set_back},
             halt=context.halt,
             max_failures=settings.max_failures,
         )

@@ -138,7 +138,7 @@ def _stage(context: RunContext, point: StartPoint, ledger: Ledger, numbers: list
         gate=Slots(context.cluster.room, lambda: True, numbers),
         scheduler=FIFOScheduler(),
         propose=lambda: None,
-        checks={"folder": context.folder.trouble, "clock": context.set_back},
+        checks={"folder": context.trouble, "clock": context.set_back},
         halt=context.halt,
         max_failures=context.search.settings.max_failures,
     )

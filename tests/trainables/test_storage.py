@@ -1,4 +1,5 @@
 import errno
+from pathlib import Path
 
 import pytest
 
@@ -22,6 +23,17 @@ def test_a_full_disk_is_waited_for_and_told_of_once() -> None:
     assert when_there_is_room(writer(errno.ENOSPC, errno.EDQUOT, errno.ENOSPC), said.append, rests.append) == "written"
     assert len(rests) == 3 and len(said) == 2
     assert "the disk is full (/there/file)" in said[0] and "going on" in said[1]
+
+
+def test_a_mark_is_there_as_long_as_it_waits(tmp_path: Path) -> None:
+    mark = tmp_path / "mark"
+    there: list[bool] = []
+
+    def rest(seconds: float) -> None:
+        there.append(mark.exists())
+
+    when_there_is_room(writer(errno.ENOSPC, errno.ENOSPC), lambda _: None, rest, mark)
+    assert there == [True, True] and not mark.exists()
 
 
 def test_with_room_nothing_is_said() -> None:
