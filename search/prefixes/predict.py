@@ -6,6 +6,7 @@ configs as soon as it may act at all, which says too little.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -112,7 +113,7 @@ class Prediction:
 def predict(
     model: Model[Any, Any], sharing: Sharing[Any], space: Space, base: Mapping[str, Any], lengths: Lengths
 ) -> Prediction:
-    """What sharing would save a search over `space` of configs that differ from `base`, the first that is trained."""
+    """What sharing would save a search over `space` of different configs, `base` the first that is trained."""
     drawn = [Outline(model, sharing, config, lengths) for config in _configs(model, space, base)]
     begun = [max((one.common(other) for other in drawn[:at]), default=0) for at, one in enumerate(drawn)]
     pairs = sorted(one.common(other) for at, one in enumerate(drawn) for other in drawn[:at])
@@ -133,8 +134,11 @@ def forks(one: Outline, others: Sequence[Outline], lengths: Lengths) -> dict[int
 def _configs(model: Model[Any, Any], space: Space, base: Mapping[str, Any]) -> Iterator[Any]:
     rng = np.random.default_rng(0)
     draws: list[Mapping[str, Any]] = [{}, *(space.sample(rng, base) for _ in range(DRAWN - 1))]
+    seen: set[str] = set()
     for values in draws:
-        try:
-            yield model.parse(with_values(base, {path: thaw(value) for path, value in values.items()}), "a config")
-        except BadInput:  # not every model takes every point of its space
+        native = with_values(base, {path: thaw(value) for path, value in values.items()})
+        if (key := digest([native])) in seen:  # a small space: no search trains the same config twice
             continue
+        seen.add(key)
+        with suppress(BadInput):  # not every model takes every point of its space
+            yield model.parse(native, "a config")

@@ -44,6 +44,13 @@ def test_where_every_knob_acts_from_the_first_step_nothing_is_said_or_changed(tm
     assert (found.rungs, found.search_steps, found.trials) == (alone.rungs, alone.search_steps, alone.trials)
 
 
+def test_a_small_space_is_counted_once_and_not_as_often_as_it_is_drawn(tmp_path: Path) -> None:
+    search = small_search(tmp_path, "knobs=[use_weighted_pooling]", "space={}", "share=on")
+    found = make_plan(search)
+    assert found.shared.prediction is not None and len(found.shared.prediction.begun) == 2
+    assert found.search_steps == found.trials * found.horizon == 2 * 18
+
+
 def test_on_is_on_whatever_it_saves(tmp_path: Path) -> None:
     search = small_search(tmp_path, "share=on")
     plan = make_plan(search)
