@@ -90,11 +90,11 @@ def html(found: Comparison, command: str) -> str:
         "names": [source.name for source in found.sources],
         "provenance": [_provenance(source) for source in found.sources],
         "command": command,
-        "script": Markup((files("search.compare") / "static" / "compare.js").read_text(encoding="utf-8")),  # noqa: S704 - our own file
     }
     body = Markup(_templates().get_template("compare.html").render(**context))  # noqa: S704 - rendered with escaping
     names = " · ".join(group.name for each in found.tables for group in each.table.groups)
-    return page(f"Comparison: {names}", body, {"compared": [_data(each) for each in found.tables]}, ())
+    script = (files("search.compare") / "static" / "compare.js").read_text(encoding="utf-8")
+    return page(f"Comparison: {names}", body, {"compared": [_data(each) for each in found.tables]}, [script])
 
 
 @lru_cache(maxsize=1)

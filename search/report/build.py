@@ -8,7 +8,7 @@ from markupsafe import Markup
 from search.report import data, evidence, figures, usage, words
 from search.report.findings import Findings, find
 from search.report.material import gather
-from search.report.page import page, templates
+from search.report.page import page, static, templates
 from search.report.shown import moment
 from spaces import strict_yaml
 from trainables.files import write_bytes
@@ -85,7 +85,8 @@ def html(found: Findings) -> str:
         "timeline": data.timeline_data(found.lanes, material.records.trials),
         "usage": used,
     }
-    return page(f"{material.name}: {found.story.headline}", Markup(body), content, SCRIPTS)  # noqa: S704 - rendered
+    scripts = [static(name) for name in SCRIPTS]
+    return page(f"{material.name}: {found.story.headline}", Markup(body), content, scripts)  # noqa: S704 - rendered
 
 
 def _context(found: Findings) -> dict[str, Any]:

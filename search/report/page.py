@@ -50,8 +50,8 @@ def templates() -> Environment:
 
 
 def page(title: str, body: Markup, data: Mapping[str, Any], scripts: Sequence[str]) -> str:
-    """A whole page. `body` is what stands between the page's bar and its end; `data` is what `scripts` read as
-    `Report.data`; the names of `scripts` are files in `static/`.
+    """A whole page. `body` is what stands between the page's bar and its end; `data` is what `scripts`, texts of
+    code, read as `Report.data`.
     """
     return (
         templates()
@@ -59,7 +59,7 @@ def page(title: str, body: Markup, data: Mapping[str, Any], scripts: Sequence[st
         .render(
             body=body,
             plotly=_plotly_packed(),
-            **frame(title, data, [static(name) for name in scripts]),
+            **frame(title, data, scripts),
         )
     )
 

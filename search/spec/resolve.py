@@ -60,7 +60,7 @@ def resolve(
     problems.checked(lambda: _check_tracking(settings, where), "tracking")
     problems.checked(lambda: _check_storage(settings, where), "storage")
     chosen = name or settings.name or (path.stem if known is None else known.default_name(path))
-    problems.checked(lambda: _check_name(chosen), "name")
+    problems.checked(lambda: _check_name(fork or chosen), "name")
     forked = None if fork is None else problems.checked(lambda: _forked(settings, chosen, fork, where), "warm_start")
     if results is not None:
         here.check(forked or settings, path, results, fork or chosen, problems)

@@ -47,7 +47,7 @@ def test_more_days_than_there_are_and_odd_sizes():
 def test_days_that_every_batch_must_have():
     sampling = Sampling(config(**{"dataset.must_include_days": [2]}), CORPUS, 0)
     assert all(2 in {trial.session for trial in sampling.trials(step)} for step in range(9))
-    with pytest.raises(BadInput, match="3 is no day: there are 3"):
+    with pytest.raises(BadInput, match="3 is no day, and your script ends there: name others, from 0 to 2"):
         Sampling(config(**{"dataset.must_include_days": [3]}), CORPUS, 0)
 
 

@@ -164,7 +164,7 @@ def test_checkpoints_load(tmp_path, prefix, one_by_one):
     [
         (None, "no such file"),
         (b"not a checkpoint", "is no checkpoint of plain tensors"),
-        ({"weights": {}}, "expected a dict with the weights of the network under network or model_state_dict"),
+        ({"weights": {}}, "no weights under network or model_state_dict, where your script looks, too; name another"),
         ({"model_state_dict": {"h0": torch.zeros(1)}}, "day_weights is missing"),
         ({"model_state_dict": {**network().state_dict(), "extra": torch.zeros(1)}}, "extra is unknown"),
         ({"model_state_dict": network(days=4).state_dict()}, "day_weights has shape (4, 6, 6), the config's network"),

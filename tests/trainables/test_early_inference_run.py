@@ -286,5 +286,5 @@ def test_a_gradient_can_diverge_with_a_finite_loss():
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
 def test_a_missing_gpu_is_bad_input():
     assert run(device="auto")._device.type == "cpu"
-    with pytest.raises(BadInput, match="this machine has 0 GPUs"):
+    with pytest.raises(BadInput, match="there are 0 GPUs; use auto or cpu"):
         run(device="cuda")

@@ -144,7 +144,7 @@ def test_a_checkpoint_to_start_from_is_checked_first_and_belongs_to_the_digest(p
     file = checkpoints.write(trial / "checkpoints", 2, {"run": run.state()})
     assert ready(existing_model=str(trial)).digest == ready(existing_model=str(file)).digest
     checkpoints.write(trial / "checkpoints", 3, {"run": {"network": 3}})
-    with pytest.raises(BadInput, match="expected a dict with the weights of the network"):
+    with pytest.raises(BadInput, match="no weights under network or model_state_dict"):
         ready(existing_model=str(trial))
 
 
@@ -161,11 +161,11 @@ def test_what_can_not_be_started_from_is_named(prepared, tmp_path, capsys) -> No
 
     assert "no such file" in refused(tmp_path / "none.pt")
     (tmp_path / "empty").mkdir()
-    assert "no intact checkpoint in this folder" in refused(tmp_path / "empty")
+    assert "no intact checkpoint here, and your script takes a file" in refused(tmp_path / "empty")
     (tmp_path / "text.pt").write_text("hello", encoding="utf-8")
     assert "is no checkpoint of plain tensors" in refused(tmp_path / "text.pt")
     torch.save({"weights": torch.ones(2)}, tmp_path / "other.pt")
-    assert "expected a dict with the weights of the network" in refused(tmp_path / "other.pt")
+    assert "no weights under network or model_state_dict" in refused(tmp_path / "other.pt")
     torch.save({HOLDERS[1]: Evil()}, tmp_path / "evil.pt")
     assert "is no checkpoint of plain tensors" in refused(tmp_path / "evil.pt")
     assert "run" not in capsys.readouterr().out

@@ -108,7 +108,10 @@ def test_documented_values():
         ({"training__save_strategy": "steps"}, "save_strategy steps needs output_dir"),
         ({"model__pretrained": "x"}, "expected one of pretrained and random_init, got both"),
         ({"model__random_init": None}, "expected one of pretrained and random_init, got neither"),
-        ({"model__forced_decoder_ids": [[1, 2]]}, "forced_decoder_ids is not supported"),
+        (
+            {"model__forced_decoder_ids": [[1, 2]]},
+            "is not supported here; your script begins each transcript",
+        ),
         ({"data__target_length": 0.41}, r"target_length 0.41 must be a multiple of 0.02 s.*try 0.42"),
         ({"data__val_ratio": 0.0}, "val_ratio"),
         ({"inference__max_length": 30}, "inference.max_length 30 is above model.random_init.max_target_positions 24"),

@@ -1,7 +1,5 @@
 // The charts of a comparison: courses on common axes, and the winners on fresh seeds.
 
-const Report = window.Report;
-
 function title(one) {
   return `${Report.plain(one.objective.metric)} (${Report.plain(one.objective.unit)})`;
 }

@@ -10,8 +10,8 @@ import pytest
 from typer.testing import CliRunner
 
 from benchmarks.report_folder import Story, make_folder
-from search import report
 from search.cli import command
+from search.report import build
 from search.report.listing import size
 from search.tracking.mlflow_store import MlflowStore
 from search.tracking.types import KEY_TAG
@@ -125,7 +125,7 @@ def test_a_note_is_kept_shown_and_told_to_mlflow_where_the_yaml_says(results: Pa
     assert (row["notes"], row["tags"], row["trial_notes"]) == ("why; slow", {"team": "speech"}, {"1": "odd <b>"})
     said = call("show", "left")[1]
     assert "team: speech" in said and "note: why; slow" in said and "note on trial 1: odd <b>" in said
-    page = report.write(results / "left").read_text()
+    page = build.write(results / "left").read_text()
     assert "why; slow" in page and "odd &lt;b&gt;" in page and "odd <b>" not in page.split("report-data")[0]
     assert "and in MLflow" in call("note", "left", "", "--trial", "1")[1]
     assert "note on trial" not in call("show", "left")[1]

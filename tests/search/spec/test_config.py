@@ -180,7 +180,7 @@ def test_unknown_keys_at_every_depth_name_the_nearest_key_all_together(tmp_path:
         "budget.steps": "input should be a valid integer or a valid string, got True",
         "zzz": "unknown key; valid keys: "
         "arguments, base, budget, check, confirm, data, early_stopping, knobs, max_failures, model, name, "
-        "notify, …",
+        "notes, …",
     }
 
 
