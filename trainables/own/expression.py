@@ -2,10 +2,13 @@
 
 expression = number | `length` | config key (dotted) | expression (+ - * /) expression | -expression
 | ceil(x) | floor(x) | min(x, …) | max(x, …)
+
+A key may have hyphens, as arguments of a command do: `warmup-epochs` is a key, `length - warmup` a difference.
 """
 
 import ast
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +30,8 @@ _FUNCTIONS: Mapping[str, Callable[[list[float]], float]] = {
     "min": min,
     "max": max,
 }
+_HYPHENED = re.compile(r"(?<!\w)[^\W\d]\w*(?:-[^\W\d]\w*)+")
+_HYPHEN = "ǁ"  # stands for a key's hyphen while Python's parser reads the formula: to Python it is a letter
 _GRAMMAR = "use numbers, config keys, length, + - * /, ceil, floor, min, max"
 
 
@@ -69,7 +74,8 @@ class Expression:
         if len(text) > _LONGEST:
             raise ExpressionError(f"a formula of more than {_LONGEST} characters: compute the value in the config")
         try:
-            return ast.parse(text.strip(), mode="eval").body
+            names = _HYPHENED.sub(lambda name: name[0].replace("-", _HYPHEN), text.strip())
+            return ast.parse(names, mode="eval").body
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             raise ExpressionError(f"{text!r} is no formula; {_GRAMMAR}") from error
 
@@ -96,10 +102,10 @@ class Expression:
 def _dotted(node: ast.expr) -> str | None:
     match node:
         case ast.Name():
-            return node.id
+            return node.id.replace(_HYPHEN, "-")
         case ast.Attribute():
             before = _dotted(node.value)
-            return None if before is None else f"{before}.{node.attr}"
+            return None if before is None else f"{before}.{node.attr.replace(_HYPHEN, '-')}"
         case _:
             return None
 
@@ -142,7 +148,9 @@ def number_at(native: Mapping[str, Any], key: str) -> float:
     try:
         value = get(native, key)
     except Missing as error:
-        raise ExpressionError(f"the config has no key {key!r}{nearest(key, [*leaves(native), LENGTH])}") from error
+        hint = "; a minus between two keys needs spaces" if "-" in key else ""
+        near = nearest(key, [*leaves(native), LENGTH])
+        raise ExpressionError(f"the config has no key {key!r}{near}{hint}") from error
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ExpressionError(f"the config's {key} is {value!r}, no number")
     return float(value)

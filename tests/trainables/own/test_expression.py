@@ -8,7 +8,13 @@ from hypothesis import strategies as st
 
 from trainables.own.expression import Expression, ExpressionError
 
-NATIVE = {"warmup": 5, "train": {"share": 0.1, "name": "x"}, "flag": True}
+NATIVE = {
+    "warmup": 5,
+    "decay-epochs": 6,
+    "top-k": {"p-1": 4, "p-one": 3},
+    "train": {"share": 0.1, "name": "x"},
+    "flag": True,
+}
 numbers = st.floats(-1e6, 1e6)
 
 
@@ -24,10 +30,20 @@ numbers = st.floats(-1e6, 1e6)
         ("-warmup + +2", -3),
         ("(length - warmup) / 2", 9.5),
         ("max(4)", 4),
+        ("decay-epochs", 6),
+        ("2*decay-epochs - warmup", 7),
+        ("top-k.p-one - 1", 2),
+        ("length-5", 19),
     ],
 )
 def test_what_formulas_are_worth(text: str | int | float, value: float) -> None:
     assert Expression(text).value(NATIVE, 24) == value
+
+
+def test_a_minus_without_spaces_is_a_keys_hyphen() -> None:
+    with pytest.raises(ExpressionError, match=r"no key 'length-warmup'.* a minus between two keys needs spaces"):
+        Expression("length-warmup").value(NATIVE, 24)
+    assert Expression("ceil(decay-epochs / length)").keys == ("decay-epochs",)
 
 
 @given(numbers, numbers, st.sampled_from("+-*"))
