@@ -12,7 +12,7 @@ from trainables.cache import cache_root, content_key
 from trainables.files import write_text
 
 _KIND = "checked"
-_VERSION = 2  # of what is measured and of how it is told
+_VERSION = 3  # of what is measured and of how it is told
 _PACKAGES = ("torch", "numpy", "transformers", "accelerate", "lightning", "pytorch-lightning")
 
 

@@ -13,10 +13,13 @@ from search.check.measure import (
     RESUMED,
     SCORED,
     SCORED_KNOB,
+    SCORED_SEED,
     Measured,
     Measurements,
 )
+from search.spec.knob_onset import course_of, looked_at
 from search.spec.search import Search
+from spaces.paths import leaves
 from spaces.values import show
 from trainables.own.model import OwnModel
 from trainables.own.observed import compare
@@ -29,7 +32,11 @@ _HOW = {
     RESUMED: "going on from a checkpoint: ",
     AGAIN: "a second time in the same process: ",
     SCORED: "evaluate: ",
+    SCORED_SEED: "evaluate, with another seed: ",
 }
+
+
+_MIXED = ": confirmation mixes the split's chance with the training's; split with a constant seed"
 
 
 @dataclass(frozen=True)
@@ -50,7 +57,7 @@ class Finding:
 
 def failure(measured: Measurements) -> str | None:
     """Why the baseline, or the same training again, can't be trained; None where it can."""
-    for name in (FIRST, AGAIN, RESUMED, SCORED, OTHER):
+    for name in (FIRST, AGAIN, RESUMED, SCORED, OTHER, SCORED_SEED):
         told = measured.trainings.get(name)
         if told is None:
             continue
@@ -73,7 +80,7 @@ def findings(search: Search, measured: Measurements) -> list[Finding]:
         *_repeats(search, measured),
         *_resume(search, measured),
         *_seed(search, measured),
-        *_validation(measured),
+        *_validation(search, measured),
         *_knobs(search, measured),
         *_schedules(search, measured),
         _objective(search, measured),
@@ -141,7 +148,8 @@ def _seed(search: Search, measured: Measurements) -> Iterator[Finding]:
         what = (
             f"seeds {search.settings.sampler.seed} and {search.settings.sampler.seed + 1} train the same bits: {name} "
         )
-        yield Finding("seed", "ignored", f"{what}is ignored, so that confirmation on fresh seeds would be void", "void")
+        what += "is ignored, so that confirmation on fresh seeds would be void"
+        yield Finding("seed", "ignored", f"{what}{_seed_key(search)}", "void")
     else:
         yield Finding("seed", "acts", "")
 
@@ -157,32 +165,54 @@ def _seed_argument(search: Search) -> str:
         words = declared.command.split()
         at = next((i for i, word in enumerate(words) if "{seed}" in word), 0)
         return " ".join(words[at - 1 : at + 1] if words[at] == "{seed}" and at else words[at : at + 1])
-    return "run.seed (or the code sets a seed of its own)"
+    if declared.function is not None:
+        return "run.seed (or the code sets a seed of its own)"
+    return "the trial's seed (the code sets one of its own, such as seed_everything or set_seed)"
 
 
-def _validation(measured: Measurements) -> Iterator[Finding]:
+def _seed_key(search: Search) -> str:
+    """A key of the config that looks like the seed, where none is declared."""
+    declared = search.model.declared if isinstance(search.model, OwnModel) else None
+    if declared is None or declared.seed is not None or declared.command is not None:
+        return ""
+    found = [path for path in leaves(search.base) if path.rpartition(".")[2].casefold().endswith("seed")]
+    return f". If the code takes it from its config, declare trainable.seed: {found[0]}" if found else ""
+
+
+def _validation(search: Search, measured: Measurements) -> Iterator[Finding]:
     first, other, again = (measured.trainings[name] for name in (FIRST, OTHER, AGAIN))
     one, two = (told.reports[0].get("validation") if told.reports else None for told in (first, other))
     if one is None or two is None:
-        yield Finding(
-            "validation",
-            "not checked",
-            "only what torch modules are given without gradients can be seen",
-            "note",
-        )
+        yield _scored_twice(search, measured)
     elif one == two:
         yield Finding("validation", "fixed", "")
     elif again.reports and again.reports[0].get("validation") != one:
         what = "what is validated on changes from run to run: draw it with a generator of its own, seeded by a constant"
         yield Finding("validation", "moves", what, "warning")
     else:
-        what = "what is validated on changes with the seed: confirmation mixes the split's chance with the training's; "
-        yield Finding("validation", "moves with the seed", f"{what}split with a constant seed", "warning")
+        yield Finding(
+            "validation", "moves with the seed", f"what is validated on changes with the seed{_MIXED}", "warning"
+        )
+
+
+def _scored_twice(search: Search, measured: Measurements) -> Finding:
+    """Whether the user's own evaluation gives the same weights another score under another seed."""
+    one, two = (measured.trainings.get(name) for name in (SCORED, SCORED_SEED))
+    if one is None or two is None or not one.reports or not two.reports:
+        what = "no torch module was seen to validate; give trainable.evaluate, which is then asked under two seeds"
+        return Finding("validation", "not checked", what, "note")
+    if _difference(search, one.metrics, two.metrics):
+        what = f"the same weights score otherwise under another seed{_MIXED}"
+        return Finding("validation", "moves with the seed", what, "warning")
+    if not isinstance(search.model, OwnModel) or not search.model.declared.evaluates_by_seed:
+        what = "no torch module was seen to validate, and trainable.evaluate is given no seed"
+        return Finding("validation", "not checked", what, "note")
+    return Finding("validation", "fixed", "")
 
 
 def _knobs(search: Search, measured: Measurements) -> Iterator[Finding]:
     first = measured.trainings[FIRST]
-    dead, unchecked = [], 0
+    still, unchecked = [], 0
     for path, value in measured.moved.items():
         told = measured.trainings[f"{KNOB}{path}"]
         if told.error is not None:
@@ -191,15 +221,27 @@ def _knobs(search: Search, measured: Measurements) -> Iterator[Finding]:
         elif told.diverged is None and not told.reports:
             unchecked += 1
         elif told.diverged is None and _same(search, first, told):
-            dead.append(path)
+            still.append(path)
     if unchecked:
         yield Finding("knobs", f"{unchecked} not checked", "there was no time for more; --seconds gives it", "note")
+    until = f"{search.model.unit} {measured.until[0]}"
+    later = [path for path in still if _acts_later(search, {path: measured.moved[path]}, measured.until[0])]
+    dead = [path for path in still if path not in later]
     if dead:
-        until = f"{search.model.unit} {measured.until[0]}"
-        what = f"{', '.join(dead)}: another value changes nothing by {until}; dead, or acting later"
+        what = "another value changes nothing by then; dead, or acting later"
         yield Finding("knobs", f"without effect by {until}: {', '.join(dead)}", what, "warning")
+    elif later:
+        what = "its schedule parts only then" if len(later) == 1 else "their schedules part only then"
+        yield Finding("knobs", f"all act, {', '.join(later)} after {until}", what, "note")
     elif not unchecked:
         yield Finding("knobs", "all act", "")
+
+
+def _acts_later(search: Search, values: Mapping[str, Any], until: int) -> bool:
+    """Whether other values change a declared schedule, though not before unit `until`."""
+    before, after = range(until), [place for place in looked_at(search) if place >= until]
+    alike = course_of(search, {}, before) == course_of(search, values, before)
+    return alike and course_of(search, {}, after) != course_of(search, values, after)
 
 
 def _objective(search: Search, measured: Measurements) -> Finding:

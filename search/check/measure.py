@@ -24,7 +24,7 @@ from spaces.knob import Knob
 from spaces.values import Value, thaw
 
 FIRST, AGAIN, RESUMED, OTHER, KNOB = "baseline", "again", "resumed", "other-seed", "knob-"
-SCORED, SCORED_KNOB = "scored", "scored-knob-"
+SCORED, SCORED_SEED, SCORED_KNOB = "scored", "scored-other-seed", "scored-knob-"
 _STDERR = 2000  # characters of what a process that died said last
 _CODE = str(Path(trainables.__file__).parents[1])
 
@@ -107,7 +107,8 @@ def requests(search: Search, folder: str) -> list[dict[str, Any]]:
                 {**scored, "name": f"{SCORED_KNOB}{path}", "values": {**others, path: value}}
                 for path, (value, others) in _moved(search).items()
             ]
-            wanted.append([{**scored, "name": SCORED}, *moved])
+            reseeded = {**scored, "name": SCORED_SEED, "seed": seed + 1}
+            wanted.append([{**scored, "name": SCORED}, reseeded, *moved])
     return [{**common, "trainings": trainings} for trainings in wanted]
 
 

@@ -241,6 +241,14 @@ class Declaration(Section):
         return self.command is None or self.seed is not None or "{seed}" in (self.command or "")
 
     @property
+    def evaluates_by_seed(self) -> bool:
+        """Whether `evaluate` is told the seed, so that a split that moves with it shows there."""
+        if self.command is None:
+            return self.evaluate is not None and self.seed is not None
+        named = set(_PLACEHOLDER.findall(self.evaluate or ""))
+        return "seed" in named or (self.seed is not None and bool(named & {"config", "env", *_WHOLE_WORDS}))
+
+    @property
     def paused(self) -> Pause:
         """How a trial waits at a rung."""
         if self.pause is not None:

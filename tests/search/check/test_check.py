@@ -202,6 +202,22 @@ def test_a_dead_knob_is_named(tmp_path):
     assert known["knobs"].found == "without effect by epoch 1: unused"
 
 
+@pytest.mark.parametrize(
+    ("space", "told"),
+    [
+        ("{drop: {int: [2, 5]}}", "all act, drop after epoch 1"),
+        ("{lr: {float: [0.01, 0.02]}}", "without effect by epoch 1: lr"),
+    ],
+    ids=["later", "dead"],
+)
+def test_a_knob_that_only_its_schedule_holds_back_is_not_called_dead(tmp_path, space, told):
+    declared = "  schedules: {rate: {torch: {base: lr, chain: [{StepLR: {step_size: drop, gamma: 0.5}}]}}}"
+    path = written(tmp_path, ("lr=run.config.lr", "lr=0.01"), yaml=(("unused: 1.0", "drop: 3"),))
+    text = path.read_text().replace("  settles: 0\n", f"  settles: 0\n{declared}\n")
+    path.write_text(f"{text[: text.index('space:')]}space: {space}\n{text[text.index('budget:') :]}")
+    assert found(path)["knobs"].found == told
+
+
 def test_a_value_that_cant_be_trained_is_named(tmp_path):
     broken = ("    begin = 0", "    begin = 0\n    assert run.config.dropout < 0.2, 'too much'")
     known = found(written(tmp_path, broken))
@@ -317,3 +333,15 @@ def test_a_commands_ignored_seed_and_a_knob_in_its_objective_are_found(tmp_path)
     assert known["seed"].level == "void" and "--seed {seed} is ignored" in known["seed"].text
     (tmp_path / "train.py").write_text(COMMAND.replace("SEED", "a.seed"))
     assert found(tmp_path / "mine.yaml")["seed"].found == "acts"
+
+
+@pytest.mark.parametrize(
+    ("split", "given", "told"),
+    [("a.seed", " --seed {seed}", "moves with the seed"), ("0", " --seed {seed}", "fixed"), ("0", "", "not checked")],
+)
+def test_a_commands_split_that_moves_with_the_seed_is_found_by_its_own_evaluation(tmp_path, split, given, told):
+    """Of a command without torch nothing else can be seen."""
+    script = COMMAND.replace("SEED", "a.seed").replace("print(a.weight", f"print((1 + ({split} or 0)) * a.weight")
+    (tmp_path / "train.py").write_text(script)
+    (tmp_path / "mine.yaml").write_text(COMMAND_YAML.replace("--score {checkpoint}", "--score {checkpoint}" + given))
+    assert found(tmp_path / "mine.yaml")["validation"].found == told
