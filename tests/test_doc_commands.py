@@ -21,13 +21,14 @@ PAGES = [
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 SHELLS = {"", "sh", "bash", "shell", "console"}
 PROGRAMS = ("python", "schedule-search", "make", "ray", "mlflow", "pip", "export", ".")
-INLINE = re.compile(r"`((?:python|schedule-search|make|ray|mlflow) [^`]+)`")
+INLINE = re.compile(r"`((?:python|schedule-search|make|ray|mlflow|pip) [^`]+)`")
 
 RUN = (
     "schedule-search plan mine.yaml",
     "schedule-search run mine.yaml",
     "schedule-search list",
     "schedule-search show x",
+    "schedule-search schema > search.schema.json",
     "schedule-search report results/x",
     "python -m search.report results/x",
     "schedule-search compare results/a results/b",
@@ -47,6 +48,7 @@ NOT_RUN = {
     "make": "installs anew, or is the suite itself; its target is looked for",
     "python benchmarks/": "measures for minutes; its file is looked for",
     "python -m benchmarks.": "measures for minutes; its file is looked for",
+    "pip install": "fetches packages: tests/integration/test_wheel.py installs the wheel",
     "ray ": "starts a cluster's processes: tests/integration/test_submit_ray.py starts its own",
     ". .venv/bin/activate": "for the shell of the lines that follow",
     "export RAY_API_SERVER_ADDRESS": "for the shell of the lines that follow",
@@ -65,7 +67,13 @@ NOT_RUN = {
 }
 """Beginning of a command → why it is not run here."""
 
-PART = {"python -m search.run", "python -m search.check", "python -m trainables.train", "schedule-search plan"}
+PART = {
+    "python -m search.run",
+    "python -m search.check",
+    "python -m trainables.train",
+    "schedule-search plan",
+    "schedule-search check",
+}
 """Names of commands, without what they are given."""
 
 
@@ -106,7 +114,7 @@ def test_what_a_command_names_is_there(command: str) -> None:
     if words[0] == "make":
         assert re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
     elif words[0] == "schedule-search":
-        assert words[1] in {*MODULES, "plan", "list", "show", "delete", "demo"}
+        assert words[1] in {*MODULES, "plan", "list", "show", "note", "delete", "schema", "demo"}
     elif words[:2] == ["python", "-m"] and words[2] != "mlflow":
         module = ROOT / words[2].replace(".", "/")
         assert module.with_suffix(".py").is_file() or (module / "__main__.py").is_file()

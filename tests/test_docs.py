@@ -47,7 +47,7 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 EXAMPLES = [(page, text) for page in PAGES for text in blocks(page)]
 THEIRS = {"docs/tutorial.md": "epochs"}
 """Pages that show a user's own training config, by a key that it has."""
-SEARCH = re.compile(r"python -m search\.run (configs/\S+\.yaml)")
+SEARCH = re.compile(r"(?:python -m search\.|schedule-search )run (configs/\S+\.yaml)")
 DEMO = "configs/early_inference/demo.yaml"
 OWN = "configs/own/function/spiral.yaml"
 

@@ -49,7 +49,7 @@ app = typer.Typer(
 def main() -> None:
     """Run the command that was typed; bad input is told without a traceback."""
     try:
-        app()
+        app(prog_name="schedule-search")
     except BadInput as error:
         for problem in error.problems:
             print(f"error: {problem}", file=sys.stderr)  # noqa: T201
@@ -137,18 +137,27 @@ def delete(
 
 
 @app.command()
+def schema() -> None:
+    """Print the JSON Schema of a search's YAML: with it editors complete and check the keys."""
+    from search.cli import reference  # lazy: it imports this module
+
+    print(reference.schema(), end="")  # noqa: T201
+
+
+@app.command()
 def demo(model: Annotated[str, typer.Option(help="whose demo")] = "early_inference", to: Path = Path("demo")) -> None:
     """Copy a model's demo into a folder here and run it: minutes on two cores."""
     with as_file(_configs() / model) as source:
-        if not source.is_dir():
-            known = sorted(each.name for each in _configs().iterdir() if each.name != "cluster")
+        if not (source / "demo.yaml").is_file():
+            known = sorted(each.name for each in _configs().iterdir() if (each / "demo.yaml").is_file())
             raise BadInput.of("--model", f"there is no demo of {model!r}; there are {', '.join(known)}")
         if to.exists():
             raise BadInput.of(str(to), "is there already; name another folder with --to")
         shutil.copytree(source, to)
     config = to / "demo.yaml"
-    print(f"the search is {config}; going on: {typed(['schedule-search', 'run', str(config)])}")  # noqa: T201
-    sys.exit(importlib.import_module("search.run").main([str(config), "--name", "demo"]))
+    words = [str(config), "--name", "demo"]
+    print(f"the search is {config}; to go on with it: {typed(['schedule-search', 'run', *words])}")  # noqa: T201
+    sys.exit(importlib.import_module("search.run").main(words))
 
 
 def _configs() -> Path:

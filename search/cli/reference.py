@@ -17,7 +17,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from search.cli.command import MODULES
+from search.cli.command import MODULES, app
 from search.spec.config import Settings
 from spaces.values import show
 
@@ -40,13 +40,14 @@ def config_page() -> str:
     lines = [MADE, "", "# The search YAML", ""]
     lines += [
         "Every key of the file that `schedule-search run FILE` reads. A key that is not listed here is an error that "
-        "names the nearest one. `--set KEY=VALUE` changes one for a single command.",
+        "names the nearest one. `--set KEY=VALUE` changes one for a single command. "
+        "Terms: see the [glossary](concepts.md#glossary).",
         "",
         "Lengths of training take the model's unit: `40`, `40 epochs`, `3000 steps`. Times take `s`, `m`, `h`, `d`: "
         "`90s`, `20m`, `1.5h`.",
         "",
-        f"For completion in an editor, put this line at the top of the file: "
-        f"`# yaml-language-server: $schema=docs/{SCHEMA}`",
+        f"For completion in an editor: `schedule-search schema > {SCHEMA}`, and at the top of the YAML the line "
+        f"`# yaml-language-server: $schema={SCHEMA}`",
         "",
     ]
     for path, section in _sections(Settings, ""):
@@ -132,8 +133,10 @@ def cli_page() -> str:
     lines = [MADE, "", "# Commands", ""]
     lines += ["`schedule-search COMMAND`; `python -m search COMMAND` is the same.", ""]
     lines += ["```text", _help("search", []), "```", ""]
-    for name in ("list", "show", "delete", "demo"):
-        lines += [f"## {name}", "", "```text", _help("search", [name]), "```", ""]
+    for command in app.registered_commands:
+        name = command.name or command.callback.__name__  # type: ignore[union-attr]  # each has a function
+        if name not in MODULES and name != "plan":  # `run --plan`
+            lines += [f"## {name}", "", "```text", _help("search", [name]), "```", ""]
     for name, (module, what) in MODULES.items():
         lines += [f"## {name}", "", what, "", "```text", _help(module, []), "```", ""]
     return "\n".join(lines)

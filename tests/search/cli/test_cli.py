@@ -145,3 +145,10 @@ def test_plan_is_run_with_plan(tmp_path: Path) -> None:
 
 def test_sizes_are_for_people() -> None:
     assert [size(n) for n in (0, 1023, 1024, 20 * 1024, 3 * 2**30)] == ["0 B", "1023 B", "1.0 KiB", "20 KiB", "3.0 GiB"]
+
+
+def test_the_schema_is_one_and_only_models_have_demos(results: Path) -> None:
+    code, said = call("schema")
+    assert code == 0 and "budget" in json.loads(said)["properties"]
+    code, said = call("demo", "--model", "own")
+    assert code == 2 and "there are diphone_rnn, early_inference" in said
