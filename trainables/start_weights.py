@@ -78,7 +78,9 @@ class Start:
         try:
             data = self.file().read_bytes()
         except OSError as error:
-            raise self.refusal(f"can't be read, by your script either: {error.strerror or error}") from error
+            raise self.refusal(
+                f"can't be read, by your script either: {error.strerror or error}; copy it again"
+            ) from error
         own = checkpoints.whole(data)
         try:
             with torch.serialization.safe_globals(NUMPY_SCALARS):

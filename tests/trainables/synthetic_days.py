@@ -4,11 +4,10 @@ import os
 
 import h5py
 import numpy as np
-import pytest
+from refusing import refusing
 from synthetic_trials import BASE, CHANNELS
 
 from spaces.paths import with_values
-from spaces.problems import BadInput
 from trainables.diphone_rnn.data import Data, prepare_data, read
 from trainables.diphone_rnn.phonemes import diphones_of
 from trainables.registry import model_named
@@ -65,7 +64,7 @@ def get(folder, **values):
 
 
 def refusal(folder, **values):
-    with pytest.raises(BadInput) as caught:
+    with refusing() as caught:
         get(folder, **values)
     return str(caught.value)
 

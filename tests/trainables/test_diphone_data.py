@@ -4,6 +4,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from refusing import refusing
 from synthetic_days import DAYS, attribute, change, config, get, make, prepared, refusal, replacing, setting
 from synthetic_trials import CHANNELS
 
@@ -115,7 +116,7 @@ def test_a_day_may_have_nothing_to_validate_on(folder):
     (folder / DAYS[0] / "data_val.hdf5").unlink()
     assert {trial.session for trial in get(folder).validation} == {1}
     (folder / DAYS[1] / "data_val.hdf5").unlink()
-    assert "no trial to validate on; at least one day needs a data_val.hdf5" in refusal(folder)
+    assert "which your script chooses its best checkpoint by; add a data_val.hdf5" in refusal(folder)
 
 
 def test_the_test_split_is_not_read(folder):
@@ -173,7 +174,7 @@ def test_simulated_days_have_the_channels_of_the_subset():
     with h5py.File(found.path / "sim.2024.01.01" / "data_train.hdf5") as file:
         assert file["trial_0000"]["input_features"].shape[1] == 6
     spec["channels"] = 4
-    with pytest.raises(BadInput, match="holds 4 channels; the config's feature_subset names 4"):
+    with refusing("holds 4 channels; the config's feature_subset names 4"):
         prepare_data(parse(Data, {"generate": spec}, "x"), config(sessions=None, **chosen))
 
 
@@ -220,7 +221,7 @@ def test_what_has_changed_is_read_again(folder, reads):
     assert len(get(folder).validation) == 2
     change(folder, setting(np.nan))
     for _ in range(2):  # a refusal is not forgotten
-        with pytest.raises(BadInput, match="bin 3, channel 4"):
+        with refusing("bin 3, channel 4"):
             prepared(folder)
 
 
@@ -277,10 +278,10 @@ def test_prepare_checks_a_users_folder_in_place(folder):
 def test_a_checkpoint_to_start_from_belongs_to_the_digest(folder, tmp_path):
     plain, path = prepared(folder), tmp_path / "start.pt"
     start = {"init_from_checkpoint": True, "init_checkpoint_path": str(path)}
-    with pytest.raises(BadInput, match=r"^init_checkpoint_path: .*start\.pt: no such file"):
+    with refusing(r"^init_checkpoint_path: .*start\.pt: no such file"):
         prepared(folder, **start)
     torch.save({"model_state_dict": {"h0": torch.zeros(2)}}, path)
-    with pytest.raises(BadInput, match=r"start\.pt: .*is missing; .*: set the sizes"):
+    with refusing(r"start\.pt: .*is missing; .*: set the sizes"):
         prepared(folder, **start)
     torch.save({"model_state_dict": weights()}, path)
     first = prepared(folder, **start)

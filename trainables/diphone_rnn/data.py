@@ -151,15 +151,25 @@ def _check_enough(folder: Path, corpus: Corpus, patch_size: int) -> None:
     days = {trial.session for trial in corpus.train}
     problems = [
         Problem(
-            str(folder / name / TRAIN_FILE), f"no trial is left to train on{_because(corpus.dropped, folder / name)}"
+            str(folder / name / TRAIN_FILE),
+            f"no trial is left to train on{_because(corpus.dropped, folder / name)}; your script learns nothing from "
+            "that day: take it out of sessions",
         )
         for index, name in enumerate(corpus.sessions)
         if index not in days
     ]
     if not corpus.validation:
-        problems.append(Problem(str(folder), f"no trial to validate on; at least one day needs a {VAL_FILE}"))
+        problems.append(
+            Problem(
+                str(folder),
+                f"no trial to validate on, which your script chooses its best checkpoint by; add a {VAL_FILE} to a day",
+            )
+        )
     problems += [
-        Problem(trial.name, f"holds {trial.n_bins} bins; one patch takes patch_size = {patch_size}")
+        Problem(
+            trial.name,
+            f"holds {trial.n_bins} bins; one patch takes patch_size = {patch_size}, in your script, too: lower it",
+        )
         for trial in corpus.validation
         if trial.n_bins < patch_size
     ]

@@ -155,7 +155,8 @@ def _days(folder: Path, sessions: Sequence[str] | None) -> tuple[str, ...]:
     if not folder.is_dir():
         raise BadInput.of(
             str(folder),
-            f"no such folder; dataset_dir holds one folder per day, with {TRAIN_FILE}; your script ends there",
+            f"no such folder; dataset_dir holds one folder per day, with {TRAIN_FILE}; your script ends there: "
+            "correct the path",
         )
     there = sorted(path.name for path in folder.iterdir() if (path / TRAIN_FILE).is_file())
     marker = folder / MARKER
@@ -163,19 +164,28 @@ def _days(folder: Path, sessions: Sequence[str] | None) -> tuple[str, ...]:
         return tuple(json.loads(marker.read_text(encoding="utf-8"))["sessions"])
     if sessions is None:
         if not there:
-            raise BadInput.of(str(folder), f"no day there; expected folders with {TRAIN_FILE}, as t15.2023.08.11")
+            what = (
+                f"no day there; expected folders with {TRAIN_FILE}, as t15.2023.08.11; your script has nothing to "
+                "train on"
+            )
+            raise BadInput.of(str(folder), what)
         return tuple(there)
     problems = [
-        Problem(f"{folder / name}", f"no {TRAIN_FILE} for this day of `sessions`{nearest(name, there)}")
+        Problem(
+            f"{folder / name}",
+            f"no {TRAIN_FILE} for this day of `sessions`, where your script ends: correct the name, or leave it "
+            f"out{nearest(name, there)}",
+        )
         for name in sessions
         if name not in there
     ]
     twice = sorted({name for name in sessions if list(sessions).count(name) > 1})
     problems += [
-        Problem("sessions", f"{name} is listed twice, which your script refuses, too; list it once") for name in twice
+        Problem("dataset.sessions", f"{name} is listed twice, which your script refuses, too; list it once")
+        for name in twice
     ]
     if not sessions:
-        problems.append(Problem("sessions", "is empty, and your script has nothing to train on; list the days"))
+        problems.append(Problem("dataset.sessions", "is empty, and your script has nothing to train on; list the days"))
     if problems:
         raise BadInput(problems)
     return tuple(sessions)

@@ -107,7 +107,8 @@ def read(folder: Path, prefix_length: float) -> Curves:
     """
     if not folder.is_dir():
         raise BadInput.of(
-            str(folder), "no such folder; data_dir holds training_data.npz and metadata.json; your script ends there"
+            str(folder),
+            "no such folder; data_dir holds training_data.npz and metadata.json; your script ends there: correct it",
         )
     return _read(folder, prefix_length, tuple(stamp_of(folder / name) for name in (DATA_FILE, METADATA_FILE)))
 
@@ -146,10 +147,8 @@ def folder_digest(folder: Path) -> str:
 def split(n: int, val_split: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Training and validation rows of n, sorted; fixed by the arguments alone. At least one row lands in each.
 
-    Raises BadInput for fewer than 2 rows or a share outside (0, 1).
+    n: 2 or more. Raises BadInput for a share outside (0, 1).
     """
-    if n < 2:
-        raise BadInput.of("data", f"{n} curves can't be split into training and validation; at least 2 are needed")
     if not 0.0 < val_split < 1.0:
         raise BadInput.of(
             "val_split",
@@ -189,7 +188,8 @@ def _key_for(path: Path, prefix_length: float) -> str:
         if math.isclose(length, prefix_length, rel_tol=1e-9):
             return key
     there = ", ".join(f"{length:g}" for length in sorted(lengths.values())) or "none"
-    what = f"no entry prefix_{prefix_length:g}s; prefix lengths there, in s: {there}. Set prefix_length to one of them"
+    what = f"no entry prefix_{prefix_length:g}s, without which your script ends; prefix lengths there, in s: {there}. "
+    what += "Set prefix_length to one of them"
     raise BadInput.of(str(path), what)
 
 
@@ -199,14 +199,18 @@ def _matrix(
     """Entry `key` as float64 (rows, columns), finite. `why` says where the expected number of columns comes from."""
     at = f"{where} {key}"
     if key not in content:
-        raise BadInput.of(at, f"missing; the entry holds {', '.join(content) or 'nothing'}; your script ends there")
+        raise BadInput.of(
+            at, f"missing; the entry holds {', '.join(content) or 'nothing'}; your script ends there: write it"
+        )
     value = content[key]
     if not isinstance(value, np.ndarray) or value.dtype.kind not in "fiu":
         kind = f"dtype {value.dtype}" if isinstance(value, np.ndarray) else type(value).__name__
         raise BadInput.of(at, f"expected an array of numbers, got {kind}; write it anew; your script ends there")
     if value.ndim != 2 or 0 in value.shape:
         raise BadInput.of(
-            at, f"expected a 2-dimensional array with at least one row and column, got shape {value.shape}"
+            at,
+            f"expected a 2-dimensional array with at least one row and column, got shape {value.shape}; "
+            "your script can't train on it: write it anew",
         )
     wanted = (value.shape[0] if rows is None else rows, value.shape[1] if columns is None else columns)
     if value.shape != wanted:
@@ -232,12 +236,18 @@ def _check_size(metadata: Metadata, prefix_length: float, n: int, points: int, w
     if metadata.n_samples not in (None, n):
         what = f"holds {n} samples, but n_samples in metadata.json is {metadata.n_samples}"
         raise BadInput.of(where, f"{what}; your script trains on what there is: correct the latter")
+    if n < 2:
+        what = f"{n} curves can't be split into training and validation, by your script either; at least 2 are needed"
+        raise BadInput.of(where, f"{what}: write more")
     if points < 2:
-        raise BadInput.of(f"{where} pH_prefix", f"holds {points} reading per curve; at least 2 are needed")
+        what = f"holds {points} reading per curve; at least 2 are needed: your script learns nothing of their course"
+        raise BadInput.of(f"{where} pH_prefix", f"{what}; write longer curves")
     if metadata.n_points.get(float(prefix_length), points) != points:
         told = metadata.n_points[float(prefix_length)]
         raise BadInput.of(
-            f"{where} pH_prefix", f"holds {points} readings; prefix_n_points in metadata.json says {told}"
+            f"{where} pH_prefix",
+            f"holds {points} readings; prefix_n_points in metadata.json says {told}; your script trains on what there "
+            "is: correct the latter",
         )
 
 

@@ -13,6 +13,9 @@ from spaces.strict_yaml import read_text
 
 MOST_BYTES = 64 << 20  # it may say something of every sample
 
+LAX = "your script trains on what there is"
+SCALE = "your script trains without, but values and errors are scaled by it here"
+
 Ranges = Mapping[str, tuple[float, float]]
 """Name → (lowest, highest) of the documented range; a quantity that is the same everywhere has two equal bounds."""
 
@@ -43,23 +46,25 @@ def read_metadata(path: Path) -> Metadata:
     where = str(path)
     if not path.is_file():
         raise BadInput.of(
-            where, "missing; a data folder holds training_data.npz and metadata.json; your script ends there"
+            where, "missing; a data folder holds training_data.npz and metadata.json; your script ends there: add it"
         )
     try:
         content = json.loads(read_text(path, MOST_BYTES))
     except (ValueError, RecursionError) as error:
-        raise BadInput.of(where, f"is not valid JSON: {error}; your script ends there") from error
+        raise BadInput.of(where, f"is not valid JSON: {error}; your script ends there: repair it") from error
     if not isinstance(content, dict):
-        raise BadInput.of(where, f"expected a JSON object of keys to values, got {type(content).__name__}")
+        what = f"expected a JSON object of keys to values, got {type(content).__name__}"
+        raise BadInput.of(where, f"{what}; your script finds no key in it: write it anew")
     problems: list[Problem] = []
     known = _names(content, "known_input_names", where, problems)
     targets = _names(content, "infer_params", where, problems)
-    problems += [Problem(f"{where} infer_params", f"{n!r} is a known input, too") for n in targets if n in known]
+    both = "is a known input, too, which your script would infer from itself: take it out of one of the two"
+    problems += [Problem(f"{where} infer_params", f"{n!r} {both}") for n in targets if n in known]
     sets: dict[str, tuple[float, ...]] = {}
     ranges = _ranges(content, known, targets, where, problems, sets)
     n_samples = content.get("n_samples")
     if n_samples is not None and type(n_samples) is not int:
-        problems.append(Problem(f"{where} n_samples", f"expected a whole number, got {n_samples!r}"))
+        problems.append(Problem(f"{where} n_samples", f"expected a whole number, got {n_samples!r}; {LAX}: correct it"))
     if problems:
         raise BadInput(problems)
     return Metadata(known, targets, ranges, sets, n_samples, _points(content), _shares(content))
@@ -89,7 +94,12 @@ def _names(content: Mapping[str, Any], key: str, where: str, problems: list[Prob
     if isinstance(value, list) and value and all(isinstance(n, str) for n in value) and len(set(value)) == len(value):
         return tuple(value)
     got = f"got {value!r}" if key in content else "it is missing"
-    problems.append(Problem(f"{where} {key}", f"expected a list of different names, at least one; {got}"))
+    problems.append(
+        Problem(
+            f"{where} {key}",
+            f"expected a list of different names, at least one; {got}; your script can't tell the columns: write it",
+        )
+    )
     return ()
 
 
@@ -107,23 +117,26 @@ def _ranges(
     """
     sources = ("param_ranges", "fixed_params", "measurement_model")
     if not isinstance(content.get("param_ranges"), Mapping):
-        what = "expected name → [lowest, highest]" + ("" if "param_ranges" in content else "; it is missing")
+        got = f"got {content['param_ranges']!r}" if "param_ranges" in content else "it is missing"
+        what = f"expected name → [lowest, highest]; {got}; {SCALE}: write it"
         problems.append(Problem(f"{where} param_ranges", what))
         return {}
     found: dict[str, tuple[float, float]] = {}
     for name in (*known, *targets):
         at = next((s for s in sources if isinstance(content.get(s), Mapping) and name in content[s]), None)
         if at is None:
-            what = f"no range for {name!r}; add {name!r}: [lowest, highest] here, or its value to fixed_params"
+            what = f"no range for {name!r}; {SCALE}: add {name!r}: [lowest, highest] here, or its value to fixed_params"
             problems.append(Problem(f"{where} param_ranges", what))
             continue
         value = content[at][name]
         bounds = _bounds(value)
         if bounds is None:
-            what = f"expected [lowest, highest], one number, or a list of three values or more, finite; got {value!r}"
+            what = f"expected [lowest, highest], one number, or a list of three values or more, finite; got {value!r}; "
+            what += f"{SCALE}: correct it"
             problems.append(Problem(f"{where} {at}.{name}", what))
         elif name in targets and bounds[0] == bounds[1]:
-            what = f"{name!r} is to be inferred, but its range is the single value {bounds[0]}"
+            what = f"{name!r} is to be inferred, but its range is the single value {bounds[0]}; "
+            what += "your script learns a constant: widen the range, or leave the name out"
             problems.append(Problem(f"{where} {at}.{name}", what))
         else:
             found[name] = bounds

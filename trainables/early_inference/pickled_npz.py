@@ -13,6 +13,7 @@ import numpy as np
 from spaces.problems import BadInput
 from trainables.early_inference.plain_pickle import Recorded, Refused, follow, real
 
+ANEW = "your script loads it as it is, code and all: write numbers anew"
 MAX_BYTES = 2 << 30  # of one unpacked entry: beyond any real file of curves, below what fills a machine's memory
 
 
@@ -31,14 +32,17 @@ def read_dict(path: Path, name: str) -> dict[str, Any]:
     try:
         content = _content(_member(path, name, where))
     except Refused as refused:
-        what = f"holds {refused}; expected one pickled dict of plain arrays. It was not loaded, and nothing in it ran"
+        what = (
+            f"holds {refused}; expected one pickled dict of plain arrays. It was not loaded, and nothing in it "
+            f"ran; {ANEW}"
+        )
         raise BadInput.of(where, what) from None
     found: dict[str, Any] = {}
     for key, value in content.items():
         try:
             found[key] = real(value)
         except Refused as refused:
-            raise BadInput.of(f"{where} {key}", f"holds {refused}") from None
+            raise BadInput.of(f"{where} {key}", f"holds {refused}; {ANEW}") from None
     return found
 
 
@@ -47,12 +51,17 @@ def _opened(path: Path) -> zipfile.ZipFile:
         return zipfile.ZipFile(path)
     except FileNotFoundError:
         raise BadInput.of(
-            str(path), "missing; a data folder holds training_data.npz and metadata.json; your script ends there"
+            str(path),
+            "missing; a data folder holds training_data.npz and metadata.json; your script ends there: add it",
         ) from None
     except OSError as error:
-        raise BadInput.of(str(path), f"can't be read: {error.strerror or error}") from error
+        raise BadInput.of(
+            str(path), f"can't be read, by your script either: {error.strerror or error}; copy it again"
+        ) from error
     except (zipfile.BadZipFile, ValueError, NotImplementedError, struct.error) as error:
-        raise BadInput.of(str(path), f"is no intact npz archive: {error}; your script ends there") from error
+        raise BadInput.of(
+            str(path), f"is no intact npz archive: {error}; your script ends there: copy it again"
+        ) from error
 
 
 def _member(path: Path, name: str, where: str) -> bytes:
@@ -61,11 +70,14 @@ def _member(path: Path, name: str, where: str) -> bytes:
         if f"{name}.npy" not in archive.namelist():
             raise BadInput.of(
                 where,
-                f"missing; the archive holds {', '.join(archive.namelist()) or 'nothing'}; your script ends there",
+                f"missing; the archive holds {', '.join(archive.namelist()) or 'nothing'}; your script ends "
+                "there: write it",
             )
         info = archive.getinfo(f"{name}.npy")
         if info.file_size > MAX_BYTES:
-            raise BadInput.of(where, f"unpacks to {info.file_size} bytes; the bound is {MAX_BYTES}")
+            raise BadInput.of(
+                where, f"unpacks to {info.file_size} bytes, in your script, too; the bound is {MAX_BYTES}: split it"
+            )
         try:
             return archive.read(info)  # at most info.file_size bytes, whatever the archive really holds
         except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError, struct.error) as error:

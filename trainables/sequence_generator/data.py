@@ -97,7 +97,7 @@ def prepare_data(data: Data, seed: int, longest_lag: int) -> Prepared:
         assert data.generate is not None
         folder = generated(_with_split(data.generate, seed))
     sequences = read(folder, data.length)
-    parts = split(len(sequences.numbers), seed)
+    parts = split(len(sequences.numbers), seed, str(folder))
     train, validation, test = map(len, parts)
     _check_spread(sequences, parts[0], folder)
     summary = f"{train} training, {validation} validation and {test} test simulations of {data.length} frames"
@@ -107,7 +107,10 @@ def prepare_data(data: Data, seed: int, longest_lag: int) -> Prepared:
 def check_lag(data: Data, longest_lag: int, where: str) -> None:
     """Raise BadInput for a lag that no pair of frames has."""
     if longest_lag >= data.length:
-        what = f"a phase has {longest_lag}, sequences have {data.length} frames; set it to {data.length - 1} at most"
+        what = (
+            f"a phase has {longest_lag}, sequences have {data.length} frames; your script has no pair of frames "
+            f"so far apart: set it to {data.length - 1} at most"
+        )
         raise BadInput.of(f"{where} max_lag".strip(), what)
 
 
@@ -117,7 +120,9 @@ def read(folder: Path, frames: int | None = None) -> Sequences:
     frames: None for files that are checked already, which are as long as the first of them.
     """
     if not folder.is_dir():
-        raise BadInput.of(str(folder), "no such folder; data_dir holds 1.csv, 2.csv, …; your script ends there")
+        raise BadInput.of(
+            str(folder), "no such folder; data_dir holds 1.csv, 2.csv, …; your script ends there: correct it"
+        )
     files = sorted((int(path.stem), path) for path in folder.glob("*.csv") if re.fullmatch(r"[0-9]+", path.stem))
     if not files:
         raise BadInput.of(
@@ -148,17 +153,25 @@ def read_file(path: Path, frames: int | None = None) -> Array:
         with path.open(encoding="utf-8", newline="") as file:
             rows = [row for row in csv.reader(file) if row]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise BadInput.of(where, f"can't be read as CSV: {error}; your script ends there") from error
+        raise BadInput.of(where, f"can't be read as CSV: {error}; your script ends there: repair it") from error
     header = [name.strip() for name in rows[0]] if rows else []
     if missing := [name for name in COLUMNS if name not in header]:
         raise BadInput.of(
-            where, f"columns missing: {', '.join(missing)}; got {', '.join(header) or 'none'}; your script ends there"
+            where,
+            f"columns missing: {', '.join(missing)}; got {', '.join(header) or 'none'}; your script ends there: "
+            "add them",
         )
     if twice := sorted({name for name in COLUMNS if header.count(name) > 1}):
-        raise BadInput.of(where, f"columns that stand twice: {', '.join(twice)}")
+        raise BadInput.of(
+            where, f"columns that stand twice: {', '.join(twice)}; your script takes one of them: take one out"
+        )
     frames = frames or len(rows) - 1
     if len(rows) - 1 != frames:
-        what = f"{len(rows) - 1} rows, expected {frames}; set data.frames if all of your files have another length"
+        what = (
+            f"{len(rows) - 1} rows, expected {frames}: your script can't batch unequal ones. Set data.frames if "
+            "all of your files "
+        )
+        what += "have another length"
         raise BadInput.of(where, what)
     columns = [header.index(name) for name in COLUMNS]
     values = np.empty((frames, len(COLUMNS)))
@@ -185,12 +198,18 @@ def _checked(values: Array, where: str) -> Array:
     steps = values[:, 0]
     if (np.diff(steps) <= 0).any():
         row = int(np.argmax(np.diff(steps) <= 0)) + 2
-        what = f"{steps[row - 1]:g} after {steps[row - 2]:g}; steps must increase"
+        what = (
+            f"{steps[row - 1]:g} after {steps[row - 2]:g}; steps must increase, and your script takes rows as "
+            "they come: sort them"
+        )
         raise BadInput.of(f"{where} row {row}, step", what)
     for name in CONSTANTS:
         column = values[:, COLUMNS.index(name)]
         if np.ptp(column) > 1e-6 * max(1.0, float(np.abs(column).max())):
-            what = f"goes from {column.min():g} to {column.max():g}; it is a constant of the simulation"
+            what = (
+                f"goes from {column.min():g} to {column.max():g}; it is a constant of the simulation, but an "
+                "input of your script: correct it"
+            )
             raise BadInput.of(f"{where} {name}", what)
     return values[:, [COLUMNS.index(name) for name in FEATURES]]
 
@@ -199,7 +218,11 @@ def _check_spread(sequences: Sequences, training: NDArray[np.int64], folder: Pat
     """A component that is the same everywhere can be neither learnt nor scored."""
     spread = sequences.features[training][:, :, :N_COMPONENTS].std(axis=(0, 1))
     if flat := [name for name, value in zip(COMPONENTS, spread, strict=True) if value < 1e-9]:
-        raise BadInput.of(str(folder), f"{', '.join(flat)} never change over the training simulations")
+        raise BadInput.of(
+            str(folder),
+            f"{', '.join(flat)} never change over the training simulations, and your script learns nothing of "
+            "them: write anew",
+        )
 
 
 def folder_digest(files: list[Path]) -> str:

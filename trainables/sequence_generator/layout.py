@@ -15,13 +15,16 @@ LEAST_FRAMES = 22  # the autocorrelation that is reported goes to lag 20
 SHARES = (0.8, 0.1, 0.1)  # training, validation, test: documented
 
 
-def split(n: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+def split(n: int, seed: int, where: str = "data") -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Rows of training, validation and test among n simulations, sorted; fixed by the arguments alone.
 
     80/10/10 (documented), by whole simulations; validation and test get at least one each. Raises BadInput for n < 3.
     """
     if n < 3:
-        raise BadInput.of("data", f"{n} simulations can't be split into training, validation and test; give at least 3")
+        what = (
+            f"{n} simulations can't be split into training, validation and test, by your script either; give at least 3"
+        )
+        raise BadInput.of(where, what)
     order = np.random.default_rng(np.random.SeedSequence(seed)).permutation(n)
     held_out = max(1, round(n * SHARES[1]))
     parts = order[2 * held_out :], order[:held_out], order[held_out : 2 * held_out]

@@ -108,7 +108,8 @@ def read(folder: Path, config: Dataset) -> Corpus:
     if not folder.is_dir():
         raise BadInput.of(
             str(folder),
-            f"no such folder; data_dir holds {files[0]}, {files[1]} and {wavs[0].name}/; your script ends there",
+            f"no such folder; data_dir holds {files[0]}, {files[1]} and {wavs[0].name}/; your script ends there: "
+            "correct the path",
         )
     problems: list[Problem] = []
     parts: list[list[Line]] = []
@@ -166,7 +167,9 @@ class _Found:
         frames = 1 + samples // config.hop_length
         if samples <= config.n_fft:
             what = f"holds {samples} samples at {config.sample_rate} Hz, less than the {config.n_fft} of one window"
-            self._problems.append(Problem(str(path), f"{what}; take it out of the metadata"))
+            self._problems.append(
+                Problem(str(path), f"{what}, where your script learns nothing; take it out of the metadata")
+            )
             return None
         share = min(1.0, config.max_mel_frames / frames, config.max_text_length / len(symbols))
         if share < 1:
@@ -200,8 +203,8 @@ def _shared(train: Sequence[Line], validation: Sequence[Line]) -> list[Problem]:
     return [
         Problem(
             line.where,
-            f"clip {line.id!r} is one to train on, too; a clip belongs to one of the two files, which your "
-            "script doesn't check",
+            f"clip {line.id!r} is one to train on, too, which your script doesn't check; take it out of one of "
+            "the two files",
         )
         for line in validation
         if line.id in known
@@ -223,7 +226,10 @@ def _check_enough(
     )
     named = zip(files, (train, validation), ("train", "validate"), strict=True)
     problems = [
-        Problem(str(folder / file), f"no clip is left to {what} on{why}; raise the limits, or set too_long: cut")
+        Problem(
+            str(folder / file),
+            f"no clip is left to {what} on{why}, and none for your script; raise the limits, or set too_long: cut",
+        )
         for file, clips, what in named
         if not clips
     ]

@@ -30,10 +30,19 @@ def scan(path: Path) -> tuple[list[Line], list[Problem]]:
     try:
         content = path.read_text(encoding="utf-8-sig")
     except OSError as error:
-        what = f"can't be read: {error.strerror}; expected lines id|transcription|normalized; your script ends there"
+        what = (
+            f"can't be read: {error.strerror}; expected lines id|transcription|normalized; your script ends "
+            "there: correct the name"
+        )
         return [], [Problem(str(path), what)]
     except UnicodeDecodeError as error:
-        return [], [Problem(str(path), f"is not UTF-8: {error.reason} at byte {error.start}; convert it")]
+        return [], [
+            Problem(
+                str(path),
+                f"is not UTF-8: {error.reason} at byte {error.start}, which your script reads as other letters or "
+                "not at all; convert it",
+            )
+        ]
     lines: list[Line] = []
     problems: list[Problem] = []
     seen: dict[str, int] = {}
@@ -48,7 +57,11 @@ def scan(path: Path) -> tuple[list[Line], list[Problem]]:
         seen[fields[0]] = number
         lines.append(Line(fields[0], fields[-1] or fields[1], where))
     if not problems and not lines:
-        problems.append(Problem(str(path), "holds no clip; expected lines id|transcription|normalized"))
+        problems.append(
+            Problem(
+                str(path), "holds no clip; expected lines id|transcription|normalized; your script has nothing to read"
+            )
+        )
     return lines, problems
 
 
@@ -60,15 +73,21 @@ def _usual(counts: list[int]) -> int:
 def _fault(fields: list[str], usual: int, seen: dict[str, int]) -> str | None:
     if len(fields) != usual:
         form = "id|transcription" if usual == 2 else "id|transcription|normalized"
-        stray = "a stray '|' in the text splits it" if len(fields) > usual else "a part is missing"
-        return f"has {len(fields)} fields, expected {usual} as in most of the file ({form}): {stray}"
+        stray = "a stray '|' in the text splits it, take it out" if len(fields) > usual else "a part is missing, add it"
+        return (
+            f"has {len(fields)} fields, expected {usual} as in most of the file ({form}): {stray}; your script "
+            "reads a part of it at most"
+        )
     name = fields[0]
     if not name:
-        return "has no id before the first '|'"
+        return "has no id before the first '|', and your script no sound for it: write it"
     if "/" in name or "\\" in name or name in (".", ".."):
-        return f"id {name!r} is no file name; it names wavs/<id>.wav"
+        return f"id {name!r} is no file name; it names wavs/<id>.wav, and your script looks elsewhere: rename it"
     if name in seen:
-        return f"id {name!r} stands in line {seen[name]} already"
+        return f"id {name!r} stands in line {seen[name]} already, and your script trains on both: take one out"
     if not any(fields[1:]):
-        return f"clip {name!r} has an empty text; write what is said, or take the line out"
+        return (
+            f"clip {name!r} has an empty text, and your script learns to read nothing aloud; write what is said, "
+            "or take the line out"
+        )
     return None

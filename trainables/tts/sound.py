@@ -13,6 +13,7 @@ from spaces.problems import BadInput
 
 Sound = NDArray[np.float32]
 FULL = 32768.0  # of 16 bits
+EXPECTED = "expected 16-bit PCM, whatever your script reads"
 LOWEST, HIGHEST = 1000, 768_000
 """Rates of sound files, in Hz. The low-pass filter of a resampling is as long as the rate is high."""
 
@@ -34,15 +35,18 @@ def head(path: Path) -> Head:
             width = file.getsampwidth()
     except FileNotFoundError as error:
         raise BadInput.of(
-            str(path), "no such file; every id of the metadata has a wavs/<id>.wav; your script ends there"
+            str(path), "no such file; every id of the metadata has a wavs/<id>.wav; your script ends there: add it"
         ) from error
     except (OSError, wave.Error, EOFError, RuntimeError, ValueError) as error:  # a chunk beyond the end; NUL in a path
-        raise BadInput.of(str(path), f"can't be read: {error or 'it ends early'}; expected a PCM wav file") from error
+        raise BadInput.of(str(path), f"can't be read: {error or 'it ends early'}; {EXPECTED}: convert it") from error
     if width != 2:
-        raise BadInput.of(str(path), f"holds {8 * width}-bit samples; expected 16-bit PCM: convert it")
+        raise BadInput.of(str(path), f"holds {8 * width}-bit samples; {EXPECTED}: convert it")
     if not LOWEST <= found.rate <= HIGHEST:
         raise BadInput.of(
-            str(path), f"says {found.rate} samples a second; expected {LOWEST} to {HIGHEST}: is it damaged?"
+            str(path),
+            f"says {found.rate} samples a second; expected {LOWEST} to {HIGHEST}: is it damaged? your script "
+            "takes it at "
+            "its word: copy it again",
         )
     if found.samples == 0:
         raise BadInput.of(str(path), "holds no sound; take it out of the metadata; your script ends there")
@@ -58,7 +62,10 @@ def read(path: Path, rate: int) -> Sound:
         content = file.readframes(found.samples)
     raw = np.frombuffer(content[: len(content) // 2 * 2], dtype="<i2")
     if len(raw) < found.samples * found.channels:
-        what = f"says {found.samples} samples and holds {len(raw) // found.channels}; it is cut off, copy it again"
+        what = (
+            f"says {found.samples} samples and holds {len(raw) // found.channels}; it is cut off, in your script, "
+            "too: copy it again"
+        )
         raise BadInput.of(str(path), what)
     sound = raw.reshape(-1, found.channels).mean(axis=1) / FULL
     if found.rate != rate:

@@ -26,7 +26,11 @@ def encode(text: str, kind: TextInput, where: str) -> tuple[int, ...]:
     """The numbers of `text`; none of them is padding. Raises BadInput at `where` for a text that says nothing."""
     ids = _characters(text) if kind == "characters" else _phonemes(text)
     if not any(SYMBOLS[kind][i].isalnum() for i in ids):
-        raise BadInput.of(where, f"text {text!r} has nothing to say; write it out, or take the line out")
+        raise BadInput.of(
+            where,
+            f"text {text!r} has nothing to say, and your script learns nothing from it; write it out, or take the "
+            "line out",
+        )
     return ids
 
 

@@ -27,13 +27,14 @@ def read(path: Path, rate: int, seconds: float, normalize: bool) -> Sound:
         with soundfile.SoundFile(str(path)) as file:
             own = int(file.samplerate)
             if not LOWEST <= own <= HIGHEST:
-                what = f"says {own} samples a second; expected {LOWEST} to {HIGHEST}: is it damaged?"
+                what = f"says {own} samples a second; expected {LOWEST} to {HIGHEST}: is it damaged? "
+                what += "your script takes it at its word: copy it again"
                 raise BadInput.of(str(path), what)
             # A little more than is kept, for the filter's sake.
             samples = file.read(math.ceil((seconds + 0.1) * own), dtype="float32", always_2d=True)  # (n, channels)
     except (soundfile.SoundFileError, OSError, ValueError) as error:  # the last: NUL in a path
         raise BadInput.of(
-            str(path), f"can't be read as sound: {error}; expected flac or wav; your script ends there"
+            str(path), f"can't be read as sound: {error}; expected flac or wav; your script ends there: copy it again"
         ) from error
     sound: Sound = np.asarray(samples, dtype=np.float32).mean(axis=1)  # (n,)
     if not len(sound):

@@ -75,13 +75,13 @@ def prepare_data(data: Data, config: Config) -> Prepared:
         (folder / PLACE_FILE).write_text(json.dumps(place), encoding="utf-8")
 
     corpus = read(manifest, folders, config.data, config.training.seed)
-    start = check_start(corpus, config)
+    start = check_start(corpus, config, manifest)
     path = cached("whisper_child_place", content_key(place), build)
     keys = {"data.train_utterances": len(corpus.train)}
     return Prepared(path, _digest(corpus, config.data, start), summary(corpus), keys)
 
 
-def check_start(corpus: Corpus, config: Config) -> tuple[str, ...]:
+def check_start(corpus: Corpus, config: Config, manifest: Path) -> tuple[str, ...]:
     """The hashes of the pretrained weights' files, none of random weights.
 
     Raises BadInput for weights that aren't there, and for transcripts that the network can't learn.
@@ -90,7 +90,8 @@ def check_start(corpus: Corpus, config: Config) -> tuple[str, ...]:
 
     tokenizer = tokens.tokenizer_of(config.model)
     normalizer = tokens.normalizer_of(tokenizer) if config.data.normalize_text else None
-    tokens.labels_of(corpus.utterances, tokenizer, normalizer, tokens.longest_labels(config.model))
+    longest, where = tokens.longest_labels(config.model), f"{manifest} orthographic_text"
+    tokens.labels_of(corpus.utterances, tokenizer, normalizer, longest, where)
     folder = tokens.weights_folder(config.model)
     return () if folder is None else tuple(sha256_of(path) for path in sorted(folder.glob("*.safetensors")))
 
@@ -107,7 +108,8 @@ def read(manifest: Path, folders: Sequence[Path], keys: DataKeys, seed: int) -> 
     if not validation:
         raise BadInput.of(
             str(manifest),
-            "has no child to validate on: at least one age bucket needs two children (child_id), as children are never "
+            "has no child to validate on, nor for your script to choose its best weights by: at least one age "
+            "bucket needs two children (child_id), as children are never "
             "split; with stratify_by: null, all ages count as one bucket",
         )
     paths = [utterance.audio for utterance in found.utterances]
@@ -175,7 +177,8 @@ def _place(data: Data, config: Config) -> tuple[Path, tuple[Path, ...]]:
     if manifest is None or not folders:
         raise BadInput.of(
             "data",
-            "names no utterances: give train_manifest and audio_dirs, here or in the native config's data section, or "
+            "names no utterances, without which your script ends: give train_manifest and audio_dirs, here or in "
+            "the native config's data section, or "
             "{generate: {}} for synthesised ones",
         )
     return _absolute(manifest), tuple(_absolute(folder) for folder in folders)

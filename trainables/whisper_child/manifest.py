@@ -56,7 +56,9 @@ def read_manifest(path: Path, audio_dirs: Sequence[Path]) -> Manifest:
             continue
         number = str(row["utterance_id"])
         if number in seen:
-            what = f"utterance_id {number!r} stands in line {seen[number]}, too; each must be its own"
+            what = (
+                f"utterance_id {number!r} stands in line {seen[number]}, too; your script trains on both: take one out"
+            )
             problems.append(Problem(here, what))
             continue
         seen[number] = line
@@ -69,7 +71,11 @@ def read_manifest(path: Path, audio_dirs: Sequence[Path]) -> Manifest:
     if len(missing) > MISSING_SHARE * len(seen):
         problems.append(Problem(str(path), _too_many(missing, len(seen), audio_dirs)))
     if not problems and not found:
-        problems.append(Problem(str(path), "holds no utterance; expected one JSON object per line"))
+        problems.append(
+            Problem(
+                str(path), "holds no utterance; expected one JSON object per line; your script has nothing to train on"
+            )
+        )
     if problems:
         raise BadInput(_first(problems))
     return Manifest(tuple(found), tuple(missing))
@@ -82,7 +88,8 @@ def _files(folders: Sequence[Path], problems: list[Problem]) -> dict[str, Path]:
         if not folder.is_dir():
             problems.append(
                 Problem(
-                    str(folder), "no such folder; audio_dirs hold the files that audio_path names, for your script, too"
+                    str(folder),
+                    "no such folder; audio_dirs hold the files that audio_path names, for your script, too: correct it",
                 )
             )
             continue
@@ -96,10 +103,12 @@ def _rows(path: Path, problems: list[Problem]) -> list[tuple[int, dict[str, Any]
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except OSError as error:
-        remedy = "train_manifest names a JSONL file, one utterance per line"
+        remedy = "train_manifest names a JSONL file, one utterance per line; your script ends there: correct it"
         raise BadInput.of(str(path), f"can't be read: {error.strerror}; {remedy}") from error
     except UnicodeDecodeError as error:
-        raise BadInput.of(str(path), f"is not UTF-8 text: {error.reason} at byte {error.start}") from error
+        raise BadInput.of(
+            str(path), f"is not UTF-8 text: {error.reason} at byte {error.start}; your script ends there: convert it"
+        ) from error
     rows = []
     for number, line in enumerate(lines, 1):
         if not line.strip():
@@ -107,12 +116,15 @@ def _rows(path: Path, problems: list[Problem]) -> list[tuple[int, dict[str, Any]
         try:
             row = json.loads(line)
         except (json.JSONDecodeError, RecursionError) as error:
-            problems.append(Problem(f"{path} line {number}", f"is not valid JSON: {error}; your script ends there"))
+            problems.append(
+                Problem(f"{path} line {number}", f"is not valid JSON: {error}; your script ends there: repair it")
+            )
             continue
         if isinstance(row, dict):
             rows.append((number, row))
         else:
-            problems.append(Problem(f"{path} line {number}", f"expected an object, got {type(row).__name__}"))
+            what = f"expected an object, got {type(row).__name__}; your script finds no key in it: write it anew"
+            problems.append(Problem(f"{path} line {number}", what))
     return rows
 
 
@@ -123,12 +135,12 @@ def _faults(row: dict[str, Any]) -> Iterable[str]:
         if value is None:
             yield f"{key} is missing; add it, or leave the utterance out: your script ends there"
         elif not str(value).strip():
-            yield f"{key} is empty; write it, or leave the utterance out"
+            yield f"{key} is empty, and your script trains on it so; write it, or leave the utterance out"
     if str(row.get("age_bucket") or "").strip():
         try:
             lower_bound(str(row["age_bucket"]))
         except ValueError as error:
-            yield f"age_bucket {error}"
+            yield f"age_bucket {error}; your script can't order it among the others"
 
 
 def _too_many(missing: Sequence[str], total: int, folders: Sequence[Path]) -> str:
@@ -136,7 +148,9 @@ def _too_many(missing: Sequence[str], total: int, folders: Sequence[Path]) -> st
     where = ", ".join(map(str, folders)) or "no folder (audio_dirs is empty)"
     return (
         f"{len(missing)} of {total} utterances have no flac or wav of the basename of their audio_path in {where}: "
-        f"{shown}; at most {MISSING_SHARE:.0%} may be missing"
+        f"{shown}; at most {MISSING_SHARE:.0%} may be missing: add their folder to audio_dirs, as your script "
+        "can't hear "
+        "them either"
     )
 
 

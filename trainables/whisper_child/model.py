@@ -28,7 +28,8 @@ def network_of(config: Config, tokenizer: WhisperTokenizer) -> WhisperForConditi
         except (OSError, ValueError, RuntimeError) as error:
             reason = str(error).strip().splitlines()[0]
             raise BadInput.of(
-                "model.pretrained", f"the weights in {folder} can't be read, by your script either: {reason}"
+                "model.pretrained",
+                f"the weights in {folder} can't be read, by your script either: {reason}; load them again",
             ) from error
         _check_input(network.config, config)
     network.config.use_cache = False

@@ -40,12 +40,16 @@ def weights_folder(network: Network) -> Path | None:
     folder = Path(name).expanduser()
     if not folder.is_dir():
         if name.startswith(("/", ".", "~")) or name.count("/") > 1:
-            raise BadInput.of("model.pretrained", f"{name} is no folder; {_remedy(name)}")
+            raise BadInput.of("model.pretrained", f"{name} is no folder, where your script ends; {_remedy(name)}")
         folder = _from_hub(name)
     lacking = [file for file in NEEDED if not (folder / file).is_file()]
     lacking += [] if any((folder / file).is_file() for file in WEIGHTS) else [WEIGHTS[0]]
     if lacking:
-        raise BadInput.of("model.pretrained", f"{folder} lacks {', '.join(lacking)}; {_remedy(name)}")
+        raise BadInput.of(
+            "model.pretrained",
+            f"{folder} lacks {', '.join(lacking)}, which alone are read here, whatever your script takes; "
+            f"{_remedy(name)}",
+        )
     return folder
 
 
@@ -56,7 +60,10 @@ def _from_hub(name: str) -> Path:
             folder = Path(snapshot_download(name, allow_patterns=wanted, local_files_only=offline))
         except (LocalEntryNotFoundError, HfHubHTTPError, OSError, ValueError) as error:
             if not offline:
-                what = f"{name} is no folder here, and the hub does not give it: {_short(error)}; {_remedy(name)}"
+                what = (
+                    f"{name} is no folder here, and the hub does not give it, nor to your script: "
+                    f"{_short(error)}; {_remedy(name)}"
+                )
                 raise BadInput.of("model.pretrained", what) from error
         else:
             if any((folder / file).is_file() for file in WEIGHTS):
@@ -95,7 +102,7 @@ def _byte_level(network: Network) -> WhisperTokenizer:
     if network.language != "en":
         raise BadInput.of(
             "model.language",
-            f"{network.language!r} needs pretrained weights, as in your script; random ones know en alone",
+            f"{network.language!r} needs pretrained weights, as in your script; random ones know en alone: set it",
         )
     vocabulary = {token: number for number, token in enumerate([*sorted(ByteLevel.alphabet()), *SPECIAL])}
     tokenizer = WhisperTokenizer(vocab=vocabulary, merges=[], pad_token=END)
@@ -126,13 +133,17 @@ def normalizer_of(tokenizer: WhisperTokenizer) -> Callable[[str], str]:
 
 
 def labels_of(
-    utterances: Sequence[Utterance], tokenizer: WhisperTokenizer, normalizer: Callable[[str], str] | None, longest: int
+    utterances: Sequence[Utterance],
+    tokenizer: WhisperTokenizer,
+    normalizer: Callable[[str], str] | None,
+    longest: int,
+    where: str = "orthographic_text",
 ) -> list[Labels]:
     """The labels of each transcript: language, task, no timestamps, text, end.
 
     Without the start token that the tokenizer puts first: the network itself shifts labels right behind one, and would
-    hear it twice. Raises BadInput naming the transcripts of more than `longest` labels, and those that the normaliser,
-    if given, leaves empty.
+    hear it twice. Raises BadInput at `where` naming the transcripts of more than `longest` labels, and those that the
+    normaliser, if given, leaves empty.
     """
     texts = [utterance.text if normalizer is None else normalizer(utterance.text) for utterance in utterances]
     start = token_id(tokenizer, START)
@@ -144,11 +155,14 @@ def labels_of(
     empty = [u.number for u, text in zip(utterances, texts, strict=True) if not text.strip()]
     problems = []
     if long:
-        what = f"{len(long)} transcripts have more than {longest} labels: {_some(long)}; cut them, and their audio"
-        problems.append(Problem("orthographic_text", what))
+        what = (
+            f"{len(long)} transcripts have more than {longest} labels, all that your decoder takes in any script: "
+            f"{_some(long)}; "
+        )
+        problems.append(Problem(where, what + "cut them, and their audio"))
     if empty:
-        what = f"{len(empty)} are empty after the normaliser: {_some(empty)}; leave them out, or normalize_text: false"
-        problems.append(Problem("orthographic_text", what))
+        what = f"{len(empty)} are empty after the normaliser, in your script, too: {_some(empty)}; leave them out, "
+        problems.append(Problem(where, what + "or set normalize_text: false"))
     if problems:
         raise BadInput(problems)
     return found
