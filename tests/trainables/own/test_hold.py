@@ -11,7 +11,6 @@ import pytest
 from test_command import SAVES_FIRST, build, gone, model_of, whole
 from test_function import carried
 
-from trainables.own import keeper as keepers
 from trainables.own.command import CommandRun
 from trainables.own.keeper import Keeper
 from trainables.own.model import OwnModel
@@ -22,8 +21,7 @@ PRINTED = {"stdout": r"epoch (?P<epoch>\d+) val_loss (?P<val_loss>\S+)"}
 
 
 @pytest.fixture
-def keeper(monkeypatch: pytest.MonkeyPatch) -> Iterator[Keeper]:
-    monkeypatch.setattr(keepers, "LONELY", 0.5)
+def keeper() -> Iterator[Keeper]:
     made = Keeper(uuid.uuid4().hex, most=2)
     yield made
     made.close()
