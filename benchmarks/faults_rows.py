@@ -26,7 +26,18 @@ from benchmarks.faults_endings import (
 )
 from benchmarks.faults_model import Kind, Trouble
 from benchmarks.faults_scene import Fault, Scene
-from benchmarks.faults_tools import Clock, Server, full, locked, no_shim, no_small_disk, serving, small_disk
+from benchmarks.faults_tools import (
+    Clock,
+    Server,
+    full,
+    locked,
+    memory_limited,
+    no_memory_limit,
+    no_shim,
+    no_small_disk,
+    serving,
+    small_disk,
+)
 from search.history.events import Ended, Started
 
 LATE = 2
@@ -57,10 +68,14 @@ def _worker_killed(scene: Scene) -> None:
     arena = scene.arena
     arena.start()
     arena.wait(arena.size.middle)
-    pid = [event.pid for event in arena.events() if isinstance(event, Started)][-1]
-    assert psutil.Process(pid).environ(), "the worker is there"
-    psutil.Process(pid).kill()
+    worker = _worker(arena)
+    assert worker.environ(), "the worker is there"
+    worker.kill()
     arena.hits += 1
+
+
+def _worker(arena: Arena) -> psutil.Process:
+    return psutil.Process([event.pid for event in arena.events() if isinstance(event, Started)][-1])
 
 
 def _server_late(scene: Scene) -> None:
@@ -174,6 +189,14 @@ def _troubled_once(scene: Scene) -> None:
     arena.hits += 1
 
 
+def _out_of_memory(scene: Scene) -> None:
+    _troubled_once(scene)
+    arena = scene.arena
+    worker = _worker(arena)
+    with memory_limited(worker.pid):
+        arena.until(lambda: not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE, "the kernel's kill")
+
+
 def _killed_after_end(status: str) -> Callable[[Scene], None]:
     """The trouble stays, and the driver dies as soon as the journal has what came of it."""
 
@@ -279,6 +302,8 @@ SURROUNDINGS = (
 
 TROUBLES = (
     Fault("hang", "a trial hangs once", _troubled_once, "hang", settings=TIMEOUT, says="within trial_timeout"),
+    Fault("out of memory", "the kernel kills a trial for its memory", _out_of_memory, "leak",
+          missing=no_memory_limit, says="the worker was killed"),
     Fault("raise once", "a trial raises once", _troubled_once, "raise", says="the trouble of step"),
     Fault("raise", "a trial raises each time; driver killed then", _killed_after_end("failed"), "raise",
           lasting="raise", tries=2, says="the trouble of step"),

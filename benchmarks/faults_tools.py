@@ -206,6 +206,34 @@ def full(place: Path) -> Iterator[None]:
         filler.unlink()
 
 
+GROUPS = {Path("/sys/fs/cgroup/memory"): "memory.limit_in_bytes", Path("/sys/fs/cgroup"): "memory.max"}
+"""Where the kernel keeps groups of processes with a memory limit, old and new kind, and the limit's name."""
+
+
+def no_memory_limit() -> str | None:
+    """Why the kernel can't be made to kill one process for its memory here, or None."""
+    try:
+        with memory_limited(None):
+            return None
+    except OSError as error:
+        return f"no group of processes with a memory limit can be made: {error}"
+
+
+@contextmanager
+def memory_limited(pid: int | None) -> Iterator[None]:
+    """The process may take no more than 1 MiB beyond what it has: the kernel kills it at its next larger allocation."""
+    parent, limit = next(((folder, name) for folder, name in GROUPS.items() if folder.exists()), (Path("/none"), ""))
+    group = parent / f"faults-{os.getpid()}"
+    group.mkdir()
+    try:
+        (group / limit).write_text(str(1 << 20))
+        if pid is not None:
+            (group / "cgroup.procs").write_text(str(pid))
+        yield
+    finally:
+        group.rmdir()
+
+
 def no_shim() -> str | None:
     """Why this machine can't set a clock back for one search alone, or None."""
     if sys.platform != "linux":

@@ -21,12 +21,11 @@ _SHOWN = 5  # problems of one file
 
 def read_bounded(path: Path, most: int = MOST_BYTES) -> bytes:
     """The content of a regular file of at most `most` bytes. Raises BadInput, also for devices and pipes, unread."""
+    check_regular(path)
     try:
         about = path.stat()
         if stat.S_ISDIR(about.st_mode):
             raise BadInput.of(str(path), "can't be read: it is a folder")
-        if not stat.S_ISREG(about.st_mode):
-            raise BadInput.of(str(path), "can't be read: it is no regular file (a device, a pipe, a socket)")
         if about.st_size > most:
             raise BadInput.of(str(path), f"is too large: {about.st_size} bytes, where {most} are the most")
         with path.open("rb") as file:
@@ -38,6 +37,16 @@ def read_bounded(path: Path, most: int = MOST_BYTES) -> bytes:
     if len(content) > most:
         raise BadInput.of(str(path), f"is too large: more than {most} bytes")
     return content
+
+
+def check_regular(path: Path) -> None:
+    """Raise BadInput for a device, a pipe or a socket, which may never end; a missing path is its reader's."""
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):
+        return
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise BadInput.of(str(path), "can't be read: it is no regular file (a device, a pipe, a socket)")
 
 
 def check_value(value: Any, where: str, finite: bool = False) -> None:

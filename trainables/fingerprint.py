@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import platform
 import sys
 from collections.abc import Mapping
 from functools import cache
@@ -20,10 +21,10 @@ _HELD = ("MKL_ENABLE_INSTRUCTIONS", "MKL_CBWR", "ONEDNN_MAX_CPU_ISA", "DNNL_MAX_
 def fingerprint() -> dict[str, Any]:
     """Of this process now, by what it has imported: call it after a training has been built.
 
-    Keys: `processor`, `instructions` (torch's), `held` (libraries that are held to other ones), `torch`, `numpy`,
-    `blas` (numpy's), `threads`, `device`.
+    Keys: `processor`, `python`, `instructions` (torch's), `held` (libraries that are held to other ones), `torch`,
+    `numpy`, `blas` (numpy's), `threads`, `device`.
     """
-    found: dict[str, Any] = {"processor": _processor()}
+    found: dict[str, Any] = {"processor": _processor(), "python": platform.python_version()}
     if held := " ".join(f"{name}={os.environ[name]}" for name in _HELD if name in os.environ):
         found["held"] = held
     if torch := sys.modules.get("torch"):

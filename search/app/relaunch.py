@@ -17,7 +17,7 @@ from search.common.exit_codes import Exit
 VARIABLE = "SCHEDULE_SEARCH_RELAUNCHED"
 COMMANDS, SCRIPT = {"search.run", "search.__main__"}, "schedule-search"
 FRUITLESS = 3  # relaunches without a new evaluation after which the search ends instead
-GONE_SECONDS = 5.0  # for the children of this process to end
+GONE_SECONDS = 5.0  # for the killed children of this process to be gone
 
 
 @dataclass(frozen=True)
@@ -35,10 +35,11 @@ class Relaunched:
 
 
 def taken() -> Relaunched:
-    """What the process before has left; said once."""
+    """What the process before has left; said once. Its children, which it has killed, are gone then."""
     said = os.environ.pop(VARIABLE, "")
     if not said:
         return Relaunched()
+    psutil.wait_procs(psutil.Process().children(), timeout=GONE_SECONDS)
     fruitless, reports, workers, signal = said.split(" ", 3)
     return Relaunched(int(fruitless), int(reports), int(workers), signal)
 
@@ -61,10 +62,14 @@ def relaunch(reason: str, left: Relaunched, own: bool, again: str, say: Callable
         times = f", for the {left.fruitless + 1}th time without an evaluation between" if left.fruitless else ""
         advice = "is memory short (dmesg)? " if own else "when the cluster is up again, "
         say(f"{reason}{times}: nothing is lost; {advice}go on with: {again}")
-    _end_children()
-    if fresh:
+    children = psutil.Process().children()  # Ray's other processes and the tracker: the next process starts its own
+    for child in children:
+        with suppress(psutil.Error):
+            child.kill()
+    if fresh:  # at once: five seconds after the end of its raylet Ray's code ends this process with exit code 1
         os.environ[VARIABLE] = " ".join(map(str, astuple(left)))
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - the same command
+    psutil.wait_procs(children, timeout=GONE_SECONDS / 2)
     os._exit(Exit.TRY_AGAIN)
 
 
@@ -72,12 +77,3 @@ def _is_command() -> bool:
     """Whether this process is the command, and no other program that has called it."""
     spec = getattr(sys.modules["__main__"], "__spec__", None)
     return Path(sys.argv[0]).name == SCRIPT if spec is None else spec.name in COMMANDS
-
-
-def _end_children() -> None:
-    """End what this process has started, Ray's other processes and the tracker: the next one starts its own."""
-    children = psutil.Process().children()
-    for child in children:
-        with suppress(psutil.Error):
-            child.kill()
-    psutil.wait_procs(children, timeout=GONE_SECONDS)

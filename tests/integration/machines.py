@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import psutil
@@ -41,15 +41,16 @@ class Machines:
         self._started: list[subprocess.Popen[bytes]] = []
         own = ["--head", f"--port={port}", "--include-dashboard=false"]
         try:
-            self._start([*own, f"--ray-client-server-port={free_port()}"], ())
+            self._start([*own, f"--ray-client-server-port={free_port()}"])
             self._wait(1)
         except BaseException:
             self.end()
             raise
 
-    def add(self, hides: Sequence[Path] = ()) -> None:
-        """One more node; in place of the folders `hides` it has empty ones of its own."""
-        self._start([f"--address={self.address}"], hides)
+    def add(self, hides: Sequence[Path] = (), variables: Mapping[str, str] | None = None) -> None:
+        """One more node; in place of the folders `hides` it has empty ones of its own, and `variables` beside the
+        environment."""
+        self._start([f"--address={self.address}"], hides, variables)
         self._wait(len(self._started))
 
     def end(self) -> None:
@@ -61,7 +62,9 @@ class Machines:
             self._started.pop().wait()
         shutil.rmtree(self.place, ignore_errors=True)
 
-    def _start(self, words: Sequence[str], hides: Sequence[Path]) -> None:
+    def _start(
+        self, words: Sequence[str], hides: Sequence[Path] = (), variables: Mapping[str, str] | None = None
+    ) -> None:
         agent = f"--dashboard-agent-listen-port={free_port()}"
         rest = ["--num-cpus=1", f"--temp-dir={self.place}/{len(self._started)}", "--disable-usage-stats", "--block"]
         command = [sys.executable, "-m", "ray.scripts.scripts", "start", *words, agent, *rest]
@@ -69,7 +72,7 @@ class Machines:
         with (self.place / "nodes.txt").open("ab") as output:
             process = subprocess.Popen(
                 ["unshare", "--mount", "sh", "-c", f'{mounts}exec "$@"', "sh", *command],
-                env=self._environment,
+                env={**self._environment, **(variables or {})},
                 cwd="/",
                 stdin=subprocess.DEVNULL,
                 stdout=output,

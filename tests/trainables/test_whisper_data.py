@@ -137,6 +137,15 @@ def test_a_bad_line_is_named(folder, change, said):
         prepare_data(files(folder), settings())
 
 
+def test_a_line_of_the_file_ends_at_its_line_end_only(folder):
+    path = folder / "train.jsonl"
+    rows = path.read_text().splitlines()
+    row = {**json.loads(rows[0]), "orthographic_text": "one\u2028two\x85three"}
+    path.write_text("\r\n".join([json.dumps(row, ensure_ascii=False), *rows[1:]]))
+    found = read_manifest(path, [folder / "audio"])
+    assert found.utterances[0].text == "one two three" and len(found.utterances) == len(rows)
+
+
 def test_all_bad_lines_are_reported_together(folder):
     path = folder / "train.jsonl"
     lines = path.read_text().splitlines()

@@ -13,6 +13,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from spaces.bounds import check_regular
 from spaces.problems import BadInput, Problem
 from trainables.diphone_rnn.phonemes import N_PHONEMES, Labels, diphones_of
 
@@ -92,6 +93,7 @@ def trials_in(path: Path, session: int, n_features: int, subset: tuple[int, ...]
     """
     trials: list[Trial] = []
     problems: list[Problem] = []
+    check_regular(path)
     try:
         with h5py.File(path, "r", locking=False) as file:
             names = sorted(file, key=lambda name: (len(name), name))

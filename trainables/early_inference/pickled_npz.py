@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from spaces.bounds import check_regular
 from spaces.problems import BadInput
 from trainables.early_inference.plain_pickle import Recorded, Refused, follow, real
 
@@ -47,6 +48,7 @@ def read_dict(path: Path, name: str) -> dict[str, Any]:
 
 
 def _opened(path: Path) -> zipfile.ZipFile:
+    check_regular(path)
     try:
         return zipfile.ZipFile(path)
     except FileNotFoundError:

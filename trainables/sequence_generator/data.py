@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
+from spaces.bounds import check_regular
 from spaces.problems import BadInput, Problem
 from spaces.schema import Located, Section, Whole, parse
 from trainables.cache import sha256_of
@@ -149,6 +150,7 @@ def read(folder: Path, frames: int | None = None) -> Sequences:
 def read_file(path: Path, frames: int | None = None) -> Array:
     """One simulation (T, 7). Raises BadInput."""
     where = str(path)
+    check_regular(path)
     try:
         with path.open(encoding="utf-8", newline="") as file:
             rows = [row for row in csv.reader(file) if row]

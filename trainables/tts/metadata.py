@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from spaces.bounds import check_regular
 from spaces.problems import BadInput, Problem
 
 
@@ -28,7 +29,10 @@ def read_metadata(path: Path) -> list[Line]:
 def scan(path: Path) -> tuple[list[Line], list[Problem]]:
     """The lines of a metadata file that are right, and what is wrong with the others."""
     try:
+        check_regular(path)
         content = path.read_text(encoding="utf-8-sig")
+    except BadInput as error:
+        return [], list(error.problems)
     except OSError as error:
         what = (
             f"can't be read: {error.strerror}; expected lines id|transcription|normalized; your script ends "

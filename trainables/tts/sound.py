@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import resample_poly
 
+from spaces.bounds import check_regular
 from spaces.problems import BadInput
 
 Sound = NDArray[np.float32]
@@ -29,6 +30,7 @@ class Head:
 
 def head(path: Path) -> Head:
     """The head of a wav file. Raises BadInput naming the file and what was expected."""
+    check_regular(path)
     try:
         with wave.open(str(path), "rb") as file:
             found = Head(file.getframerate(), file.getnframes(), file.getnchannels())

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import resample_poly
 
+from spaces.bounds import check_regular
 from spaces.problems import BadInput
 
 Sound = NDArray[np.float32]
@@ -23,6 +24,7 @@ def read(path: Path, rate: int, seconds: float, normalize: bool) -> Sound:
     """
     import soundfile  # here: planning needs no sound library
 
+    check_regular(path)
     try:
         with soundfile.SoundFile(str(path)) as file:
             own = int(file.samplerate)

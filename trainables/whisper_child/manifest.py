@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from spaces.bounds import check_regular
 from spaces.problems import BadInput, Problem
 from trainables.whisper_child.ages import lower_bound
 from trainables.whisper_child.audio import SUFFIXES
@@ -100,8 +101,9 @@ def _files(folders: Sequence[Path], problems: list[Problem]) -> dict[str, Path]:
 
 
 def _rows(path: Path, problems: list[Problem]) -> list[tuple[int, dict[str, Any]]]:
+    check_regular(path)
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").split("\n")
     except OSError as error:
         remedy = "train_manifest names a JSONL file, one utterance per line; your script ends there: correct it"
         raise BadInput.of(str(path), f"can't be read: {error.strerror}; {remedy}") from error

@@ -1,0 +1,38 @@
+"""Nodes whose processors compute with other instructions, in one search."""
+
+from pathlib import Path
+
+import pytest
+
+from search.history.events import Reported, Started
+from search.history.journal import read
+from tests.integration.conftest import make_project, run
+from tests.integration.machines import Machines, missing
+
+pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(600)]
+
+
+def test_trials_on_two_kinds_of_processor_are_said_to_differ_in_the_last_digits(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
+    if reason := missing():
+        pytest.skip(reason)
+    user = {**environment, "RAY_AUTH_MODE": "disabled"}
+    machines = Machines(user)
+    try:
+        machines.add(variables={"ATEN_CPU_CAPABILITY": "default"})
+        make_project(tmp_path)
+        words = ["search.yaml", "--name", "s", "--address", machines.address]
+        code, output = run("search.run", words, tmp_path, user)
+    finally:
+        machines.end()
+    assert code == 0, output
+    [told] = [line for line in output.splitlines() if "another machine type" in line]
+    assert "instructions" in told and "DEFAULT" in told and "differ in the last digits" in told
+    events = list(read(tmp_path / "results" / "s" / "journal.jsonl"))
+    kinds = {
+        event.machine["instructions"]
+        for event in events
+        if isinstance(event, Started | Reported) and getattr(event, "machine", None)
+    }
+    assert len(kinds) == 2 and "DEFAULT" in kinds
