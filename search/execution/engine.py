@@ -277,7 +277,7 @@ def run_stage(stage: Stage) -> None:
     listener = ResultListener(stage, feed.numbers)
     (folder / HALT).unlink(missing_ok=True)
     files, place = notes_place(folder, stage.store, stage.cluster.own)
-    trainable = tune.with_resources(tune.with_parameters(Bridge, job=stage.job), stage.cluster.request())
+    trainable = tune.with_resources(_with_job(stage.job), stage.cluster.request())
     tuner = Tuner(
         trainable,
         tune_config=TuneConfig(
@@ -305,6 +305,18 @@ def run_stage(stage: Stage) -> None:
         stage.cluster.room.close()
     if not stage.halt.resumable:
         _end_the_rest(stage.ledger, stage.halt)
+
+
+def _with_job(job: Job) -> type[Bridge]:
+    """The trainable that knows its `job`. Not by `tune.with_parameters`, which keeps it in Ray's object store: when the
+    node's processes end, Ray's code looks there for what was lost, finds no store, and ends this process at once.
+    """
+
+    class Trainable(Bridge):
+        def setup(self, config: dict[str, Any]) -> None:  # type: ignore[override]  # Ray calls this one
+            super().setup(config, job)
+
+    return Trainable
 
 
 def _end_the_rest(ledger: Ledger, halt: Halt) -> None:

@@ -176,6 +176,15 @@ def kill_tree(process: subprocess.Popen[str]) -> None:
 
 
 @pytest.mark.slow
+def test_nothing_of_a_search_lies_in_rays_object_store(project: Path, environment: Environment) -> None:
+    """Else Ray's code ends the driver at once where the node's processes end before it."""
+    program = "import sys, ray\nray.put = None\nfrom search.run import main\nsys.exit(main(sys.argv[1:]))\n"
+    (project / "without_put.py").write_text(program)
+    code, output = run("without_put", ["search.yaml", "--name", "s", "--set", "confirm.seeds=0"], project, environment)
+    assert code == 0, output
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("reports", [4, 17])
 def test_a_killed_search_goes_on_to_the_same_result(reports: int, tmp_path: Path, environment: Environment) -> None:
     """With one worker, so that the order of results is the same."""
