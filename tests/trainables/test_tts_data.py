@@ -49,6 +49,17 @@ def test_two_fields_or_three_and_a_byte_order_mark(tmp_path):
     assert [(line.id, line.text) for line in read_metadata(file)] == [("a", "Dr. Who"), ("b", "plain")]
 
 
+def test_sounds_to_train_and_to_validate_on_may_lie_apart(tmp_path):
+    path = folder(tmp_path / "d")
+    (path / "eval").mkdir()
+    for number in range(8, 12):
+        (path / "wavs" / f"c{number}.wav").rename(path / "eval" / f"c{number}.wav")
+    apart = Dataset(wavs_train_dir="wavs", wavs_eval_dir="eval")
+    assert [clip.path.parent.name for clip in read(path, apart).validation] == ["eval"] * 4
+    with refusing("wavs/c8.wav: no such file"):
+        read(path, Dataset(wavs_train_dir="wavs"))
+
+
 def test_another_rate_is_resampled_and_said_once(tmp_path):
     corpus = read(folder(tmp_path / "slow", rate=8000), Dataset())
     own = read(folder(tmp_path / "own"), Dataset())

@@ -107,6 +107,12 @@ def test_pretrained_weights_are_looked_for_first_and_belong_to_the_digest(folder
         model = config.model.model_copy(update={"pretrained": str(place), "random_init": None})
         digests.append(prepare_data(files(folder), config.model_copy(update={"model": model})).digest)
     assert digests[0] != digests[1] == digests[2] != prepare_data(files(folder), settings()).digest
+    with refusing(r"data.target_length: is 0.7 s, the pretrained encoder, also your script's, hears 0.6 s"):
+        prepare_data(files(folder), settings(target_length=0.7).model_copy(update={"model": model}))
+    weights = (place / "model.safetensors").read_bytes()
+    (place / "model.safetensors").write_bytes(weights[:-8])
+    with refusing(r"model.pretrained: the weights in .* can't be read, by your script either: "):
+        prepare_data(files(folder), config.model_copy(update={"model": model}))
     (place / "model.safetensors").unlink()
     with refusing(r"model.pretrained: .* lacks model.safetensors, .*; with a connection, run"):
         prepare_data(files(folder), config.model_copy(update={"model": model}))

@@ -84,7 +84,7 @@ def prepare_data(data: Data, config: Config) -> Prepared:
 def check_start(corpus: Corpus, config: Config, manifest: Path) -> tuple[str, ...]:
     """The hashes of the pretrained weights' files, none of random weights.
 
-    Raises BadInput for weights that aren't there, and for transcripts that the network can't learn.
+    Raises BadInput for weights that aren't there or don't fit, and for transcripts that the network can't learn.
     """
     from trainables.whisper_child import tokens  # lazy: transformers takes a second to import, and planning needs none
 
@@ -93,7 +93,10 @@ def check_start(corpus: Corpus, config: Config, manifest: Path) -> tuple[str, ..
     longest, where = tokens.longest_labels(config.model), f"{manifest} orthographic_text"
     tokens.labels_of(corpus.utterances, tokenizer, normalizer, longest, where)
     folder = tokens.weights_folder(config.model)
-    return () if folder is None else tuple(sha256_of(path) for path in sorted(folder.glob("*.safetensors")))
+    if folder is None:
+        return ()
+    tokens.check_weights(folder, config)
+    return tuple(sha256_of(path) for path in sorted(folder.glob("*.safetensors")))
 
 
 def corpus_at(path: Path, digest: str, config: Config) -> Corpus:

@@ -7,9 +7,8 @@ import torch
 from torch import nn
 from transformers import GenerationConfig, WhisperConfig, WhisperForConditionalGeneration, WhisperTokenizer
 
-from spaces.problems import BadInput
 from trainables.whisper_child.config import Config
-from trainables.whisper_child.tokens import END, START, token_id, weights_folder
+from trainables.whisper_child.tokens import END, START, check_weights, token_id, unreadable, weights_folder
 
 NO_DECAY = ("bias", "layer_norm")  # parts of names; Seq2SeqTrainer decays neither biases nor layer norms
 
@@ -21,17 +20,13 @@ def network_of(config: Config, tokenizer: WhisperTokenizer) -> WhisperForConditi
         network = WhisperForConditionalGeneration(_small(config, tokenizer))
         network.generation_config = _generation(tokenizer)
     else:
+        check_weights(folder, config)
         try:
             network = WhisperForConditionalGeneration.from_pretrained(
                 folder, dropout=config.model.dropout, use_cache=False, use_safetensors=True, dtype=torch.float32
             )
         except (OSError, ValueError, RuntimeError) as error:
-            reason = str(error).strip().splitlines()[0]
-            raise BadInput.of(
-                "model.pretrained",
-                f"the weights in {folder} can't be read, by your script either: {reason}; load them again",
-            ) from error
-        _check_input(network.config, config)
+            raise unreadable(folder, error) from error
     network.config.use_cache = False
     # Language and task are given with each call.
     network.generation_config.update(forced_decoder_ids=None)  # type: ignore[no-untyped-call]
@@ -106,25 +101,3 @@ def _generation(tokenizer: WhisperTokenizer) -> GenerationConfig:
         no_timestamps_token_id=ids("<|notimestamps|>"),
         return_timestamps=False,
     )
-
-
-def _check_input(network: WhisperConfig, config: Config) -> None:
-    """The features fit the pretrained encoder."""
-    frames, bins = 2 * network.max_source_positions, network.num_mel_bins
-    if config.data.frames != frames:
-        raise BadInput.of(
-            "data.target_length",
-            f"is {config.data.target_length:g} s, the pretrained encoder, also your script's, hears "
-            f"{frames / 100:g} s; set it to that",
-        )
-    if config.data.num_mel_bins != bins:
-        raise BadInput.of(
-            "data.num_mel_bins",
-            f"is {config.data.num_mel_bins}, the encoder takes {bins}, as in your script; set it so",
-        )
-    if config.inference.max_length > network.max_target_positions:
-        raise BadInput.of(
-            "inference.max_length",
-            f"is {config.inference.max_length}, the decoder has {network.max_target_positions} positions, "
-            "beyond which your script ends; lower it",
-        )

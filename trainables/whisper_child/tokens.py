@@ -10,13 +10,14 @@ import numpy as np
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
 from tokenizers import AddedToken
 from tokenizers.pre_tokenizers import ByteLevel
-from transformers import WhisperTokenizer
+from transformers import WhisperConfig, WhisperTokenizer
 from transformers.models.whisper.english_normalizer import EnglishTextNormalizer
 
 from spaces.problems import BadInput, Problem, cause
-from trainables.whisper_child.config import LONGEST_LABELS, Network
+from trainables.whisper_child.config import LONGEST_LABELS, Config, Network
 from trainables.whisper_child.manifest import SHOWN, Utterance
 
 Labels = NDArray[np.int64]
@@ -69,6 +70,36 @@ def _from_hub(name: str) -> Path:
             if any((folder / file).is_file() for file in WEIGHTS):
                 return folder
     return folder
+
+
+def check_weights(folder: Path, config: Config) -> None:
+    """The weights in `folder` can be read, by the heads of their files, and the network hears and says what `config`
+    has. Raises BadInput."""
+    try:
+        network = WhisperConfig.from_pretrained(folder)
+        for path in sorted(folder.glob("*.safetensors")):
+            with safe_open(path, "numpy"):
+                pass
+    except (OSError, ValueError, SafetensorError) as error:
+        raise unreadable(folder, error) from error
+    frames, bins, positions = 2 * network.max_source_positions, network.num_mel_bins, network.max_target_positions
+    seconds, own, longest = config.data.target_length, config.data.num_mel_bins, config.inference.max_length
+    faults = {
+        "data.target_length": f"is {seconds:g} s, the pretrained encoder, also your script's, hears "
+        f"{frames / 100:g} s; set it to that",
+        "data.num_mel_bins": f"is {own}, the encoder takes {bins}, as in your script; set it so",
+        "inference.max_length": f"is {longest}, the decoder has {positions} positions, beyond which your script ends; "
+        "lower it",
+    }
+    fits = (config.data.frames == frames, own == bins, longest <= positions)
+    if not all(fits):
+        raise BadInput(Problem(*fault) for fault, right in zip(faults.items(), fits, strict=True) if not right)
+
+
+def unreadable(folder: Path, error: Exception) -> BadInput:
+    """That weights can't be loaded."""
+    what = f"the weights in {folder} can't be read, by your script either: {_short(error)}; load them again"
+    return BadInput.of("model.pretrained", what)
 
 
 def _short(error: Exception) -> str:

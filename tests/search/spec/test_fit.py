@@ -105,6 +105,15 @@ def test_a_knob_that_acts_only_beyond_the_budget_is_inert(tmp_path: Path) -> Non
         search_of(tmp_path, "diphone_rnn", base, more, "100 steps")
 
 
+def test_knobs_of_phases_that_a_file_does_not_have_are_left_out_in_one_line(tmp_path: Path) -> None:
+    search = search_of(tmp_path, "sequence_generator", "epochs: 100\nstart_lr: 0.001\nmin_lr: 0.0005\nloss: mae\n")
+    searched = {knob.path for knob in search.space.knobs}
+    assert "plan.phase_1.alpha" in searched and not {path for path in searched if "phase_2" in path}
+    told = describe(search, make_plan(search)).splitlines()
+    (line,) = [line for line in told if "plan.phase_2.length" in line]
+    assert line.startswith("not searched, as nothing would change with this base: ") and "it has no such key" in line
+
+
 def test_what_acts_between_evaluations_is_seen(tmp_path: Path) -> None:
     """A warmup of a few batches, where the search evaluates every 6000."""
     more = "space: {lr_warmup_steps: {int: [0, 40]}}\nknobs: [lr_warmup_steps]\n"
