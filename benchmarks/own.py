@@ -4,7 +4,8 @@
 
 Each example of configs/own is run by hand once, then searched with a single trial and nothing confirmed. The seconds
 of the trial are its training's alone; those by hand have the start of Python and its imports in them, too. At the end:
-what a report costs a function on its worker, from one return of `run.report` to the next of a loop that does nothing.
+what a report costs a function on its worker, from one return of `run.report` to the next of a loop that does nothing;
+and how long after a command has written a metric its worker has it, for each way to write it.
 """
 
 import subprocess
@@ -20,8 +21,10 @@ import torch
 from search.history.events import Reported, Started
 from search.history.journal import read
 from spaces import strict_yaml
+from trainables.own.declaration import Declaration
 from trainables.own.function import FunctionRun, Task
 from trainables.own.handle import Config, Trial
+from trainables.own.model import OwnModel, from_declaration
 
 OWN = Path(__file__).parents[1] / "configs" / "own"
 REPORTS = 1000
@@ -35,6 +38,39 @@ EXAMPLES = {
     "huggingface": ("counting.yaml", "finetune.py", "def make_trainer|return Trainer"),
     "lightning": ("wave.yaml", "train.py", "def make|return trainer"),
 }
+LINES = 25
+SOURCES: dict[str, object] = {
+    "csv": "log",
+    "jsonl": "log",
+    "stdout": r"(?P<epoch>\d+) (?P<at>\S+)",
+    "tensorboard": ".",
+    "mlflow": True,
+}
+SAYS = """
+import struct, sys, time
+kind, folder, began = sys.argv[1], sys.argv[2], float(sys.argv[3])
+if kind == "mlflow":
+    import mlflow; mlflow.log_metric("begun", 1)
+file = open(f"{folder}/events.tfevents" if kind == "tensorboard" else f"{folder}/log", "wb", buffering=0)
+if kind == "csv":
+    file.write(b"epoch,at\\n")
+for n in range(1, int(sys.argv[4]) + 1):
+    time.sleep(0.2)
+    at = time.time() - began
+    if kind == "csv":
+        file.write(f"{n},{at}\\n".encode())
+    elif kind == "jsonl":
+        file.write(f'{{"epoch": {n}, "at": {at}}}\\n'.encode())
+    elif kind == "stdout":
+        print(n, at)
+    elif kind == "mlflow":
+        mlflow.log_metric("at", at, step=n)
+    else:  # an Event of one scalar, as SummaryWriter writes it
+        value = b"\\x0a\\x02at\\x15" + struct.pack("<f", at)
+        summary = b"\\x0a" + bytes([len(value)]) + value
+        event = b"\\x10" + bytes([n]) + b"\\x2a" + bytes([len(summary)]) + summary
+        file.write(struct.pack("<Q4x", len(event)) + event + bytes(4))
+"""
 
 
 def main() -> None:
@@ -43,6 +79,30 @@ def main() -> None:
     print(pd.DataFrame(rows).to_string(index=False))
     p50, p99 = np.percentile(reports(), (50, 99))
     print(f"a function's report: p50 {1000 * p50:.2f} ms, p99 {1000 * p99:.2f} ms of {REPORTS}")
+    for kind in SOURCES:
+        late = latencies(kind)
+        print(f"{kind}: read {1000 * np.median(late):.0f} ms after it is written, at most {1000 * max(late):.0f} ms")
+
+
+def latencies(kind: str) -> list[float]:
+    """Seconds from a command's writing of a metric, one each .2 s, to its worker's having it."""
+    began = time.time()
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder).resolve()
+        (place / "say.py").write_text(SAYS)
+        command = f"{sys.executable} say.py {kind} {{dir}} {began} {{length}}"
+        given = {"metrics": {kind: SOURCES[kind]}, "length": "n", "objective": {"at": "min", "worst": 0}, "settles": 0}
+        declared = Declaration.model_validate({"command": command, **given})
+        made = from_declaration(declared, place / "mine.yaml", ("mine.yaml", None))
+        model = OwnModel(made.reference, place / "trial")
+        config = model.parse({"n": LINES + 1}, "n")  # at its end it is waited for, too
+        run = model.build(config, model.prepare(model.parse_data({}, config, ""), config), 0)
+        late = []
+        for until in range(1, LINES + 1):
+            at = run.train(until)["at"]
+            late.append(time.time() - began - at)
+        run.close()
+    return late
 
 
 def reports() -> list[float]:

@@ -100,7 +100,7 @@ class Tracking(Section):
     uri: Text | None = None
     """null: MLFLOW_TRACKING_URI if set, else `mlflow.db` beside the search's folder."""
     experiment: Text | None = None
-    """null: the model's name."""
+    """null: the model's name; of a `trainable`, the name of its YAML."""
 
 
 class Notify(Section):

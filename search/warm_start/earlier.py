@@ -25,6 +25,8 @@ from spaces.domain import Categorical
 from spaces.paths import leaves
 from spaces.problems import BadInput, cause
 from spaces.values import thaw
+from trainables.own.model import OwnModel
+from trainables.registry import models
 from trainables.run import OBJECTIVE
 
 NEEDED = ("settings", "base", "data_digest")
@@ -62,7 +64,7 @@ def _folder(search: Search, place: Path) -> Old:
     described = _described(place)
     settings, base, digest = (described[key] for key in NEEDED)
     model = settings.get("model") if isinstance(settings, dict) else None
-    if model != search.model.name:
+    if model != search.model.name and not (_own(search) and "trainable" in described):
         what = f"its model is {model}, here it is {search.model.name}: nothing can be taken over"
         raise BadInput.of(str(place), what)
     mine, theirs = (each.get("start", {}).get("checkpoint") for each in (search.identity()["settings"], settings))
@@ -136,7 +138,7 @@ def _tracked(search: Search, reader: MlflowReader, runs: Sequence[TrackedRun]) -
         run
         for run in runs
         if _is_trial(run)
-        and run.tags.get("model") == search.model.name
+        and (run.tags.get("model") == search.model.name or (_own(search) and run.tags.get("model") not in models()))
         and run.tags.get("objective", objective) == objective
     ]
     mine.sort(key=lambda run: (parents.get(run.tags["mlflow.parentRunId"], -1), int(run.tags["trial"])))
@@ -155,6 +157,12 @@ def _tracked(search: Search, reader: MlflowReader, runs: Sequence[TrackedRun]) -
             reason=run.tags.get("reason", ""),
             changed="knobs_now" in run.tags,
         )
+
+
+def _own(search: Search) -> bool:
+    """Whether the search is of declared training code: its model is called as its YAML is, so that the name says
+    nothing; whether the code is the same is told by its digest, which is that of the data."""
+    return isinstance(search.model, OwnModel)
 
 
 def _mapping(tag: str) -> dict[str, Any] | None:

@@ -85,6 +85,7 @@ def kill_worker(folder: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("way", ["function", "command", "hold", "huggingface", "lightning"])
 def test_killed_anywhere_it_goes_on_to_the_same_result(way: str, tmp_path: Path, environment: Environment) -> None:
     folder = project(tmp_path, way)
