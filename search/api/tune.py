@@ -39,7 +39,8 @@ def tune(
         budget: `{"trials": 24, "steps": "20 epochs", "evaluate_every": "1 epoch"}`.
         objective: `{"val_loss": "min", "worst": 2.3}`.
         folder: The search's folder; None: `results/` and the function's name.
-        more: Whatever else the YAML may hold: `{"confirm": {"seeds": 5}, "trainable": {"settles": "warmup"}}`.
+        more: Whatever else the YAML may hold: `{"confirm": {"seeds": 5}, "trainable": {"settles": "warmup"}}`. Without
+            `settles` or `schedules` trials are compared from the first epoch on.
 
     Returns:
         The finished search. An interrupted one goes on with the same call.
