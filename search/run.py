@@ -102,8 +102,10 @@ def _as_begun(search: Search, plan: Plan, path: Path, console: Console) -> tuple
     known = as_begun(search, recorded) if isinstance(recorded, dict) else search
     if known.identity() == search.identity() and known.settings.share == search.settings.share:
         return search, plan
-    plan = make_plan(known)
-    _say(console, f"what the YAML leaves out stays as this search began; planned anew\n{describe(known, plan)}")
+    before, plan = describe(search, plan), make_plan(known)
+    text = describe(known, plan)
+    anew = f"; planned anew\n{text}" if text != before else ""
+    _say(console, f"what the YAML leaves out stays as this search began{anew}")
     return known, plan
 
 
