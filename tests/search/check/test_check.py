@@ -179,10 +179,11 @@ def test_chance_that_no_seed_reaches_is_measured(tmp_path):
 @pytest.mark.integration
 def test_an_ignored_seed_refuses_confirmation(tmp_path, capsys):
     seeded = ("    x, y = data(64, 1)", "    torch.manual_seed(0)\n    x, y = data(64, 1)")
-    path = written(tmp_path, seeded)
+    path = written(tmp_path, seeded, yaml=(("unused: 1.0", "data_seed: 1"),))
     assert main([str(path)]) == 2
     shown = capsys.readouterr()
     assert "run.seed" in shown.err and "confirm.seeds" in shown.err
+    assert "declare trainable.seed: data_seed" in shown.err
     assert main([str(path), "--set", "confirm.seeds=0"]) == 0
 
 
