@@ -54,6 +54,11 @@ class Objective:
     further: Mapping[str, Literal["min", "max"]] = field(default_factory=dict, compare=False)
     """Other validation metrics that no searched knob enters: they may be objectives beside it."""
 
+    @property
+    def measured(self) -> str:
+        """The metric with its unit, where that is another word: `val_per in PER`."""
+        return self.metric if self.unit == self.metric else f"{self.metric} in {self.unit}"
+
     def score(self, value: float) -> float:
         """`value` so that lower is better."""
         return score(value, self.mode)

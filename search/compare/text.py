@@ -18,7 +18,7 @@ def screens(
     material = table.first.material
     objective, unit = material.model.objective, material.unit
     better = "lower" if objective.mode == "min" else "higher"
-    title = f"{objective.metric} in {objective.unit} after {material.horizon} {unit}s, {better} is better"
+    title = f"{objective.measured} after {material.horizon} {unit}s, {better} is better"
     shown = Screen(title=f"{title}\nmeans over fresh seeds ± half a 95% interval", title_justify="left")
     for column in ("search", "seed", "verdict"):
         shown.add_column(column)

@@ -51,7 +51,7 @@ def _curves(found: Findings) -> str:
     thinned = sum(len(t.reports) for t in found.material.records.trials.values()) > data.MOST
     rest = " Curves are thinned for drawing; history.parquet has every evaluation." if thinned else ""
     front = "Choose a trial in the table to bring its curve to the front."
-    return f"{objective.metric} in {objective.unit}. {front}{rest}{_axis(found)}"
+    return f"{objective.measured}. {front}{rest}{_axis(found)}"
 
 
 def _axis(found: Findings) -> str:

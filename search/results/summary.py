@@ -39,7 +39,7 @@ def tables(search: Search, verdict: Verdict) -> Iterator[Table]:
     seeds = max(len(candidate.by_seed) for candidate in verdict.ranking)
     spent = f"{'up to ' * uneven}{seeds} seed{'s' * (seeds != 1)}, {search.length} {search.model.unit}s each"
     spent += f" from {search.model.unit} {search.begins} on" if search.begins else ""
-    scores = Table(title=f"{objective.metric} in {objective.unit}, {spent}", title_justify="left")
+    scores = Table(title=f"{objective.measured}, {spent}", title_justify="left")
     scores.add_column("config")
     for column in ("mean", "95% interval"):
         scores.add_column(column, justify="right")

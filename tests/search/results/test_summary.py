@@ -4,6 +4,7 @@ from small_search import proposed, records_of, trial
 
 from search.history.events import Phase
 from search.results.summary import state
+from trainables.run import Objective
 
 PLACE = Path("results/s")
 
@@ -21,3 +22,8 @@ def test_a_finished_search_goes_on_only_with_a_larger_budget() -> None:
     records = records_of([*trial(0, 0.5), *trial(1, 0.5, kind="confirm"), Phase("done", 1.0)])
     assert "finished" in state(PLACE, records, "epoch", 1)
     assert state(PLACE, records, "epoch", 4).startswith("going on with results/s: 1 of 4 trials over")
+
+
+def test_a_metric_that_is_its_own_unit_is_named_once() -> None:
+    assert Objective("val_loss", "min", 1.0, "val_loss").measured == "val_loss"
+    assert Objective("val_per", "min", 1.0, "PER").measured == "val_per in PER"
