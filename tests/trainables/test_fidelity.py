@@ -116,7 +116,7 @@ def test_the_recipe_is_in_the_pages_table(name):
 
 
 def as_text(native: Mapping[str, Any], suffix: str) -> str:
-    return as_yaml(native) if suffix == "yaml" else json.dumps(native, indent=2) + "\n"
+    return as_yaml(native) if suffix == "yaml" and native else json.dumps(native, indent=2) + "\n"
 
 
 def drawn(name, data, suffix):
