@@ -1,8 +1,10 @@
 """Bad input, reported together: every problem with its place, its value and what to do about it."""
 
 import difflib
+import errno
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,17 @@ class BadInput(Exception):
 
     def __reduce__(self) -> tuple[type["BadInput"], tuple[tuple[Problem, ...]]]:
         return BadInput, (self.problems,)  # survives the trip from a worker process
+
+
+def bad_input(error: Exception) -> BadInput:
+    """What an error says as bad input: itself, or that a path is too long. Raises any other error again."""
+    if isinstance(error, BadInput):
+        return error
+    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+        return BadInput.of(
+            f"…/{Path(str(error.filename)).name[:40]}…", "is longer than a path may be on this system; shorten it"
+        )
+    raise error
 
 
 def nearest(key: str, keys: Iterable[str]) -> str:

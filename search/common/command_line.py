@@ -13,7 +13,7 @@ from rich.console import Console
 
 from search.common.exit_codes import Exit
 from search.common.store_uri import mask
-from spaces.problems import BadInput
+from spaces.problems import BadInput, bad_input
 from trainables.screen import Screen
 
 SHOWN = 20  # problems with the input on one screen
@@ -37,11 +37,12 @@ def command(body: Callable[[Console, Screen], int]) -> int:
     try:
         with handled(_stop), redirect_stdout(stream):  # print, here and in libraries, is safe, too
             return body(Console(file=stream), screen)
-    except BadInput as error:
-        for problem in error.problems[:SHOWN]:
+    except (BadInput, OSError) as error:
+        problems = bad_input(error).problems
+        for problem in problems[:SHOWN]:
             complain(f"error: {mask(str(problem))}")
-        if len(error.problems) > SHOWN:
-            complain(f"… and {len(error.problems) - SHOWN} more")
+        if len(problems) > SHOWN:
+            complain(f"… and {len(problems) - SHOWN} more")
         return Exit.BAD_INPUT
     except KeyboardInterrupt:
         complain("\ninterrupted")

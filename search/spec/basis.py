@@ -75,7 +75,7 @@ def basis(settings: Settings, path: Path, problems: Problems) -> Basis | None:
         found = problems.checked(lambda: spec.from_file(settings.model or "", path), "model")
         model, outside = (None, None) if found is None else found
     else:
-        model = problems.checked(lambda: model_named(settings.model or "", f"{path} model"), "model")
+        model = problems.checked(lambda: model_named(settings.model or "", f"{path} model"), "model", "trainable")
     if model is None:
         return None
     if declared is not None or outside is not None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
-from spaces.problems import BadInput, Problem
+from spaces.problems import BadInput, Problem, bad_input
 
 T = TypeVar("T")
 
@@ -31,8 +31,8 @@ class Problems:
             return None
         try:
             return check()
-        except BadInput as error:
-            self.found += [Problem(each.where, each.what + self.note) for each in error.problems]
+        except (BadInput, OSError) as error:
+            self.found += [Problem(each.where, each.what + self.note) for each in bad_input(error).problems]
             self.wrong.update(keys[:1])
             return None
 

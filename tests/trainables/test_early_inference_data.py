@@ -413,6 +413,7 @@ def test_values_that_cannot_be_curves(tmp_path, data, message):
             {"param_ranges": RANGES | {"k_d": [5e-3, 1e-5]}},
             "param_ranges.k_d: expected [lowest, highest], one number, or a list of three values",
         ),
+        ({"param_ranges": RANGES | {"k_d": [0, 10**400]}}, "param_ranges.k_d: expected [lowest, highest], one number"),
         ({"param_ranges": RANGES | {"k_d": [0, "a"]}}, "param_ranges.k_d: expected [lowest, highest], one number"),
         ({"param_ranges": RANGES | {"k_d": [0, 1, "a"]}}, "param_ranges.k_d: expected [lowest, highest], one number"),
         ({"param_ranges": RANGES | {"k_d": [1, 1, 1]}}, "'k_d' is to be inferred, but its range is the single"),

@@ -1,8 +1,8 @@
 """The `metadata.json` beside the curves: what the columns are called, and the range of each quantity."""
 
 import json
-import math
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -147,7 +147,7 @@ def _ranges(
 
 def _bounds(value: Any) -> tuple[float, float] | None:
     values = value if isinstance(value, list) and len(value) > 1 else [value]
-    if not all(isinstance(v, int | float) and not isinstance(v, bool) and math.isfinite(v) for v in values):
+    if not all(isinstance(v, int | float) and not isinstance(v, bool) and abs(v) <= sys.float_info.max for v in values):
         return None
     low, high = (min(values), max(values)) if len(values) > 2 else (values[0], values[-1])
     return (float(low), float(high)) if low <= high else None

@@ -59,11 +59,12 @@ class Expression:
         """Its value for a config and the length of its training. Raises ExpressionError."""
         try:
             result = _evaluated(self._tree(), native, length)
+            finite = math.isfinite(result)
         except ZeroDivisionError as error:
             raise ExpressionError(f"{self.text!r} divides by zero") from error
         except OverflowError as error:
             raise ExpressionError(f"{self.text!r} is too large") from error
-        if not math.isfinite(result):
+        if not finite:
             raise ExpressionError(f"{self.text!r} is {result}")
         return result
 

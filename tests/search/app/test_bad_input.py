@@ -92,6 +92,9 @@ def refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Refused:
         (["tracking.uri=htp://mlflow:5000"], ["search.yaml tracking.uri: ", "'htp:'", "http(s)://HOST:PORT"]),
         (["tracking.uri=./mlruns"], ["search.yaml tracking.uri: ", "folder", "sqlite:///FILE"]),
         (["tracking.uri=file:///"], ["search.yaml tracking.uri: ", "folder", "sqlite:///FILE"]),
+        ([f"tracking.uri=sqlite:///{'x' * 5000}"], ["x…: is longer than a path may be on this system"]),
+        ([f"warm_start={{search: {'x' * 5000}}}"], ["x…: is longer than a path may be on this system"]),
+        ([f"start={{checkpoint: {'x' * 5000}}}"], ["x…: is longer than a path may be on this system"]),
         (["tracking.experiment=$USER"], ["search.yaml tracking.experiment: ", "not expanded"]),
         # Conditions.
         (["space.lr={when: {batchsize: 32}}"], ["space.lr.when.batchsize: unknown key; did you mean 'batch_size'?"]),

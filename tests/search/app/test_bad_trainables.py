@@ -39,6 +39,10 @@ def refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Refused:
     return run
 
 
+def test_a_wrong_trainable_alone_is_told(refused: Refused) -> None:
+    assert "model" not in refused("trainable.lenght=epochs", "trainable.length=epochs").replace("mine.yaml", "")
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [
