@@ -175,6 +175,8 @@ class MlflowStore:
                 if who is None:
                     return "the server asks who you are: set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
                 return f"the server does not accept {who}"
+            case "PERMISSION_DENIED" if "Invalid Host" in str(error):
+                return "the server does not take calls under this name of it: use another one, or its --allowed-hosts"
             case "PERMISSION_DENIED":
                 who = self._who() or "whoever gives no name"
                 return f"the server does not let {who} write to the experiment {self._experiment!r}"

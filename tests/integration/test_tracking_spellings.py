@@ -69,10 +69,13 @@ def test_a_server_reached_in_five_ways(server: Server, tmp_path: Path) -> None:
     port = server.uri.rpartition(":")[2]
     best = tmp_path / "best.yaml"
     best.write_text("lr: 0.1\n")
-    for uri in (f"{server.uri}/", f"http://localhost:{port}", f"HTTP://LOCALHOST:{port}/", f"http://127.1:{port}"):
+    for uri in (f"{server.uri}/", f"http://localhost:{port}", f"HTTP://LOCALHOST:{port}/", f"HTTP://127.0.0.1:{port}"):
         summary = send_again(journal, uri, tmp_path / "demo", best)
         assert (summary.parent, summary.closed, summary.runs) == (first.parent, True, 5), (uri, journal.said)
         check_complete(tmp_path / "server.db", first.parent, SHOWN)
+    journal.said.clear()
+    send_again(journal, f"http://127.1:{port}", tmp_path / "demo", best)
+    assert "does not take calls under this name of it" in journal.said[0]
 
 
 def test_the_command_that_brings_a_deleted_experiment_back(database: Path, tmp_path: Path) -> None:
