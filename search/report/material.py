@@ -113,7 +113,7 @@ def gather(folder: Path, known: Sequence[Event] | None = None) -> Material:
     planned = _plan(folder / PLAN)
     horizon = int(settings["horizon"])
     best = folder / "best.yaml"
-    confirm = parse(Confirm, settings["settings"].get("confirm") or {}, f"{folder / SETTINGS} settings.confirm")
+    confirm = parse(Confirm, settings.get("confirm") or {}, f"{folder / SETTINGS} confirm")
     judged = judge(records, model.objective, confirm.most)
     verdict, compared_at = comparable(judged, records, model.objective.worst)
     return Material(

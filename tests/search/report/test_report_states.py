@@ -14,6 +14,7 @@ from search.history.records import Records
 from search.persistence.standing import at_work, standing
 from search.report.findings import find
 from search.report.material import gather
+from spaces import strict_yaml
 
 
 def again(folder: Path, events: Sequence[Event]) -> Path:
@@ -121,3 +122,12 @@ def test_a_process_on_another_host_counts_while_the_journal_grows(tmp_path: Path
     assert at_work(tmp_path)
     os.utime(tmp_path / "journal.jsonl", (1.0, 1.0))
     assert not at_work(tmp_path)
+
+
+def test_the_interval_is_that_of_the_confirmation_that_search_yaml_declares(tmp_path: Path) -> None:
+    make_folder(tmp_path / "s")
+    described = strict_yaml.load(tmp_path / "s" / "search.yaml")
+    assert gather(tmp_path / "s").most is None
+    described["confirm"] = {**described["confirm"], "seeds": "auto", "max": 6}
+    (tmp_path / "s" / "search.yaml").write_text(strict_yaml.dumps(described), encoding="utf-8")
+    assert gather(tmp_path / "s").most == 6
