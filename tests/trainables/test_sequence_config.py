@@ -252,7 +252,8 @@ def test_a_share_that_forces_more_than_everything_names_the_phase() -> None:
 
 def test_a_lag_beyond_the_sequences_is_refused_before_anything_runs() -> None:
     config = parse_config({"plan": {"phase_1": {"max_lag": 151}}}, "c")
-    with pytest.raises(BadInput, match="max_lag: a phase has 151, sequences have 151 frames; .*: set it to 150 at most"):
+    refusal = r"max_lag: a phase has 151, sequences have 151 frames; .*: set it to 150 at most"
+    with pytest.raises(BadInput, match=refusal):
         MODEL.parse_data({"generate": {}}, config, "search.yaml")
     MODEL.parse_data({"generate": {"frames": 152}}, config, "search.yaml")
 
