@@ -139,7 +139,9 @@ class CommandRun:
         """The metrics so far, and the command's own checkpoint where it keeps one."""
         state: dict[str, Any] = {"step": self._step}
         if self._order.declared.paused != "checkpoint" or self._step == self._order.length or self._ended is not None:
-            return {**state, "rows": self._kept_rows(self._step)}
+            if done := self._is_done():
+                self._read()
+            return {**state, "rows": self._kept_rows(None if done else self._step)}
         files = self._checkpoint()
         self._read()
         kept = held_files.taken(self._order.folder, [*files, *self._source.files()])
@@ -174,6 +176,12 @@ class CommandRun:
         self.close()
         return ended
 
+    def _is_done(self) -> bool:
+        """Whether a command that would be held has ended well: it has run ahead to its end, and all of it is known."""
+        order, process = self._order, self._process
+        ended = self._complete(order.length) if process is None else process.code == 0
+        return order.keeper is not None and ended
+
     def pids(self) -> list[int]:
         """Its processes."""
         return [] if self._process is None else self._process.pids()
@@ -186,7 +194,7 @@ class CommandRun:
             return False
         self._attach(held.ends, stopped=True)
         assert self._process is not None
-        if self._process.code is not None:  # killed while it was held
+        if self._process.code not in (None, 0):  # killed while it was held
             self.close()
             return False
         self._rows |= {int(step): dict(row) for step, row in held.note["rows"].items()}

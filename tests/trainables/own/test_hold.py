@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,9 +28,11 @@ def keeper() -> Iterator[Keeper]:
     made.close()
 
 
-def held_model(folder: Path, keeper: Keeper | None, trial: str = "t0000", **declared: object) -> OwnModel:
+def held_model(
+    folder: Path, keeper: Keeper | None, trial: str = "t0000", script: str = SCRIPT, **declared: object
+) -> OwnModel:
     given = {"pause": "hold", "checkpoint": None, "command": "python train.py {config} {seed} {dir}", **declared}
-    made = model_of(folder, SCRIPT, **given)
+    made = model_of(folder, script, **given)
     return OwnModel(made.reference, folder / trial, keeper=keeper)
 
 
@@ -44,6 +47,30 @@ def paused(model: OwnModel, state: dict[str, object] | None, until: int) -> tupl
     run.hold()
     run.close()
     return kept, metrics
+
+
+@pytest.mark.parametrize("told", [0.0, 0.5], ids=["its end may not be known yet", "its end is known"])
+def test_a_command_that_has_run_ahead_to_its_end_is_not_started_again(
+    tmp_path: Path, keeper: Keeper, told: float
+) -> None:
+    quick = SCRIPT.replace("time.sleep(0.05)", "")
+    model = held_model(tmp_path, keeper, script=quick)
+    run = build(model)
+    first = run.train(1)
+    deadline = time.monotonic() + 20
+    while run.pids() and time.monotonic() < deadline:
+        run._process.go_on()  # type: ignore[attr-defined]
+        time.sleep(0.02)
+    time.sleep(told)
+    state = carried(run.state())
+    run.hold()  # type: ignore[attr-defined]
+    run.close()
+    found = [first["val_loss"]]
+    for until in range(2, 6):
+        state, metrics = paused(model, state, until)
+        found.append(metrics["val_loss"])
+    assert found == whole(held_model(tmp_path / "whole", None, script=quick))
+    assert (tmp_path / "t0000/output.txt").read_text().count("$ python") == 1
 
 
 @pytest.mark.parametrize("declared", [{}, {"metrics": PRINTED}], ids=["csv", "stdout"])
