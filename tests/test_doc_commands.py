@@ -57,6 +57,7 @@ NOT_RUN = {
     "schedule-search dashboard": "serves until it is ended: tests/integration/test_dashboard.py",
     "python -m mlflow ui": "MLflow's own, serves until it is ended",
     "mlflow gc": "MLflow's own, named only",
+    "schedule-search demo": "minutes: tests/integration/test_wheel.py runs a demo",
     "schedule-search demo --model tts": "minutes: tests/integration/test_wheel.py runs a demo",
     "python -m search.run configs/sequence_generator/continue.yaml": "minutes: planned by tests/test_configs.py",
     "python -m search.run configs/tts/plateau.yaml": "minutes: planned by tests/test_configs.py",
