@@ -79,8 +79,7 @@ class Trial:
             raise BadInput.of(
                 f"{self.name} input_features",
                 f"{what} ({len(at)} of {features.size} values); your script trains to nan on it: repair it, or "
-                "name the "
-                "trial in bad_trials_dict",
+                "name the trial in bad_trials_dict",
             )
         features.setflags(write=False)
         return features
@@ -101,8 +100,7 @@ def trials_in(path: Path, session: int, n_features: int, subset: tuple[int, ...]
                 raise BadInput.of(
                     str(path),
                     "holds no trial; expected groups trial_0000, trial_0001, …; your script has nothing to draw: "
-                    "take the "
-                    "day out of sessions",
+                    "take the day out of sessions",
                 )
             for name in names:
                 try:
@@ -153,8 +151,7 @@ def _check_features(
     if subset is None and features.shape[1] != n_features:
         what = (
             f"holds {features.shape[1]} channels; the config's n_input_features is {n_features}; your script ends "
-            "there: "
-            "make them equal"
+            "there: make them equal"
         )
         raise BadInput.of(at, what)
     if not 1 <= n_bins <= features.shape[0]:
@@ -190,8 +187,7 @@ def _labels(group: h5py.Group, n_labels: int, where: str) -> tuple[Labels, Label
             raise BadInput.of(
                 f"{where} seq_class_ids",
                 f"{what} seq_class_ids_phoneme, {diphones[:6].tolist()}… ({len(diphones)}); your script learns "
-                "what stands "
-                "there: write them anew",
+                "what stands there: write them anew",
             )
     for labels in (phonemes, diphones):
         labels.setflags(write=False)

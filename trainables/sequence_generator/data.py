@@ -171,9 +171,8 @@ def read_file(path: Path, frames: int | None = None) -> Array:
     if len(rows) - 1 != frames:
         what = (
             f"{len(rows) - 1} rows, expected {frames}: your script can't batch unequal ones. Set data.frames if "
-            "all of your files "
+            "all of your files have another length"
         )
-        what += "have another length"
         raise BadInput.of(where, what)
     columns = [header.index(name) for name in COLUMNS]
     values = np.empty((frames, len(COLUMNS)))

@@ -47,8 +47,7 @@ def head(path: Path) -> Head:
         raise BadInput.of(
             str(path),
             f"says {found.rate} samples a second; expected {LOWEST} to {HIGHEST}: is it damaged? your script "
-            "takes it at "
-            "its word: copy it again",
+            "takes it at its word: copy it again",
         )
     if found.samples == 0:
         raise BadInput.of(str(path), "holds no sound; take it out of the metadata; your script ends there")

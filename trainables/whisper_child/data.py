@@ -181,8 +181,7 @@ def _place(data: Data, config: Config) -> tuple[Path, tuple[Path, ...]]:
         raise BadInput.of(
             "data",
             "names no utterances, without which your script ends: give train_manifest and audio_dirs, here or in "
-            "the native config's data section, or "
-            "{generate: {}} for synthesised ones",
+            "the native config's data section, or {generate: {}} for synthesised ones",
         )
     return _absolute(manifest), tuple(_absolute(folder) for folder in folders)
 

@@ -151,8 +151,7 @@ def _too_many(missing: Sequence[str], total: int, folders: Sequence[Path]) -> st
     return (
         f"{len(missing)} of {total} utterances have no flac or wav of the basename of their audio_path in {where}: "
         f"{shown}; at most {MISSING_SHARE:.0%} may be missing: add their folder to audio_dirs, as your script "
-        "can't hear "
-        "them either"
+        "can't hear them either"
     )
 
 
