@@ -182,8 +182,10 @@ def test_several_objectives_spread_over_the_front() -> None:
 
 
 def test_threads_share_a_sampler() -> None:
+    """Each draws its own candidates. Two that draw the same child of a config before either is recorded may propose it
+    twice, as with Optuna's own samplers; that all do would be one generator's state read by all."""
     study = optimised(conditional, 30, ForestSampler(seed=0, recipe=EAGER), jobs=3)
-    assert len({tuple(sorted(values.items())) for values in params(study)}) == 30
+    assert len({tuple(sorted(values.items())) for values in params(study)}) >= 27
 
 
 def test_running_trials_without_reports_are_no_observations() -> None:
