@@ -203,7 +203,7 @@ class FaultyModel:
         """The whole config."""
         return INNER.static(config)
 
-    def settles(self, config: Config) -> int:
+    def settles(self, config: Config) -> int | None:
         """The end of the warmup."""
         return INNER.settles(config)
 

@@ -50,47 +50,55 @@ name: overhead
 
 
 def ours(trials: int, mode: str, seed: int, folder: Path) -> dict[str, Any]:
-    """One search of this service; its store of MLflow exists already, as it does from a user's second search on."""
-    from search.app import session, stages
-    from search.execution import cluster
-    from search.history.events import Event, Reported
-    from search.persistence import folder as folders
+    """One search by the command's own way; its store of MLflow exists already, as it does from a second search on."""
+    from rich.console import Console
+
+    from search.app import session
+    from search.app.invocation import Invocation
+    from search.history.events import Event, Phase, Reported, Started
+    from search.history.ledger import Ledger
+    from search.sampling.proposer import Proposer
     from search.spec.plan import make_plan
+    from search.tracking.sender import Sender
 
     search = _search(trials, mode, seed, folder)
-    plan, prepared = make_plan(search), search.model.prepare(search.data, None)
+    prepared = search.model.prepare(search.data, None)
     marks: list[tuple[int, float, float]] = []
-    proposing = 0.0
-    propose = stages.Proposer.propose
+    phases: dict[str, float] = {}
+    pids: set[int] = set()
+    proposing = sending = 0.0
+    propose, emit, finish = Proposer.propose, Ledger.emit, Sender.finish
 
-    def timed(self: stages.Proposer, number: int) -> dict[str, Any] | None:
+    def timed(self: Proposer, number: int) -> Any:
         nonlocal proposing
         began = time.thread_time()
         values = propose(self, number)
         proposing += time.thread_time() - began
         return values
 
-    stages.Proposer.propose = timed  # type: ignore[method-assign]
-
-    def mark(event: Event) -> None:
+    def marked(self: Ledger, event: Event) -> None:
+        emit(self, event)
+        if isinstance(event, Phase):
+            phases[event.name] = time.perf_counter()
+        if isinstance(event, Started):
+            pids.add(event.pid)
         if isinstance(event, Reported):
             marks.append((event.trial, time.process_time(), proposing))
 
-    with (
-        cluster.connected(None, search.settings.resources) as found,
-        folders.opened(folder / "overhead", search, plan, prepared, print) as place,
-    ):
-        start = time.perf_counter()
-        tracker = session._tracker(search, prepared, place, found, plan, print, None)
-        place.ledger.listen(tracker.handle)
-        place.ledger.listen(mark)
-        stages.run_search(stages.RunContext(search, plan, place, found, stages.Halt(), lambda: None))
-        searched = time.perf_counter() - start
-        summary = tracker.finish(session.SearchStatus("done"), 600.0)
-        sent = time.perf_counter() - start
+    def finished(self: Sender, *verdict: Any) -> Any:
+        nonlocal sending
+        began = time.perf_counter()
+        summary = finish(self, *verdict)
+        sending = time.perf_counter() - began
         assert summary.closed, summary.message
-        workers = {start.pid for trial in place.records.trials.values() for start in trial.starts}
-    return _measured(trials, searched, marks) | {"sent_s": sent, "workers": len(workers)}
+        return summary
+
+    Proposer.propose, Ledger.emit, Sender.finish = timed, marked, finished  # type: ignore
+    path = folder / "overhead"
+    asked = Invocation(search, make_plan(search), prepared, path, None, "", Console(quiet=True))
+    assert session.run(asked) == 0
+    searched = phases["confirm"] - phases["search"]
+    return _measured(trials, searched, marks) | {"sent_s": searched + sending, "workers": len(pids)}
 
 
 def _search(trials: int, mode: str, seed: int, folder: Path) -> Any:

@@ -73,7 +73,7 @@ class Pruned:
         """The next trial, a new one."""
         if not self._snapped.rows.left:
             return None
-        trial = self._study.ask(fixed_distributions=self._space)
+        trial = self._study.ask(fixed_distributions=dict(self._space))
         self._trials[trial.number] = trial
         self._snapped.give(trial.number, self._study, trial)
         return trial.number

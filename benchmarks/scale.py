@@ -150,8 +150,8 @@ def ours(case: Case, folder: Path, address: str) -> dict[str, float]:
     search = resolve.resolve(folder / "search.yaml")
     plan, prepared = make_plan(search), search.model.prepare(search.data, None)
     meter, found = Meter(), {}
-    view = session.view
-    session.view = lambda outlook, console: Watched(  # type: ignore[assignment]
+    view = session.view  # type: ignore
+    session.view = lambda outlook, console: Watched(  # type: ignore
         view(outlook, console), meter, lambda: found.update(meter.measured(case.trials))
     )
     with (folder / "output.txt").open("w") as output:

@@ -60,7 +60,8 @@ class Curve(Sequence[float]):
     def __init__(self, search: Search, prepared: Prepared, values: Mapping[str, Any], seed: int) -> None:
         model = search.model
         config = model.parse(with_values(search.base, values), "a trial")
-        self._search, self._run, self._found = search, model.build(config, prepared, seed), []
+        self._search, self._run = search, model.build(config, prepared, seed)
+        self._found: list[float] = []
 
     def __len__(self) -> int:
         return self._search.horizon // self._search.every
@@ -169,11 +170,11 @@ def contender(
             known[trial] = values
             return train(values)
 
-        rule = Rule("promote", plan.rungs, stopping.reduction, "min", abs(objective.worst))  # type: ignore[union-attr]
+        rule = Rule("promote", plan.rungs, stopping.reduction, "min", abs(objective.worst))  # type: ignore[attr-defined]
         return RungPolicy(Bracket(rule, exempt=lambda trial: trial == 0), Learned(proposer, begin)), known
     settled = name == "ray-settled"
     grace = plan.rungs[0] // search.every if settled else 1
-    policy = RayPolicy(search, train, seed, stopping.reduction if settled else 4, grace)  # type: ignore[union-attr]
+    policy = RayPolicy(search, train, seed, stopping.reduction if settled else 4, grace)  # type: ignore[attr-defined]
     return policy, policy.values
 
 

@@ -10,6 +10,7 @@ training step, and a bare loop would validate, too.
 import argparse
 import statistics
 import time
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -63,7 +64,7 @@ class Bare:
             loss.item()  # a bare loop prints its loss
 
 
-def timed(work) -> float:
+def timed(work: Callable[[], object]) -> float:
     """Seconds that `work()` takes."""
     started = time.perf_counter()
     work()
@@ -82,10 +83,16 @@ def main() -> None:
         run = EarlyInferenceRun(config, made_up(options.curves * 5 // 4, 100), seed=0)
         bare, now = Bare(config, run), knobs(config, 10)
         steps = -(-len(run._train) // config.batch_size)
-        run.train_epoch(now), bare.epoch()  # warm up
-        ours, theirs, validation = [], [], []
+        run.train_epoch(now)  # warm up
+        bare.epoch()
+        ours: list[float] = []
+        theirs: list[float] = []
+        validation: list[float] = []
         for turn in range(options.rounds):
-            work = [(ours, partial(run.train_epoch, now)), (theirs, bare.epoch)]
+            work: list[tuple[list[float], Callable[[], object]]] = [
+                (ours, partial(run.train_epoch, now)),
+                (theirs, bare.epoch),
+            ]
             for times, epoch in reversed(work) if turn % 2 else work:
                 times.append(timed(epoch) / steps)
             validation.append(timed(run.evaluate))

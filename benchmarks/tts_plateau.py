@@ -97,9 +97,9 @@ def main() -> None:
     print(f"\nat the plateau: MAE {mean(start, 0):.3f}, weighted {mean(start, 1):.3f}\n")
     print("| then | weighted at the switch | weighted after | mel MAE after | change of the MAE, by seed |")
     print("|---|---|---|---|---|")
-    for way, found in rows.items():
-        changes = " ".join(f"{row[2] - first[0]:+.3f}" for row, first in zip(found, start, strict=True))
-        print(f"| {way} | {mean(found, 0):.3f} | {mean(found, 1):.3f} | {mean(found, 2):.3f} | {changes} |")
+    for way, of_seeds in rows.items():
+        changes = " ".join(f"{row[2] - first[0]:+.3f}" for row, first in zip(of_seeds, start, strict=True))
+        print(f"| {way} | {mean(of_seeds, 0):.3f} | {mean(of_seeds, 1):.3f} | {mean(of_seeds, 2):.3f} | {changes} |")
 
 
 def mean(rows: list[Any], column: int) -> float:
