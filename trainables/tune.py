@@ -72,6 +72,7 @@ class Bridge(tune.Trainable):  # type: ignore[misc]  # Ray's class is untyped fo
         self._keeper = keeper.Keeper(f"{job.folder} {job.sitting}", job.held) if job.held else None
         self._costs = [FIRST_SAVE]
         self._begin(config)
+        self._usage = Usage(lambda: self._guard.also())
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Take up another trial in the same worker."""
@@ -148,7 +149,7 @@ class Bridge(tune.Trainable):  # type: ignore[misc]  # Ray's class is untyped fo
             return
         if self._shared is not None and (at := self._shared.start(self._run)) is not None:
             self._log.info("starts from what another trial has trained up to step %d", at)
-        if self._job.start is not None:
+        elif self._job.start is not None:
             self._run.restore(start.read(self._job.folder, self._store, self._job.start, self._seed))
             self._log.info("starts at step %d, as every trial does", self._run.step)
 
@@ -165,7 +166,7 @@ class Bridge(tune.Trainable):  # type: ignore[misc]  # Ray's class is untyped fo
             return self._placed(report)
         if self._shared is not None and (copied := self._shared.replay(self._job.horizon)) is not None:
             return self._placed(copied)
-        used = Usage(self._guard.also)
+        self._usage.begin()
         started, began = time.perf_counter(), self._run.step
         begins, every = self._job.begins, self._job.every
         until = min(begins + ((began - begins) // every + 1) * every, self._job.horizon)
@@ -200,7 +201,7 @@ class Bridge(tune.Trainable):  # type: ignore[misc]  # Ray's class is untyped fo
             self._save()
             report[SECONDS] = time.perf_counter() - started
         self._log.info("step %d: %s %.6g", until, self._objective.metric, report[OBJECTIVE])
-        return {**self._placed(report), USAGE: used.taken()}
+        return {**self._placed(report), USAGE: self._usage.taken()}
 
     def _placed(self, report: Mapping[str, Any]) -> dict[str, Any]:
         """The report with what is true of this worker alone: a checkpoint's report may be told by another one."""
