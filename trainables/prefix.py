@@ -16,7 +16,7 @@ from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 from trainables import checkpoints, fingerprint
 from trainables.objects import Prefix
-from trainables.run import SECONDS, STEP, Native, Run
+from trainables.run import AHEAD, SECONDS, STEP, Native, Run
 
 STORE = "prefixes"
 """In the search's folder, or its store: a folder per kept state, called by its address."""
@@ -230,10 +230,10 @@ class TrialPrefix:
         return None
 
     def _put(self, step: int, run: Mapping[str, Any], key: str, seen: int | None) -> Kept | None:
-        """Put a state into the store; None where it is there already, or too large."""
+        """Put a state into the store; None where it is there already, too large, or not that of the step alone."""
         where = self._address(key)
         place = self._place(where)
-        if checkpoints.steps(place):
+        if run.get(AHEAD) or checkpoints.steps(place):
             return None
         data = checkpoints.packed({"run": run, "address": where})
         if len(data) > self._room:

@@ -30,6 +30,7 @@ MACHINE = "machine"  # the machine type that trains the trial (`trainables.finge
 WARNING = "warning"  # only present, as text, where the worker found something that the user should know
 USAGE = "usage"  # what the worker took of its machine since the previous report (`trainables.usage`)
 SECONDS = "train_seconds"  # wall seconds of training and evaluation since the previous report
+AHEAD = "ahead"  # key of a run's state, not of a report: true where it may hold more than was trained up to its step
 
 
 Outcome = Literal["running", "ended", "diverged"]

@@ -49,7 +49,7 @@ def run_search(context: RunContext) -> None:
     ledger.emit(Phase("search", now()))
     proposer = _proposer(context)
     failure_policy = FailurePolicy(search.settings.stop_after_failures)
-    lending = lending_of(search, context.plan.shared, context.folder, context.data)
+    lending = lending_of(search, context.plan.shared, context.folder, context.data, begin)
     source = _Source(context, proposer)
     gate, scheduler = choose(search, context.plan.rungs, context.folder, context.cluster.room, source.exhausted)
     stage = Stage(

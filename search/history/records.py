@@ -50,14 +50,19 @@ class Trial:
     """Whose beginning it has, where it did not train its own."""
 
     @property
+    def own_from(self) -> int:
+        """The step from which on its training is its own: up to there it was copied, or is where all trials start."""
+        return self.begins if self.forked is None else max(self.begins, min(self.forked.step, self.step))
+
+    @property
     def replayed(self) -> int:
         """Units of its reports that were copied from another trial's."""
-        return 0 if self.forked is None else min(self.forked.step, self.step)
+        return self.own_from - self.begins
 
     @property
     def copied(self) -> bool:
         """Whether it has trained nothing itself: all of its reports are another trial's."""
-        return 0 < self.replayed == self.step
+        return self.begins < self.own_from == self.step
 
     @property
     def number(self) -> int:
@@ -82,7 +87,7 @@ class Trial:
     @property
     def trained(self) -> int:
         """Units that it trained itself since it started."""
-        return self.step - self.begins - self.replayed
+        return self.step - self.own_from
 
     @property
     def objective(self) -> float | None:

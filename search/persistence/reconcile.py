@@ -72,7 +72,7 @@ def _ahead(place: str, step: int, trial: Trial | None) -> Problem:
 
 def _behind(place: str, trial: Trial, step: int, kept: bool, problems: list[Problem], notes: list[str]) -> None:
     """`kept`: there is a place for its checkpoints, and they were not deleted to make room."""
-    missing = [report for report in trial.reports if report.step > max(step, trial.replayed)]
+    missing = [report for report in trial.reports if report.step > max(step, trial.own_from)]
     lost = sum(report.seconds for report in missing)
     if step == 0 and lost > DEAR and kept:
         what = f"{lost:.0f} s of training are recorded up to step {trial.step}, but no checkpoint is there. Put its "

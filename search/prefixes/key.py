@@ -1,8 +1,8 @@
 """What names the state of a training at each evaluation: a chain over all that its bits depend on up to there.
 
-key(s) = hash(identity, static, realised(0), …, realised(s - 1)), where the identity is that of code, data, seed and the
-interval between evaluations. What only a worker knows, the machine type, threads and versions, joins it there
-(`trainables.prefix.address`).
+key(s) = hash(identity, static, realised(b), …, realised(s - 1)), where b is the step that all trials start from, and
+the identity is that of code, data, seed, the state at b and the interval between evaluations. What only a worker knows,
+the machine type, threads and versions, joins it there (`trainables.prefix.address`).
 
 A controller that waits for results makes two keys of it. While it has not acted its settings do not count; the state
 then goes with every config whose controller would not have acted either. Once it has acted they count.
@@ -33,6 +33,10 @@ class Identity:
     seed: int
     every: int
     """Units between evaluations."""
+    begins: int = 0
+    """The step that all trials start from, and"""
+    start: str = ""
+    """the digest of the state there; empty where they start at 0."""
 
 
 class Chain:
@@ -53,13 +57,14 @@ class Chain:
 
     def keys(self, step: int) -> tuple[str, str]:
         """The keys at the evaluation `step`: while the controller has not acted, and after. Equal without one."""
-        every, realised = self._identity.every, self._sharing.realised
-        assert step % every == 0, f"step {step} is no evaluation"
-        while len(self._links) <= step // every:
-            first = (len(self._links) - 1) * every
+        every, begins, realised = self._identity.every, self._identity.begins, self._sharing.realised
+        place, odd = divmod(step - begins, every)
+        assert not odd, f"step {step} is no evaluation"
+        while len(self._links) <= place:
+            first = begins + (len(self._links) - 1) * every
             interval = [realised(self._config, at) for at in range(first, first + every)]
             self._links.append(digest([self._links[-1], interval]))
-        link = self._links[step // every]
+        link = self._links[place]
         return digest([self._calm, link]), digest([self._acted, link])
 
 

@@ -70,7 +70,7 @@ class Lending:
         if fork is not None and fork.stored:
             self._lent[number] = fork.key
         self._release(number)
-        begun = 0 if fork is None else fork.step
+        begun = self._common.identity.begins if fork is None else fork.step
         keep = self._keep(number, chain, outline, begun)
         last_calm = self._last_calm(chain, outline, begun)
         room = self._reserve(number, len([step for step in keep if step < self._horizon]) + bool(last_calm))
@@ -137,8 +137,8 @@ class Lending:
 
     def _whole(self, entry: Entry) -> bool:
         """Whether every report that led to the state is known."""
-        every = self._common.identity.every
-        return [step for step, _ in self._reports(entry)] == list(range(every, entry.step + 1, every))
+        every, begins = self._common.identity.every, self._common.identity.begins
+        return [step for step, _ in self._reports(entry)] == list(range(begins + every, entry.step + 1, every))
 
     # What a trial keeps.
 

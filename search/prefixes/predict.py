@@ -33,11 +33,21 @@ class Lengths:
 
     horizon: int
     every: int
+    begins: int = 0
+    """The step that all trainings start from."""
 
     @property
     def intervals(self) -> int:
         """Between evaluations."""
-        return self.horizon // self.every
+        return self.intervals_before(self.horizon)
+
+    def intervals_before(self, step: int) -> int:
+        """Whole ones, from the start to `step`."""
+        return max(0, step - self.begins) // self.every
+
+    def after(self, intervals: int) -> int:
+        """The step after so many."""
+        return self.begins + intervals * self.every
 
 
 class Outline:
@@ -51,11 +61,11 @@ class Outline:
         self._static = digest(static)
         self._settings = "" if controller is None else digest(controller.settings(config))
         earliest = lengths.horizon if controller is None else min(lengths.horizon, controller.earliest(config))
-        self._calm = earliest // lengths.every  # intervals before the controller may act
+        self._calm = lengths.intervals_before(earliest)  # intervals before the controller may act
         self._intervals: list[str] = []
 
     def common(self, other: "Outline") -> int:
-        """The evaluation up to which two trainings are the same."""
+        """The evaluation up to which two trainings are the same; the start where they are not at the next."""
         most = self._lengths.intervals
         if self._settings != other._settings:
             most = min(most, self._calm, other._calm)
@@ -70,15 +80,16 @@ class Outline:
         return self._settings != other._settings
 
     def _alike(self, other: "Outline", most: int) -> int:
-        if self._static != other._static:
-            return 0
-        return next((i for i in range(most) if self._interval(i) != other._interval(i)), most) * self._lengths.every
+        alike = 0
+        if self._static == other._static:
+            alike = next((i for i in range(most) if self._interval(i) != other._interval(i)), most)
+        return self._lengths.after(alike)
 
     def _interval(self, index: int) -> str:
         """What an interval takes from the schedules, at its ends."""
         every = self._lengths.every
         while len(self._intervals) <= index:
-            first = len(self._intervals) * every
+            first = self._lengths.after(len(self._intervals))
             ends = sorted({first, first + every - 1})
             self._intervals.append(digest([self._values(self._config, at) for at in ends]))
         return self._intervals[index]
@@ -98,16 +109,18 @@ class Prediction:
     @property
     def share(self) -> float:
         """Of all units, when every config trains in full, those that need not be trained."""
-        return sum(self.begun) / (len(self.begun) * self.lengths.horizon) if self.begun else 0.0
+        begins, horizon = self.lengths.begins, self.lengths.horizon
+        return sum(step - begins for step in self.begun) / (len(self.begun) * (horizon - begins)) if self.begun else 0.0
 
     @property
     def beginners(self) -> int:
         """Configs that begin as an earlier one does."""
-        return sum(step > 0 for step in self.begun)
+        return sum(step > self.lengths.begins for step in self.begun)
 
-    def trained(self, upto: int) -> float:
-        """Units that a config trains on its way to `upto`, in the mean."""
-        return sum(max(0, upto - step) for step in self.begun) / len(self.begun) if self.begun else float(upto)
+    def trained(self, units: int) -> float:
+        """Units that a config trains itself of the first `units` after the start, in the mean."""
+        upto = self.lengths.begins + units
+        return sum(max(0, upto - step) for step in self.begun) / len(self.begun) if self.begun else float(units)
 
 
 def predict(
@@ -115,9 +128,9 @@ def predict(
 ) -> Prediction:
     """What sharing would save a search over `space` of different configs, `base` the first that is trained."""
     drawn = [Outline(model, sharing, config, lengths) for config in _configs(model, space, base)]
-    begun = [max((one.common(other) for other in drawn[:at]), default=0) for at, one in enumerate(drawn)]
+    begun = [max((one.common(other) for other in drawn[:at]), default=lengths.begins) for at, one in enumerate(drawn)]
     pairs = sorted(one.common(other) for at, one in enumerate(drawn) for other in drawn[:at])
-    together = pairs[int((1 - ALIKE) * len(pairs))] if pairs else 0
+    together = pairs[int((1 - ALIKE) * len(pairs))] if pairs else lengths.begins
     return Prediction(tuple(drawn), lengths, tuple(begun), together)
 
 
@@ -126,7 +139,7 @@ def forks(one: Outline, others: Sequence[Outline], lengths: Lengths) -> dict[int
     found: dict[int, int] = {}
     for other in others:
         step = one.common(other)
-        if 0 < step < lengths.horizon:
+        if lengths.begins < step < lengths.horizon:
             found[step] = found.get(step, 0) + 1
     return found
 

@@ -45,17 +45,19 @@ def shared_stages(records: Records) -> SharedStages | None:
     if not forks:
         return None
     begun = {trial.number for others in forks.values() for trial in others}
-    roots = (_stage(trial, 0, forks) for trial in trials if trial.number in forks and trial.number not in begun)
+    roots = (
+        _stage(trial, trial.begins, forks) for trial in trials if trial.number in forks and trial.number not in begun
+    )
     return SharedStages(tuple(roots), records.search_steps, records.replayed_steps)
 
 
 def _stage(trial: Trial, first: int, forks: dict[int, list[Trial]]) -> Stage:
     """What a trial trained from its step `first` on, cut where others began."""
-    others = [other for other in forks.get(trial.number, []) if other.replayed > first]
-    copies = tuple(other.number for other in others if other.copied and other.replayed >= trial.step)
+    others = [other for other in forks.get(trial.number, []) if other.own_from > first]
+    copies = tuple(other.number for other in others if other.copied and other.own_from >= trial.step)
     others = [other for other in others if other.number not in copies]
-    cut = min((other.replayed for other in others), default=trial.step)
-    here = [other for other in others if other.replayed == cut]
+    cut = min((other.own_from for other in others), default=trial.step)
+    here = [other for other in others if other.own_from == cut]
     if not here:
         return Stage(trial.number, first, trial.step, (), copies)
     rest = [_stage(trial, cut, forks)] if trial.step > cut or copies else []

@@ -59,7 +59,7 @@ def history_table(records: Records) -> pd.DataFrame:
             "step": report.step,
             "seconds": report.seconds,
             "at": report.at,
-            **({"replayed": report.step <= trial.replayed} if records.replayed_steps else {}),
+            **({"replayed": report.step <= trial.own_from} if records.replayed_steps else {}),
             **report.metrics,
         }
         for trial in records.trials.values()

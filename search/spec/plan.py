@@ -137,7 +137,7 @@ def _apart(settles: Sequence[int], search: Search, shared: Shared) -> Sequence[i
     """When configs can be compared: settled, and trained for as long as before any rung since they are different."""
     if not shared.together:
         return settles
-    first = min(search.horizon, shared.together + max(search.every, search.horizon // RUNGS_SHARE))
+    first = min(search.length, shared.together + max(search.every, search.length // RUNGS_SHARE))
     return [max(settled, first) for settled in settles]
 
 

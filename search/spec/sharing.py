@@ -28,14 +28,16 @@ class Shared:
             found |= {"share": self.prediction.share, "together": self.prediction.together}
         return found
 
-    def trained(self, upto: int) -> float:
-        """Units that a trial is expected to train itself on its way to step `upto`."""
-        return self.prediction.trained(upto) if self.on and self.prediction is not None else float(upto)
+    def trained(self, units: int) -> float:
+        """Units that a trial is expected to train itself of the first `units` after its start."""
+        return self.prediction.trained(units) if self.on and self.prediction is not None else float(units)
 
     @property
     def together(self) -> int:
-        """The step before which no rung can tell trials apart, as they are one training; 0 where none is shared."""
-        return self.prediction.together if self.on and self.prediction is not None else 0
+        """Units after the start before which no rung can tell trials apart, as they are one training; 0 where none is
+        shared."""
+        found = self.prediction if self.on else None
+        return 0 if found is None else found.together - found.lengths.begins
 
 
 NONE = Shared(False, None)
@@ -62,14 +64,13 @@ def settled(search: Search, shared: Shared) -> Search:
 
 def predicted(search: Search, sharing: Sharing[Any]) -> Prediction:
     """What a dry run says."""
-    return predict(search.model, sharing, search.space, search.base, Lengths(search.horizon, search.every))
+    lengths = Lengths(search.horizon, search.every, search.begins)
+    return predict(search.model, sharing, search.space, search.base, lengths)
 
 
 def _against(search: Search) -> str:
     """Why nothing can be shared; empty where nothing stands against it."""
     model = search.model
-    if search.start is not None:
-        return "all trials start from one state (start), so that their beginning is shared already"
     if search.settings.early_stopping.moves_knobs:
         return f"early_stopping.kind {search.settings.early_stopping.kind} lets trials take over each other's state"
     if any(goal.metric == PACE for goal in search.further):
@@ -78,10 +79,13 @@ def _against(search: Search) -> str:
         return ""
     if not isinstance(model, OwnModel):
         return f"the model {model.name} does not say which of its trainings begin alike"
-    if model.declared.command is not None:
-        return "a command's checkpoint may be from later than the evaluation before it was stopped"
     if model.declared.paused != "checkpoint":
         return f"trainable.pause is {model.declared.paused}: no training goes on from a state"
+    if model.declared.command is not None and not model.declared.stepped:
+        what = (
+            "a command's checkpoint may be from later than the evaluation before it was stopped: let it have the step "
+        )
+        return what + f"in its name, and declare that, as in trainable.checkpoint: {model.unit}_{{step}}.pt"
     return "trainable.schedules says of no knob when it acts"
 
 
@@ -112,5 +116,5 @@ def lines(search: Search, shared: Shared) -> list[str]:
         return [f"sharing: off (share: auto): {told}; it is worth its while from {WORTH:.0%} on"]
     lines = [f"sharing: on (share: {search.settings.share}): {told}; what trials have in common is trained once"]
     if shared.together:
-        lines.append(f"  up to {unit} {shared.together} nearly all are one training, so no rung is set before it")
+        lines.append(f"  up to {unit} {found.together} nearly all are one training, so no rung is set before it")
     return lines

@@ -18,7 +18,7 @@ from trainables.own.arguments import CommandLine, Filling, command_line
 from trainables.own.declaration import Declaration
 from trainables.own.keeper import Keeper, Paused
 from trainables.own.process import Ends, Output, Process, environment, start
-from trainables.run import Metrics, UserCodeError, score
+from trainables.run import AHEAD, Metrics, UserCodeError, score
 
 LOOK_SECONDS = 0.05
 """Between two looks for new metrics."""
@@ -145,7 +145,8 @@ class CommandRun:
         files = self._checkpoint()
         self._read()
         kept = held_files.taken(self._order.folder, [*files, *self._source.files()])
-        return {**state, "files": kept, "rows": self._kept_rows()}
+        ahead = bool(self._ahead()) or not self._order.declared.stepped
+        return {**state, "files": kept, "rows": self._kept_rows(), AHEAD: ahead}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from `state`: with its checkpoint, or from the start, where known metrics are passed over."""
@@ -298,16 +299,19 @@ class CommandRun:
         before their metrics, some after."""
         order, process = self._order, self._process
         if process is None:  # its metrics were known: nothing has been trained since it was restored
-            return held_files.matching(order.folder, order.declared.checkpoints)
+            return self._files()
         deadline = time.monotonic() + _CHECKPOINT_SECONDS
         newer_than = self._went + 0.5 * (self._arrived - self._went)
         while True:
-            files = held_files.matching(order.folder, order.declared.checkpoints)
-            fresh = held_files.written(files) >= newer_than
+            files = self._files()
+            if order.declared.stepped:
+                fresh = held_files.last_step(order.folder, order.declared.checkpoints, self._counted) == self._counted
+            else:
+                fresh = held_files.written(files) >= newer_than
             late = time.monotonic() > deadline or process.code is not None or len(self._ahead()) > 0
             if files and (fresh or late):
                 process.stop()
-                files = held_files.matching(order.folder, order.declared.checkpoints)
+                files = self._files()
                 if not held_files.being_written(files, process.pids()):
                     return files
             elif late:
@@ -316,6 +320,19 @@ class CommandRun:
             process.go_on()
             time.sleep(LOOK_SECONDS / 5)
             self._read()
+
+    def _files(self) -> list[Path]:
+        """Those of the checkpoint, whole or not; where names say so those of this step, or else of the last one before
+        it, or else all there are."""
+        folder, patterns = self._order.folder, self._order.declared.checkpoints
+        upto = self._counted if self._order.declared.stepped else None
+        return held_files.matching(folder, patterns, upto) or held_files.matching(folder, patterns)
+
+    @property
+    def _counted(self) -> int:
+        """The step that it stands at, in the script's own count."""
+        metrics = self._order.declared.metrics
+        return self._step - 1 + (1 if metrics is None else metrics.first)
 
     def _ahead(self) -> list[int]:
         return [step for step in self._rows if step > self._step and self._complete(step)]

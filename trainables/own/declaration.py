@@ -26,6 +26,8 @@ PLACEHOLDERS = (
     "resume",
     "length",
 )
+STEP = "{step}"
+"""In a checkpoint's name: the step that it is of."""
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 _WHOLE_WORDS = ("args", "args_underscore", "args_hydra", "env", "resume")
 _ENTRY = re.compile(r"[\w./-]+:[A-Za-z_]\w*")
@@ -112,7 +114,8 @@ class Declaration(Section):
     held: Annotated[Whole, Field(ge=1, le=1000)] = _HELD
     """With `pause: hold`: how many commands of paused trials a node keeps in memory, and at most half of it."""
     checkpoint: Text | list[Text] | None = None
-    """A command's checkpoint, as paths or patterns in {dir}."""
+    """A command's checkpoint, as paths or patterns in {dir}. With the step in each name, as in `epoch_{step}.pt`,
+    trials may share what they have in common."""
     resume: Text = "--resume {checkpoint}"
     """What {resume} becomes when a trial goes on."""
     metrics: MetricSource | None = None
@@ -254,6 +257,11 @@ class Declaration(Section):
         if self.pause is not None:
             return self.pause
         return "checkpoint" if self.command is None or self.checkpoint is not None else "stop"
+
+    @property
+    def stepped(self) -> bool:
+        """Whether a command's checkpoints say in their names of which step they are."""
+        return bool(self.checkpoints) and all(STEP in pattern for pattern in self.checkpoints)
 
     @property
     def checkpoints(self) -> tuple[str, ...]:

@@ -1,28 +1,57 @@
 """A command's checkpoint files: found when they are whole, taken into our own checkpoint, and put back."""
 
+import fnmatch
 import os
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from trainables.own.declaration import STEP
 
-def matching(folder: Path, patterns: Sequence[str]) -> list[Path]:
-    """The files that the patterns name, those of named folders too; sorted."""
+
+def matching(folder: Path, patterns: Sequence[str], upto: int | None = None) -> list[Path]:
+    """The files that the patterns name, those of named folders too; sorted. `upto`: where a pattern has `STEP` only
+    those of the last step that is not after it."""
     found: set[Path] = set()
     for pattern in patterns:
-        plain = pattern.replace("{dir}/", "")
-        for path in folder.glob(plain):
-            found |= {path} if path.is_file() else {inner for inner in path.rglob("*") if inner.is_file()}
+        named = [(step, path) for step, path in _named(folder, pattern) if upto is None or step <= upto]
+        last = max((step for step, _ in named), default=0)
+        for step, path in named:
+            if upto is None or step == last:
+                found |= {path} if path.is_file() else {inner for inner in path.rglob("*") if inner.is_file()}
     return sorted(found)
 
 
 def newest(folder: Path, patterns: Sequence[str]) -> Path | None:
     """The file or folder that the first pattern names and that was written last."""
-    found = sorted(folder.glob(patterns[0].replace("{dir}/", "")), key=_written)
+    found = sorted((path for _, path in _named(folder, patterns[0])), key=_written)
     return found[-1] if found else None
+
+
+def last_step(folder: Path, patterns: Sequence[str], upto: int) -> int:
+    """The last step up to `upto` of which there is all that the patterns name; -1 without one."""
+    there = [{step for step, _ in _named(folder, pattern) if step <= upto} for pattern in patterns]
+    return max(set.intersection(*there), default=-1)
+
+
+def _named(folder: Path, pattern: str) -> Iterator[tuple[int, Path]]:
+    """What a pattern names, with the step in the name; 0 where it has none."""
+    plain = pattern.replace("{dir}/", "")
+    before, has_step, after = plain.partition(STEP)
+    spelling = re.compile(rf"{_spelling(before)}(\d+){_spelling(after)}")
+    for path in folder.glob(f"{before}*{after}" if has_step else plain):
+        if not has_step:
+            yield 0, path
+        elif step := spelling.fullmatch(path.relative_to(folder).as_posix()):
+            yield int(step[1]), path
+
+
+def _spelling(pattern: str) -> str:
+    return fnmatch.translate(pattern).removesuffix(r"\Z")
 
 
 def written(files: Iterable[Path]) -> float:

@@ -132,9 +132,11 @@ class OwnModel:
 
     @property
     def sharing(self) -> Sharing[OwnConfig] | None:
-        """Of a function that declares schedules and keeps its state: a key that only they name acts through them. A
-        command runs on until it is stopped, so that its checkpoint may be from later than the evaluation."""
-        if self.declared.command is not None or self.declared.paused != "checkpoint" or not self.declared.schedules:
+        """Of what declares schedules and keeps its state: a key that only they name acts through them. A command runs
+        on until it is stopped: its checkpoint says in its name of which step it is, or may be from later."""
+        declared = self.declared
+        exact = declared.paused == "checkpoint" and (declared.command is None or declared.stepped)
+        if not exact or not declared.schedules:
             return None
 
         def realised(config: OwnConfig, step: int) -> list[Mapping[str, float]]:

@@ -46,6 +46,24 @@ def train(run):
             state=lambda: {"epoch": epoch, "net": net.state_dict(), "optimizer": optimizer.state_dict()},
         )
 """
+FITS = """\
+import json, pathlib, random, sys, time
+
+config = dict(line.split("#")[0].split(": ") for line in open(sys.argv[1]) if ": " in line)
+lr, gamma, epochs = float(config["lr"]), float(config["gamma"]), int(config["epochs"])
+out, rng, start, x = pathlib.Path(sys.argv[3]), random.Random(int(sys.argv[2])), 0, 1.0
+if len(sys.argv) > 4:
+    start, x, state = json.loads(pathlib.Path(sys.argv[4]).read_text())
+    rng.setstate((state[0], tuple(state[1]), state[2]))
+for epoch in range(start, epochs):
+    time.sleep(PACE)
+    rate = lr * gamma ** RATE
+    x *= rng.random() ** rate
+    (out / f"epoch_{epoch + 1:02}.json").write_text(json.dumps([epoch + 1, x, rng.getstate()]))
+    with (out / "log").open("a") as log:
+        log.write(json.dumps({"epoch": epoch + 1, "val_loss": x, "lr": rate}) + "\\n")
+"""
+"""A script that keeps a checkpoint of each epoch, called by its step; PACE and RATE are to be filled in."""
 CONFIG = """\
 # my config
 lr: 0.01   # the rate

@@ -105,6 +105,24 @@ def test_paused_and_resumed_at_every_epoch_is_never_paused(tmp_path: Path, scrip
     assert paused_everywhere(model) == expected
 
 
+def test_of_checkpoints_that_bear_their_step_only_the_one_of_its_step_is_kept(tmp_path: Path) -> None:
+    stepped = SAVES_LAST.replace('last.open("w")', '(out / f"epoch_{epoch:03}.json").open("w")')
+    model = model_of(tmp_path, stepped, checkpoint="{dir}/epoch_{step}.json")
+    assert paused_everywhere(model) == whole(model_of(tmp_path / "b"))
+    run = build(model)
+    for until in (1, 2):
+        run.train(until)
+    assert [name for name in run.state()["files"] if name.startswith("epoch")] == ["epoch_002.json"]
+    run.close()
+
+
+def test_it_waits_for_the_checkpoint_of_its_step_or_takes_the_last_one_before(tmp_path: Path) -> None:
+    sparse = SAVES_LAST.replace("    save()\n", "    if epoch % 2 == 0:\n        save()\n")
+    sparse = sparse.replace('last.open("w")', '(out / f"{epoch}.json").open("w")')
+    model = model_of(tmp_path, sparse, checkpoint="{step}.json")
+    assert paused_everywhere(model)[2:] == whole(model_of(tmp_path / "b"))[2:]
+
+
 @pytest.mark.parametrize("pause", ["rerun", "stop"])
 def test_without_a_checkpoint_it_starts_over_to_the_same_metrics(tmp_path: Path, pause: str) -> None:
     model = model_of(tmp_path, pause=pause, checkpoint=None, command="python train.py {config} {seed} {dir}")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from own_project import TRAIN, build, own_model
+from own_project import FITS, TRAIN, build, own_model
 
 from search.prefixes.key import Chain, identity_of
 from trainables.own.model import OwnModel
@@ -51,6 +51,52 @@ def test_a_training_goes_on_from_the_state_of_another(tmp_path: Path) -> None:
     assert trained(first, 4) != expected[1:]
     for run in (first, whole, fork):
         run.close()
+
+
+FITTED: dict[str, Any] = {
+    **STEPS,
+    "function": None,
+    "command": "python fit.py {config} {seed} {dir} {resume}",
+    "metrics": {"jsonl": "log"},
+    "checkpoint": "epoch_{step}.json",
+    "resume": "{checkpoint}",
+}
+
+
+def test_a_command_whose_checkpoints_bear_their_step_goes_on_from_anothers_state(tmp_path: Path) -> None:
+    model = own_model(tmp_path, **FITTED)
+    (tmp_path / "fit.py").write_text(FITS.replace("PACE", "0.1").replace("RATE", "(epoch // 2)"))
+    one, other = {"gamma": 0.5}, {"gamma": 0.1}
+    assert keys(model, one, 1) == keys(model, other, 1)
+    whole = build(model, other)
+    expected = trained(whole, 4)
+    whole.close()
+    first = build(model, one)
+    assert trained(first, 1) == expected[:1]
+    state = first.state()
+    assert not state["ahead"] and set(state["files"]) == {"epoch_01.json", "log"}
+    rest = trained(first, 4)
+    first.close()
+    fork = build(model, other)
+    fork.restore(state)
+    assert trained(fork, 4) == expected[1:] != rest
+    fork.close()
+
+
+def test_a_command_that_ran_ahead_of_its_evaluation_says_so(tmp_path: Path) -> None:
+    model = own_model(tmp_path, **FITTED)
+    (tmp_path / "fit.py").write_text(FITS.replace("PACE", "0").replace("RATE", "0"))  # over before it is stopped
+    run = build(model, {"gamma": 0.5, "epochs": 60})
+    run.train(1)
+    state = run.state()
+    assert state["ahead"] and "epoch_01.json" in state["files"] and len(state["files"]) == 2
+    run.close()
+
+
+def test_a_command_whose_checkpoints_do_not_say_their_step_promises_nothing(tmp_path: Path) -> None:
+    assert own_model(tmp_path, **FITTED).sharing is not None
+    assert own_model(tmp_path / "x", **{**FITTED, "checkpoint": "last.json"}).sharing is None
+    assert own_model(tmp_path / "y", **{**FITTED, "checkpoint": ["epoch_{step}.json", "x"]}).sharing is None
 
 
 @pytest.mark.parametrize("declared", [{}, {**STEPS, "pause": "rerun"}])
