@@ -1,6 +1,6 @@
 """The two stages of a search, put together from their parts: searching, and confirming on fresh seeds."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import assert_never
 
 from ray.tune.schedulers import FIFOScheduler
@@ -77,29 +77,35 @@ def run_search(context: RunContext) -> None:
 
 def run_confirmation(context: RunContext) -> None:
     """Train the best configs and the baseline in full on fresh seeds."""
-    settings, records, ledger = context.search.settings, context.folder.records, context.folder.ledger
+    settings, point = context.search.settings, context.search.start
     source = _FreshSeeds(context)
-    for run in source.due():
-        ledger.emit(run)
-    unfinished = [trial.number for trial in records.of_kind("confirm") if not trial.over]
-    if not unfinished:
-        return
-    begin = start.ready(context, fresh_seeds(settings))
-    if context.halt.reason is not None:
-        return
-    run_stage(
-        Stage(
-            job=context.job(shown=first_seed(settings) if settings.confirm.seeds else None, start=begin),
-            ledger=ledger,
-            cluster=context.cluster,
-            gate=Slots(context.cluster.room, source.exhausted, unfinished),
-            scheduler=FIFOScheduler(),
-            propose=source.propose,
-            checks={"folder": context.trouble, "clock": context.set_back},
-            halt=context.halt,
-            max_failures=settings.max_failures,
+    while unfinished := source.unfinished():
+        seeds: Iterable[int] = fresh_seeds(settings)
+        by_seed = point is not None and point.trained
+        if by_seed:  # what leads to the start is trained for the seeds that are needed
+            seeds = sorted({trial.proposed.seed for trial in unfinished})
+        begin = start.ready(context, [*seeds])
+        if context.halt.reason is not None:
+            return
+        run_stage(
+            Stage(
+                job=context.job(shown=first_seed(settings) if settings.confirm.seeds else None, start=begin),
+                ledger=context.folder.ledger,
+                cluster=context.cluster,
+                gate=Slots(
+                    context.cluster.room,
+                    (lambda: True) if by_seed else source.exhausted,
+                    [trial.number for trial in unfinished],
+                ),
+                scheduler=FIFOScheduler(),
+                propose=(lambda: None) if by_seed else source.propose,
+                checks={"folder": context.trouble, "clock": context.set_back},
+                halt=context.halt,
+                max_failures=settings.max_failures,
+            )
         )
-    )
+        if context.halt.reason is not None:
+            return
 
 
 def _proposer(context: RunContext) -> Proposer:
@@ -186,6 +192,12 @@ class _FreshSeeds:
             confirm, seed = search.settings.confirm, first_seed(search.settings)
             self._due = due(records, search.model.objective, confirm, seed, now(), search.further)
         return self._due
+
+    def unfinished(self) -> list[Trial]:
+        """All that are to be trained now, those that were due among them."""
+        for run in self.due():
+            self._ledger.emit(run)
+        return [trial for trial in self._ledger.records.of_kind("confirm") if not trial.over]
 
     def exhausted(self) -> bool:
         """Whether no run is to be proposed now; while some are trained, further ones may follow from their results."""

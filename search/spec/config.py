@@ -82,6 +82,12 @@ class Confirm(Section):
         """How many seeds it may train on."""
         return self.seeds if self.seeds != "auto" else self.most or 0
 
+    def fewest(self, configs: int) -> int:
+        """How many seeds it trains on at least, to confirm so many configs."""
+        if self.seeds != "auto":
+            return self.seeds
+        return FEWEST_PAIRS + (configs > 1) if configs else 0
+
     def runs(self, configs: int) -> tuple[int, int]:
         """The fewest and the most trainings that confirm so many configs, the baseline not counted."""
         if self.seeds != "auto":

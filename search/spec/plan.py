@@ -63,6 +63,7 @@ class Plan:
     """Whether trials share the training of what they have in common."""
     begins: int = 0
     """The step that every trial starts from; what is trained counts from there."""
+    start_least: int = 0
     start_steps: int = 0
     """What has to be trained up to there, for the search's seed and the fresh ones."""
 
@@ -97,7 +98,9 @@ def make_plan(search: Search) -> Plan:
         trained = _trained(rungs, reaching, shared) + again(reaching)
         return trained if total is None else min(trained, total)
 
-    fewest, all_runs = search.settings.confirm.runs(min(search.settings.confirm.top, trials - 1))
+    confirm = search.settings.confirm
+    candidates = min(confirm.top, trials - 1)
+    fewest, all_runs = confirm.runs(candidates)
     return Plan(
         unit=search.model.unit,
         trials=trials,
@@ -120,16 +123,17 @@ def make_plan(search: Search) -> Plan:
         acting=acting(search),
         shared=shared,
         begins=begins,
-        start_steps=_start_steps(search),
+        start_least=_start_steps(search, confirm.fewest(candidates)),
+        start_steps=_start_steps(search, confirm.distinct),
     )
 
 
-def _start_steps(search: Search) -> int:
-    """What has to be trained before the first trial and before the confirmation."""
+def _start_steps(search: Search, fresh: int) -> int:
+    """What has to be trained before the first trial, and before a confirmation on so many seeds."""
     point, first = search.start, search.settings.sampler.seed
     if point is None or not point.trained:
         return 0
-    seeds = range(first, first + 1 + search.settings.confirm.distinct)
+    seeds = range(first, first + 1 + fresh)
     return point.step * sum(seed not in point.kept for seed in seeds)
 
 

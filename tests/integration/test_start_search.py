@@ -1,13 +1,14 @@
 """Searches that start at a step, from end to end: a trained prefix, killed and taken up; a trial gone on with; a
 checkpoint. The user's own code, for its training is quick."""
 
+import time
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 
-from search.history.events import Reported, StartReady
+from search.history.events import Proposed, Reported, StartReady
 from search.history.journal import read
 from spaces import strict_yaml
 from tests.integration.conftest import run, start
@@ -50,7 +51,8 @@ def project(folder: Path) -> None:
 
 
 def events(folder: Path, name: str, kind: Any) -> list[Any]:
-    return [e for e in read(folder / "results" / name / "journal.jsonl")[0] if isinstance(e, kind)]
+    journal = folder / "results" / name / "journal.jsonl"
+    return [e for e in read(journal)[0] if isinstance(e, kind)] if journal.exists() else []
 
 
 def baseline(folder: Path, name: str) -> list[Any]:
@@ -117,3 +119,28 @@ def test_from_a_trained_step_from_a_trial_and_from_a_checkpoint(tmp_path: Path, 
     (tmp_path / "config.yaml").write_text("lr: 0.02\ngamma: 0.5\ndrop_at: 5\nepochs: 7\nworkers: 0\n")
     code, output = run("search.run", ["mine.yaml", "--plan"], tmp_path, environment)
     assert code == 2 and "lr: 0.01 there, 0.02 in config.yaml" in output, output
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_one_seed_at_a_time_only_those_that_are_needed_are_trained_up_to_the_start(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
+    project(tmp_path)
+    words = ["mine.yaml", "--set", "confirm={top: 1, seeds: auto, max: 7}", "--name"]
+    code, output = run("search.run", [*words, "whole"], tmp_path, environment)
+    assert code == 0, output
+    proposed = events(tmp_path, "whole", Proposed)
+    seeds = sorted({each.seed for each in proposed if each.kind == "confirm"})
+    assert seeds == list(range(1, 1 + len(seeds))) and len(seeds) >= 2
+    starts = events(tmp_path, "whole", StartReady)
+    assert [each.seed for each in starts] == [0, *seeds]
+
+    with start("search.run", [*words, "cut"], tmp_path, environment) as process:
+        while process.poll() is None and len(events(tmp_path, "cut", StartReady)) < 2:  # in the confirmation
+            time.sleep(0.1)
+        kill_tree(process)
+    code, output = run("search.run", [*words, "cut", "--resume"], tmp_path, environment)
+    assert code == 0, output
+    pd.testing.assert_frame_equal(table(tmp_path, "whole"), table(tmp_path, "cut"))
+    assert [each.digest for each in events(tmp_path, "cut", StartReady)] == [each.digest for each in starts]
