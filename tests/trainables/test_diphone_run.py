@@ -9,6 +9,7 @@ from synthetic_trials import CORPUS, config, run
 
 from spaces.problems import BadInput
 from trainables.diphone_rnn.data import Dropped
+from trainables.diphone_rnn.run import DiphoneRun
 from trainables.diphone_rnn.schedule import knobs
 from trainables.run import Diverged
 
@@ -60,7 +61,7 @@ def test_alpha_and_rate_go_on_at_the_true_batch(pause):
     one = restored(one)
     now, expected = one.train(pause + 1), knobs(config(), pause)
     assert {key: now[key] for key in expected} == expected
-    rates = {group["name"]: group["lr"] for group in one._optimizer.param_groups}
+    rates = {group["name"]: group["lr"] for group in one.optimizer.param_groups}
     assert rates == {"bias": expected["lr"], "day": expected["lr_day"], "rest": expected["lr"]}
 
 
@@ -75,7 +76,7 @@ def test_the_optimiser_has_the_configs_constants():
     one = run(beta0=0.8, beta1=0.99, epsilon=1e-6)
     one.train(2)
     again = restored(one, beta0=0.8, beta1=0.99, epsilon=1e-6)
-    found = {(tuple(group["betas"]), group["eps"]) for group in again._optimizer.param_groups}
+    found = {(tuple(group["betas"]), group["eps"]) for group in again.optimizer.param_groups}
     assert found == {((0.8, 0.99), 1e-6)}
     for key, value in (("beta0", 0.5), ("beta1", 0.9), ("epsilon", 1e-2)):
         other, plain = run(**{key: value}), run()
@@ -128,8 +129,9 @@ def test_evaluating_changes_nothing():
 
 
 def test_a_huge_rate_diverges_naming_quantity_and_step():
-    one = run(grad_norm_clip_value=0, lr_warmup_steps=0)
-    one._config = one._config.model_copy(update={"lr_max": 1e30, "lr_min": 1e30})  # beyond what the config takes
+    mine = config(grad_norm_clip_value=0, lr_warmup_steps=0)
+    beyond = {"lr_max": 1e30, "lr_min": 1e30}  # what the config takes
+    one = DiphoneRun(mine.model_copy(update=beyond), CORPUS, 0)
     with pytest.raises(Diverged) as error:
         one.train(40)
     assert error.value.quantity.startswith(("train_loss", "gradient_norm"))
@@ -142,7 +144,6 @@ def test_nan_is_caught_at_once(where, quantity):
     one.train(2)
     with torch.no_grad():
         one.network.h0.fill_(math.nan)
-    one._metrics = None
     with pytest.raises(Diverged) as error:
         one.train(5) if where == "train" else one.evaluate()
     assert (error.value.quantity, error.value.step) == (quantity, 3 if where == "train" else 2)

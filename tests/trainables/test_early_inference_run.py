@@ -8,8 +8,9 @@ from synthetic_curves import curves
 
 from spaces.problems import BadInput
 from trainables.early_inference.config import Config
-from trainables.early_inference.data import Curves
+from trainables.early_inference.data import Curves, split
 from trainables.early_inference.run import EarlyInferenceRun
+from trainables.early_inference.scaling import TargetSpace
 from trainables.early_inference.schedule import knobs
 from trainables.run import Diverged
 from trainables.seeding import derive, permutation
@@ -120,7 +121,7 @@ def test_warmup_is_in_force_before_the_epoch():
 
     def watched(now):
         out = train_epoch(now)
-        seen.append(one._optimizer.param_groups[0]["lr"])
+        seen.append(one.optimizer.param_groups[0]["lr"])
         return out
 
     one.train_epoch = watched
@@ -241,8 +242,10 @@ def test_metrics_are_in_one_unit_with_and_without_normalised_outputs():
     one = run()
     raw = run(normalize_outputs=False)
     state = one.network.state_dict()
-    spread = torch.tensor(one._space.spread, dtype=torch.float32)
-    centre = torch.tensor(one._space.centre, dtype=torch.float32)
+    train, _ = split(len(CURVES.target), Config().val_split, Config().seed)
+    space = TargetSpace.fit(CURVES.target_names, CURVES.ranges, CURVES.target[train])
+    spread = torch.tensor(space.spread, dtype=torch.float32)
+    centre = torch.tensor(space.centre, dtype=torch.float32)
     state["mean.3.weight"] = state["mean.3.weight"] * spread[:, None]
     state["mean.3.bias"] = state["mean.3.bias"] * spread + centre
     state["log_variance.3.bias"] = state["log_variance.3.bias"] + 2 * spread.log()
@@ -254,8 +257,9 @@ def test_metrics_are_in_one_unit_with_and_without_normalised_outputs():
 
 
 def test_a_huge_rate_diverges_naming_quantity_and_step():
-    one = run(grad_clip_norm=1e30, warmup_epochs=0, early_stopping_patience=0)
-    one._config = one._config.model_copy(update={"lr": 1e20})  # beyond what the config takes
+    mine = Config(**{**SMALL, "grad_clip_norm": 1e30, "warmup_epochs": 0, "early_stopping_patience": 0})
+    beyond = {"lr": 1e20}  # what the config takes
+    one = EarlyInferenceRun(mine.model_copy(update=beyond), CURVES, 0)
     with pytest.raises(Diverged) as error:
         one.train(50)
     assert error.value.quantity in {"training loss", "gradient norm", "validation loss"}
@@ -267,9 +271,9 @@ def test_a_huge_rate_diverges_naming_quantity_and_step():
 def test_nan_is_caught_at_once(where, quantity):
     one = run()
     one.train(2)
-    with torch.no_grad():
-        next(one.network.parameters()).fill_(math.nan)
-    one._predicted = None
+    state = one.state()
+    next(iter(state["network"].values())).fill_(math.nan)
+    one.restore(state)
     with pytest.raises(Diverged) as error:
         one.train(5) if where == "train" else one.evaluate()
     assert error.value.quantity == quantity
@@ -278,13 +282,13 @@ def test_nan_is_caught_at_once(where, quantity):
 
 def test_a_gradient_can_diverge_with_a_finite_loss():
     one = run()
-    one._weights[0].register_hook(lambda gradient: gradient * math.inf)
+    next(one.network.parameters()).register_hook(lambda gradient: gradient * math.inf)
     with pytest.raises(Diverged, match=r"gradient norm is (inf|nan) at step 1"):
         one.train(1)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
 def test_a_missing_gpu_is_bad_input():
-    assert run(device="auto")._device.type == "cpu"
+    assert {weights.device.type for weights in run(device="auto").network.parameters()} == {"cpu"}
     with pytest.raises(BadInput, match="there are 0 GPUs; use auto or cpu"):
         run(device="cuda")

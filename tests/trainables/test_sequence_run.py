@@ -299,7 +299,7 @@ def test_knob_values_reach_the_optimizer(prepared) -> None:
     for epoch in range(7):
         run.train(epoch + 1)
         now = knobs(config_of(), epoch)
-        (group,) = run._optimizer.param_groups
+        (group,) = run.optimizer.param_groups
         assert (group["lr"], group["weight_decay"]) == (now["lr"], now["weight_decay"])
 
 

@@ -2,6 +2,7 @@ import io
 import logging
 import math
 import re
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from trainables.tts.corpus import load
 from trainables.tts.mel import Mels
 from trainables.tts.run import TtsRun
 from trainables.tts.schedule import knobs
+from trainables.tts.validation import Validation
 
 SWITCH = "training.level_switch"
 AT_PLATEAU = {f"{SWITCH}.rule": "plateau", f"{SWITCH}.window": 2, f"{SWITCH}.minimum_gain": 0.5}  # found at epoch 3
@@ -79,7 +81,7 @@ def test_pausing_around_the_switch_changes_no_bit(run, switch, pauses):
     part.train(7)
     last = part.train(8)
     assert same(weights(whole), weights(part)) and whole.evaluate() == part.evaluate()
-    assert whole._switch == part._switch and whole._history == part._history and whole._adaptive == part._adaptive
+    assert all(whole.state()[key] == part.state()[key] for key in ("switch", "patience", "adaptive", "history"))
     assert last["level_switched"] == metrics["level_switched"] == 1.0
 
 
@@ -87,12 +89,12 @@ def test_a_plateau_switches_the_level_and_says_so(run, caplog):
     with caplog.at_level(logging.INFO, "trainables.tts"):
         one = run(**AT_PLATEAU)
         seen = [one.train(epoch)["level_switched"] for epoch in range(1, 6)]
-    assert one._switch.switched_at == 3 and seen == [0, 0, 0, 1, 1]
+    assert one.state()["switch"]["switched_at"] == 3 and seen == [0, 0, 0, 1, 1]
     assert (
         "level enhanced from epoch 0" in caplog.text
         and "epoch 3: the level is plateau_breaker from here on" in caplog.text
     )
-    assert one._optimizer.param_groups[0]["lr"] == knobs(one._config, 4, one.per_epoch, 3)["lr"] or one.per_epoch > 1
+    assert one.optimizer.param_groups[0]["lr"] == knobs(one.config, 4, one.per_epoch, 3)["lr"] or one.per_epoch > 1
 
 
 def test_what_a_plateau_does_is_what_the_same_epoch_does(run):
@@ -109,7 +111,7 @@ def test_the_switch_does_not_depend_on_who_evaluates(run):
         other.train(epoch)
         for _ in range(3):
             other.evaluate()
-    assert same(weights(one), weights(other)) and one._switch == other._switch
+    assert same(weights(one), weights(other)) and one.state()["switch"] == other.state()["switch"]
 
 
 def test_until_the_switch_both_train_alike_and_not_after(run):
@@ -189,8 +191,8 @@ def test_every_step_has_its_own_rate(run, monkeypatch):
     one = run(**{"training.overrides.scheduler": "noam", "training.warmup_steps": 6, f"{SWITCH}.rule": "never"})
     assert one.per_epoch == 3  # 8 clips in batches of 3
     seen = []
-    step = one._optimizer.step
-    monkeypatch.setattr(one._optimizer, "step", lambda: (seen.append(one._optimizer.param_groups[0]["lr"]), step()))
+    step = one.optimizer.step
+    monkeypatch.setattr(one.optimizer, "step", lambda: (seen.append(one.optimizer.param_groups[0]["lr"]), step()))
     one.train(3)
     assert seen == pytest.approx([5e-3 * min(n / 6, math.sqrt(6 / n)) for n in range(1, 10)])
 
@@ -202,11 +204,12 @@ def test_accumulated_batches_make_one_step_of_their_mean(run):
     one.network.eval()  # no draws but the latent's
     before = weights(one)
     one.train(1)
-    assert not same(before, weights(one)) and int(one._optimizer.state_dict()["state"][0]["step"]) == 1
+    assert not same(before, weights(one)) and int(one.optimizer.state_dict()["state"][0]["step"]) == 1
 
 
-def test_epochs_take_every_clip_once_in_an_order_of_their_own(path, run):
-    split = run()._train
+def test_epochs_take_every_clip_once_in_an_order_of_their_own(path):
+    mine = config()
+    split = load(path, mine.data, "digest").train
     for epoch in range(3):
         order = epoch_order(split, 3, seed=0, epoch=epoch)
         assert sorted(i for batch in order for i in batch) == list(range(8)) and {len(b) for b in order} == {3, 2}
@@ -256,19 +259,20 @@ def test_the_same_weights_have_the_same_metrics_under_any_knob(run, knob):
     one = run()
     one.train(5)
     other = run(seed=7, **{knob: LOSS_KNOBS[knob]})
-    other.network.load_state_dict(one.network.state_dict())
-    other._step = 2  # earlier in the schedule, too: under another level
+    # Earlier in the schedule, too: under another level.
+    other.restore({**other.state(), "network": one.network.state_dict(), "step": 2})
     assert other.evaluate() == one.evaluate()
 
 
 def test_the_validation_loss_does_depend_on_them(run):
     one = run(**{"training.optimization_level": "custom", "training.use_huber_loss": True})
-    now = knobs(one._config, 0)
+    now = knobs(one.config, 0)
     weights = one.weights(now)
+    validation = Validation(one.validation, one.device, nullcontext, one.config.data.mcd_sentences)
     found = [
-        one._validation.run(one.network, now, weights),
-        one._validation.run(one.network, now, {**weights, "mel": 0.1}),
-        one._validation.run(one.network, {**now, "huber_delta": now["huber_delta"] / 4}, weights),
+        validation.run(one.network, now, weights),
+        validation.run(one.network, now, {**weights, "mel": 0.1}),
+        validation.run(one.network, {**now, "huber_delta": now["huber_delta"] / 4}, weights),
     ]
     assert len({each.loss for each in found}) == 3 and len({each.metrics["val_mel_mae"] for each in found}) == 1
 
@@ -278,7 +282,7 @@ def test_metrics_against_numpy(run):
     one.train(3)
     one.network.eval()
     wrong = values = hits = said = 0.0
-    split = one._validation.split
+    split = one.validation
     for index in range(len(split)):
         batch = split.batch([index])
         with torch.no_grad():
@@ -337,7 +341,7 @@ def test_its_own_early_stopping(run):
         "training.overrides.learning_rate": 1e-6,
     }
     one = run(**{**values, "training.min_learning_rate": 1e-7, "training.epochs": 60})
-    one._patience = type(one._patience)(best=0.0)  # what no epoch reaches
+    one.restore({**one.state(), "patience": {"best": 0.0, "since": 0}})  # what no epoch reaches
     one.train(60)
     assert one.step == 2 and one.ended == "val_mel_mae has not fallen below 0 for 2 epochs"
     assert one.train(60) == {}
@@ -372,11 +376,12 @@ def test_it_reads_phonemes_too(run):
 # Divergence.
 
 
-def test_a_huge_rate_diverges_naming_quantity_and_step(run, caplog):
-    one = run(**{f"{SWITCH}.rule": "never", "training.overrides.gradient_clip_norm": 1e30})
-    overrides = one._config.training.overrides.model_copy(update={"scheduler": "noam", "learning_rate": 1e30})
-    training = one._config.training.model_copy(update={"overrides": overrides, "warmup_steps": 1})
-    one._config = one._config.model_copy(update={"training": training})
+def test_a_huge_rate_diverges_naming_quantity_and_step(path, caplog):
+    mine = config(**{f"{SWITCH}.rule": "never", "training.overrides.gradient_clip_norm": 1e30})
+    # Beyond what the config takes.
+    overrides = mine.training.overrides.model_copy(update={"scheduler": "noam", "learning_rate": 1e30})
+    training = mine.training.model_copy(update={"overrides": overrides, "warmup_steps": 1})
+    one = TtsRun(mine.model_copy(update={"training": training}), load(path, mine.data, "digest"), 0)
     with pytest.raises(Diverged) as error:
         one.train(9)
     assert error.value.step == one.step + 1 and re.match(r"train_loss|gradient", error.value.quantity)

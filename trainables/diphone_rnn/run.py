@@ -55,7 +55,7 @@ class DiphoneRun:
         self.network.to(self._device)
         self._weights = [weights for weights in self.network.parameters() if weights.requires_grad]
         # Decoupled weight decay (Loshchilov & Hutter 2019). Rates and decays are set anew for every batch.
-        self._optimizer = torch.optim.AdamW(
+        self.optimizer = torch.optim.AdamW(
             groups(self.network, config),
             lr=config.lr_max,
             betas=(config.beta0, config.beta1),
@@ -119,7 +119,7 @@ class DiphoneRun:
         """One optimiser step with the knob values `now`: the losses and the norm of the gradient, on the device."""
         self._metrics = None
         self.network.train()
-        for group in self._optimizer.param_groups:
+        for group in self.optimizer.param_groups:
             day = group["name"] == "day"
             group["lr"] = now["lr_day" if day else "lr"]
             if group["name"] != "bias":
@@ -127,10 +127,10 @@ class DiphoneRun:
         torch.manual_seed(derive(self._seed, "dropout", self._step))
         batch = self._prepared(batch.to(self._device), now)
         losses = composite_loss(self._logits(batch), batch.targets, now["alpha"])
-        self._optimizer.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad(set_to_none=True)
         losses.total.backward()  # type: ignore[no-untyped-call]
         norm = nn.utils.clip_grad_norm_(self._weights, now["grad_norm_clip_value"] or math.inf)
-        self._optimizer.step()
+        self.optimizer.step()
         parts = {"train_loss": losses.total, "train_loss_phoneme": losses.phoneme, "train_loss_diphone": losses.diphone}
         return {**{key: loss.detach() for key, loss in parts.items() if loss is not None}, "gradient_norm": norm}
 
@@ -165,7 +165,7 @@ class DiphoneRun:
         return {
             "step": self._step,
             "network": copied(self.network.state_dict()),
-            "optimizer": copied(self._optimizer.state_dict()),
+            "optimizer": copied(self.optimizer.state_dict()),
             "patience": asdict(self._patience),
         }
 
@@ -173,7 +173,7 @@ class DiphoneRun:
         """Go on from `state`. All knobs come from this run's own config at the next batch."""
         self._step = int(state["step"])
         self.network.load_state_dict(state["network"])
-        self._optimizer.load_state_dict(copied(state["optimizer"]))
+        self.optimizer.load_state_dict(copied(state["optimizer"]))
         self._patience, self._metrics = Patience(**state["patience"]), None
         now = knobs(self._config, self._step)
         LOG.info("goes on at batch %d: alpha %g, lr %.6g", self._step, now["alpha"], now["lr"])

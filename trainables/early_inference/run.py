@@ -74,7 +74,7 @@ class EarlyInferenceRun:
         self.network = EarlyInference(config, len(curves.known_names), len(curves.target_names)).to(self._device)
         self._weights = list(self.network.parameters())
         # Decoupled weight decay (Loshchilov & Hutter 2019); the document names a weight decay but no optimiser.
-        self._optimizer = torch.optim.AdamW(self._weights, lr=config.lr, weight_decay=config.weight_decay, fused=True)
+        self.optimizer = torch.optim.AdamW(self._weights, lr=config.lr, weight_decay=config.weight_decay, fused=True)
         self._controller = ReduceOnPlateau(
             config.lr, config.scheduler_factor, config.scheduler_patience, config.scheduler_min_lr
         )
@@ -125,7 +125,7 @@ class EarlyInferenceRun:
         """One pass over the training curves with the knob values `now`: mean loss and mean gradient norm."""
         self._predicted = None
         self.network.train()
-        for group in self._optimizer.param_groups:
+        for group in self.optimizer.param_groups:
             group["lr"], group["weight_decay"] = now["lr"], now["weight_decay"]
         penalty, variance = now["variance_penalty_weight"], now["target_variance"]
         order = torch.from_numpy(permutation(len(self._train), self._seed, "order", self._step)).to(self._device)
@@ -136,10 +136,10 @@ class EarlyInferenceRun:
             torch.manual_seed(derive(self._seed, "dropout", self._step, number))
             mean, log_variance = self.network(batch.channels, batch.known, batch.readings)
             loss = training_loss(mean, log_variance, batch.target, penalty, variance)
-            self._optimizer.zero_grad(set_to_none=True)
+            self.optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             norms.append(nn.utils.clip_grad_norm_(self._weights, now["grad_clip_norm"] or math.inf))
-            self._optimizer.step()
+            self.optimizer.step()
             losses.append(loss.detach())
         return self._means(torch.stack(losses), torch.stack(norms))
 
@@ -158,7 +158,7 @@ class EarlyInferenceRun:
         return {
             "step": self._step,
             "network": copied(self.network.state_dict()),
-            "optimizer": copied(self._optimizer.state_dict()),
+            "optimizer": copied(self.optimizer.state_dict()),
             "plateau": asdict(self._plateau),
             "patience": asdict(self._patience),
         }
@@ -167,7 +167,7 @@ class EarlyInferenceRun:
         """Go on from `state`. Learning rate and weight decay come from this run's own config at the next epoch."""
         self._step = int(state["step"])
         self.network.load_state_dict(state["network"])
-        self._optimizer.load_state_dict(copied(state["optimizer"]))
+        self.optimizer.load_state_dict(copied(state["optimizer"]))
         # Checkpoints of earlier versions don't say how long the plateaus were.
         self._plateau = PlateauState(**{"longest": None, **state["plateau"]})
         self._patience = Patience(**state["patience"])

@@ -65,7 +65,7 @@ class SequenceRun:
         self.network = SequenceGenerator(config).to(self._device)
         self._weights = list(self.network.parameters())
         # Decoupled weight decay (Loshchilov & Hutter 2019). Rate and decay are set anew for every epoch.
-        self._optimizer = torch.optim.AdamW(self._weights, lr=config.start_lr, fused=True)
+        self.optimizer = torch.optim.AdamW(self._weights, lr=config.start_lr, fused=True)
         self._patience, self._best_step = Patience(), 0
         self._rows: list[list[float]] = []  # of training.csv
         self._folder = saved.run_folder(config, seed)
@@ -112,7 +112,7 @@ class SequenceRun:
         """One pass over the training sequences with the knob values `now`: means of losses and gradient norm."""
         self._rolled = None
         self.network.train()
-        for group in self._optimizer.param_groups:
+        for group in self.optimizer.param_groups:
             group["lr"], group["weight_decay"] = now["lr"], now["weight_decay"]
         found: list[Tensor] = []
         for number, index in enumerate(torch.split(self._order(now), self._config.batch_size)):
@@ -128,10 +128,10 @@ class SequenceRun:
             predicted = self.network(shown, self._forced(batch.shape[1], number, now["teacher_forcing"]))
         trajectory = torch.cat([target[:, :1], predicted.float()], dim=1)  # (B, T, 5)
         losses = training_loss(trajectory, target, now["alpha"], int(now["max_lag"]), self._component_weights)
-        self._optimizer.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad(set_to_none=True)
         losses.total.backward()  # type: ignore[no-untyped-call]
         norm = nn.utils.clip_grad_norm_(self._weights, now["clip_grad_norm"])
-        self._optimizer.step()
+        self.optimizer.step()
         return torch.stack([*(loss.detach() for loss in losses), norm])
 
     def _order(self, now: Mapping[str, float]) -> Tensor:
@@ -171,7 +171,7 @@ class SequenceRun:
         return {
             "step": self._step,
             "network": copied(self.network.state_dict()),
-            "optimizer": copied(self._optimizer.state_dict()),
+            "optimizer": copied(self.optimizer.state_dict()),
             "patience": asdict(self._patience),
             "best_step": self._best_step,
             "rows": [list(row) for row in self._rows],
@@ -181,7 +181,7 @@ class SequenceRun:
         """Go on from `state`. All knobs come from this run's own config at the next epoch."""
         self._step = int(state["step"])
         self.network.load_state_dict(state["network"])
-        self._optimizer.load_state_dict(copied(state["optimizer"]))
+        self.optimizer.load_state_dict(copied(state["optimizer"]))
         self._patience, self._best_step = Patience(**state["patience"]), int(state["best_step"])
         self._rows, self._rolled = [list(row) for row in state["rows"]], None
 

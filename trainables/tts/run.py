@@ -57,7 +57,7 @@ class TtsRun:
         self.network.to(self._device)
         self._weights = list(self.network.parameters())
         # Decoupled weight decay (Loshchilov & Hutter 2019). The rate is set anew for every step.
-        self._optimizer = torch.optim.AdamW(self._weights, lr=1.0, weight_decay=training.weight_decay, fused=True)
+        self.optimizer = torch.optim.AdamW(self._weights, lr=1.0, weight_decay=training.weight_decay, fused=True)
         self._validation = Validation(clips.validation, self._device, self._autocast, config.data.mcd_sentences)
         self._plateau = PlateauSwitch(training.level_switch.window, training.level_switch.minimum_gain)
         self._switch, self._patience = SwitchState(), Patience()
@@ -152,10 +152,10 @@ class TtsRun:
         order = epoch_order(self._train, config.data.batch_size, self._seed, step)
         together = config.training.gradient_accumulation_steps
         for number in range(self.per_epoch):
-            for group in self._optimizer.param_groups:
+            for group in self.optimizer.param_groups:
                 group["lr"], group["weight_decay"] = rates.at(first + number), now["weight_decay"]
             chosen = order[number * together : (number + 1) * together]
-            self._optimizer.zero_grad(set_to_none=True)
+            self.optimizer.zero_grad(set_to_none=True)
             for place, index in enumerate(chosen):
                 torch.manual_seed(derive(self._seed, "draws", step, number * together + place))
                 found = self.losses(self._train.batch(index).to(self._device), now, weights)
@@ -164,7 +164,7 @@ class TtsRun:
                 epoch.losses({name: getattr(found, name).detach() for name in found._fields})
             norm = nn.utils.clip_grad_norm_(self._weights, now["gradient_clip_norm"])
             epoch.norm(norm)
-            self._optimizer.step()
+            self.optimizer.step()
         return epoch.means(now["gradient_clip_norm"])
 
     def losses(self, batch: Batch, now: Mapping[str, float], weights: Mapping[str, float]) -> Losses:
@@ -206,7 +206,7 @@ class TtsRun:
         return {
             "step": self._step,
             "network": copied(self.network.state_dict()),
-            "optimizer": copied(self._optimizer.state_dict()),
+            "optimizer": copied(self.optimizer.state_dict()),
             "switch": asdict(self._switch),
             "patience": asdict(self._patience),
             "adaptive": {key: _listed(value) for key, value in asdict(self._adaptive).items()},
@@ -217,7 +217,7 @@ class TtsRun:
         """Go on from `state`, whatever level it was reached under. All knobs come from this run's own config."""
         self._step = int(state["step"])
         self.network.load_state_dict(state["network"])
-        self._optimizer.load_state_dict(copied(state["optimizer"]))
+        self.optimizer.load_state_dict(copied(state["optimizer"]))
         # Checkpoints of earlier versions don't say how long the plateaus were.
         self._switch = SwitchState(**{"longest": None, **state["switch"]})
         self._patience = Patience(**state["patience"])

@@ -57,8 +57,8 @@ class WhisperRun:
         nn.Module.to(self.network, self._device)
         # Decoupled weight decay (Loshchilov & Hutter 2019). Rates and decays are set anew for every step.
         fused = config.training.optim == "adamw_torch_fused"
-        self._optimizer = torch.optim.AdamW(groups(self.network), lr=config.training.learning_rate, fused=fused)
-        self._weights = [weights for group in self._optimizer.param_groups for weights in group["params"]]
+        self.optimizer = torch.optim.AdamW(groups(self.network), lr=config.training.learning_rate, fused=fused)
+        self._weights = [weights for group in self.optimizer.param_groups for weights in group["params"]]
         self._frozen: bool | None = None
 
         sampling = Sampling(config, corpus, seed)
@@ -145,7 +145,7 @@ class WhisperRun:
         self._metrics = None
         self.network.train()
         self._set(now)
-        self._optimizer.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad(set_to_none=True)
         losses = []
         for number, batch in enumerate(batches):
             torch.manual_seed(derive(self._seed, "dropout", self._done, number))
@@ -154,9 +154,9 @@ class WhisperRun:
                 loss = self.network(input_features=on_device.features, labels=on_device.labels).loss
             self._scaler.scale(loss / len(batches)).backward()
             losses.append(loss.detach())
-        self._scaler.unscale_(self._optimizer)
+        self._scaler.unscale_(self.optimizer)
         norm = nn.utils.clip_grad_norm_(self._weights, now["max_grad_norm"] or math.inf)
-        self._scaler.step(self._optimizer)
+        self._scaler.step(self.optimizer)
         self._scaler.update()
         if self._scaler.is_enabled():  # overflow at this scale: the scaler has left the step out, and scales less now
             norm = torch.where(norm.isfinite(), norm, 0.0)
@@ -170,7 +170,7 @@ class WhisperRun:
             if self._frozen is not None or frozen:
                 LOG.info("step %d: the encoder is %s", self._done, "frozen" if frozen else "unfrozen")
             self._frozen = frozen
-        for group in self._optimizer.param_groups:
+        for group in self.optimizer.param_groups:
             group["lr"] = now["learning_rate_encoder" if group["encoder"] else "learning_rate"]
             group["weight_decay"] = now["weight_decay"] if group["decays"] else 0.0
 
@@ -206,7 +206,7 @@ class WhisperRun:
         return {
             "step": self._done,
             "network": copied(self.network.state_dict()),
-            "optimizer": copied(self._optimizer.state_dict()),
+            "optimizer": copied(self.optimizer.state_dict()),
             "scaler": copied(self._scaler.state_dict()),
             "patience": asdict(self._patience),
         }
@@ -215,7 +215,7 @@ class WhisperRun:
         """Go on from `state`. All knobs come from this run's own config at the next step."""
         self._done = int(state["step"])
         self.network.load_state_dict(state["network"])
-        self._optimizer.load_state_dict(copied(state["optimizer"]))
+        self.optimizer.load_state_dict(copied(state["optimizer"]))
         self._scaler.load_state_dict(copied(state["scaler"]))
         self._patience, self._metrics, self._frozen = Patience(**state["patience"]), None, None
         now = step_knobs(self._config, self._done)
