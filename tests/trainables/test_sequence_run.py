@@ -231,12 +231,20 @@ def test_the_objective_is_the_same_in_every_phase(prepared) -> None:
 
 
 def test_validation_reads_no_target_after_the_first_frame(prepared) -> None:
-    run = build(prepared)
-    run.train(2)
-    one = run._roll(run._parts.validation)
-    changed = run._parts.validation.clone()
-    changed[:, 1:] = 1e3
-    assert torch.equal(run._roll(changed), one)
+    trained = build(prepared)
+    trained.train(2)
+    sequences = read(prepared.path)
+    changed = sequences.features.copy()
+    changed[split(20, 42)[1], 1:] = 1e3
+    rolled, scores = [], []
+    for features in (sequences.features, changed):
+        run = SequenceRun(config_of(), replace(sequences, features=features), 0)
+        run.restore(trained.state())
+        with run.network.register_forward_hook(lambda _module, _given, out: rolled.append(out)):
+            scores.append(run.evaluate()[OBJECTIVE.metric])
+    one, *rest = rolled  # validation, then some of the training, of either run
+    assert len(rest) == 3 and torch.equal(rest[1], one) and torch.equal(rest[2], rest[0])
+    assert scores[0] != scores[1]  # it is measured against them
 
 
 def test_the_constants_stay_out_of_loss_and_metric(prepared) -> None:
@@ -244,12 +252,12 @@ def test_the_constants_stay_out_of_loss_and_metric(prepared) -> None:
     sequences = read(prepared.path)
     features = sequences.features.copy()
     features[:, 1:, 5:] = np.random.default_rng(0).normal(size=features[:, 1:, 5:].shape)
+    train = split(20, 42)[0]
+    # Those of another training sequence: the same scale for the given frame.
+    features[train, 1:, 5:] = sequences.features[np.roll(train, 1), 1:, 5:]
     config = config_of(teacher_forcing=False, noise_level=0.0)
     plainly = SequenceRun(config, sequences, 0)
     odd = SequenceRun(config, replace(sequences, features=features), 0)
-    # The same scale for the given frame, whatever the columns hold after it.
-    for name in ("train", "validation", "test", "familiar"):
-        getattr(odd._parts, name)[:, 0] = getattr(plainly._parts, name)[:, 0]
     one, other = plainly.train(2), odd.train(2)
     assert one == other
     assert plainly.evaluate() == odd.evaluate()
@@ -268,30 +276,57 @@ def test_the_training_mean_scores_the_worst_value(prepared) -> None:
 
 def test_a_curriculum_goes_from_easy_to_hard_then_in_free_order(prepared) -> None:
     run = build(prepared, curriculum_epochs=2)
-    moved = run._parts.train[:, 1:, :5].sub(run._parts.train[:, :-1, :5]).abs().mean(dim=(1, 2))
-    easy = run._order(knobs(config_of(curriculum_epochs=2), 0))
-    assert (moved[easy].diff() >= 0).all()
-    run.train(2)
-    free = run._order(knobs(config_of(curriculum_epochs=2), 2))
+    train_batch, seen = run.train_batch, []
+
+    def watched(batch, number, now):
+        seen.append(batch)
+        return train_batch(batch, number, now)
+
+    run.train_batch = watched
+    orders = []
+    for epoch in range(3):
+        run.train(epoch + 1)
+        orders.append(torch.cat(seen))
+        seen.clear()
+    easy, again, free = orders
+    moved = easy[:, 1:, :5].sub(easy[:, :-1, :5]).abs().mean(dim=(1, 2))
+    assert len(easy) == len(split(20, 42)[0]) and (moved.diff() >= 0).all() and torch.equal(again, easy)
     assert not torch.equal(free, easy) and sorted(free.tolist()) == sorted(easy.tolist())
+
+
+def shown(run, batch, number, **now):
+    """What the network is given to train on as batch `number`: the frames, and which of them are the truth."""
+    given = []
+
+    def forward(frames, forced):
+        given.append((frames, forced))
+        return torch.zeros(len(batch), batch.shape[1] - 1, 5, requires_grad=True)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run.network, "forward", forward)
+        run.train_batch(batch, number, {**knobs(config_of(), 0), **now})
+    return given[0]
 
 
 def test_noise_is_on_the_components_alone_and_of_its_level(prepared) -> None:
     run = build(prepared)
     batch = torch.zeros(200, 26, 7)
-    noised = run._noised(batch, 0, 0.3)
+    noised, again, other = (shown(run, batch, number, noise_level=0.3)[0] for number in (0, 0, 1))
     assert not noised[:, :, 5:].any()
     assert float(noised[:, :, :5].std()) == pytest.approx(0.3, rel=0.02)
-    assert torch.equal(noised, run._noised(batch, 0, 0.3))
-    assert not torch.equal(noised, run._noised(batch, 1, 0.3))
-    assert run._noised(batch, 0, 0.0) is batch
+    assert torch.equal(noised, again) and not torch.equal(noised, other)
+    assert shown(run, batch, 0, noise_level=0.0)[0] is batch
 
 
 def test_forcing_draws_the_scheduled_share_and_more_keeps_what_less_had(prepared) -> None:
     run = build(prepared)
-    shares = [np.mean([run._forced(1000, number, ratio) for number in range(20)]) for ratio in (0.0, 0.3, 0.7, 1.0)]
+
+    def forced(frames, number, ratio):
+        return shown(run, torch.ones(1, frames, 7), number, teacher_forcing=ratio)[1]
+
+    shares = [np.mean([forced(1000, number, ratio) for number in range(20)]) for ratio in (0.0, 0.3, 0.7, 1.0)]
     assert shares == pytest.approx([0.0, 0.3, 0.7, 1.0], abs=0.02)
-    assert (run._forced(100, 0, 0.7) >= run._forced(100, 0, 0.3)).all()
+    assert (forced(100, 0, 0.7) >= forced(100, 0, 0.3)).all()
 
 
 def test_knob_values_reach_the_optimizer(prepared) -> None:
@@ -387,7 +422,7 @@ def test_the_best_checkpoint_is_that_of_the_best_rollout(prepared, tmp_path) -> 
 
 def test_a_long_plateau_is_told(prepared, caplog) -> None:
     run = build(prepared, epochs=40, start_lr=1e-12)
-    run._patience = type(run._patience)(best=0.0, since=29)
+    run.restore({**run.state(), "patience": {"best": 0.0, "since": 29}})
     with caplog.at_level("INFO", logger="trainables.sequence_generator"):
         run.train(2)
     assert caplog.text.count("no better rollout than that of epoch 0 since") == 1
