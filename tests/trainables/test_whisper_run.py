@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 import torch
@@ -14,7 +15,6 @@ from trainables.seeding import derive
 from trainables.whisper_child.batches import Sampling, training_batches
 from trainables.whisper_child.model import groups, network_of
 from trainables.whisper_child.run import WhisperRun
-from trainables.whisper_child.schedule import step_knobs
 from trainables.whisper_child.tokens import labels_of, tokenizer_of
 
 CORPUS = corpus()
@@ -42,10 +42,19 @@ def encoder(values):
     return {name: value for name, value in values.items() if name.startswith("model.encoder.")}
 
 
-def one_step(one):
-    settings, step = one._config, one._done
-    one.train_step(one._ahead.step(step, step + 1), step_knobs(settings, step))
-    one._done += 1
+def after_each_step(one, epochs, look):
+    """Train to epoch `epochs`: what `look` finds after each optimizer step, given what the step returned."""
+    train_step, found = one.train_step, []
+
+    def watched(batches, now):
+        parts = train_step(batches, now)
+        found.append(look(parts))
+        return parts
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(one, "train_step", watched)
+        one.train(epochs)
+    return found
 
 
 # Freezing.
@@ -53,15 +62,17 @@ def one_step(one):
 
 def test_encoder_gradients_are_absent_before_the_freeze_ends_and_present_after(caplog):
     one = run(**FROZEN, training__warmup_steps=0)
-    parameters = dict(one.network.model.encoder.named_parameters())
+    parameters, at_first = dict(one.network.model.encoder.named_parameters()), encoder(weights(one))
+
+    def look(_parts):
+        return {name for name, p in parameters.items() if p.grad is not None}, encoder(weights(one))
+
     with caplog.at_level(logging.INFO, "trainables.whisper_child"):
-        for step in range(8):
-            before = encoder(weights(one))
-            one_step(one)
-            grads = {name: p.grad for name, p in parameters.items() if "embed_positions" not in name}
-            assert all((grad is None) == (step < 5) for grad in grads.values())
-            assert same(before, encoder(weights(one))) == (step < 5)
-            assert parameters["embed_positions.weight"].grad is None
+        found = after_each_step(one, 2, look)
+    trained, after = zip(*found, strict=True)
+    frozen = [True] * 5 + [False] * 3
+    assert list(trained) == [set() if still else parameters.keys() - {"embed_positions.weight"} for still in frozen]
+    assert [same(*pair) for pair in pairwise([at_first, *after])] == frozen
     said = [record.getMessage() for record in caplog.records if "encoder is" in record.getMessage()]
     assert said == ["step 0: the encoder is frozen", "step 5: the encoder is unfrozen"]
 
@@ -69,8 +80,8 @@ def test_encoder_gradients_are_absent_before_the_freeze_ends_and_present_after(c
 def test_the_decoder_learns_while_the_encoder_is_frozen():
     one = run(**FROZEN, training__warmup_steps=0)
     before = weights(one)
-    one_step(one)
-    moved = {name for name, value in weights(one).items() if not torch.equal(value, before[name])}
+    after, *_ = after_each_step(one, 1, lambda _parts: weights(one))
+    moved = {name for name, value in after.items() if not torch.equal(value, before[name])}
     assert moved and not any(name.startswith("model.encoder.") for name in moved)
 
 
@@ -80,21 +91,18 @@ def test_a_run_restored_after_the_freeze_is_not_frozen_and_before_it_is():
         one.train(pause)
         other = run(**FROZEN)
         other.restore(one.state())
-        one_step(other)
-        assert all(
-            p.requires_grad != frozen for n, p in other.network.model.encoder.named_parameters() if "emb" not in n
-        )
+        parameters = [p for n, p in other.network.model.encoder.named_parameters() if "emb" not in n]
+        first, *_ = after_each_step(other, pause + 1, lambda _parts, of=parameters: {p.requires_grad for p in of})
+        assert first == {not frozen}
 
 
 def test_the_unfrozen_encoder_warms_up():
     steps = []
     for warmup in (0, 8):
         one = run(**FROZEN, model__unfreeze_warmup_steps=warmup, training__warmup_steps=0)
-        for _ in range(5):
-            one_step(one)
-        before = encoder(weights(one))
-        one_step(one)
-        steps.append(max(float((value - before[name]).abs().max()) for name, value in encoder(weights(one)).items()))
+        found = after_each_step(one, 2, lambda _parts, of=one: encoder(weights(of)))
+        before, after = found[4:6]  # the first step that it takes part in
+        steps.append(max(float((value - before[name]).abs().max()) for name, value in after.items()))
     assert steps[1] == pytest.approx(steps[0] / 8, rel=0.05)  # AdamW's first step is the rate itself
 
 
@@ -181,9 +189,10 @@ def test_an_open_gate_changes_the_training(change):
 
 
 def scaled(initial):
-    one = run()
-    one._scaler = torch.amp.GradScaler("cpu", init_scale=initial)
-    return one
+    scaler = torch.amp.GradScaler("cpu", init_scale=initial)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.amp, "GradScaler", lambda _device, **_enabled: scaler)  # as a GPU without bfloat16 has it
+        return run()
 
 
 def test_scaled_gradients_train_the_same():
@@ -193,7 +202,7 @@ def test_scaled_gradients_train_the_same():
     assert same(weights(plain), weights(other)), "a power of two scales exactly"
     restored = scaled(8.0)
     restored.restore(other.state())
-    assert restored._scaler.get_scale() == 1024.0
+    assert restored.state()["scaler"]["scale"] == 1024.0
     other.train(3)
     restored.train(3)
     assert same(weights(restored), weights(other))
@@ -204,11 +213,13 @@ def test_an_overflow_leaves_the_step_out_and_is_no_divergence():
     one.train(1)
     before = weights(one)
     overflow = one.network.proj_out.weight.register_hook(lambda gradient: gradient * torch.inf)
-    parts = one.train_step(one._ahead.step(4, 5), step_knobs(one._config, 4))
-    overflow.remove()
-    assert same(before, weights(one)) and parts["gradient_norm"] == 0
-    assert one._scaler.get_scale() == 512.0
-    one.train(2)
+
+    def look(parts):
+        overflow.remove()
+        return weights(one), float(parts["gradient_norm"]), one.state()["scaler"]["scale"]
+
+    (after, norm, scale), *_ = after_each_step(one, 2, look)
+    assert same(before, after) and norm == 0 and scale == 512.0
     assert not same(before, weights(one))
 
 
@@ -236,10 +247,10 @@ def test_the_decoder_starts_with_one_start_token():
     one.network.model.decoder.register_forward_pre_hook(
         lambda _module, _args, kwargs: seen.append(kwargs["input_ids"].clone()), with_kwargs=True
     )
-    one_step(one)
-    start = one._tokenizer.convert_tokens_to_ids("<|startoftranscript|>")
-    (ids,) = seen
-    assert (ids[:, 0] == start).all() and not (ids[:, 1:] == start).any()
+    one.train(1)
+    start = tokenizer_of(config().model).convert_tokens_to_ids("<|startoftranscript|>")
+    assert len(seen) == 4
+    assert all((ids[:, 0] == start).all() and not (ids[:, 1:] == start).any() for ids in seen)
 
 
 def test_validation_is_never_masked():
@@ -304,7 +315,7 @@ def test_patience_counts_evaluations_and_ends_the_run(monkeypatch):
     monkeypatch.setattr(one, "evaluate", lambda: {"val_wer": next(rates)})
     one.train(3)
     assert one.ended == "the WER has not fallen below 0.5 in 3 evaluations, one every 2 steps"
-    assert (one._done, one.step) == (10, 3)
+    assert (one.state()["step"], one.step) == (10, 3)
     before = weights(one)
     one.train(3)
     assert same(before, weights(one))
