@@ -7,7 +7,7 @@ import pytest
 import torch
 from synthetic_trials import CORPUS, config, run, trial
 
-from trainables.diphone_rnn.batches import alignable
+from trainables.diphone_rnn.batches import alignable, frames_of
 from trainables.diphone_rnn.phonemes import needed_frames
 
 
@@ -59,16 +59,17 @@ def reference():
 def test_same_weights_give_the_same_metrics_whatever_the_knob(knob, reference):
     state, found = reference
     other = run(seed=5, **{knob: KNOBS[knob]})
-    other.network.load_state_dict(state["network"])
-    other._step = 11  # later in the schedule, too
+    other.restore({**other.state(), "network": state["network"], "step": 11})  # later in the schedule, too
     assert other.evaluate() == found
 
 
 def test_validation_takes_every_trial_once_and_days_apart():
-    one = loud(run())
-    found = one.evaluate()
-    trials = [trial for batch in one._validation._trials for trial in batch]
-    assert sorted(map(id, trials)) == sorted(map(id, CORPUS.validation))
+    one, heard = loud(run()), []
+    with one.network.register_forward_pre_hook(lambda _module, given: heard.append(given)):
+        found = one.evaluate()
+    seen = sorted(pair for _, day, frames in heard for pair in zip(day.tolist(), frames.tolist(), strict=True))
+    wanted = sorted((trial.session, frames_of(trial.n_bins, config().model)) for trial in CORPUS.validation)
+    assert seen == wanted and len(set(wanted)) == len(wanted) == 9
     days = {day: sum(len(t.phonemes) for t in CORPUS.validation if t.session == day) for day in range(3)}
     pooled = sum(found[f"val_per.day{day}"] * length for day, length in days.items()) / sum(days.values())
     assert found["val_per"] == pytest.approx(pooled)
