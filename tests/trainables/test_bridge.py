@@ -14,6 +14,7 @@ import torch
 
 from spaces.problems import BadInput
 from trainables import checkpoints, storage
+from trainables.early_inference.run import EarlyInferenceRun
 from trainables.guard import HANG, SIGNATURE
 from trainables.job import Job
 from trainables.layout import OutOfMemory, trial_folder
@@ -139,8 +140,7 @@ def test_states_are_exchanged_for_population_based_training(whole: list[dict[str
 def test_a_diverging_trial_scores_the_worst_value_and_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bridge = worker(config(lr=0.01), job(tmp_path))
     bridge.step()
-    assert bridge._run is not None
-    monkeypatch.setattr(type(bridge._run), "evaluate", lambda _: {"val_mae_prior_sd": float("nan")})
+    monkeypatch.setattr(EarlyInferenceRun, "evaluate", lambda _: {"val_mae_prior_sd": float("nan")})
     report = bridge.step()
     assert report["done"] and report[STEP] == 2
     assert report[OBJECTIVE] == pytest.approx(0.866, abs=1e-3) and report[METRICS] == {}
@@ -153,7 +153,7 @@ def test_running_out_of_memory_is_told_with_advice(tmp_path: Path, monkeypatch: 
     def has_pending_work(self: Any, until: int) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(type(bridge._run), "train", has_pending_work)
+    monkeypatch.setattr(EarlyInferenceRun, "train", has_pending_work)
     with pytest.raises(OutOfMemory, match=r"out of memory: lower the batch size"):
         bridge.step()
 
@@ -192,7 +192,7 @@ def test_a_failure_is_written_to_the_trials_log(tmp_path: Path, monkeypatch: pyt
     def broken(self: Any, until: int) -> None:
         raise RuntimeError("the cable is loose")
 
-    monkeypatch.setattr(type(bridge._run), "train", broken)
+    monkeypatch.setattr(EarlyInferenceRun, "train", broken)
     with pytest.raises(RuntimeError):
         bridge.step()
     log = (trial_folder(tmp_path, 0) / "log.txt").read_text()
@@ -268,7 +268,7 @@ def test_a_metric_may_be_a_tensor_or_a_numpy_scalar(
     make: Callable[[float], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bridge = worker(config(lr=0.01), job(tmp_path))
-    monkeypatch.setattr(type(bridge._run), "evaluate", lambda _: {"val_mae_prior_sd": make(0.5), "n": np.int64(3)})
+    monkeypatch.setattr(EarlyInferenceRun, "evaluate", lambda _: {"val_mae_prior_sd": make(0.5), "n": np.int64(3)})
     report = bridge.step()
     assert report[METRICS]["val_mae_prior_sd"] == report[OBJECTIVE] == 0.5
     assert {type(value) for value in report[METRICS].values()} <= {float, int}
@@ -287,7 +287,7 @@ def test_what_is_reported_wrongly_is_told_by_name(
     metrics: dict[str, Any], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bridge = worker(config(lr=0.01), job(tmp_path))
-    monkeypatch.setattr(type(bridge._run), "evaluate", lambda _: metrics)
+    monkeypatch.setattr(EarlyInferenceRun, "evaluate", lambda _: metrics)
     with pytest.raises(UserCodeError, match=said):
         bridge.step()
 
@@ -295,6 +295,6 @@ def test_what_is_reported_wrongly_is_told_by_name(
 def test_a_training_that_does_not_advance_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bridge = worker(config(lr=0.01), job(tmp_path))
     bridge.step()
-    monkeypatch.setattr(type(bridge._run), "train", lambda *_: {})
+    monkeypatch.setattr(EarlyInferenceRun, "train", lambda *_: {})
     with pytest.raises(UserCodeError, match=r"train\(2\) was called at step 1 and left the run at step 1"):
         bridge.step()

@@ -11,6 +11,7 @@ from test_bridge import config, job, numbers, worker
 
 from tests.trainables.flat_store import URI, Flat, flat_store
 from trainables import checkpoints, storage
+from trainables.early_inference.run import EarlyInferenceRun
 from trainables.layout import OWNER, checkpoint_folder, trial_folder
 from trainables.objects import Prefix
 from trainables.storage import Unseen, download
@@ -57,14 +58,16 @@ def test_a_store_that_is_away_holds_a_trial_up_and_no_more(store: Flat, tmp_path
         assert log.count("can't be used now (SLOW_DOWN") == log.count("answers again: going on") == 1
 
 
-def test_what_is_shown_of_a_winner_comes_from_where_it_was_trained(store: Flat, tmp_path: Path) -> None:
+def test_what_is_shown_of_a_winner_comes_from_where_it_was_trained(
+    store: Flat, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run = worker(config(seed=SHOWN, lr=0.01), stored(tmp_path / "there", shown=SHOWN))
 
-    def drawn(place: Path) -> None:
+    def drawn(self: Any, place: Path) -> None:
         (place / "deep").mkdir()
         (place / "deep" / "picture.png").write_bytes(b"picture")
 
-    run._run.artifacts = drawn  # type: ignore[union-attr, method-assign]
+    monkeypatch.setattr(EarlyInferenceRun, "artifacts", drawn)
     for _ in range(4):
         run.step()
     download(Prefix(URI), "trials/t0000/artifacts", tmp_path / "here")

@@ -13,6 +13,7 @@ from tests.trainables.own.test_command import SAVES_FIRST
 from trainables import checkpoints, start
 from trainables.alike import alike, differing
 from trainables.job import Job
+from trainables.layout import trial_folder
 from trainables.registry import model_named
 from trainables.run import METRICS, OBJECTIVE, STEP, TRAINED, UserCodeError
 from trainables.start import StartAt, StartGone
@@ -44,8 +45,12 @@ def trained(job: Job, values: Mapping[str, Any], number: int = 0, seed: int = 3)
     reports = [bridge.step()]
     while not reports[-1]["done"]:
         reports.append(bridge.step())
-    assert bridge._run is not None
-    state = dict(parts(bridge._run.state()))
+    note = Path(job.folder) / f"note{number}"
+    note.mkdir(exist_ok=True)
+    bridge.save_checkpoint(str(note))
+    found = checkpoints.newest(trial_folder(job.folder, number) / "checkpoints", "cpu")
+    assert found is not None and found[0] == reports[-1][STEP]
+    state = dict(parts(found[1]["run"]))
     bridge.cleanup()
     return [(report[STEP], report[OBJECTIVE], report[METRICS]) for report in reports], state
 
