@@ -1,5 +1,7 @@
 """The tracker's own process: what happens when it, or the store behind it, is lost."""
 
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -28,13 +30,26 @@ def sender(folder: Path, said: list[str]) -> Sender:
     return Sender(info, journal, first, said.append, Pace(gather=0.05))
 
 
+def started(one: Sender) -> psutil.Process:
+    """Its child, just started."""
+    before = set(psutil.Process().children())
+    assert one.start() is None
+    (child,) = set(psutil.Process().children()) - before
+    return child
+
+
+def lives(process: psutil.Process) -> bool:
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
 def test_what_a_killed_sender_leaves_unsent_is_sent_in_the_next_sitting(tmp_path: Path) -> None:
     said: list[str] = []
     with Journal(tmp_path / "journal.jsonl") as journal:
         first = sender(tmp_path, said)
-        assert first.start() is None
-        assert first._child is not None
-        psutil.Process(first._child.pid).kill()
+        started(first).kill()
         for event in EVENTS:
             journal.append(event)
         summary = first.finish(SearchStatus("interrupted"), timeout=1.0)
@@ -53,15 +68,20 @@ def test_what_a_killed_sender_leaves_unsent_is_sent_in_the_next_sitting(tmp_path
 
 def test_the_sender_ends_with_its_driver(tmp_path: Path) -> None:
     (tmp_path / "journal.jsonl").touch()
-    lone = sender(tmp_path, [])
-    lone.start()
-    assert lone._child is not None and lone._child.stdin is not None
-    child = psutil.Process(lone._child.pid)
-    lone._child.stdin.close()  # as when the driver is killed
+    script = f"""
+import time
+from pathlib import Path
+from tests.integration.test_sender import sender, started
+print(started(sender(Path({str(tmp_path)!r}), [])).pid, flush=True)
+time.sleep(120)
+"""
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as driver:
+        assert driver.stdout is not None
+        child = psutil.Process(int(driver.stdout.readline()))
+        driver.kill()
     deadline = time.monotonic() + 30
-    while lone._child.poll() is None and time.monotonic() < deadline:
+    while (alive := lives(child)) and time.monotonic() < deadline:
         time.sleep(0.1)
-    assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
-    lone._listening.join()
-    assert lone._child.stdout is not None
-    lone._child.stdout.close()
+    if alive:
+        child.kill()
+    assert not alive
