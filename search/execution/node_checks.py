@@ -50,21 +50,18 @@ def check_nodes(path: Path, store: Prefix | None, say: Say) -> None:
     raise BadInput.of(str(store), f"{said}Give each node the store's address and credentials")
 
 
-def unreached(
-    path: Path, store: Prefix | None, nodes: Mapping[str, str], say: Say, look: Look | None = None
-) -> dict[str, str]:
+def unreached(path: Path, store: Prefix | None, nodes: Mapping[str, str], say: Say) -> dict[str, str]:
     """Of the nodes (id -> name) those that don't reach what the search in the folder `path` is kept in, and why.
 
-    A node that is lost meanwhile is left out. `look` is run on each node; for tests. Raises BadInput where this process
-    can't write there.
+    A node that is lost meanwhile is left out. Raises BadInput where this process can't write there.
     """
     if store is not None:
-        return _asked(store.uri, "", nodes, say, look or _look_at_store)
+        return _asked(store.uri, "", nodes, say, _look_at_store)
     made = _make(path.parent)
     token = path.parent / f".seen-{secrets.token_hex(6)}"
     try:
         token.write_text(token.name, encoding="utf-8")
-        blind = _asked(str(token.absolute()), token.name, nodes, say, look or _look_at_folder)
+        blind = _asked(str(token.absolute()), token.name, nodes, say, _look_at_folder)
         for node in nodes:
             answer = token.with_name(f"{token.name}-{node}")
             if node not in blind and not _answered(answer, token.name):

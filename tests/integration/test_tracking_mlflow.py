@@ -183,7 +183,7 @@ def test_a_locked_file_is_an_outage(database: Path, tmp_path: Path) -> None:
     assert (summary.closed, summary.waiting) == (False, 6)
     lock.execute("ROLLBACK")
     lock.close()
-    tracker._thread.join(60)  # a process would be gone by now, with what it had asked for
+    tracker.join(60)  # a process would be gone by now, with what it had asked for
     summary = journal.open().finish(SearchStatus("done"), 60)
     check_complete(database, summary.parent, ["FINISHED", "KILLED"])
 

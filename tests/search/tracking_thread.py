@@ -32,9 +32,13 @@ class Tracking:
 
     def finish(self, verdict: SearchStatus, timeout: float) -> Summary:
         self._end.put((verdict, timeout))
-        self._thread.join(timeout + 30)
+        self.join(timeout + 30)
         assert self._summary is not None, "the tracker has not ended in time"
         return self._summary
+
+    def join(self, seconds: float) -> None:
+        """Wait until the thread has ended, for so long at most."""
+        self._thread.join(seconds)
 
     @property
     def waiting(self) -> int:

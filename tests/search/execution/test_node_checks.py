@@ -1,3 +1,4 @@
+import secrets
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,53 +19,43 @@ Look = Callable[[str, str, str], str | None]
 
 
 @pytest.fixture(autouse=True)
-def nodes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A cluster of three: what is asked of a node is asked here."""
+def roots(monkeypatch: pytest.MonkeyPatch) -> dict[str, Path]:
+    """A cluster of three: what is asked of a node is asked here. The folder that a node sees in place of the search's,
+    where it sees another."""
+    roots: dict[str, Path] = {}
 
     def asked(where: str, content: str, nodes: Mapping[str, str], say: Any, look: Look) -> dict[str, str]:
-        answers = {node: look(where, content, node) for node in nodes}
+        seen = {node: str(roots[node] / Path(where).name) if node in roots else where for node in nodes}
+        answers = {node: look(seen[node], content, node) for node in nodes}
         return {node: wrong for node, wrong in answers.items() if wrong is not None}
 
     monkeypatch.setattr(node_checks, "_asked", asked)
     monkeypatch.setattr(storage, "LATE_SECONDS", 0.0)
     alive = [{"NodeID": node, "NodeName": name, "Alive": True} for node, name in NODES.items()]
     monkeypatch.setattr(ray, "nodes", lambda: [*alive, {"NodeID": "id-d", "NodeName": "gone", "Alive": False}])
+    return roots
 
 
-def rooted(roots: Mapping[str, Path]) -> Look:
-    """Nodes that see the folders `roots` in place of /nfs."""
-
-    def look(where: str, content: str, node: str) -> str | None:
-        return node_checks._look_at_folder(str(roots[node] / Path(where).name), content, node)
-
-    return look
-
-
-def test_nodes_with_disks_of_their_own_don_t_reach_a_folder(tmp_path: Path) -> None:
+def test_nodes_with_disks_of_their_own_don_t_reach_a_folder(tmp_path: Path, roots: dict[str, Path]) -> None:
     nfs, own = tmp_path / "nfs", tmp_path / "own"
     for folder in (nfs, own):
         folder.mkdir()
-    look = rooted({"id-a": nfs, "id-b": nfs, "id-c": own})
-    blind = unreached(nfs / "s", None, NODES, print, look)
+    roots["id-c"] = own
+    blind = unreached(nfs / "s", None, NODES, print)
     assert list(blind) == ["id-c"] and "sees another folder there, or none" in blind["id-c"]
-    assert unreached(nfs / "s", None, {node: NODES[node] for node in ("id-a", "id-b")}, print, look) == {}
+    assert unreached(nfs / "s", None, {node: NODES[node] for node in ("id-a", "id-b")}, print) == {}
     assert list(nfs.iterdir()) == list(own.iterdir()) == []
 
 
-def test_a_folder_that_is_seen_but_not_written_to_is_not_shared(tmp_path: Path) -> None:
+def test_a_folder_that_is_seen_but_not_written_to_is_not_shared(
+    tmp_path: Path, roots: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Each node has a copy: what it answers is not seen where the driver is."""
-    copy = tmp_path / "copy"
-    copy.mkdir()
-
-    def look(where: str, content: str, node: str) -> str | None:
-        if node == "id-b":
-            (copy / Path(where).name).write_text(content)
-            return node_checks._look_at_folder(str(copy / Path(where).name), content, node)
-        return node_checks._look_at_folder(where, content, node)
-
-    assert unreached(tmp_path / "nfs" / "s", None, NODES, print, look) == {
-        "id-b": "what is written there is not seen here"
-    }
+    roots["id-b"] = tmp_path / "copy"
+    roots["id-b"].mkdir()
+    monkeypatch.setattr(secrets, "token_hex", lambda _: "0f")
+    (roots["id-b"] / ".seen-0f").write_text(".seen-0f")
+    assert unreached(tmp_path / "nfs" / "s", None, NODES, print) == {"id-b": "what is written there is not seen here"}
 
 
 def test_folders_that_were_made_to_ask_are_gone_again(tmp_path: Path) -> None:

@@ -1,8 +1,11 @@
 import json
+import os
+import socket
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from itertools import count
 
+import psutil
 import pytest
 
 from search.persistence import lease
@@ -56,13 +59,17 @@ def world() -> Iterator[World]:
         patch.setattr(lease, "RENEW_SECONDS", 3600.0)  # by hand
         made = World(store)
         yield made
+        write(None)
         for each in made.made:
-            each._over.set()  # its thread writes no more
+            each.release(keep=True)  # its thread ends
 
 
 def test_the_first_driver_has_the_number_one_and_leaves_nothing_where_nothing_began(world: World) -> None:
     held = world.taken()
-    assert held.epoch == 1 and there() == replace(held._owner)
+    now = there()
+    assert held.epoch == 1 and now is not None
+    assert now == Owner(1, held.id, socket.gethostname(), now.boot, os.getpid(), now.began)
+    assert now.began == pytest.approx(psutil.Process().create_time(), abs=1)
     held.release(keep=False)
     assert world.store.content == {} and world.said == []
 
@@ -85,9 +92,11 @@ def test_another_driver_of_this_machine_is_refused_while_its_process_lives(world
     first = world.taken()
     with pytest.raises(BadInput, match=r"pid \d+ is running this search; wait for it or stop it"):
         world.taken()
-    write(replace(first._owner, pid=2**22 + 1))  # killed
+    owner = there()
+    assert owner is not None and owner.id == first.id
+    write(replace(owner, pid=2**22 + 1))  # killed
     assert world.taken().epoch == 2
-    write(replace(first._owner, began=1.0))  # its number belongs to another process now
+    write(replace(owner, began=1.0))  # its number belongs to another process now
     assert world.taken().epoch == 2
 
 

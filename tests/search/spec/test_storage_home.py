@@ -233,7 +233,9 @@ def test_a_search_that_is_refused_leaves_no_owner_behind(store: Flat, tmp_path: 
     assert content is not None and b'"released": true' in content
 
 
-def test_a_driver_that_is_taken_over_ends_and_its_last_words_count_for_nothing(store: Flat, tmp_path: Path) -> None:
+def test_a_driver_that_is_taken_over_ends_and_its_last_words_count_for_nothing(
+    store: Flat, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     search, home = small_search(tmp_path), Home(tmp_path / "a" / "s", STORE)
     with (
         pytest.raises(BadInput, match=r"pid \d+ has taken this search over, as nothing was heard from here for long"),
@@ -245,8 +247,7 @@ def test_a_driver_that_is_taken_over_ends_and_its_last_words_count_for_nothing(s
         STORE.put(
             LEASE, json.dumps({**content, "id": "ab", "host": "elsewhere", "epoch": 2, "released": True}).encode()
         )
-        assert mirror is not None
-        mirror._lease._sure -= lease.EXPIRE_SECONDS  # it was suspended for so long
+        monkeypatch.setattr(lease, "EXPIRE_SECONDS", 0.0)  # it was suspended for longer
         folder.ledger.emit(BEGUN[1])
     assert visit(tmp_path, Home(tmp_path / "b" / "s", STORE)) == BEGUN[:1]
     assert visit(tmp_path, home) == BEGUN[:1]

@@ -239,13 +239,14 @@ def test_params_are_values_again(tmp_path: Path, store: Callable[..., None]) -> 
     assert repr({path: found.values[path] for path in known}) == repr(known)
 
 
-def test_text_that_looks_like_a_number_is_told_apart_by_the_domain(tmp_path: Path) -> None:
+def test_text_that_looks_like_a_number_is_told_apart_by_the_domain(tmp_path: Path, store: Callable[..., None]) -> None:
     words, numbers = (Space((Knob("device", Categorical(choices)),)) for choices in (("1", "true"), (1, "x")))
-    search = small_search(tmp_path)
+    search = small_search(tmp_path, "warm_start={experiment: e}")
     for said, word, other in [("1", "1", 1), ("true", "true", True), ("x", "x", "x")]:
-        run = TrackedRun("r", {"device": said}, {})
-        assert earlier._values(run, replace(search, space=words), None) == {"device": word}
-        assert earlier._values(run, replace(search, space=numbers), None) == {"device": other}
+        store(*tracked(search, trial(0, 0.5, values={"device": said})))
+        for space, value in ((words, word), (numbers, other)):
+            found = earlier.read(replace(search, space=space), tmp_path / "r" / "new", tmp_path)
+            assert found is not None and [each.values for each in found.trials] == [{"device": value}]
 
 
 def test_runs_of_others_are_left_out(tmp_path: Path, store: Callable[..., None]) -> None:

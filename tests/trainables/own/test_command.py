@@ -155,9 +155,7 @@ def test_it_is_read_while_it_runs_and_held_until_it_may_go_on(tmp_path: Path) ->
     run = build(model_of(tmp_path, SAVES_FIRST.replace("    time.sleep(0.05)", f"    {wait}")))
     run.train(1)
     assert isinstance(run, CommandRun)
-    process = run._process  # the processes are what is to be looked at
-    assert process is not None
-    assert {psutil.Process(pid).status() for pid in process.pids()} == {"stopped"}
+    assert {psutil.Process(pid).status() for pid in run.pids()} == {"stopped"}
     (tmp_path / "trial/run/go").touch()
     assert run.train(2)["val_loss"] > 0
     run.close()
