@@ -1,5 +1,6 @@
 """The winner as something to take away, and what MLflow and a registry are told of it."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,9 @@ from search.history.records import Records
 from search.persistence.standing import Standing
 from search.results import winner
 from search.results.verdict import judge
+from spaces.domain import Categorical
+from spaces.knob import Knob
+from spaces.space import Space
 from trainables.layout import trial_folder
 
 VALUES = {"lr": 5e-3, "batch_size": 32, "warmup_epochs": 0}
@@ -74,13 +78,18 @@ def test_what_the_registry_is_told(tmp_path: Path, records: Records) -> None:
 def test_the_description_tells_what_changes_and_takes_no_markup(tmp_path: Path, records: Records) -> None:
     search = small_search(tmp_path)
     verdict = judge(records, search.model.objective)
+    assert verdict is not None
     text = finalize.describe(
         search, verdict, [tmp_path / "report.html", tmp_path / "plan.json"], "winner/x", Standing("done")
     )
     assert text.startswith("**early_inference-search**: switch")
     assert "| lr | 0.001 | 0.005 |" in text and "| batch_size | 256 | 32 |" in text
     assert text.endswith("Among the artifacts: `report.html` (the whole story), `winner/x` (all one needs to use it).")
-    assert finalize._cell("<img>|a\nb & c") == "&lt;img>\\|a b &amp; c"
+    odd, safe = "<img>|a\nb & c", "&lt;img>\\|a b &amp; c"
+    search = replace(search, space=Space((Knob(odd, Categorical((odd, "x"))),)))
+    verdict = replace(verdict, winner=replace(verdict.winner, values={odd: odd}))
+    text = finalize.describe(search, verdict, [], "", Standing("done"))
+    assert f"| {safe} | not active | {safe} |" in text
     assert (
         finalize.describe(search, None, [], "", Standing("done")) == "**early_inference-search**: no trial has a value."
     )
