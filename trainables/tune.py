@@ -92,6 +92,7 @@ class Bridge(tune.Trainable):  # type: ignore[misc]  # Ray's class is untyped fo
         self._odd: str | None = None  # what the user should know of this trial
         self._shared: TrialPrefix | None = None
         self._reached = 0  # the step that was told last
+        self._introduced = False  # whether a report has said what it is trained on
         self._guard = guard.Guard(self._folder, self._job.sitting, self._job.timeout, self._job.memory).__enter__()
         copy = Path(self._job.code) if self._job.code else Path(self._job.folder) / CODE
         model = model_of(self._job.model, self._job.trainable, work=self._folder, copy=copy, keeper=self._keeper)
@@ -201,15 +202,18 @@ class Bridge(tune.Trainable):  # type: ignore[misc]  # Ray's class is untyped fo
             self._save()
             report[SECONDS] = time.perf_counter() - started
         self._log.info("step %d: %s %.6g", until, self._objective.metric, report[OBJECTIVE])
-        return {**self._placed(report), USAGE: self._usage.taken()}
+        return {**self._placed(report), USAGE: tuple(self._usage.taken().items())}
 
     def _placed(self, report: Mapping[str, Any]) -> dict[str, Any]:
         """The report with what is true of this worker alone: a checkpoint's report may be told by another one."""
         self._reached = int(report[STEP])
         said = self._odd if self._odd is not None else self._warning
-        warning = {WARNING: said} if said is not None else {}
+        about: dict[str, Any] = {WARNING: said} if said is not None else {}
+        if not self._introduced:  # once: Ray works on every value of a report
+            self._introduced = True
+            about[MACHINE] = fingerprint.fingerprint()
         trained = report[STEP] - self._job.begins
-        return {**report, TRAINED: trained, NODE: self._node, MACHINE: fingerprint.fingerprint(), **warning}
+        return {**report, TRAINED: trained, NODE: self._node, **about}
 
     def _hand_on(self) -> None:
         """Leave the state for the trials that start from it."""

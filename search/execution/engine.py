@@ -144,7 +144,7 @@ class ResultListener(Stopper, Callback):  # type: ignore[misc]
         self._shared(trial, result)
         if result[STEP] > trial.step:  # a retried trial repeats its last report, in case that it was lost
             metrics = {**result[METRICS], OBJECTIVE: float(result[OBJECTIVE])}
-            step, seconds, usage = int(result[STEP]), float(result[SECONDS]), result.get(USAGE, {})
+            step, seconds, usage = int(result[STEP]), float(result[SECONDS]), dict(result.get(USAGE, ()))
             self._ledger.emit(Reported(trial.number, step, metrics, seconds, at, outcome_of(result), usage))
         return False
 

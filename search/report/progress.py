@@ -25,6 +25,8 @@ from search.warm_start import warm
 from spaces.values import show
 from trainables.run import Objective
 
+_UNSOUND = {"diverged", "failed"}
+
 
 class ProgressEstimate:
     """The numbers behind both views."""
@@ -41,6 +43,8 @@ class ProgressEstimate:
         self._last = 0.0
         self._summed = -1, 0
         """How many events there were when the units trained were added up, and what they came to."""
+        self._best: tuple[int, Trial | None] = -1, None
+        """How many events there were when the best was looked for, and what it was."""
 
     def note(self, event: Event) -> None:
         """Keep time with an event that the records have already taken in."""
@@ -51,6 +55,20 @@ class ProgressEstimate:
         if isinstance(event, Reported):
             self._last = event.at
             self._first = self._first or (event.at, self.trained)
+        self._follow(event)
+
+    def _follow(self, event: Event) -> None:
+        """Keep the best up to date, where one event more does not change it in a way that all trials must be asked."""
+        seen, best = self._best
+        if seen != self.records.applied - 1:
+            return
+        match event:
+            case Ended() if event.status in _UNSOUND and best is self.records.trials[event.trial]:
+                return
+            case Reported() if self.records.trials[event.trial].proposed.kind == "search":
+                mine = self.records.trials[event.trial]
+                best = mine if best is None else min(best, mine, key=self._rank)
+        self._best = self.records.applied, best
 
     @property
     def trained(self) -> int:
@@ -89,14 +107,13 @@ class ProgressEstimate:
     @property
     def best(self) -> Trial | None:
         """The best last value among the search's trials that trained furthest."""
-        sound = [t for t in self.records.of_kind("search") if t.reports and t.status not in {"diverged", "failed"}]
-        furthest = max((trial.step for trial in sound), default=0)
-        scored = [
-            (self.objective.score(trial.reports[-1].metrics["objective"]), trial.number, trial)
-            for trial in sound
-            if trial.step == furthest
-        ]
-        return min(scored)[2] if scored else None
+        if self._best[0] != self.records.applied:
+            sound = (t for t in self.records.of_kind("search") if t.reports and t.status not in _UNSOUND)
+            self._best = self.records.applied, min(sound, key=self._rank, default=None)
+        return self._best[1]
+
+    def _rank(self, trial: Trial) -> tuple[int, float, int]:
+        return -trial.step, self.objective.score(trial.reports[-1].metrics["objective"]), trial.number
 
     def value(self, trial: Trial | None) -> str:
         """A trial's last objective with its step, for people."""

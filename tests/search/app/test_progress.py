@@ -1,13 +1,16 @@
+import random
 import re
 from io import StringIO
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from rich.console import Console
 from small_search import proposed, reported, trial
 
 from search.app.progress import Panel, Plain, view
 from search.common.clock import now
-from search.history.events import Changed, Ended, Event, Paused, Phase, Promoted, Retried, Started
+from search.history.events import Changed, Ended, Event, Paused, Phase, Promoted, Proposed, Reported, Retried, Started
 from search.history.records import Records
 from search.report.progress import ProgressEstimate
 from trainables.run import Objective
@@ -212,3 +215,25 @@ def test_names_and_reasons_are_no_markup() -> None:
 def test_a_terminal_gets_the_panel() -> None:
     assert isinstance(view(outlook(), terminal()), Panel)
     assert isinstance(view(outlook(), Console(file=StringIO())), Plain)
+
+
+@given(rng=st.randoms(use_true_random=False))
+def test_the_best_that_is_followed_is_the_one_that_all_trials_would_name(rng: random.Random) -> None:
+    """Told event by event and asked now and then, as against one that has to look at all trials."""
+    events: list[Event] = [Proposed(n, {}, 0, "search" if n < 5 else "confirm", "random", 0.0) for n in range(6)]
+    steps, left = [0] * 6, set(range(6))
+    while left:
+        number = rng.choice(sorted(left))
+        if rng.random() < 0.2:
+            left.remove(number)
+            events.append(Ended(number, rng.choice(["diverged", "failed", "completed", "stopped"]), "", 0.0))
+        else:
+            steps[number] += 1
+            events.append(Reported(number, steps[number], {"objective": rng.choice([0.1, 0.2, 0.3])}, 1.0, 0.0))
+    told = outlook()
+    for count, event in enumerate(events, 1):
+        told.records.apply(event)
+        told.note(event)
+        if rng.random() < 0.5:
+            whole = outlook(*events[:count]).best
+            assert (told.best and told.best.number) == (whole and whole.number)
