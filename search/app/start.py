@@ -1,9 +1,10 @@
 """What a search's trials start from: put where workers find it, or trained, before the first of them runs."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from ray.tune.schedulers import FIFOScheduler
 
@@ -17,12 +18,14 @@ from search.history.journal import Journal, read
 from search.history.ledger import Ledger
 from search.history.records import Records, Trial
 from search.persistence.folder import JOURNAL
+from search.spec.search import Search
 from search.spec.start import StartPoint, with_weights
 from spaces.problems import BadInput
 from trainables import checkpoints, start
 from trainables.checkpoints import Place
 from trainables.files import write_text
 from trainables.layout import CODE, OWNER, checkpoint_folder
+from trainables.own.model import OwnModel
 from trainables.start import StartAt
 from trainables.storage import when_there_is_room
 
@@ -89,16 +92,28 @@ def _source(context: RunContext, point: StartPoint, key: int | None) -> bytes | 
 
 
 def _from_weights(context: RunContext, point: StartPoint, file: Path) -> bytes:
-    """A run's state at the step with the weights in `file`: its optimizer has seen nothing yet."""
+    """A run's state at the step with what `file` holds: a network's weights, or a command's own checkpoint."""
     search = context.search
+    if isinstance(search.model, OwnModel):
+        from trainables.own import held_files  # imports torch
+
+        name = search.model.declared.checkpoint_at(file.name, point.step)
+        assert name is not None, "a start that the command can't go on from was refused"
+        state: Mapping[str, Any] = held_files.given(name, file.read_bytes(), point.step)
+    else:
+        state = {**_fresh(search, file), "step": point.step}  # its optimizer has seen nothing yet
+    described = start.described(search.model.name, search.base, search.data_dump, search.settings.sampler.seed)
+    return checkpoints.packed({"run": state, start.CONFIG: described})
+
+
+def _fresh(search: Search, file: Path) -> Mapping[str, Any]:
+    """The state of a run at its beginning with the weights in `file`."""
     config = search.model.parse(with_weights(search.model.name, search.base, file), "the base")
     run = search.model.build(config, search.model.prepare(search.data, config), search.settings.sampler.seed)
     try:
-        state = {**run.state(), "step": point.step}
+        return run.state()
     finally:
         run.close()
-    described = start.described(search.model.name, search.base, search.data_dump, search.settings.sampler.seed)
-    return checkpoints.packed({"run": state, start.CONFIG: described})
 
 
 def _train(context: RunContext, point: StartPoint, seeds: Sequence[int]) -> None:

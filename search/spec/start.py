@@ -21,6 +21,7 @@ from trainables import checkpoints, start
 from trainables.alike import differing
 from trainables.cache import sha256_of
 from trainables.layout import checkpoint_folder
+from trainables.own.model import OwnModel
 from trainables.run import OBJECTIVE, Model
 
 BEST = "best.yaml"
@@ -184,6 +185,8 @@ def _of_checkpoint(given: Start, model: Model[Any, Any], path: Path, results: Pa
         if _OURS.fullmatch(file.name):
             what = f"{file} is damaged: its content is not what its hash says; take another checkpoint"
             raise BadInput.of(f"{where}.checkpoint", what)
+        if isinstance(model, OwnModel) and model.declared.checkpoints:
+            return _of_command(given, model, file, step, where)
         return _of_weights(given, model, file, step, where)
     content = checkpoints.loaded(data, "cpu")
     if start.CONFIG not in content:
@@ -210,6 +213,16 @@ def _of_weights(given: Start, model: Model[Any, Any], file: Path, step: int | No
         raise BadInput.of(f"{where}.step", what)
     note = f"{file.name} holds weights alone: the optimizer starts anew at {model.unit} {step}, with empty moments"
     return Origin(given, step, f"{model.unit} {step}, with the weights of {file}", given=file, note=note)
+
+
+def _of_command(given: Start, model: OwnModel, file: Path, step: int | None, where: str) -> Origin:
+    """A checkpoint that the user's own command has written."""
+    if step is None:
+        raise BadInput.of(f"{where}.step", f"is missing: say how many {model.unit}s {file} was trained for")
+    if model.declared.checkpoint_at(file.name, step) is None:
+        what = f"{file} can't be a whole checkpoint of the command, which is {' and '.join(model.declared.checkpoints)}"
+        raise BadInput.of(f"{where}.checkpoint", f"{what}: name a file that is, or start from a trial of a search")
+    return Origin(given, step, f"{model.unit} {step}, with the command's own {file}", given=file)
 
 
 def _file(text: str, path: Path, results: Path | None, where: str) -> tuple[Path, str | None]:
@@ -251,5 +264,5 @@ def check_data(
     if point.data_digest is not None and point.data_digest != digest:
         what = f"{point.source} was trained on other data (digest {point.data_digest[:16]}, here {digest[:16]}): "
         raise BadInput.of("data", what + "give it the data of that search")
-    if point.weights and point.given is not None:
+    if point.weights and point.given is not None and not isinstance(model, OwnModel):
         model.prepare(data, model.parse(with_weights(model.name, base, point.given), "the base"))

@@ -1,7 +1,10 @@
 """Shared prefixes in whole searches: the same numbers as without, through a kill and a store that is gone."""
 
 import contextlib
+import json
 import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -42,6 +45,7 @@ SEARCH = {
     "resources": {"max_concurrent": 1},
 }
 COMMON = 12  # the last epoch before phase 4
+STEPPED = FITS.replace("PACE", "0.3").replace("RATE", '(epoch >= int(config["drop_at"]))')
 COMMANDS = """\
 trainable:
   command: python fit.py {config} {seed} {dir} {resume}
@@ -130,8 +134,24 @@ def test_trials_that_start_at_a_step_share_what_follows(project: Path, environme
 
 
 @pytest.mark.slow
+def test_a_command_goes_on_from_a_checkpoint_that_it_wrote_by_hand(tmp_path: Path, environment: Environment) -> None:
+    (tmp_path / "fit.py").write_text(STEPPED)
+    (tmp_path / "config.yaml").write_text("lr: 0.5\ngamma: 0.5\ndrop_at: 6\nepochs: 8\n")
+    (tmp_path / "mine").mkdir()
+    subprocess.run([sys.executable, "fit.py", "config.yaml", "0", "mine"], cwd=tmp_path, check=True)
+    by_hand = [json.loads(line)["val_loss"] for line in (tmp_path / "mine/log").read_text().splitlines()]
+    (tmp_path / "search.yaml").write_text(COMMANDS.replace(", steps: 8 epochs", ""))
+    start_at = ["--set", "start={checkpoint: mine/epoch_03.json, step: 3}"]
+    code, output = run("search.run", ["search.yaml", "--name", "on", *start_at], tmp_path, environment)
+    assert code == 0 and "with the command's own" in output, output
+    found = numbers(events_of(tmp_path, "on"))
+    assert [found[0, step]["val_loss"] for step in range(4, 9)] == by_hand[3:]
+    assert all(step > 3 for _, step in found)
+
+
+@pytest.mark.slow
 def test_commands_share_where_their_checkpoints_bear_their_step(tmp_path: Path, environment: Environment) -> None:
-    (tmp_path / "fit.py").write_text(FITS.replace("PACE", "0.3").replace("RATE", '(epoch >= int(config["drop_at"]))'))
+    (tmp_path / "fit.py").write_text(STEPPED)
     (tmp_path / "config.yaml").write_text("lr: 0.5\ngamma: 0.5\ndrop_at: 6\nepochs: 8\n")
     (tmp_path / "search.yaml").write_text(COMMANDS)
     found = {}

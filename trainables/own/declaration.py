@@ -1,5 +1,6 @@
 """`trainable:` in a search's YAML: what the user's code is, how long it trains, and what it is judged by."""
 
+import fnmatch
 import math
 import re
 import shlex
@@ -257,6 +258,17 @@ class Declaration(Section):
         if self.pause is not None:
             return self.pause
         return "checkpoint" if self.command is None or self.checkpoint is not None else "stop"
+
+    def checkpoint_at(self, name: str, step: int) -> str | None:
+        """What a command's whole checkpoint of a step is called in {dir}, given the name of a file that is one; None
+        where that can't be: the file has another name, or is not all of it."""
+        if len(self.checkpoints) != 1:
+            return None
+        first = 1 if self.metrics is None else self.metrics.first
+        pattern = self.checkpoints[0].replace("{dir}/", "").replace(STEP, str(step - 1 + first))
+        if not set(pattern) & set("*?["):
+            return pattern
+        return name if fnmatch.fnmatch(name, pattern) else None
 
     @property
     def stepped(self) -> bool:

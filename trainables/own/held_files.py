@@ -59,6 +59,11 @@ def written(files: Iterable[Path]) -> float:
     return max(map(_written, files), default=0.0)
 
 
+def given(name: str, content: bytes, step: int) -> dict[str, Any]:
+    """A command's state at a step, with nothing but its own checkpoint: a file and what it is called."""
+    return {"step": step, "files": {name: _as_tensor(content)}, "rows": {}}
+
+
 def being_written(files: Iterable[Path], pids: Iterable[int]) -> bool:
     """Whether one of the processes has one of the files open for writing."""
     wanted = {str(path.resolve()) for path in files}

@@ -179,3 +179,50 @@ def test_a_trial_of_a_search_is_gone_on_with(resolved: Resolved, tmp_path: Path)
     assert search.fixed["plan.phase_1.alpha"] == 0.3
     assert search.start is not None and search.start.trained and search.start.data_digest == "d"
     assert "has no trial 2; it has 0 to 1" in refusal(resolved, "start.trial=2")
+
+
+COMMAND = """\
+trainable:
+  command: python fit.py {config} {dir} {resume}
+  metrics: {csv: log.csv}
+  checkpoint: CHECKPOINT
+  length: epochs
+  objective: {val_loss: min, worst: 1.0}
+  schedules:
+    lr: {torch: {base: lr, chain: [{MultiStepLR: {milestones: [drop_at], gamma: gamma}}]}}
+base: config.yaml
+start: {checkpoint: mine/epoch_03.pt, step: 3}
+space: {gamma: {float: [0.1, 1.0]}}
+budget: {trials: 4, evaluate_every: 1 epoch}
+confirm: {seeds: 0}
+"""
+
+
+@pytest.mark.parametrize(
+    ("pattern", "start_at", "what"),
+    [
+        ("epoch_{step}.pt", "{checkpoint: mine/epoch_03.pt, step: 3}", None),
+        ("'{dir}/last.pt'", "{checkpoint: mine/epoch_03.pt, step: 3}", None),
+        ("epoch_*.pt", "{checkpoint: mine/epoch_03.pt, step: 3}", None),
+        ("epoch_{step}.pt", "{checkpoint: mine/epoch_03.pt}", "start.step: is missing: say how many epochs"),
+        ("model_*.pt", "{checkpoint: mine/epoch_03.pt, step: 3}", "can't be a whole checkpoint of the command"),
+        ("[net.pt, optimizer.pt]", "{checkpoint: mine/epoch_03.pt, step: 3}", "which is net.pt and optimizer.pt"),
+        ("epoch_{step}.pt", "{checkpoint: mine/epoch_03.pt, step: 8}", "not before the end"),
+        ("epoch_{step}.pt", "{checkpoint: mine/epoch_04.pt, step: 4}", "there is no mine/epoch_04.pt"),
+    ],
+)
+def test_a_command_starts_from_its_own_checkpoint(
+    pattern: str, start_at: str, what: str | None, tmp_path: Path
+) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/epoch_03.pt").write_bytes(b"of no format that we know")
+    (tmp_path / "fit.py").write_text("")
+    (tmp_path / "config.yaml").write_text("lr: 0.5\ngamma: 0.5\ndrop_at: 6\nepochs: 8\n")
+    (tmp_path / "search.yaml").write_text(COMMAND.replace("CHECKPOINT", pattern))
+    if what is not None:
+        with pytest.raises(BadInput, match=what):
+            resolve(tmp_path / "search.yaml", [f"start={start_at}"])
+        return
+    search = resolve(tmp_path / "search.yaml", [f"start={start_at}"])
+    assert (search.begins, search.length) == (3, 5)
+    assert "the command's own" in describe(search, make_plan(search))
