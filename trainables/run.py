@@ -28,7 +28,8 @@ GPU = "gpu"  # the name of the GPU that trains the trial; absent on CPU
 PACE = "seconds_per_step"  # among the metrics: training and evaluation since the previous report, per unit
 MACHINE = "machine"  # in a worker's first report: the machine type that trains the trial (`trainables.fingerprint`)
 WARNING = "warning"  # only present, as text, where the worker found something that the user should know
-USAGE = "usage"  # what the worker took of its machine since the previous report (`trainables.usage`)
+USAGE = "usage"  # pairs: what the worker took of its machine since the last report (`trainables.usage`); Ray keeps
+# statistics of every number in a mapping
 SECONDS = "train_seconds"  # wall seconds of training and evaluation since the previous report
 AHEAD = "ahead"  # key of a run's state, not of a report: true where it may hold more than was trained up to its step
 

@@ -5,7 +5,6 @@ import math
 import sys
 import time
 import traceback
-from collections import UserDict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -203,18 +202,18 @@ class Bridge(tune.Trainable):  # type: ignore[misc]  # Ray's class is untyped fo
             self._save()
             report[SECONDS] = time.perf_counter() - started
         self._log.info("step %d: %s %.6g", until, self._objective.metric, report[OBJECTIVE])
-        return {**self._placed(report), USAGE: Sealed(self._usage.taken())}
+        return {**self._placed(report), USAGE: tuple(self._usage.taken().items())}
 
     def _placed(self, report: Mapping[str, Any]) -> dict[str, Any]:
         """The report with what is true of this worker alone: a checkpoint's report may be told by another one."""
         self._reached = int(report[STEP])
         said = self._odd if self._odd is not None else self._warning
         about: dict[str, Any] = {WARNING: said} if said is not None else {}
-        if not self._introduced:
+        if not self._introduced:  # once: Ray works on every value of a report
             self._introduced = True
-            about[MACHINE] = Sealed(fingerprint.fingerprint())
+            about[MACHINE] = fingerprint.fingerprint()
         trained = report[STEP] - self._job.begins
-        return {**report, METRICS: Sealed(report[METRICS]), TRAINED: trained, NODE: self._node, **about}
+        return {**report, TRAINED: trained, NODE: self._node, **about}
 
     def _hand_on(self) -> None:
         """Leave the state for the trials that start from it."""
@@ -302,11 +301,6 @@ class Bridge(tune.Trainable):  # type: ignore[misc]  # Ray's class is untyped fo
             handler.close()
             self._log.removeHandler(handler)
             log_of(self._job.model).removeHandler(handler)
-
-
-class Sealed(UserDict[str, Any]):
-    """A part of a report that Ray passes on whole: of each number in a plain mapping it keeps statistics, which cost
-    the driver 12 us a number and result."""
 
 
 def _report(run: Run, trained: Mapping[str, float], metric: str, further: Sequence[str]) -> dict[str, Any]:

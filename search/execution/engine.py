@@ -138,13 +138,13 @@ class ResultListener(Stopper, Callback):  # type: ignore[misc]
             host = str(result.get("hostname", socket.gethostname()))
             began = at - float(result[SECONDS])
             gpu, node = str(result.get(GPU, "")), str(result.get(NODE, ""))
-            machine = dict(result.get(MACHINE, {}))
+            machine = result.get(MACHINE, {})
             self._compare(trial.number, machine)
             self._ledger.emit(Started(trial.number, host, int(result["pid"]), gpu, began, node, machine))
         self._shared(trial, result)
         if result[STEP] > trial.step:  # a retried trial repeats its last report, in case that it was lost
             metrics = {**result[METRICS], OBJECTIVE: float(result[OBJECTIVE])}
-            step, seconds, usage = int(result[STEP]), float(result[SECONDS]), dict(result.get(USAGE, {}))
+            step, seconds, usage = int(result[STEP]), float(result[SECONDS]), dict(result.get(USAGE, ()))
             self._ledger.emit(Reported(trial.number, step, metrics, seconds, at, outcome_of(result), usage))
         return False
 
