@@ -22,9 +22,10 @@ from search.history.events import Reported, Started
 from search.history.journal import read
 from spaces import strict_yaml
 from trainables.own.declaration import Declaration
+from trainables.own.declare import from_declaration
 from trainables.own.function import FunctionRun, Task
 from trainables.own.handle import Config, Trial
-from trainables.own.model import OwnModel, from_declaration
+from trainables.own.model import OwnModel
 
 OWN = Path(__file__).parents[1] / "configs" / "own"
 REPORTS = 1000

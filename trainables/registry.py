@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spaces.problems import BadInput, nearest
-from trainables.own import model as declared
-from trainables.own import spec
+from trainables.own import declare, spec
 from trainables.run import Model
 
 if TYPE_CHECKING:  # only a worker needs it
@@ -72,4 +71,4 @@ def model_of(
         return model_named(name, where)
     if "spec" in trainable:
         return spec.from_reference(trainable, where, copy)
-    return declared.from_reference(trainable, where, work, copy, keeper)
+    return declare.from_reference(trainable, where, work, copy, keeper)

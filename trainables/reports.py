@@ -1,9 +1,11 @@
 """What a training reports, checked: its metrics as plain numbers, its objective, its step."""
 
-from collections.abc import Mapping
+import math
+import sys
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from trainables.run import UserCodeError
+from trainables.run import ENDED, GPU, METRICS, OBJECTIVE, PACE, STEP, Diverged, Run, UserCodeError
 
 
 def plain_metrics(metrics: Mapping[str, Any]) -> dict[str, float]:
@@ -42,3 +44,27 @@ def check_advanced(before: int, until: int, now: int) -> None:
     if now <= before:
         what = f"train({until}) was called at step {before} and left the run at step {now}"
         raise UserCodeError(f"{what}: it must train to step {until} and count it in `step`")
+
+
+def report_of(run: Run, trained: Mapping[str, float], metric: str, further: Sequence[str]) -> dict[str, Any]:
+    """The report of an evaluation.
+
+    Raises Diverged for a metric that is not finite, UserCodeError for one that is no number and for an objective that
+    is not among them.
+    """
+    metrics = plain_metrics({**trained, **run.evaluate()})
+    missing = [name for name in further if name not in metrics and name != PACE]
+    if missing:
+        there = ", ".join(sorted(metrics))
+        what = f"no {' and no '.join(missing)} is reported under this config: take it out of objectives"
+        raise UserCodeError(f"{what}; the metrics that are: {there}")
+    for name, value in metrics.items():
+        if not math.isfinite(value):
+            raise Diverged(name, run.step, value)
+    report: dict[str, Any] = {STEP: run.step, OBJECTIVE: objective_of(metrics, metric), METRICS: metrics}
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        report[GPU] = torch.cuda.get_device_name()
+    if run.ended is not None:
+        report[ENDED] = run.ended
+    return report

@@ -1,11 +1,9 @@
 """The only bridge to Ray: any model's run as a `tune.Trainable`, one evaluation per `step()`."""
 
 import json
-import math
-import sys
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +20,10 @@ from trainables.objects import Prefix
 from trainables.own import keeper
 from trainables.prefix import PREFIX, Order, TrialPrefix, sharing_of
 from trainables.registry import model_of
-from trainables.reports import check_advanced, objective_of, plain_metrics
+from trainables.reports import check_advanced, report_of
 from trainables.run import (
     DIVERGED,
     ENDED,
-    GPU,
     MACHINE,
     METRICS,
     NODE,
@@ -175,7 +172,7 @@ class Bridge(tune.Trainable):  # type: ignore[misc]  # Ray's class is untyped fo
             with self._guard.watch():
                 trained = self._run.train(until)
                 check_advanced(began, until, self._run.step)
-                report = _report(self._run, trained, self._objective.metric, self._job.further)
+                report = report_of(self._run, trained, self._objective.metric, self._job.further)
         except Diverged as error:
             self._log.warning("diverged: %s", error)
             end = {STEP: until, OBJECTIVE: self._run.worst, METRICS: {}, DIVERGED: str(error), "done": True}
@@ -301,30 +298,6 @@ class Bridge(tune.Trainable):  # type: ignore[misc]  # Ray's class is untyped fo
             handler.close()
             self._log.removeHandler(handler)
             log_of(self._job.model).removeHandler(handler)
-
-
-def _report(run: Run, trained: Mapping[str, float], metric: str, further: Sequence[str]) -> dict[str, Any]:
-    """The report of an evaluation.
-
-    Raises Diverged for a metric that is not finite, UserCodeError for one that is no number and for an objective that
-    is not among them.
-    """
-    metrics = plain_metrics({**trained, **run.evaluate()})
-    missing = [name for name in further if name not in metrics and name != PACE]
-    if missing:
-        there = ", ".join(sorted(metrics))
-        what = f"no {' and no '.join(missing)} is reported under this config: take it out of objectives"
-        raise UserCodeError(f"{what}; the metrics that are: {there}")
-    for name, value in metrics.items():
-        if not math.isfinite(value):
-            raise Diverged(name, run.step, value)
-    report: dict[str, Any] = {STEP: run.step, OBJECTIVE: objective_of(metrics, metric), METRICS: metrics}
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_available():
-        report[GPU] = torch.cuda.get_device_name()
-    if run.ended is not None:
-        report[ENDED] = run.ended
-    return report
 
 
 def _advise(error: Exception) -> None:

@@ -15,13 +15,13 @@ from typing import Any
 from ray import tune
 from ray.tune import Callback, CheckpointConfig, FailureConfig, RunConfig, Stopper, TuneConfig, Tuner
 from ray.tune.schedulers import TrialScheduler
-from ray.tune.search import Searcher
 
 from search.common.clock import now
-from search.execution.admission import Gate, Halt, Kind, Slots
+from search.execution.admission import Gate, Halt, Kind
 from search.execution.cluster import Cluster
 from search.execution.failures import LOSSES, failure_of, seen_before
 from search.execution.node_checks import RAY, notes_place
+from search.execution.trial_feed import TrialFeed
 from search.history.events import Changed, Ended, Forked, Kept, Reported, Retried, Started
 from search.history.ledger import Ledger
 from search.history.records import Trial
@@ -31,10 +31,8 @@ from trainables.guard import end_all
 from trainables.job import Job
 from trainables.layout import HALT, checkpoint_folder
 from trainables.objects import Prefix
-from trainables.prefix import GONE, KEPT, PREFIX, REPLAYED
+from trainables.prefix import GONE, KEPT, REPLAYED
 from trainables.run import (
-    DIVERGED,
-    ENDED,
     GPU,
     MACHINE,
     METRICS,
@@ -49,66 +47,9 @@ from trainables.run import (
 from trainables.tune import Bridge
 
 FAREWELL_SECONDS = 2.0
-UNTRAINED = "what it changes never acted: the same training as"
 PENDING = 10**6
 """Trials that Ray may hold ready beside the running ones. Read once by Ray, while a cluster may grow at any time: so
 it is never what decides, the gate is."""
-
-
-class TrialFeed(Searcher):  # type: ignore[misc]  # Ray is untyped: its classes are Any here
-    """Gives Ray the trials that a gate lets through, and hears of their ends."""
-
-    def __init__(self, stage: "Stage") -> None:
-        super().__init__(metric=OBJECTIVE, mode="min")
-        self._ledger, self._gate, self._propose, self._halt = stage.ledger, stage.gate, stage.propose, stage.halt
-        self._horizon, self._lending = stage.job.horizon, stage.lending
-        self.numbers: dict[str, int] = {}
-
-    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
-        """The next trial's Ray config; None for "not now"."""
-        if self._halt.reason is not None:
-            return str(Searcher.FINISHED)
-        number = self._gate.next_resumable()
-        if number is None and self._gate.room():
-            number = self._propose()
-        if number is None:
-            return str(Searcher.FINISHED) if self._gate.finished() else None
-        self.numbers[trial_id] = number
-        if isinstance(self._gate, Slots):
-            self._gate.busy.add(number)
-        trial = self._ledger.records.trials[number]
-        config = {"trial": number, "values": trial.values, "seed": trial.proposed.seed}
-        return config if self._lending is None else {**config, PREFIX: self._lending.order(number).as_config()}
-
-    def on_trial_complete(self, trial_id: str, result: Mapping[str, Any] | None = None, error: bool = False) -> None:
-        """The trial is over. Errors are heard by `ResultListener.on_trial_error`, which knows the reason."""
-        number = self.numbers[trial_id]
-        if isinstance(self._gate, Slots):
-            self._gate.busy.discard(number)
-        trial = self._ledger.records.trials[number]
-        if error or trial.over:
-            return
-        if result is None:
-            self._ledger.emit(Ended(number, "stopped", f"not promoted from {trial.rung}", now()))
-            return
-        match outcome_of(result):
-            case "diverged":
-                self._ledger.emit(Ended(number, "diverged", str(result[DIVERGED]), now()))
-            case "running" if result[STEP] < self._horizon:
-                self._ledger.emit(Ended(number, "stopped", f"among the worst at {result[STEP]}", now()))
-            case _:
-                same = f"{UNTRAINED} trial {trial.forked.source}" if trial.forked and trial.copied else ""
-                self._ledger.emit(Ended(number, "completed", str(result.get(ENDED, same)), now()))
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Nothing: Ray pickles its setup for a restore that we don't use; the journal holds what counts."""
-        return {}
-
-    def save(self, checkpoint_path: str) -> None:
-        """Nothing: the journal holds it."""
-
-    def restore(self, checkpoint_path: str) -> None:
-        """Nothing: the journal holds it."""
 
 
 class ResultListener(Stopper, Callback):  # type: ignore[misc]

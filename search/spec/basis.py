@@ -13,7 +13,8 @@ from spaces import strict_yaml
 from spaces.problems import BadInput
 from trainables.native import parse_native
 from trainables.own import spec
-from trainables.own.model import OwnModel, from_declaration
+from trainables.own.declare import from_declaration
+from trainables.own.model import OwnModel
 from trainables.registry import model_named
 from trainables.run import Model
 

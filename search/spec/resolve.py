@@ -10,10 +10,11 @@ from typing import Any, NoReturn
 from search.common.store_uri import VARIABLE, mask, unusable
 from search.spec import fit, here, late, lengths, storage
 from search.spec.basis import Basis, basis
-from search.spec.config import Settings, WarmStart, read_settings
+from search.spec.config import Settings, WarmStart
 from search.spec.knobs import filled, named, searched_space
 from search.spec.problems import Problems
 from search.spec.search import Search
+from search.spec.settings_file import read_settings
 from search.stopping.kind import Lengths
 from search.stopping.rungs import Goal
 from spaces.paths import get, with_values

@@ -65,7 +65,7 @@ def parsed(text: str, where: str) -> Path | Prefix:
 
 
 def override(text: str) -> str:
-    """The setting as an override, for `search.spec.config.overridden`."""
+    """The setting as an override, for `search.spec.settings_file.overridden`."""
     return f"storage={json.dumps(text)}"
 
 

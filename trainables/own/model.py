@@ -4,7 +4,6 @@ import math
 import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping
-from itertools import pairwise
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
@@ -25,8 +24,8 @@ from trainables.run import Native, Objective, Prepared, Run
 from trainables.schedules import Schedule
 
 if TYPE_CHECKING:  # only a worker needs it
-    from trainables.own.command import Order
     from trainables.own.keeper import Keeper
+    from trainables.own.order import Order
 
 COMMAND = "command.txt"
 """Beside the handed-over config: the user's own command line that trains it."""
@@ -171,9 +170,9 @@ class OwnModel:
 
     def order(self, native: Native, root: Path, seed: int) -> "Order":
         """What the command is to train."""
-        from trainables.own import command  # lazy, as below
+        from trainables.own.order import Order  # lazy, as below
 
-        return command.Order(
+        return Order(
             declared=self.declared,
             native=native,
             changes=self._changes(native),
@@ -300,58 +299,3 @@ def _holds(native: Native, path: str) -> bool:
     except Missing:
         return False
     return True
-
-
-def from_declaration(declared: Declaration, yaml: Path, base: tuple[str, str | None]) -> OwnModel:
-    """The model of a search's `trainable:`.
-
-    Args:
-        declared: What the YAML declares.
-        yaml: The search's YAML; the code lies beside it, or in the declared folder.
-        base: Name and text of the user's config file; no text where there is none.
-
-    Raises:
-        BadInput: where the declared code isn't there.
-
-    """
-    root = (yaml.parent / declared.folder).resolve()
-    here = Path.cwd()
-    relative = root.relative_to(here).as_posix() if root.is_relative_to(here) else "."
-    where = f"{yaml} trainable"
-    if declared.command is None:
-        file, name = declared.entry
-        code.function_in(root / file, name, f"{where}.{declared.way}")
-        if declared.evaluate is not None:
-            file, name = declared.entry_of(declared.evaluate)
-            code.function_in(root / file, name, f"{where}.evaluate")
-    if declared.code is not None:
-        files = code.named(root, declared.code, f"{where}.code")
-    else:
-        files = code.files_of(root, _started(declared))
-    return OwnModel(
-        Reference(
-            name=yaml.stem,
-            declaration=declared,
-            folder=str(root),
-            relative=relative,
-            code=code.digests(root, files),
-            base_name=base[0],
-            base_text=base[1],
-        )
-    )
-
-
-def _started(declared: Declaration) -> list[str]:
-    """The files that the declared code starts with: the function's, or those that the command names."""
-    if declared.command is None:
-        return [declared.entry[0], *([] if declared.evaluate is None else [declared.entry_of(declared.evaluate)[0]])]
-    words = shlex.split(f"{declared.command} {declared.evaluate or ''}")
-    modules = [after for word, after in pairwise(words) if word == "-m"]
-    return [*words, *(f"{module.replace('.', '/')}{end}" for module in modules for end in (".py", "/__main__.py"))]
-
-
-def from_reference(
-    raw: Any, where: str, work: Path | None = None, copy: Path | None = None, keeper: "Keeper | None" = None
-) -> OwnModel:
-    """The model that a file or a job refers to. Raises BadInput where the reference is damaged."""
-    return OwnModel(parse(Reference, raw, where), work, copy, keeper)

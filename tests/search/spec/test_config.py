@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from small_search import write_search
 
 from search.common.quantities import seconds, units
-from search.spec import config
-from search.spec.config import Settings, overridden
+from search.spec import settings_file
+from search.spec.config import Settings
+from search.spec.settings_file import overridden
 from search.stopping.asha import Asha
 from search.stopping.median import Median
 from search.stopping.none import NoStopping
@@ -16,7 +17,7 @@ from spaces.problems import BadInput
 
 
 def read_settings(path: Path, overrides: Sequence[str] = ()) -> Settings:
-    settings, wrong = config.read_settings(path, overrides)
+    settings, wrong = settings_file.read_settings(path, overrides)
     wrong.stop()
     return settings
 

@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from trainables.own.declaration import Declaration
-from trainables.own.model import OwnModel, from_declaration
+from trainables.own.declare import from_declaration
+from trainables.own.model import OwnModel
 from trainables.run import Run
 
 TRAIN = """\

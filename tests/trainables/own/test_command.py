@@ -14,7 +14,8 @@ from test_function import carried
 
 from trainables.own.command import CommandError, CommandRun
 from trainables.own.declaration import Declaration
-from trainables.own.model import OwnModel, from_declaration
+from trainables.own.declare import from_declaration
+from trainables.own.model import OwnModel
 from trainables.own.process import KEPT_BYTES, Output, Process
 from trainables.own.process import start as begin
 from trainables.run import Run, UserCodeError

@@ -7,7 +7,7 @@ import torch
 
 from spaces.problems import BadInput
 from trainables.own.declaration import Declaration
-from trainables.own.model import from_declaration, from_reference
+from trainables.own.declare import from_declaration, from_reference
 from trainables.run import UserCodeError
 
 EXAMPLES = Path(__file__).parents[3] / "configs" / "own"
