@@ -2,8 +2,8 @@
 
 import json
 import math
-import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from search.check.findings import Finding
@@ -11,6 +11,7 @@ from search.spec.search import Search
 from spaces.paths import get, has, leaves
 from spaces.problems import BadInput, cause
 from trainables.native import parse_native, plain
+from trainables.own.spec import BRINGS_TORCH
 
 
 def protocol(search: Search) -> list[Finding]:
@@ -24,7 +25,8 @@ def protocol(search: Search) -> list[Finding]:
 
 
 def _broken(search: Search) -> Iterator[str]:
-    if "torch" in sys.modules:
+    assert search.outside is not None, "asked of a model from outside"
+    if Path(search.outside["folder"]) / search.outside["spec"] in BRINGS_TORCH:
         yield "importing it imports torch, so that every plan takes seconds: import torch inside build"
     for question in (_documented, _refuses, _keys, _knobs, _settles, _static, _native):
         try:

@@ -1,5 +1,6 @@
 """A model of the full protocol in a file of the user's own: `model: ./spec.py`, whose `MODEL` fulfils `run.Model`."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,9 @@ _NEEDED = (
     *("name", "unit", "objective", "length_key", "unsearchable", "changeable"),
     *("documented", "parse", "parse_data", "prepare", "knobs", "static", "settles", "build", "write_native"),
 )
+
+BRINGS_TORCH: set[Path] = set()
+"""The models' files whose import has brought torch into this process."""
 
 
 class SpecReference(Section):
@@ -61,10 +65,13 @@ def from_reference(raw: Any, where: str, copy: Path | None = None) -> Model[Any,
 
 
 def _loaded(root: Path, file: str, where: str) -> Model[Any, Any]:
+    had = "torch" in sys.modules
     try:
         model: Model[Any, Any] = load.imported(root, file, _NAME)
     except UserCodeError as error:
         raise BadInput.of(where, str(error)) from error
+    if not had and "torch" in sys.modules:
+        BRINGS_TORCH.add(root / file)
     missing = [name for name in _NEEDED if not hasattr(model, name)]
     if missing:
         what = f"{file}: {_NAME} has no {', '.join(missing)}; trainables.run.Model says what a model needs"

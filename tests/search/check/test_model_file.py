@@ -1,6 +1,8 @@
 """`model: ./spec.py`: a model of the full protocol in a file of the user's own."""
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -28,8 +30,8 @@ def written(folder: Path, old: str = "", new: str = "") -> Path:
 
 
 def broken(search: Search) -> list[str]:
-    """What breaks the protocol, less that this process has imported torch."""
-    return [text for each in protocol(search) for text in each.text.split("; ") if text and "torch" not in text]
+    """What breaks the protocol."""
+    return [text for each in protocol(search) for text in each.text.split("; ") if text]
 
 
 def test_the_example_keeps_the_protocol_and_its_files_belong_to_the_search(tmp_path: Path) -> None:
@@ -62,6 +64,17 @@ def test_the_example_keeps_the_protocol_and_its_files_belong_to_the_search(tmp_p
 )  # fmt: skip
 def test_what_breaks_the_protocol_is_named(tmp_path: Path, old: str, new: str, told: str) -> None:
     assert any(told in text for text in broken(resolve(written(tmp_path, old, new))))
+
+
+@pytest.mark.parametrize("first", ["", "import torch; "], ids=["fresh", "torch is there already"])
+def test_who_brings_torch_is_told_unless_it_was_there(tmp_path: Path, first: str) -> None:
+    path = written(tmp_path, "from pathlib import Path", "from pathlib import Path\nimport torch")
+    asked = (
+        "from search.check.protocol import protocol; from search.spec.resolve import resolve; from pathlib import Path"
+    )
+    code = f"{first}{asked}; print(protocol(resolve(Path({str(path)!r}))))"
+    told = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    assert ("imports torch" in told) == (not first), told
 
 
 @pytest.mark.parametrize(
