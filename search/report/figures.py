@@ -49,7 +49,8 @@ def _blank(width: float, height: float, rows: int = 1, columns: int = 1) -> tupl
 
 def _objective_axis(found: Findings, ax: Axes) -> None:
     objective = found.material.model.objective
-    ax.set_ylabel(f"{objective.metric} ({objective.unit})", fontsize=9)
+    unit = "" if objective.unit == objective.metric else f" ({objective.unit})"
+    ax.set_ylabel(objective.metric + unit, fontsize=9)
     ends = robust_range(found.material)
     if ends is not None:
         ax.set_ylim(*ends)

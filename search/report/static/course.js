@@ -6,7 +6,7 @@ const curve = {
   values: Report.unpack(Report.data.curves.values),
 };
 const objective = Report.data.objective;
-const OBJECTIVE_TITLE = `${Report.plain(objective.metric)} (${Report.plain(objective.unit)})`;
+const OBJECTIVE_TITLE = Report.plain(objective.metric) + (objective.unit === objective.metric ? "" : ` (${Report.plain(objective.unit)})`);
 const winnerIndex = Report.indexOf.get(Report.data.winner);
 const baselineIndex = Report.indexOf.get(Report.data.baseline);
 const abouts = new Map();
