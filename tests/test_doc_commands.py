@@ -59,6 +59,7 @@ NOT_RUN = {
     "mlflow gc": "MLflow's own, named only",
     "schedule-search demo": "minutes: tests/integration/test_wheel.py runs a demo",
     "schedule-search demo --model tts": "minutes: tests/integration/test_wheel.py runs a demo",
+    "python -m search.run configs/early_inference/demo.yaml": "minutes: tests/integration/test_wheel.py runs a demo",
     "python -m search.run configs/sequence_generator/continue.yaml": "minutes: planned by tests/test_configs.py",
     "python -m search.run configs/tts/plateau.yaml": "minutes: planned by tests/test_configs.py",
     "python -m search.check mine.yaml": "run as python -m search.check configs/own/function/spiral.yaml",
