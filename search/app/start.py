@@ -85,13 +85,13 @@ def _check_same(point: StartPoint, key: int | None, known: StartReady | None, da
 def _source(context: RunContext, point: StartPoint, key: int | None) -> bytes | None:
     """The bytes of a state that need not be trained; None of one that must be."""
     if point.given is not None:
-        return _from_weights(context, point, point.given) if point.weights else point.given.read_bytes()
+        return _from_users(context, point, point.given) if point.weights else point.given.read_bytes()
     file = point.kept.get(key) if key is not None else None
     data = file.read_bytes() if file is not None and file.is_file() else None
     return data if data is not None and checkpoints.whole(data) is not None else None
 
 
-def _from_weights(context: RunContext, point: StartPoint, file: Path) -> bytes:
+def _from_users(context: RunContext, point: StartPoint, file: Path) -> bytes:
     """A run's state at the step with what `file` holds: a network's weights, or a command's own checkpoint."""
     search = context.search
     if isinstance(search.model, OwnModel):

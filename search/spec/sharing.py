@@ -82,10 +82,8 @@ def _against(search: Search) -> str:
     if model.declared.paused != "checkpoint":
         return f"trainable.pause is {model.declared.paused}: no training goes on from a state"
     if model.declared.command is not None and not model.declared.stepped:
-        what = (
-            "a command's checkpoint may be from later than the evaluation before it was stopped: let it have the step "
-        )
-        return what + f"in its name, and declare that, as in trainable.checkpoint: {model.unit}_{{step}}.pt"
+        what = "a command's checkpoint may be from later than the evaluation before it was stopped: let it have the "
+        return what + f"step in its name, and declare that, as in trainable.checkpoint: {model.unit}_{{step}}.pt"
     return "trainable.schedules says of no knob when it acts"
 
 

@@ -41,7 +41,7 @@ class StartPoint:
     given: Path | None = None
     """A checkpoint that the user gave: one state for every seed. None: each seed's own, trained."""
     weights: bool = False
-    """`given` holds another trainer's weights only, not the whole state of a run."""
+    """`given` is a file of the user's own, not the whole state of a run: weights, or a command's checkpoint."""
     kept: Mapping[int, Path] = field(default_factory=dict)
     """By seed: checkpoints at the step of the training that is to be gone on with, which need not be trained then."""
     data_digest: str | None = None

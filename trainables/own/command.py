@@ -259,7 +259,7 @@ class CommandRun:
         while True:
             files = self._files()
             if order.declared.stepped:
-                fresh = held_files.last_step(order.folder, order.declared.checkpoints, self._counted) == self._counted
+                fresh = self._last_kept() == order.declared.counted(self._step)
             else:
                 fresh = held_files.written(files) >= newer_than
             late = time.monotonic() > deadline or process.code is not None or len(self._ahead()) > 0
@@ -279,14 +279,13 @@ class CommandRun:
         """Those of the checkpoint, whole or not; where names say so those of this step, or else of the last one before
         it, or else all there are."""
         folder, patterns = self._order.folder, self._order.declared.checkpoints
-        upto = self._counted if self._order.declared.stepped else None
-        return held_files.matching(folder, patterns, upto) or held_files.matching(folder, patterns)
+        found = held_files.matching(folder, patterns, self._last_kept()) if self._order.declared.stepped else []
+        return found or held_files.matching(folder, patterns)
 
-    @property
-    def _counted(self) -> int:
-        """The step that it stands at, in the script's own count."""
-        metrics = self._order.declared.metrics
-        return self._step - 1 + (1 if metrics is None else metrics.first)
+    def _last_kept(self) -> int:
+        """The last step up to this one, as the script counts, of which all checkpoint files are there."""
+        declared = self._order.declared
+        return held_files.last_step(self._order.folder, declared.checkpoints, declared.counted(self._step))
 
     def _ahead(self) -> list[int]:
         return [step for step in self._rows if step > self._step and self._complete(step)]

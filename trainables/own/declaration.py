@@ -264,11 +264,14 @@ class Declaration(Section):
         where that can't be: the file has another name, or is not all of it."""
         if len(self.checkpoints) != 1:
             return None
-        first = 1 if self.metrics is None else self.metrics.first
-        pattern = self.checkpoints[0].replace("{dir}/", "").replace(STEP, str(step - 1 + first))
+        pattern = self.checkpoints[0].replace("{dir}/", "").replace(STEP, str(self.counted(step)))
         if not set(pattern) & set("*?["):
             return pattern
         return name if fnmatch.fnmatch(name, pattern) else None
+
+    def counted(self, step: int) -> int:
+        """What a command calls a step."""
+        return step - 1 + (1 if self.metrics is None else self.metrics.first)
 
     @property
     def stepped(self) -> bool:

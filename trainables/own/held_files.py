@@ -13,15 +13,13 @@ import torch
 from trainables.own.declaration import STEP
 
 
-def matching(folder: Path, patterns: Sequence[str], upto: int | None = None) -> list[Path]:
-    """The files that the patterns name, those of named folders too; sorted. `upto`: where a pattern has `STEP` only
-    those of the last step that is not after it."""
+def matching(folder: Path, patterns: Sequence[str], of: int | None = None) -> list[Path]:
+    """The files that the patterns name, those of named folders too; sorted. `of`: only those of that step, by their
+    names."""
     found: set[Path] = set()
     for pattern in patterns:
-        named = [(step, path) for step, path in _named(folder, pattern) if upto is None or step <= upto]
-        last = max((step for step, _ in named), default=0)
-        for step, path in named:
-            if upto is None or step == last:
+        for step, path in _named(folder, pattern):
+            if of is None or step == of:
                 found |= {path} if path.is_file() else {inner for inner in path.rglob("*") if inner.is_file()}
     return sorted(found)
 

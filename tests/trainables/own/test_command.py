@@ -12,6 +12,7 @@ import psutil
 import pytest
 from test_function import carried
 
+from trainables.own import held_files
 from trainables.own.command import CommandError, CommandRun
 from trainables.own.declaration import Declaration
 from trainables.own.declare import from_declaration
@@ -122,6 +123,16 @@ def test_it_waits_for_the_checkpoint_of_its_step_or_takes_the_last_one_before(tm
     sparse = sparse.replace('last.open("w")', '(out / f"{epoch}.json").open("w")')
     model = model_of(tmp_path, sparse, checkpoint="{step}.json")
     assert paused_everywhere(model)[2:] == whole(model_of(tmp_path / "b"))[2:]
+
+
+def test_all_files_of_a_checkpoint_are_of_one_step(tmp_path: Path) -> None:
+    """The second file of step 2 is not there yet."""
+    for name in ("net_1", "net_2", "net_best", "optimizer_01"):
+        (tmp_path / name).write_text("")
+    patterns = ("{dir}/net_{step}", "optimizer_{step}")
+    assert held_files.last_step(tmp_path, patterns, 2) == 1
+    assert [path.name for path in held_files.matching(tmp_path, patterns, of=1)] == ["net_1", "optimizer_01"]
+    assert held_files.last_step(tmp_path, patterns, 0) == -1
 
 
 @pytest.mark.parametrize("pause", ["rerun", "stop"])
