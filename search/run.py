@@ -11,7 +11,7 @@ from rich.console import Console
 
 from search.check import probe
 from search.common.clock import now
-from search.common.command_line import command
+from search.common.command_line import command, say
 from search.common.commands import python
 from search.common.exit_codes import Exit, explained
 from search.spec import presence, sharing, storage
@@ -73,14 +73,14 @@ def _run(options: argparse.Namespace, console: Console, screen: Screen) -> int:
     overrides = [*options.overrides, *seed, *kept]
     search = resolve(options.config, overrides, options.name, options.fork, options.results)
     plan = make_plan(search)
-    _say(console, describe(search, plan))
+    say(console, describe(search, plan))
     for warning in search.warnings:
-        _say(console, f"warning: {warning}")
+        say(console, f"warning: {warning}")
     home = storage.located(search.settings.storage, options.results, search.name)
     if options.plan:
         _check_earlier(search, home, options.config.parent)
         for line in _known(search, options):
-            _say(console, line)
+            say(console, line)
         presence.check_weights(search)
         return Exit.DONE
     from search.persistence import (
@@ -89,7 +89,7 @@ def _run(options: argparse.Namespace, console: Console, screen: Screen) -> int:
     )
 
     folder.check_name(home.path, options.resume and home.store is None)
-    with local_copy.held(home, lambda text: _say(console, text)) as mirror:
+    with local_copy.held(home, lambda text: say(console, text)) as mirror:
         folder.check_name(home.path, options.resume)
         search, plan = _as_begun(search, plan, home.path, console)
         screen.keep_in(home.path)
@@ -105,7 +105,7 @@ def _as_begun(search: Search, plan: Plan, path: Path, console: Console) -> tuple
     before, plan = describe(search, plan), make_plan(known)
     text = describe(known, plan)
     anew = f"; planned anew\n{text}" if text != before else ""
-    _say(console, f"what the YAML leaves out stays as this search began{anew}")
+    say(console, f"what the YAML leaves out stays as this search began{anew}")
     return known, plan
 
 
@@ -124,18 +124,18 @@ def _sit(
         earlier.check_fork(search, path)
     old = earlier.read(search, path, options.config.parent)
     session.check_stopping(search)
-    search = probe.before_search(search, lambda text: _say(console, text))
+    search = probe.before_search(search, lambda text: say(console, text))
     if (why := sharing.withdrawn(search, plan.shared)) is not None:
-        _say(console, f"{why}; planned anew")
+        say(console, f"{why}; planned anew")
         search = sharing.settled(search, sharing.NONE)
         plan = make_plan(search)
     prepared = _prepared(search)
-    _say(console, f"data: {prepared.summary}")
+    say(console, f"data: {prepared.summary}")
     known = adopted(search, prepared.keys)
     if known is not search:
         search, plan = known, make_plan(known)
         told = ", ".join(f"{key}: {show(value)}" for key, value in prepared.keys.items())
-        _say(console, f"the data says {told}; planned anew\n{describe(search, plan)}")
+        say(console, f"the data says {told}; planned anew\n{describe(search, plan)}")
     search = sharing.settled(search, plan.shared)
     start = warm.warm_start(search, old, prepared.digest, now()) if old is not None else None
     again = _again(options)
@@ -144,9 +144,9 @@ def _sit(
             Invocation(search, plan, prepared, path, options.address, again, console, start, options.register, mirror)
         )
     except KeyboardInterrupt:
-        _say(console, f"stopped at once; go on with: {again}")
+        say(console, f"stopped at once; go on with: {again}")
         return Exit.INTERRUPTED
-    notify.tell(search.settings.notify, path, code, lambda text: _say(console, text))
+    notify.tell(search.settings.notify, path, code, lambda text: say(console, text))
     return code
 
 
@@ -173,10 +173,6 @@ def _check_earlier(search: Search, home: Home, beside: Path) -> None:
     from search.warm_start import earlier  # MLflow takes seconds to import
 
     earlier.read(search, home.path, beside)
-
-
-def _say(console: Console, text: str) -> None:
-    console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 def _known(search: Search, options: argparse.Namespace) -> list[str]:

@@ -73,6 +73,11 @@ def show(raw: Any) -> str:
     return repr(raw)
 
 
+def short(raw: Any) -> str:
+    """`raw` in a table for people: floats to four digits, text without quotes, all else as YAML has it."""
+    return f"{raw:.4g}" if isinstance(raw, float) else raw if isinstance(raw, str) else show(raw)
+
+
 def _show_float(number: float) -> str:
     if not math.isfinite(number) or number == 0 or 1e-3 <= abs(number) < 1e16:
         return repr(number).removesuffix(".0")

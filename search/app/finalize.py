@@ -19,7 +19,7 @@ from search.tracking.sender import Sender
 from search.tracking.types import SearchStatus
 from spaces.paths import with_values
 from spaces.problems import cause
-from spaces.values import show
+from spaces.values import short
 from trainables.own.model import OwnModel
 from trainables.own.observed import compare
 from trainables.storage import when_there_is_room
@@ -153,7 +153,7 @@ def describe(search: Search, verdict: Verdict | None, kept: Sequence[Path], plac
 
 def _cell(value: object) -> str:
     """A value in a table of Markdown, none of it taken for markup."""
-    said = f"{value:.4g}" if isinstance(value, float) else value if isinstance(value, str) else show(value)
+    said = short(value)
     for odd, safe in (("&", "&amp;"), ("<", "&lt;"), ("|", "\\|"), ("\n", " ")):
         said = said.replace(odd, safe)
     return said

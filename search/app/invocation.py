@@ -5,6 +5,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from search.common import command_line
 from search.history.events import WarmStarted
 from search.persistence.object_store_journal import Mirror
 from search.spec.plan import Plan
@@ -35,4 +36,4 @@ class Invocation:
 
     def say(self, text: str) -> None:
         """Tell people a line."""
-        self.console.print(text, highlight=False, markup=False, soft_wrap=True)
+        command_line.say(self.console, text)

@@ -5,8 +5,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from rich.console import Console
+
 from search.check.probe import LIMIT, check, lines, refuse_void
 from search.common import exit_codes
+from search.common.command_line import command, say
 from search.common.commands import python
 from search.common.exit_codes import Exit
 from search.spec.resolve import resolve
@@ -28,17 +31,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, default=LIMIT, help=f"how long it may take; default: {LIMIT:g}")
     parser.add_argument("--again", action="store_true", help="measure even what is known")
     options = parser.parse_args(arguments)
-    try:
-        search = resolve(_search_of(options.path), options.overrides)
-        found = check(search, options.seconds, options.again)
-        for line in lines(found):
-            print(line)  # noqa: T201
-        refuse_void(search, found)
-    except BadInput as error:
-        for problem in error.problems:
-            print(f"error: {problem}", file=sys.stderr)  # noqa: T201
-        return Exit.BAD_INPUT
-    print(f"search it: {python('search.run', [search.source])}")  # noqa: T201
+    return command(lambda console, _screen: _check(options, console))
+
+
+def _check(options: argparse.Namespace, console: Console) -> int:
+    search = resolve(_search_of(options.path), options.overrides)
+    found = check(search, options.seconds, options.again)
+    for line in lines(found):
+        say(console, line)
+    refuse_void(search, found)
+    say(console, f"search it: {python('search.run', [search.source])}")
     return Exit.DONE
 
 

@@ -17,6 +17,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from search.common.command_line import say
 from search.common.commands import typed
 from search.common.exit_codes import Exit, explained
 from search.report import listing
@@ -89,7 +90,7 @@ def list_(results: Results = Path("results"), as_json: AsJson = False) -> None:
     elif rows:
         Console().print(listing.table(rows))
     else:
-        print(f"no search in {results}; begin one with {typed(['schedule-search', 'run', 'CONFIG'])}")  # noqa: T201
+        say(Console(), f"no search in {results}; begin one with {typed(['schedule-search', 'run', 'CONFIG'])}")
     for problem in damaged:
         print(f"warning: {problem}", file=sys.stderr)  # noqa: T201
 
@@ -102,7 +103,7 @@ def show(name: str, results: Results = Path("results"), as_json: AsJson = False)
         print(json.dumps(row.as_dict(), indent=2))  # noqa: T201
         return
     for line in listing.lines(row, told):
-        print(line)  # noqa: T201
+        say(Console(), line)
 
 
 @app.command()
@@ -115,7 +116,7 @@ def note(
     """Note something on a search or on one of its trials: shown by list, show, the report and MLflow."""
     from search.cli import note as noting  # lazy: it imports MLflow, which takes seconds
 
-    print(noting.put(_folder(name, results), trial, text))  # noqa: T201
+    say(Console(), noting.put(_folder(name, results), trial, text))
 
 
 @app.command()
@@ -129,11 +130,11 @@ def delete(
 
     order = deleting.prepare(_folder(name, results))
     for line in order.lines():
-        print(line)  # noqa: T201
+        say(Console(), line)
     if not yes and not typer.confirm("delete all of it?"):
         sys.exit("nothing was deleted")
     for line in deleting.carry_out(order):
-        print(line)  # noqa: T201
+        say(Console(), line)
 
 
 @app.command()
@@ -156,7 +157,7 @@ def demo(model: Annotated[str, typer.Option(help="whose demo")] = "early_inferen
         shutil.copytree(source, to)
     config = to / "demo.yaml"
     words = [str(config), "--name", "demo"]
-    print(f"the search is {config}; to go on with it: {typed(['schedule-search', 'run', *words])}")  # noqa: T201
+    say(Console(), f"the search is {config}; to go on with it: {typed(['schedule-search', 'run', *words])}")
     sys.exit(importlib.import_module("search.run").main(words))
 
 

@@ -1,6 +1,7 @@
 """What every command does alike: print safely, answer bad input and an interruption with their exit codes."""
 
 import os
+import re
 import signal
 import sys
 import warnings
@@ -17,6 +18,7 @@ from spaces.problems import BadInput, bad_input
 from trainables.screen import Screen
 
 SHOWN = 20  # problems with the input on one screen
+_COMMAND = re.compile(r"(python\S* -m|schedule-search) \S")
 STOPPING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 """Signals that ask a command to end. Windows has no SIGHUP."""
 
@@ -49,6 +51,15 @@ def command(body: Callable[[Console, Screen], int]) -> int:
         return Exit.INTERRUPTED
     finally:
         screen.drain()
+
+
+def say(console: Console, text: str) -> None:
+    """Print `text`. On a terminal, lines are broken between words; one that holds a command stays whole, so that it can
+    be copied.
+    """
+    for line in text.split("\n"):
+        whole = not console.is_terminal or _COMMAND.search(line) is not None
+        console.print(line, highlight=False, markup=False, soft_wrap=whole)
 
 
 def complain(text: str) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from search.common.command_line import command
+from search.common.command_line import command, say
 from search.common.commands import typed
 from search.common.exit_codes import Exit, explained
 from search.common.store_uri import mask, resolve_uri
@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _options(arguments)
 
     def body(console: Console, screen: Screen) -> int:  # noqa: ARG001
-        console.print(f"comparison   {_run(options, console)}", highlight=False, markup=False, soft_wrap=True)
+        say(console, f"comparison   {_run(options, console)}")
         return Exit.DONE
 
     return command(body)
@@ -59,11 +59,11 @@ def _run(options: argparse.Namespace, console: Console) -> Path:
     for each in found.tables:
         for screen in screens(each.table, each.found, each.costs, each.gaps):
             console.print(screen)
-        console.print(f"{each.story.headline}: {each.story.sentence}", highlight=False, markup=False, soft_wrap=True)
+        say(console, f"{each.story.headline}: {each.story.sentence}")
     for note in (*found.notes, *(warning for each in found.tables for warning in each.warnings)):
-        console.print(f"warning: {note}", highlight=False, markup=False, soft_wrap=True)
+        say(console, f"warning: {note}")
     if replaced:
-        console.print(f"{out} was there and is replaced; --out FILE keeps both", highlight=False, markup=False)
+        say(console, f"{out} was there and is replaced; --out FILE keeps both")
     return out
 
 

@@ -10,9 +10,11 @@ from search.common.clock import now
 from search.dashboard.following import Following
 from search.history.records import Trial
 from search.report.progress import knobs_of, name_of, span
+from search.report.remarks import told
 from search.report.shown import duration, interval, number
 from search.report.story import status
 from search.results.verdict import Verdict
+from spaces.problems import BadInput
 from trainables.run import OBJECTIVE
 
 DRAWN, POINTS = 40, 200
@@ -73,6 +75,14 @@ def facts(one: Following) -> Iterator[tuple[str, str]]:
     verdict = material.verdict
     if verdict is not None and verdict.gain is not None:
         yield "Gain on fresh seeds", _gain(verdict)
+
+
+def remarks(one: Following) -> list[tuple[str, str]]:
+    """What people wrote on the search: notes and tags; of a damaged file of notes, what is wrong with it."""
+    try:
+        return told(one.material.folder, one.material.settings)
+    except BadInput as error:
+        return [("notes", str(error))]
 
 
 def _gain(verdict: Verdict) -> str:

@@ -28,7 +28,8 @@ from search.dashboard import actions, glance
 from search.dashboard.child import end_with_parent
 from search.dashboard.following import Following, Hub
 from search.dashboard.serve import TOKEN
-from search.report.page import frame, plotly_script, templates
+from search.report.page import frame, templates
+from search.report.plotly_js import plotly_js
 from spaces.problems import BadInput
 
 LOOK = 1.0  # seconds between two looks at the journals
@@ -69,6 +70,7 @@ class Page:
             line=glance.brief(one),
             cause=material.standing.cause,
             facts=list(glance.facts(one)),
+            remarks=glance.remarks(one),
             story=None if material.standing.running else one.story(),
             actions=bool(self.token),
             going=material.standing.running,
@@ -118,7 +120,7 @@ def application(results: Path, token: str = "") -> Starlette:
         return HTMLResponse(html, headers={"Content-Security-Policy": policy, "Referrer-Policy": "no-referrer"})
 
     async def plotly(_request: Request) -> Response:
-        return Response(plotly_script(), media_type="text/javascript", headers={"Cache-Control": "max-age=86400"})
+        return Response(plotly_js(), media_type="text/javascript", headers={"Cache-Control": "max-age=86400"})
 
     async def state(request: Request) -> Response:
         await asyncio.to_thread(page.refresh)

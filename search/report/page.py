@@ -2,13 +2,11 @@
 
 import base64
 import gzip
-import importlib.util
 import json
 import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from importlib.resources import files
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +16,7 @@ from numpy.typing import NDArray
 
 from search.report import shown
 from search.report.palette import DARK, LIGHT, SCALE, variables
+from search.report.plotly_js import plotly_js
 
 _DANGEROUS = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 _JOINT = re.compile(r"(?<=[._])")
@@ -90,17 +89,9 @@ def static(name: str) -> str:
 
 
 @lru_cache(maxsize=1)
-def plotly_script() -> str:
-    """Plotly as its Python package ships it, read as a file: importing the package takes a second and gives no more."""
-    spec = importlib.util.find_spec("plotly")
-    assert spec is not None and spec.origin is not None, "plotly is a dependency of this package"
-    return (Path(spec.origin).parent / "package_data" / "plotly.min.js").read_text(encoding="utf-8")
-
-
-@lru_cache(maxsize=1)
 def _plotly_packed() -> str:
-    """The same as a page holds it, two fifths as long: compressed, in base 64. The page's own script unpacks it."""
-    return base64.b64encode(gzip.compress(plotly_script().encode(), mtime=0)).decode()
+    """Plotly as a page holds it: compressed, in base 64. The page's own script unpacks it."""
+    return base64.b64encode(gzip.compress(plotly_js().encode(), mtime=0)).decode()
 
 
 def json_in_html(content: Any) -> Markup:

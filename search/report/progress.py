@@ -22,7 +22,7 @@ from search.history.events import (
 )
 from search.history.records import Records, Trial
 from search.warm_start import warm
-from spaces.values import show
+from spaces.values import short
 from trainables.run import Objective
 
 _UNSOUND = {"diverged", "failed"}
@@ -179,9 +179,7 @@ def _spent(trial: Trial, event: Reported) -> str:
 
 def knobs_of(trial: Trial) -> str:
     """A trial's knobs on one line."""
-    return ", ".join(
-        f"{path} {f'{value:.4g}' if isinstance(value, float) else show(value)}" for path, value in trial.values.items()
-    )
+    return ", ".join(f"{path} {short(value)}" for path, value in trial.values.items())
 
 
 def span(seconds: float) -> str:

@@ -23,6 +23,16 @@ def of_trials(folder: Path) -> dict[str, str]:
     return {key: found[key] for key in sorted(found.keys() - {SEARCH}, key=int)}
 
 
+def told(folder: Path, settings: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Everything people wrote on the search, as (what, text): its notes, its tags, notes on its trials."""
+    notes, tags = of_search(folder, settings), settings.get("tags") or {}
+    return [
+        *([("notes", notes)] if notes else []),
+        *([("tags", ", ".join(f"{key} {value}" for key, value in tags.items()))] if tags else []),
+        *((f"note on trial {number}", text) for number, text in of_trials(folder).items()),
+    ]
+
+
 def put(folder: Path, trial: int | None, text: str) -> None:
     """Note `text` on a trial, or on the search (None), in place of what was noted before; nothing: take it away."""
     found, key = _read(folder), SEARCH if trial is None else str(trial)

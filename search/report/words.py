@@ -125,12 +125,8 @@ def provenance(material: Material) -> list[tuple[str, str]]:
     hosts = sorted({start.host for t in material.records.trials.values() for start in t.starts})
     warm = material.records.warm
     last = f", the last at {moment(material.last_at)}" if material.last_at is not None else ""
-    tags = material.settings.get("tags") or {}
-    notes = remarks.of_search(material.folder, material.settings)
     return [
-        *([("notes", notes)] if notes else []),
-        *([("tags", _pairs(tags))] if tags else []),
-        *((f"note on trial {number}", text) for number, text in remarks.of_trials(material.folder).items()),
+        *remarks.told(material.folder, material.settings),
         ("search", f"{material.name}, hash {material.digest or 'unknown'}"),
         ("model", f"{material.model.name}; objective {objective.metric} ({objective.mode}), in {objective.unit}"),
         ("sampler", _pairs(settings.get("sampler") or {})),

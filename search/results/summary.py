@@ -15,6 +15,7 @@ from search.sampling.codec import text_of
 from search.sampling.grid import config_count
 from search.spec.effect import changed
 from search.spec.search import Search
+from spaces.values import short
 from trainables.own.model import COMMAND
 
 _ADVICE = {
@@ -152,5 +153,4 @@ def _name(candidate: Candidate) -> str:
 def _value(values: Mapping[str, Any], knob: str) -> str:
     if knob not in values:
         return "not active"
-    value = values[knob]
-    return f"{value:.4g}" if isinstance(value, float) else escape(str(value))
+    return escape(short(values[knob]))

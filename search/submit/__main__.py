@@ -3,11 +3,12 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 
-from search.common.command_line import command
+from search.common.command_line import command, say
 from search.common.exit_codes import Exit, explained
 from search.submit import look, submission
 from search.submit.submission import DEFAULT_RESULTS
@@ -25,10 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(words)
 
     def body(console: Console, screen: Screen) -> int:  # noqa: ARG001
-        def say(text: str) -> None:
-            console.print(text, highlight=False, markup=False, soft_wrap=True)
-
-        code: int = options.run(options, say)
+        code: int = options.run(options, partial(say, console))
         return code
 
     return command(body)

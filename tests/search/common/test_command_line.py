@@ -1,11 +1,12 @@
 import signal
 import sys
 import warnings
+from io import StringIO
 
 import pytest
 from rich.console import Console
 
-from search.common.command_line import SHOWN, command, handled
+from search.common.command_line import SHOWN, command, handled, say
 from search.common.exit_codes import Exit, explained
 from search.run import main
 from spaces.problems import BadInput, Problem
@@ -67,3 +68,14 @@ def test_help_says_every_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
     said = " ".join(capsys.readouterr().out.split())
     assert " ".join(explained(*Exit).split()) in said
     assert all(f"{int(code)} " in said for code in Exit)
+
+
+def test_a_terminal_breaks_sentences_between_words_and_no_command() -> None:
+    for terminal, first in ((True, "a sentence of several"), (False, "a sentence of several words")):
+        out = StringIO()
+        say(
+            Console(file=out, width=25, force_terminal=terminal),
+            "a sentence of several words\ngo on: python -m x y --z 1",
+        )
+        assert out.getvalue().splitlines()[0].rstrip() == first
+        assert "go on: python -m x y --z 1" in out.getvalue()

@@ -18,6 +18,7 @@ from search.dashboard.following import Following, Hub
 from search.dashboard.live import Page, application
 from search.history.events import Ended, Event, Phase, Started, Stopped
 from search.history.journal import Journal
+from search.report import remarks
 from spaces.problems import BadInput
 
 
@@ -66,6 +67,19 @@ async def answered(app: Any, method: str, path: str, headers: dict[str, str] | N
 
 def ask(app: Any, method: str, path: str, **headers: str) -> tuple[int, bytes]:
     return asyncio.run(answered(app, method, path, {key.replace("_", "-"): value for key, value in headers.items()}))
+
+
+def test_what_people_noted_is_shown_as_text(tmp_path: Path) -> None:
+    folder = search(tmp_path)
+    description = folder / "search.yaml"
+    description.write_text(f"{description.read_text()}\nnotes: why <b>\ntags: {{team: speech}}\n")
+    page = Page(tmp_path, "")
+    page.refresh()
+    assert "Notes: why &lt;b&gt;" in text(page) and "Tags: team speech" in text(page)
+    remarks.put(folder, 1, "odd")  # while it is looked at
+    assert "Note on trial 1: odd" in text(page)
+    (folder / remarks.FILE).write_text("{")
+    assert "is damaged" in text(page)
 
 
 def test_what_is_appended_is_taken_in_and_nothing_is_read_twice(tmp_path: Path) -> None:

@@ -216,7 +216,7 @@ def test_it_asks_nothing_of_a_network(finished: Path) -> None:
 
 
 def test_it_is_small_enough_for_a_mail(finished: Path) -> None:
-    assert (finished / "report.html").stat().st_size < 2_500_000
+    assert (finished / "report.html").stat().st_size < 1_000_000
 
 
 def test_the_figures_are_pictures_with_something_on_them(finished: Path) -> None:
