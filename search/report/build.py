@@ -118,7 +118,7 @@ def _context(found: Findings) -> dict[str, Any]:
         "importance_note": words.importance_note(found),
         "checks": found.checks,
         "rungs_note": "This search stops no trial at rungs of its own, so there is nothing to judge.",
-        "advice": found.advice,
+        "advice": found.advice.text if found.advice else "",
         "causes": found.causes,
         "diffs": found.diffs,
         "diff_note": words.diff_note(found),

@@ -15,6 +15,7 @@ from search.report.schedules import Schedules, schedules, with_seen
 from search.report.stages import SharedStages, shared_stages
 from search.report.story import Story, tell
 from search.report.timeline import Timeline, timeline
+from search.simulate.advice import Advice
 from search.simulate.fairness import RungCheck, first_rung_advice, rung_checks
 from spaces.paths import with_values
 
@@ -33,7 +34,7 @@ class Findings:
     """The one that importance and knobs are judged at."""
     importance: Importance | None
     checks: tuple[RungCheck, ...]
-    advice: str | None
+    advice: Advice | None
     lanes: Timeline
     shared: SharedStages | None
     causes: tuple[Cause, ...]
@@ -71,7 +72,7 @@ def find(material: Material) -> Findings:
     )
 
 
-def _advice(material: Material) -> str | None:
+def _advice(material: Material) -> Advice | None:
     """What replays of complete curves say about the first rung: of REPLAYED trials at most, evenly chosen, as their
     cost grows with each."""
     records, mode = material.records, material.model.objective.mode

@@ -8,17 +8,15 @@ from search.report.changes import Change
 from search.report.material import Material
 from search.report.shown import count, share
 from search.results.verdict import TELLING, Verdict
+from search.simulate.advice import Advice
 from search.simulate.fairness import RungCheck
 
 ADVISED_SEEDS = 5
 """An interval of fewer rests on little."""
 CUT = 0.5
-"""From this chance on that a rung stopped the best trial, the reader is told at the top."""
+"""From this chance on that a rung would stop the best trial, the reader is told at the top."""
 LATE = 0.7
 """A best config among the last 30% of the proposals says that the search had not levelled off."""
-
-_INSTEAD = "instead of"
-"""Advice on the first rung that says to change it."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +33,9 @@ def place(material: Material) -> str:
     return f"{material.folder.parent.name}/{material.folder.name}" if material.folder.parent.name else material.name
 
 
-def doubts(verdict: Verdict | None, checks: Sequence[RungCheck], material: Material) -> Iterator[str]:
+def doubts(
+    verdict: Verdict | None, checks: Sequence[RungCheck], material: Material, advice: Advice | None
+) -> Iterator[str]:
     """What weakens the verdict, weightiest first."""
     if verdict is None or material.standing.state == "failed":
         return
@@ -44,18 +44,24 @@ def doubts(verdict: Verdict | None, checks: Sequence[RungCheck], material: Mater
         yield f"Only {count(gain.n, 'fresh seed')}: the interval rests on little."
     if gain is not None and gain.low is not None and gain.high is not None and 0 < gain.low < gain.mean / 4:
         yield "The gain's interval nearly reaches zero."
-    for check in checks[:-1]:
+    if advice is not None and advice.had is not None:
+        if not advice.safe:  # what to do instead is among the next steps
+            lost = share(1 - advice.had.kept)
+            yield f"Early stopping from {unit} {advice.had.first_rung} on loses the winner in {lost} of replays."
+        return
+    for check in checks[:-1]:  # too few trained in full for replays
         if check.cut_best is not None and check.cut_best >= CUT:
             known = f" (rank correlation {check.correlation:.2f})" if check.correlation is not None else ""
             yield (
-                f"The rung at {unit} {check.step} says little about the end{known}: it stopped the best trial with a "
-                f"chance of {share(check.cut_best)}. Next time start the rungs later (early_stopping.first_rung)."
+                f"The rung at {unit} {check.step} says little about the end{known}: of {check.compared} trials trained "
+                "to the end the best would often have been stopped there. Next time start the rungs later "
+                "(early_stopping.first_rung)."
             )
             break
 
 
 def next_steps(
-    material: Material, verdict: Verdict | None, course: Anytime, changes: Sequence[Change], advice: str | None
+    material: Material, verdict: Verdict | None, course: Anytime, changes: Sequence[Change], advice: Advice | None
 ) -> Iterator[Step]:
     """What to do next, in order. `advice`: what the curves say about the first rung, if anything."""
     where = place(material)
@@ -90,8 +96,8 @@ def next_steps(
             "Search on: the best config came late, so more trials may find a better one. The same command with",
             f"--set budget.trials={2 * material.asked}",
         )
-    if advice is not None and _INSTEAD in advice:
-        yield Step(f"Next time: {advice}.")
+    if advice is not None and advice.instead:
+        yield Step(f"Next time: {advice.text}.")
     if verdict.decision == "keep" and verdict.winner is verdict.baseline:
         yield Step("Nothing to change. Search other knobs, or a wider space, if you expect more.")
 

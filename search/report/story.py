@@ -11,6 +11,7 @@ from search.report.next_steps import Step, doubts, next_steps
 from search.report.shown import count, duration, interval, number, rounded, scale, share
 from search.report.timeline import Timeline
 from search.results.verdict import Verdict, one_start
+from search.simulate.advice import Advice
 from search.simulate.fairness import RungCheck
 
 Tone = Literal["switch", "keep", "open"]
@@ -45,7 +46,7 @@ def tell(
     course: Anytime,
     lanes: Timeline,
     changes: Sequence[Change],
-    advice: str | None,
+    advice: Advice | None,
     checks: Sequence[RungCheck] = (),
 ) -> Story:
     """What a reader needs to decide. `advice`: what the curves say about the first rung, if anything; `checks`: how
@@ -62,7 +63,7 @@ def tell(
         reason=_reason(material, verdict),
         facts=tuple(_facts(material, course, lanes)),
         steps=tuple(next_steps(material, verdict, course, changes, advice)),
-        doubts=tuple(doubts(verdict, checks, material)),
+        doubts=tuple(doubts(verdict, checks, material, advice)),
     )
 
 
@@ -121,7 +122,7 @@ def _sentence(material: Material, verdict: Verdict | None) -> str:
         own = f"{best.estimate} {objective.unit}"
         return f"The best config so far scores {own} ({better}); the documented one has none at the same {unit} yet."
     fresh = verdict.decision != "unconfirmed" or verdict.gain is not None
-    where = f"On {count(len(best.by_seed), 'fresh seed')}" if fresh else "On the search's own seed"
+    where = f"On {count(best.estimate.n, 'fresh seed')}" if fresh else "On the search's own seed"
     where += f", both at {unit} {material.compared_at}" if material.compared_at is not None else ""
     if best is base:
         own = f"{number(base.estimate.mean)} {objective.unit}"

@@ -22,7 +22,7 @@ def evidence_note(material: Material) -> str:
     if verdict is None or not material.records.of_kind("confirm"):
         return f"{better} is better; the search's own seed, not confirmed"
     length = count(material.horizon, material.unit)
-    return f"{better} is better; {count(len(verdict.winner.by_seed), 'fresh seed')}, {length} each"
+    return f"{better} is better; {count(verdict.winner.estimate.n, 'fresh seed')}, {length} each"
 
 
 def captions(found: Findings) -> dict[str, str]:

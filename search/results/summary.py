@@ -36,8 +36,8 @@ def said(verdict: Verdict) -> str:
 def tables(search: Search, verdict: Verdict) -> Iterator[Table]:
     """The confirmed configs, best first; then what the winner changes in the baseline, if anything."""
     objective = search.model.objective
-    uneven = len({len(candidate.by_seed) for candidate in verdict.ranking}) > 1
-    seeds = max(len(candidate.by_seed) for candidate in verdict.ranking)
+    counts = {candidate.estimate.n for candidate in verdict.ranking}
+    seeds, uneven = max(counts), len(counts) > 1
     spent = f"{'up to ' * uneven}{seeds} seed{'s' * (seeds != 1)}, {search.length} {search.model.unit}s each"
     spent += f" from {search.model.unit} {search.begins} on" if search.begins else ""
     scores = Table(title=f"{objective.measured}, {spent}", title_justify="left")

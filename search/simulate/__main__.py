@@ -88,7 +88,7 @@ def _tables(source: Path) -> list[Table]:
         found = read_search(source)
         n, whole = found.trials, len(found.table.values)
         _say(f"{source}: {whole} of {n} trials have a whole curve and can be replayed")
-        _say(found.advice or "no advice on the first rung: too few evaluations")
+        _say(found.advice.text if found.advice else "no advice on the first rung: too few evaluations")
         return [found.table]
     if source.is_dir():
         files = sorted(source.glob("*.npz"))

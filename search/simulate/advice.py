@@ -36,6 +36,22 @@ class Replay:
     steps: float  # mean number of steps that a replay trained
 
 
+@dataclass(frozen=True)
+class Advice:
+    """What replays say about the first rung that a search had."""
+
+    text: str
+    had: Replay | None = None
+    """What came of the search's own first rung; None: it stopped no trial early."""
+    instead: bool = False
+    """Whether another first rung is advised."""
+
+    @property
+    def safe(self) -> bool:
+        """Whether the search's own first rung keeps the winner nearly always."""
+        return self.had is not None and self.had.kept >= SHARE
+
+
 def replay(
     curves: Array,
     firsts: Sequence[int],
@@ -116,9 +132,9 @@ def choices(horizon: int, every: int, current: int) -> list[int]:
     return sorted({at * every for at in spread} | ({current} if current < horizon else set()))
 
 
-def sentence(replays: Sequence[Replay], current: int, horizon: int) -> str:
-    """The advice that follows from the replays of `choices`; `current` is the first rung that the search had (the
-    horizon: no early stopping), and must be among the replays unless it is that.
+def advise(replays: Sequence[Replay], current: int, horizon: int) -> Advice:
+    """What follows from the replays of `choices`; `current` is the first rung that the search had (the horizon: no
+    early stopping), and must be among the replays unless it is that.
 
     The cheapest first rung that keeps the winner in 95% of the replays is recommended, or else the one that keeps it
     most often.
@@ -128,17 +144,22 @@ def sentence(replays: Sequence[Replay], current: int, horizon: int) -> str:
     best = min(good, key=lambda r: (r.steps, r.first_rung)) if good else max(replays, key=lambda r: (r.kept, -r.steps))
     if current >= horizon:
         if best.first_rung == horizon:
-            return "on your history, every first rung would have lost the winner in over 5% of replays: keep kind none"
+            text = "on your history, every first rung would have lost the winner in over 5% of replays: keep kind none"
+            return Advice(text)
         whole = by_first[horizon].steps
-        return (
+        return Advice(
             f"on your history, first rung {best.first_rung} would have kept the winner in {best.kept:.0%} of replays "
             f"at {best.steps / whole:.2g}× the steps of training everything in full"
         )
     had = by_first[current]
     if best is had:
         what = "no other is cheaper and as safe" if good else "no other keeps it more often"
-        return f"on your history, first rung {current} kept the winner in {had.kept:.0%} of replays; {what}"
-    return (
+        return Advice(
+            f"on your history, first rung {current} kept the winner in {had.kept:.0%} of replays; {what}", had
+        )
+    return Advice(
         f"on your history, first rung {best.first_rung} instead of {current} would have kept the winner in "
-        f"{best.kept:.0%} of replays ({current}: {had.kept:.0%}) at {best.steps / had.steps:.2g}× the steps"
+        f"{best.kept:.0%} of replays ({current}: {had.kept:.0%}) at {best.steps / had.steps:.2g}× the steps",
+        had,
+        instead=True,
     )

@@ -58,7 +58,7 @@ def rung_checks(
 
 def first_rung_advice(
     records: Records, rungs: Sequence[int], reduction: int, mode: Literal["min", "max"], every: int
-) -> str | None:
+) -> advice.Advice | None:
     """What another first rung would have done, by replays of the trials whose whole curve is known; None where there
     are fewer than 8 of them (`control` in early_stopping, or kind none, makes some)."""
     horizon = rungs[-1]
@@ -73,7 +73,7 @@ def first_rung_advice(
     firsts = advice.choices(length, every, first)
     replays = advice.replay(curves, [*firsts, length], reduction, every, baseline)
     offered = [each for each in replays if each.first_rung < length]
-    return advice.sentence(offered if first < length else replays, first, length)
+    return advice.advise(offered if first < length else replays, first, length)
 
 
 def complete(trial: Trial, horizon: int) -> bool:

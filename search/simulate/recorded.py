@@ -14,7 +14,7 @@ from search.history.events import Ended, Event, Proposed, Reported
 from search.history.records import Records
 from search.results.tables import from_cell
 from search.simulate import fairness
-from search.simulate.advice import LEAST
+from search.simulate.advice import LEAST, Advice
 from search.simulate.table import Table, unit_point
 from spaces import strict_yaml
 from spaces.domain import Categorical, Domain, Int
@@ -34,7 +34,7 @@ class Recorded:
 
     table: Table  # of the trials with complete curves
     trials: int  # that the search had
-    advice: str | None
+    advice: Advice | None
 
 
 def is_search(path: Path) -> bool:

@@ -3,6 +3,7 @@
 import os
 import socket
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,15 @@ from search.history.events import Event, Phase, Reported, Stopped
 from search.history.journal import Journal, read
 from search.history.records import Records
 from search.persistence.standing import at_work, standing
+from search.report.anytime import anytime
 from search.report.findings import find
 from search.report.material import gather
+from search.report.next_steps import doubts
+from search.report.story import tell
+from search.report.timeline import timeline
+from search.results.procedure import Estimate
+from search.simulate.advice import Advice, Replay
+from search.simulate.fairness import RungCheck
 from spaces import strict_yaml
 
 
@@ -131,3 +139,29 @@ def test_the_interval_is_that_of_the_confirmation_that_search_yaml_declares(tmp_
     described["confirm"] = {**described["confirm"], "seeds": "auto", "max": 6}
     (tmp_path / "s" / "search.yaml").write_text(strict_yaml.dumps(described), encoding="utf-8")
     assert gather(tmp_path / "s").most == 6
+
+
+def test_a_doubt_on_a_rung_is_not_told_against_the_replays(folder: Path) -> None:
+    material = gather(folder)
+    check = RungCheck(1, entered=9, stopped=3, diverged=0, compared=6, correlation=0.1, cut_best=0.8)
+
+    def told(advice: Advice | None) -> list[str]:
+        assert material.verdict is not None
+        return [doubt for doubt in doubts(material.verdict, [check, check], material, advice) if "seed" not in doubt]
+
+    assert [text[:14] for text in told(None)] == ["The rung at st"]
+    assert told(Advice("safe", Replay(1, 0.97, 10))) == []
+    assert told(Advice("not safe", Replay(1, 0.6, 10))) == [
+        "Early stopping from step 1 on loses the winner in 40% of replays."
+    ]
+
+
+def test_the_seed_that_chose_is_not_among_those_that_decided(folder: Path) -> None:
+    material = gather(folder)
+    assert material.verdict is not None and material.verdict.baseline is not None
+    seeds = {1: 0.5, 2: 0.4, 3: 0.4, 4: 0.4}
+    winner = replace(material.verdict.winner, by_seed=seeds, aside=1)
+    verdict = replace(material.verdict, decision="switch", winner=winner, gain=Estimate(0.1, 0.05, 0.15, 3))
+    material = replace(material, verdict=verdict, compared_at=None)
+    told = tell(material, anytime(material), timeline(material.events), [], None)
+    assert told.sentence.startswith("On 3 fresh seeds, the new config scores 0.40 ")

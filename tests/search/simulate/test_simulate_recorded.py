@@ -13,7 +13,7 @@ from search.history.journal import Journal
 from search.history.records import Records
 from search.results.tables import write_tables
 from search.simulate.__main__ import main
-from search.simulate.advice import Replay, choices, noise, replay, sentence
+from search.simulate.advice import Replay, advise, choices, noise, replay
 from search.simulate.fairness import first_rung_advice
 from search.simulate.recorded import read_search
 from spaces.problems import BadInput
@@ -172,19 +172,22 @@ def test_configs_that_differ_by_less_than_the_noise_are_equals() -> None:
 
 def test_advice_names_the_cheapest_first_rung_that_is_safe() -> None:
     tried = [Replay(1, 0.3, 100), Replay(2, 0.6, 150), Replay(6, 0.96, 180), Replay(9, 0.99, 300)]
-    assert sentence(tried, 2, 18) == (
+    assert advise(tried, 2, 18).text == (
         "on your history, first rung 6 instead of 2 would have kept the winner in 96% of replays (2: 60%) at 1.2× "
         "the steps"
     )
-    assert "first rung 6 kept the winner in 96% of replays; no other is cheaper" in sentence(tried, 6, 18)
-    assert "first rung 6 instead of 9" in sentence(tried, 9, 18) and "0.6× the steps" in sentence(tried, 9, 18)
-    assert "first rung 2 instead of 1" in sentence(tried[:2], 1, 18), "none is safe: the one that keeps it most often"
-    assert "no other keeps it more often" in sentence(tried[:2], 2, 18)
-    full = [*tried, Replay(18, 1.0, 600)]
-    assert "first rung 6 would have kept the winner in 96% of replays at 0.3× the steps of training" in sentence(
-        full, 18, 18
+    assert "first rung 6 kept the winner in 96% of replays; no other is cheaper" in advise(tried, 6, 18).text
+    assert "first rung 6 instead of 9" in advise(tried, 9, 18).text and "0.6× the steps" in advise(tried, 9, 18).text
+    assert "first rung 2 instead of 1" in advise(tried[:2], 1, 18).text, (
+        "none is safe: the one that keeps it most often"
     )
-    assert "keep kind none" in sentence([Replay(1, 0.3, 100), Replay(18, 1.0, 600)], 18, 18)
+    assert "no other keeps it more often" in advise(tried[:2], 2, 18).text
+    full = [*tried, Replay(18, 1.0, 600)]
+    assert (
+        "first rung 6 would have kept the winner in 96% of replays at 0.3× the steps of training"
+        in advise(full, 18, 18).text
+    )
+    assert "keep kind none" in advise([Replay(1, 0.3, 100), Replay(18, 1.0, 600)], 18, 18).text
 
 
 def test_first_rungs_to_try_lie_on_the_grid_below_the_horizon() -> None:
@@ -196,6 +199,6 @@ def test_first_rungs_to_try_lie_on_the_grid_below_the_horizon() -> None:
 def test_advice_from_records_needs_eight_whole_curves() -> None:
     assert first_rung_advice(Records(history(6)), (2, 6, 18), 3, "min", 1) is None
     said = first_rung_advice(Records(history(9)), (2, 6, 18), 3, "min", 1)
-    assert said is not None and said.startswith("on your history, first rung ")
+    assert said is not None and said.text.startswith("on your history, first rung ")
     whole = first_rung_advice(Records(history(9)), (18,), 3, "min", 1)
-    assert whole is not None and "the steps of training everything in full" in whole
+    assert whole is not None and "the steps of training everything in full" in whole.text
