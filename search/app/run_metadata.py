@@ -14,6 +14,7 @@ from search.persistence.folder import Folder
 from search.spec.knob_onset import course_of, looked_at
 from search.spec.plan import Plan
 from search.spec.search import Search, objective_name
+from search.tracking.run_table import run_table
 from search.tracking.types import TrackingInfo
 from trainables.run import Prepared
 
@@ -55,6 +56,7 @@ def introduce(search: Search, prepared: Prepared, folder: Folder, plan: Plan, wo
         rungs=plan.rungs,
         mode=search.model.objective.mode,
         left_out=() if settings.early_stopping.moves_knobs else still_knobs(search),  # it moves any of them
+        run_table=run_table([knob.path for knob in search.space.knobs], search.model.objective.mode),
     )
 
 

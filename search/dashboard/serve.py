@@ -23,12 +23,14 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import psutil
 
 from search.common.exit_codes import Exit, explained
 from search.common.store_uri import mask, resolve_uri, sqlite_file, unreachable
 from search.report.material import JOURNAL
+from search.tracking import run_table
 from spaces.problems import BadInput
 
 HOST = "127.0.0.1"
@@ -265,9 +267,14 @@ def experiments(address: str) -> list[tuple[str, str]]:
             found = json.load(answer).get("experiments", [])
     except (OSError, ValueError):
         return []
-    page = f"{address}/#/experiments/{{}}/runs?workflowType=machine_learning"
-    mine = [(each["name"], page.format(each["experiment_id"])) for each in found if each["experiment_id"] != "0"]
-    return mine[:LISTED]
+    return [(each["name"], _page(address, each)) for each in found if each["experiment_id"] != "0"][:LISTED]
+
+
+def _page(address: str, experiment: Mapping[str, Any]) -> str:
+    """The page of an experiment's runs, with our columns where a search has left them."""
+    ours = any(tag["key"] == run_table.TAG for tag in experiment.get("tags", ()))
+    view = f"&viewStateShareKey={run_table.KEY}" if ours else ""
+    return f"{address}/#/experiments/{experiment['experiment_id']}/runs?workflowType=machine_learning{view}"
 
 
 def _answers(service: Service, process: subprocess.Popen[bytes], stop: threading.Event) -> bool:

@@ -14,6 +14,7 @@ from search.common.commands import python, typed
 from search.common.store_uri import DATABASES, absolute, mask, sqlite_file
 from search.tracking.mlflow_reader import PAGE, connected
 from search.tracking.moved import ARTIFACTS, follow_move
+from search.tracking.run_table import TAG
 from search.tracking.types import KEY_TAG, Registration
 from search.tracking.updates import TAG_LENGTH, Point, RunStatus, cut, text
 from spaces.problems import cause
@@ -31,11 +32,14 @@ _EXPERIMENT = {"mlflow.experimentKind": "custom_model_development"}  # else the 
 
 
 class MlflowStore:
-    """A `Store` in MLflow: a SQLite file, a database or a tracking server. For one thread."""
+    """A `Store` in MLflow: a SQLite file, a database or a tracking server. For one thread. `run_table`: how the table
+    of the experiment's runs opens, if not as it comes.
+    """
 
-    def __init__(self, uri: str, experiment: str) -> None:
+    def __init__(self, uri: str, experiment: str, run_table: str = "") -> None:
         self._uri = uri
         self._experiment = experiment
+        self._run_table = run_table
         self._client: Any = None
         self._experiment_id = ""
 
@@ -64,10 +68,14 @@ class MlflowStore:
                 f"`MLFLOW_TRACKING_URI={typed([where])} {restore}` or set tracking.experiment to another name"
             )
         self._experiment_id = found.experiment_id
+        with contextlib.suppress(Exception):  # who may write runs may not be allowed to change the experiment
+            if self._run_table not in {"", found.tags.get(TAG)}:
+                self._client.set_experiment_tag(self._experiment_id, TAG, self._run_table)
 
     def _new_experiment(self, place: str | None) -> str:
         try:
-            made: str = self._client.create_experiment(self._experiment, artifact_location=place, tags=_EXPERIMENT)
+            tags = {**_EXPERIMENT, **({TAG: self._run_table} if self._run_table else {})}
+            made: str = self._client.create_experiment(self._experiment, artifact_location=place, tags=tags)
         except Exception:  # another search may have made it meanwhile
             found = self._client.get_experiment_by_name(self._experiment)
             if found is None:

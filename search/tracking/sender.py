@@ -153,7 +153,7 @@ def main() -> None:
     info = info_of(order["info"])
     tracker = Tracker(
         info,
-        MlflowStore(info.uri, info.experiment),
+        MlflowStore(info.uri, info.experiment, info.run_table),
         JournalTail(Path(order["journal"])),
         order["first"],
         lambda text: say({"warn": text}),

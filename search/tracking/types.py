@@ -65,6 +65,7 @@ class TrackingInfo:
     rungs: tuple[int, ...] = ()  # in the model's unit
     mode: Literal["min", "max"] = "min"  # of the objective
     left_out: tuple[str, ...] = ()  # metrics that are not sent
+    run_table: str = ""  # how the table of runs opens, see `run_table`
 
 
 @dataclass(frozen=True)

@@ -91,7 +91,7 @@ def test_both_servers_answer_and_end_with_the_command(
     before = study.read_bytes()
     dashboard = Dashboard(results, environment, "--port", str(taken), "--optuna-port", "0")
     try:
-        dashboard.wait_for("Ctrl-C stops both")
+        dashboard.wait_for("Ctrl-C stops them")
         addresses = dashboard.addresses
         assert set(addresses) == {"MLflow", "Optuna"} and len(set(addresses.values())) == 2
         assert not addresses["MLflow"].endswith(f":{taken}")
@@ -104,7 +104,7 @@ def test_both_servers_answer_and_end_with_the_command(
             names = [each["name"] for each in json.load(answer)["experiments"]]
         assert "fits" in names
         page = f"{addresses['MLflow']}/#/experiments/1/runs?workflowType=machine_learning"
-        assert f"          {page}   fits\n" in dashboard.said
+        assert f"          {page}&viewStateShareKey=schedule_search   fits\n" in dashboard.said
         with urllib.request.urlopen(f"{addresses['Optuna']}/api/studies", timeout=30) as answer:  # noqa: S310
             assert [each["study_name"] for each in json.load(answer)["study_summaries"]] == ["demo"]
         family = dashboard.family()

@@ -14,6 +14,8 @@ import pytest
 import tracked_search
 from test_dashboard import Dashboard
 
+from search.tracking.run_table import KEY
+
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 CHROMIUM = shutil.which("chromium")
@@ -34,7 +36,7 @@ def shown(
     parent = tracked_search.make(results)
     dashboard = Dashboard(results, environment, "--port", "0", "--optuna-port", "0")
     try:
-        dashboard.wait_for("Ctrl-C stops both")
+        dashboard.wait_for("Ctrl-C stops them")
         yield dashboard.addresses["MLflow"], parent, tracked_search.runs(results)
     finally:
         dashboard.kill()
@@ -108,3 +110,17 @@ def test_runs_are_found_by_their_tags(page: Any, shown: tuple[str, str, list[str
         page.get_by_role("link", name=name, exact=True).wait_for()
     assert page.get_by_role("link", name="trial 1", exact=True).count() == 0
     keep(page, "filtered")
+
+
+def test_the_table_opens_with_objective_and_knobs_best_first(page: Any, shown: tuple[str, str, list[str]]) -> None:
+    address, _, _ = shown
+    page.goto(f"{address}/#/experiments/1/runs?workflowType=machine_learning&viewStateShareKey={KEY}")
+    page.get_by_role("link", name="trial 1", exact=True).wait_for()
+    for name in ("objective", "lr", "batch_size"):
+        page.get_by_role("columnheader", name=name).first.wait_for()
+    assert page.get_by_role("columnheader", name="warmup_epochs").count() == 0  # not among those that were given
+    rows = page.locator('.ag-row:has([col-id="metrics.`objective`"])').all()  # in no order
+    cells = {int(row.get_attribute("row-index")): row.locator("[col-id*=objective]").inner_text() for row in rows}
+    values = [float(cells[index]) for index in sorted(cells) if cells[index].strip("- ")]
+    assert len(values) > 3 and values == sorted(values)
+    keep(page, "columns")

@@ -9,6 +9,7 @@ from tracking_thread import Tracking
 from search.history.events import Ended, Event, Phase, Proposed, Reported, Started, Status
 from search.sampling.study import StudyFile
 from search.tracking.mlflow_store import MlflowStore
+from search.tracking.run_table import run_table
 from search.tracking.types import Pace, Registration, SearchStatus, TrackingInfo
 
 EXPERIMENT, NAME, TRIALS = "fits", "demo", 7
@@ -34,7 +35,9 @@ def make(results: Path) -> str:
     )
     events = _events()
     said: list[str] = []
-    tracker = Tracking(info, MlflowStore(uri, EXPERIMENT), events, said, Pace(gather=0.05))
+    tracker = Tracking(
+        info, MlflowStore(uri, EXPERIMENT, run_table(["lr", "batch_size"], "min")), events, said, Pace(gather=0.05)
+    )
     tracker.start()
     place = "winner/trial-1-seed-1"
     verdict = SearchStatus(
