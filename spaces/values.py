@@ -18,6 +18,8 @@ class Absent(Enum):
     ABSENT = "absent"
 
 
+NOT_ACTIVE: Final = "not active"
+"""What tables say in place of a knob's value where the config has no use for the knob."""
 ABSENT: Final = Absent.ABSENT
 
 

@@ -19,7 +19,7 @@ from search.tracking.sender import Sender
 from search.tracking.types import SearchStatus
 from spaces.paths import with_values
 from spaces.problems import cause
-from spaces.values import short
+from spaces.values import NOT_ACTIVE, short
 from trainables.own.model import OwnModel
 from trainables.own.observed import compare
 from trainables.storage import when_there_is_room
@@ -138,7 +138,7 @@ def describe(search: Search, verdict: Verdict | None, kept: Sequence[Path], plac
     if verdict is not None and base is not None and base is not verdict.winner:
         before, after = base.values, verdict.winner.values
         rows = [
-            f"| {_cell(path)} | {_cell(before.get(path, 'not active'))} | {_cell(after.get(path, 'not active'))} |"
+            f"| {_cell(path)} | {_cell(before.get(path, NOT_ACTIVE))} | {_cell(after.get(path, NOT_ACTIVE))} |"
             for path in [knob.path for knob in search.space.knobs]
             if changed(search.model, search.base, before, after, path, search.horizon)
         ]

@@ -8,7 +8,7 @@ import json
 
 import numpy as np
 
-from search.common.git import git_commit
+from search.common.git import git_commit, tool_version
 from search.common.store_uri import resolve_uri
 from search.persistence.folder import Folder
 from search.spec.knob_onset import course_of, looked_at
@@ -30,6 +30,7 @@ def introduce(search: Search, prepared: Prepared, folder: Folder, plan: Plan, wo
         "model": model,
         "objective": objective_name(search.model.objective),
         "git_commit": commit,
+        "schedule_search": tool_version(),
         "data_hash": prepared.digest,
     }
     of_all = {**settings.tags, **of_all}  # what the search goes by is not to be written over

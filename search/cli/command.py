@@ -9,7 +9,6 @@ import json
 import shutil
 import sys
 from collections.abc import Callable
-from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Annotated
@@ -20,6 +19,7 @@ from rich.console import Console
 from search.common.command_line import say
 from search.common.commands import typed
 from search.common.exit_codes import Exit, explained
+from search.common.git import tool_version
 from search.report import listing
 from spaces.problems import BadInput
 
@@ -173,13 +173,9 @@ def _folder(name: str, results: Path) -> Path:
 
 
 def _version(wanted: bool) -> None:
-    if not wanted:
-        return
-    try:
-        print(version("schedule-search"))  # noqa: T201
-    except PackageNotFoundError:
-        print("a checkout that is not installed")  # noqa: T201
-    raise typer.Exit
+    if wanted:
+        print(tool_version())  # noqa: T201
+        raise typer.Exit
 
 
 @app.callback()

@@ -1,7 +1,16 @@
-"""Which version of the code this is."""
+"""Which version of the code this is: of the user's, and of this tool."""
 
 import os
 import subprocess
+from importlib.metadata import PackageNotFoundError, version
+
+
+def tool_version() -> str:
+    """The version of this tool."""
+    try:
+        return version("schedule-search")
+    except PackageNotFoundError:
+        return "a checkout that is not installed"
 
 
 def git_commit() -> str | None:

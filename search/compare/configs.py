@@ -12,10 +12,9 @@ from search.report.shown import setting
 from spaces.domain import describe
 from spaces.knob import Knob
 from spaces.paths import get, has, leaves
-from spaces.values import freeze, same, show
+from spaces.values import NOT_ACTIVE, freeze, same, show
 
 ABSENT: Final = "–"
-INACTIVE: Final = "not active"
 _SECRET = re.compile(r"passw|secret|credential|api_?key|access_?key|auth_?token|(^|[._])token$", re.IGNORECASE)
 
 
@@ -127,7 +126,7 @@ def _won(source: Source, path: str) -> Any:
     assert verdict is not None, "only searches with a winner have a column"
     if path in verdict.winner.values:
         return verdict.winner.values[path]
-    return INACTIVE if path in source.material.space.by_path else _at(source.material.base, path)
+    return NOT_ACTIVE if path in source.material.space.by_path else _at(source.material.base, path)
 
 
 def _at(native: Mapping[str, Any], path: str) -> Any:
@@ -157,6 +156,6 @@ def _conditions(knob: Knob) -> str:
 
 def _shown(path: str, value: Any) -> str:
     """A value for people; text under a key that names a secret is not shown."""
-    if isinstance(value, str) and value not in (ABSENT, INACTIVE) and _SECRET.search(path):
+    if isinstance(value, str) and value not in (ABSENT, NOT_ACTIVE) and _SECRET.search(path):
         return "***"
     return mask(value) if isinstance(value, str) else setting(value)

@@ -34,11 +34,12 @@ class Running:
 
 @dataclass(frozen=True)
 class Rung:
-    """A step at which trials are compared: how many came there, how many wait, how many went on."""
+    """A step at which trials are compared: how many came there, how many wait, went no further, and went on."""
 
     step: int
     reached: int
     waiting: int
+    stopped: int
     beyond: int
 
 
@@ -105,9 +106,15 @@ def rungs(one: Following) -> list[Rung]:
     """The rungs below the horizon."""
     trials = one.material.trials
     steps = [trial.step for trial in trials]
-    waiting = Counter(trial.step for trial in trials if trial.status == "paused")
+    at = Counter((trial.status, trial.step) for trial in trials)
     return [
-        Rung(rung, sum(step >= rung for step in steps), waiting[rung], sum(step > rung for step in steps))
+        Rung(
+            rung,
+            sum(step >= rung for step in steps),
+            at["paused", rung],
+            at["stopped", rung],
+            sum(step > rung for step in steps),
+        )
         for rung in one.material.rungs[:-1]
     ]
 

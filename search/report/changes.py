@@ -14,6 +14,7 @@ from search.spec.storage import BASE
 from spaces.domain import Categorical, Float, Int, contains, describe, to_unit
 from spaces.paths import Missing
 from spaces.problems import BadInput
+from spaces.values import NOT_ACTIVE
 
 CONTEXT = 2
 """Unchanged lines around a change."""
@@ -138,4 +139,4 @@ def _documented(material: Material) -> Mapping[str, Any]:
 
 
 def _text(values: Mapping[str, Any], path: str) -> str:
-    return setting(values[path]) if path in values else "not active"
+    return setting(values[path]) if path in values else NOT_ACTIVE

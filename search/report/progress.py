@@ -94,15 +94,15 @@ class ProgressEstimate:
     @property
     def counts(self) -> str:
         """Trials over, of all, by stage; and those that went wrong, with how often one was started again."""
-        confirming = self.records.of_kind("confirm")
-        trials, kind = (confirming, "confirmations") if confirming else (self.records.of_kind("search"), "trials")
-        total = len(trials) if confirming else max(self.trials, len(trials))
+        searched, confirming = self.records.of_kind("search"), self.records.of_kind("confirm")
+        over = [f"{sum(t.over for t in searched)} of {max(self.trials, len(searched))} trials"]
+        over += [f"{sum(t.over for t in confirming)} of {len(confirming)} confirmations"] if confirming else []
         everyone = self.records.trials.values()
         status = Counter(trial.status for trial in everyone)
         again = sum(trial.failures + trial.losses for trial in everyone)
         wrong = {"failed": status["failed"], "diverged": status["diverged"], "started again": again}
         told = "".join(f", {n} {what}" for what, n in wrong.items() if n)
-        return f"{sum(trial.over for trial in trials)} of {total} {kind} over{told}"
+        return f"{' and '.join(over)} over{told}"
 
     @property
     def best(self) -> Trial | None:

@@ -8,8 +8,8 @@ from search.report.findings import Findings
 from search.report.importance import LEAST
 from search.report.material import Material
 from search.report.next_steps import place
-from search.report.shown import count, moment, share
-from spaces.values import show
+from search.report.shown import count, moment, number, share
+from spaces.values import NOT_ACTIVE, show
 
 TRUSTED = 0.1
 """A forest that predicts less of the variance than this has learnt nothing to speak of."""
@@ -135,13 +135,38 @@ def provenance(material: Material) -> list[tuple[str, str]]:
         ("data", str(material.settings.get("data_digest") or told.get("data") or "unknown")),
         *([("checked", _pairs(checked))] if (checked := material.settings.get("checked")) else []),
         ("starts from", f"{warm.source}: {count(len(warm.observations), 'observation')}" if warm else "nothing"),
-        ("code", str(told.get("git_commit") or "unknown until the search has handed over")),
+        ("code", _code(told)),
+        *([("schedule-search", str(told["schedule_search"]))] if "schedule_search" in told else []),
         ("python", str(told.get("python", "–"))),
         ("packages", _pairs(told.get("packages") or {}) or "–"),
         ("machines", ", ".join(hosts) or "–"),
         ("journal", f"{count(len(material.events), 'event')}{last}"),
         ("made again by", f"python -m search.report {place(material)}"),
     ]
+
+
+def constants(found: Findings) -> list[tuple[str, str, str, bool]]:
+    """Knobs that stay as they are over the training: name, documented, new, whether they differ."""
+    known = {change.path: change for change in found.changes}
+
+    def shown(values: tuple[float, ...] | None, told: str) -> str:
+        """A knob's value; where it is not active, what the model takes in its place says nothing."""
+        return NOT_ACTIVE if told == NOT_ACTIVE else number(values[0]) if values else "–"
+
+    rows = []
+    for course in [course for course in found.schedules.courses if course.constant]:
+        change = known.get(course.name)
+        old = shown(course.documented, change.documented if change else "")
+        new = shown(course.new, change.new if change else "")
+        rows.append((course.name, old, new, course.new is not None and course.documented != course.new))
+    return rows
+
+
+def _code(told: Mapping[str, Any]) -> str:
+    """The commit that best.yaml names."""
+    if not told:
+        return "unknown until the search has handed over"
+    return str(told.get("git_commit") or "no commit: the search was typed outside a git repository")
 
 
 def _pairs(values: Mapping[str, Any]) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from search.common.commands import python
-from search.common.git import git_commit
+from search.common.git import git_commit, tool_version
 from search.history.records import Records
 from search.results.procedure import Estimate
 from search.results.verdict import Candidate, Verdict
@@ -137,6 +137,7 @@ def as_config(
             **({"checked": dict(search.checked)} if search.checked else {}),
             "data": prepared.digest,
             "git_commit": git_commit(),
+            "schedule_search": tool_version(),
             "python": platform.python_version(),
             "packages": {name: version(name) for name in PACKAGES},
         },

@@ -15,7 +15,7 @@ from search.sampling.codec import text_of
 from search.sampling.grid import config_count
 from search.spec.effect import changed
 from search.spec.search import Search
-from spaces.values import short
+from spaces.values import NOT_ACTIVE, short
 from trainables.own.model import COMMAND
 
 _ADVICE = {
@@ -152,5 +152,5 @@ def _name(candidate: Candidate) -> str:
 
 def _value(values: Mapping[str, Any], knob: str) -> str:
     if knob not in values:
-        return "not active"
+        return NOT_ACTIVE
     return escape(short(values[knob]))

@@ -17,12 +17,15 @@ from search.report.anytime import anytime
 from search.report.findings import find
 from search.report.material import gather
 from search.report.next_steps import doubts
+from search.report.schedules import Course
 from search.report.story import tell
 from search.report.timeline import timeline
+from search.report.words import constants
 from search.results.procedure import Estimate
 from search.simulate.advice import Advice, Replay
 from search.simulate.fairness import RungCheck
 from spaces import strict_yaml
+from spaces.values import NOT_ACTIVE
 
 
 def again(folder: Path, events: Sequence[Event]) -> Path:
@@ -165,3 +168,13 @@ def test_the_seed_that_chose_is_not_among_those_that_decided(folder: Path) -> No
     material = replace(material, verdict=verdict, compared_at=None)
     told = tell(material, anytime(material), timeline(material.events), [], None)
     assert told.sentence.startswith("On 3 fresh seeds, the new config scores 0.40 ")
+
+
+def test_a_knob_that_is_not_active_is_so_in_every_table(folder: Path) -> None:
+    found = find(gather(folder))
+    known = found.changes[0]
+    courses = (Course(known.path, (0.1, 0.1), (0.0, 0.0)), Course("other", (1.0, 1.0), (1.0, 1.0)))
+    found = replace(
+        found, changes=(replace(known, new=NOT_ACTIVE),), schedules=replace(found.schedules, courses=courses)
+    )
+    assert constants(found) == [(known.path, "0.1", NOT_ACTIVE, True), ("other", "1", "1", False)]

@@ -5,7 +5,7 @@ import pytest
 import yaml
 from small_search import BASE, proposed, records_of, reported, small_search, trial
 
-from search.common.git import git_commit
+from search.common.git import git_commit, tool_version
 from search.history.events import Changed, Ended, Event
 from search.history.records import Records
 from search.results.export import write_artifacts, write_best
@@ -147,7 +147,7 @@ def test_best_yaml_says_what_to_train_and_on_what_evidence(best: Path, search: S
     assert told["gain"]["mean"] == pytest.approx(0.205)
     assert told["verdict"] in {"switch", "keep"} and told["why"]
     assert told["packages"]["torch"].startswith("2.") and told["python"].startswith("3.")
-    assert told["git_commit"] == git_commit()
+    assert told["git_commit"] == git_commit() and told["schedule_search"] == tool_version()
 
 
 def test_the_users_file_keeps_all_but_the_changed_values(best: Path) -> None:
