@@ -16,7 +16,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from search.common.command_line import say
+from search.common.command_line import complain, say
 from search.common.commands import typed
 from search.common.exit_codes import Exit, explained
 from search.common.git import tool_version
@@ -53,7 +53,7 @@ def main() -> None:
         app(prog_name="schedule-search")
     except BadInput as error:
         for problem in error.problems:
-            print(f"error: {problem}", file=sys.stderr)  # noqa: T201
+            complain(f"error: {problem}")
         sys.exit(Exit.BAD_INPUT)
 
 
@@ -92,7 +92,7 @@ def list_(results: Results = Path("results"), as_json: AsJson = False) -> None:
     else:
         say(Console(), f"no search in {results}; begin one with {typed(['schedule-search', 'run', 'CONFIG'])}")
     for problem in damaged:
-        print(f"warning: {problem}", file=sys.stderr)  # noqa: T201
+        complain(f"warning: {problem}")
 
 
 @app.command()

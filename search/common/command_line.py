@@ -65,7 +65,8 @@ def say(console: Console, text: str) -> None:
 def complain(text: str) -> None:
     """Print `text` to stderr, if anybody is there."""
     with suppress(OSError, ValueError):
-        sys.stderr.write(text.encode(sys.stderr.encoding or "utf-8", "replace").decode(errors="replace") + "\n")
+        encoding = sys.stderr.encoding or "utf-8"
+        say(Console(file=sys.stderr), text.encode(encoding, "replace").decode(encoding))
         sys.stderr.flush()
 
 

@@ -27,6 +27,7 @@ from typing import Any
 
 import psutil
 
+from search.common.command_line import complain
 from search.common.exit_codes import Exit, explained
 from search.common.store_uri import mask, resolve_uri, sqlite_file, unreachable
 from search.report.material import JOURNAL
@@ -63,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         uri = resolve_uri(options.uri, options.results)
         services = _services(uri, options)
     except BadInput as error:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        complain(f"error: {error}")
         return Exit.BAD_INPUT
     if uri.startswith(("http://", "https://")):
         _say(f"{'MLflow':<10}{mask(uri)}   (a server that runs already)")

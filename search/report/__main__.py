@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from search.common.command_line import complain
 from search.common.exit_codes import Exit, explained
 from search.report.build import write
 from spaces.problems import BadInput
@@ -23,10 +24,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             print(f"report   {write(folder)}")  # noqa: T201
         except BadInput as error:
-            print(f"error: {error}", file=sys.stderr)  # noqa: T201
+            complain(f"error: {error}")
             code = Exit.BAD_INPUT
         except OSError as error:
-            print(f"error: {folder}: the report can't be written ({error.strerror})", file=sys.stderr)  # noqa: T201
+            complain(f"error: {folder}: the report can't be written ({error.strerror})")
             code = Exit.BAD_INPUT
     return code
 

@@ -128,7 +128,7 @@ def provenance(material: Material) -> list[tuple[str, str]]:
     return [
         *remarks.told(material.folder, material.settings),
         ("search", f"{material.name}, hash {material.digest or 'unknown'}"),
-        ("model", f"{material.model.name}; objective {objective.metric} ({objective.mode}), in {objective.unit}"),
+        ("model", f"{material.model.name}; objective {objective.measured} ({objective.mode})"),
         ("sampler", _pairs(settings.get("sampler") or {})),
         ("early stopping", _pairs(settings.get("early_stopping") or {})),
         ("rungs", f"{', '.join(map(str, material.rungs))} {material.unit}s; evaluated every {material.every}"),

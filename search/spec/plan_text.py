@@ -77,7 +77,7 @@ def describe(search: Search, plan: Plan) -> str:
     lines = [
         f"{search.name}: {about}{plan.trials} trials of {search.model.name} over {len(search.space.knobs)} knobs, "
         f"{'the documented baseline' if search.base_source is None else search.base_name} first",
-        f"objective: {objective.metric} ({objective.mode}), in {objective.unit}"
+        f"objective: {objective.measured} ({objective.mode})"
         + "".join(f"; beside it {goal.metric} ({goal.mode})" for goal in search.further),
         *_lengths(search, plan),
     ]
