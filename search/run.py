@@ -11,9 +11,9 @@ from rich.console import Console
 
 from search.check import probe
 from search.common.clock import now
-from search.common.command_line import command, say
+from search.common.command_line import argument_parser, command, say
 from search.common.commands import python
-from search.common.exit_codes import Exit, explained
+from search.common.exit_codes import Exit
 from search.spec import presence, sharing, storage
 from search.spec.as_begun import as_begun
 from search.spec.plan import Plan, make_plan
@@ -42,8 +42,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m search.run", description="Search a training config's schedules.", epilog=explained(*Exit)
+    parser = argument_parser(
+        "search.run",
+        "Search a training config's schedules.",
+        list(Exit),
+        "mine.yaml --plan",
+        "mine.yaml --set budget.trials=40 --name longer",
+        "mine.yaml --name longer --resume",
     )
     parser.add_argument("config", type=Path, metavar="CONFIG", help="the search's YAML")
     parser.add_argument(
@@ -58,6 +63,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--fork", metavar="NAME", help="begin a new search with the trials of the one that exists")
     parser.add_argument("--address", metavar="ADDR", help="a Ray cluster; default: RAY_ADDRESS, else this machine")
     parser.add_argument("--seed", type=int, metavar="N", help="sampler.seed")
+    told = parser.add_mutually_exclusive_group()
+    told.add_argument("-q", "--quiet", action="store_true", help="warnings, the verdict and where things are; no more")
+    told.add_argument("-v", "--verbose", action="store_true", help="a line per evaluation, on a terminal, too")
     parser.add_argument("--register", metavar="NAME", help="make the winner a version of this registered MLflow model")
     return parser.parse_args(arguments)
 
@@ -73,7 +81,8 @@ def _run(options: argparse.Namespace, console: Console, screen: Screen) -> int:
     overrides = [*options.overrides, *seed, *kept]
     search = resolve(options.config, overrides, options.name, options.fork, options.results)
     plan = make_plan(search)
-    say(console, describe(search, plan))
+    aside = Console(quiet=True) if options.quiet and not options.plan else console
+    say(aside, describe(search, plan))
     for warning in search.warnings:
         say(console, f"warning: {warning}")
     home = storage.located(search.settings.storage, options.results, search.name)
@@ -91,9 +100,9 @@ def _run(options: argparse.Namespace, console: Console, screen: Screen) -> int:
     folder.check_name(home.path, options.resume and home.store is None)
     with local_copy.held(home, lambda text: say(console, text)) as mirror:
         folder.check_name(home.path, options.resume)
-        search, plan = _as_begun(search, plan, home.path, console)
+        search, plan = _as_begun(search, plan, home.path, aside)
         screen.keep_in(home.path)
-        return _sit(options, search, plan, home, mirror, console)
+        return _sit(options, search, plan, home, mirror, console, aside)
 
 
 def _as_begun(search: Search, plan: Plan, path: Path, console: Console) -> tuple[Search, Plan]:
@@ -110,8 +119,15 @@ def _as_begun(search: Search, plan: Plan, path: Path, console: Console) -> tuple
 
 
 def _sit(
-    options: argparse.Namespace, search: Search, plan: Plan, home: Home, mirror: "Mirror | None", console: Console
+    options: argparse.Namespace,
+    search: Search,
+    plan: Plan,
+    home: Home,
+    mirror: "Mirror | None",
+    console: Console,
+    aside: Console,
 ) -> int:
+    """`aside`: where what `--quiet` leaves out is told."""
     path = home.path
     # Ray, torch, Optuna and MLflow take seconds to import: only from here on, so that bad input is answered quickly.
     from search.app import notify, session
@@ -124,24 +140,36 @@ def _sit(
         earlier.check_fork(search, path)
     old = earlier.read(search, path, options.config.parent)
     session.check_stopping(search)
-    search = probe.before_search(search, lambda text: say(console, text))
+    search = probe.before_search(search, lambda text: say(aside, text))
     if (why := sharing.withdrawn(search, plan.shared)) is not None:
         say(console, f"{why}; planned anew")
         search = sharing.settled(search, sharing.NONE)
         plan = make_plan(search)
     prepared = _prepared(search)
-    say(console, f"data: {prepared.summary}")
+    say(aside, f"data: {prepared.summary}")
     known = adopted(search, prepared.keys)
     if known is not search:
         search, plan = known, make_plan(known)
         told = ", ".join(f"{key}: {show(value)}" for key, value in prepared.keys.items())
-        say(console, f"the data says {told}; planned anew\n{describe(search, plan)}")
+        say(aside, f"the data says {told}; planned anew\n{describe(search, plan)}")
     search = sharing.settled(search, plan.shared)
     start = warm.warm_start(search, old, prepared.digest, now()) if old is not None else None
     again = _again(options)
     try:
         code = session.run(
-            Invocation(search, plan, prepared, path, options.address, again, console, start, options.register, mirror)
+            Invocation(
+                search,
+                plan,
+                prepared,
+                path,
+                options.address,
+                again,
+                console,
+                "quiet" if options.quiet else "verbose" if options.verbose else "normal",
+                start,
+                options.register,
+                mirror,
+            )
         )
     except KeyboardInterrupt:
         say(console, f"stopped at once; go on with: {again}")

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 from rich.console import Console
 
@@ -11,6 +12,8 @@ from search.persistence.object_store_journal import Mirror
 from search.spec.plan import Plan
 from search.spec.search import Search
 from trainables.run import Prepared
+
+Detail: TypeAlias = Literal["quiet", "normal", "verbose"]
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,8 @@ class Invocation:
     again: str
     """The command that goes on after an interruption."""
     console: Console
+    detail: Detail = "normal"
+    """How much is told while it runs."""
     warm: WarmStarted | None = None
     """What a new search takes over from earlier ones."""
     register: str | None = None

@@ -10,6 +10,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from search.app.invocation import Detail
 from search.common.clock import now
 from search.history.events import Ended, Event, Phase, Retried, StartReady, WarmStarted
 from search.report.progress import ProgressEstimate, knobs_of, line, name_of, span
@@ -104,13 +105,14 @@ def _line(text: str) -> Text:
     return Text(text, no_wrap=True, overflow="ellipsis")
 
 
-def view(outlook: ProgressEstimate, console: Console) -> View:
-    """The panel on a terminal, plain lines otherwise."""
-    if console.is_terminal:
+def view(outlook: ProgressEstimate, console: Console, detail: Detail = "normal") -> View:
+    """The panel on a terminal, plain lines otherwise and where all is to be told."""
+    if console.is_terminal and detail == "normal":
         return Panel(outlook, console)
 
     def write(text: str) -> None:  # not through rich, which costs the driver 40 us a line: each evaluation has one
         console.file.write(f"{text}\n")
         console.file.flush()
 
-    return Plain(outlook, (lambda text: None) if console.quiet else write)  # noqa: ARG005
+    silent = console.quiet or detail == "quiet"
+    return Plain(outlook, (lambda text: None) if silent else write)  # noqa: ARG005

@@ -74,7 +74,7 @@ def _run(asked: Invocation, folder: Folder, cluster: Cluster | None, workers: in
     mode, first = search.model.objective.mode, confirmed_first(search)
     retention = CheckpointRetention(path, folder.records, mode, search.disk, say, first, store)
     folder.ledger.listen(retention)
-    with view(outlook, asked.console) as shown:
+    with view(outlook, asked.console, asked.detail) as shown:
         folder.ledger.listen(shown)
         try:
             if asked.warm is not None and not folder.history:

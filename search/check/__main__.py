@@ -8,8 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from search.check.probe import LIMIT, check, lines, refuse_void
-from search.common import exit_codes
-from search.common.command_line import command, say
+from search.common.command_line import argument_parser, command, say
 from search.common.commands import python
 from search.common.exit_codes import Exit
 from search.spec.resolve import resolve
@@ -19,10 +18,12 @@ from spaces.problems import BadInput
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m search.check",
-        description="Measure what training code promises.",
-        epilog=exit_codes.explained(Exit.DONE, Exit.BAD_INPUT),
+    parser = argument_parser(
+        "search.check",
+        "Measure what training code promises.",
+        (Exit.DONE, Exit.BAD_INPUT),
+        "mine.yaml",
+        "mine.yaml --again",
     )
     parser.add_argument("path", type=Path, metavar="CONFIG", help="the search's YAML, or the file of its model")
     parser.add_argument(

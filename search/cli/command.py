@@ -75,13 +75,21 @@ for _name, (_path, _what) in MODULES.items():
     app.command(_name, help=_what, context_settings=PASSED_ON)(_module(_path))
 
 
+def _examples(*commands: str) -> str:
+    """The end of a command's help; after the backspace typer keeps lines as they are."""
+    return "\n".join(["\b", "examples:", *(f"  schedule-search {command}" for command in commands)])
+
+
 @app.command(context_settings=PASSED_ON)
 def plan(context: typer.Context) -> None:
     """Print what a search would do and cost, and stop: `run --plan`."""
     sys.exit(importlib.import_module("search.run").main([*context.args, "--plan"]))
 
 
-@app.command("list")
+@app.command(
+    "list",
+    epilog=_examples("list", """list --json | jq '.[] | select(.verdict == "switch").name'"""),
+)
 def list_(results: Results = Path("results"), as_json: AsJson = False) -> None:
     """All searches: state, verdict, gain, trials, age and size."""
     rows, damaged = listing.rows(results)
@@ -95,7 +103,7 @@ def list_(results: Results = Path("results"), as_json: AsJson = False) -> None:
         complain(f"warning: {problem}")
 
 
-@app.command()
+@app.command(epilog=_examples("show demo", "show demo --json"))
 def show(name: str, results: Results = Path("results"), as_json: AsJson = False) -> None:
     """One search: what its report says first, and what to do next."""
     row, told = listing.shown(_folder(name, results))
@@ -106,7 +114,9 @@ def show(name: str, results: Results = Path("results"), as_json: AsJson = False)
         say(Console(), line)
 
 
-@app.command()
+@app.command(
+    epilog=_examples('note demo "before the data was cleaned"', 'note demo "loss rises at the end" --trial 12')
+)
 def note(
     name: str,
     text: Annotated[str, typer.Argument(help="empty takes the note away")],
@@ -119,7 +129,7 @@ def note(
     say(Console(), noting.put(_folder(name, results), trial, text))
 
 
-@app.command()
+@app.command(epilog=_examples("delete demo"))
 def delete(
     name: str,
     results: Results = Path("results"),

@@ -1,22 +1,25 @@
 """What every command does alike: print safely, answer bad input and an interruption with their exit codes."""
 
+import argparse
 import os
 import re
 import signal
 import sys
+import textwrap
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout, suppress
 from types import FrameType
 from typing import TextIO, cast
 
 from rich.console import Console
 
-from search.common.exit_codes import Exit
+from search.common.exit_codes import Exit, explained
 from search.common.store_uri import mask
 from spaces.problems import BadInput, bad_input
 from trainables.screen import Screen
 
+HELP_WIDTH = 78
 SHOWN = 20  # problems with the input on one screen
 _COMMAND = re.compile(r"(python\S* -m|schedule-search) \S")
 STOPPING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
@@ -51,6 +54,17 @@ def command(body: Callable[[Console, Screen], int]) -> int:
         return Exit.INTERRUPTED
     finally:
         screen.drain()
+
+
+def argument_parser(module: str, description: str, codes: Sequence[Exit], *examples: str) -> argparse.ArgumentParser:
+    """The parser of `python -m MODULE`, whose `--help` ends with examples of what follows that, and the exit codes."""
+    shown = "".join(f"  python -m {module} {example}\n" for example in examples)
+    return argparse.ArgumentParser(
+        prog=f"python -m {module}",
+        description=textwrap.fill(description, HELP_WIDTH),
+        epilog=f"{'examples:' if shown else ''}\n{shown}\n{textwrap.fill(explained(*codes), HELP_WIDTH)}".lstrip(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
 
 
 def say(console: Console, text: str) -> None:

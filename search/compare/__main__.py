@@ -7,9 +7,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from search.common.command_line import command, say
+from search.common.command_line import argument_parser, command, say
 from search.common.commands import typed
-from search.common.exit_codes import Exit, explained
+from search.common.exit_codes import Exit
 from search.common.store_uri import mask, resolve_uri
 from search.compare.page import compare, html
 from search.compare.sources import Source, from_experiment, from_folders, shown
@@ -33,10 +33,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m search.compare",
-        description="Compare searches: one page and a table. Searches that differ only in their seed are averaged.",
-        epilog=explained(Exit.DONE, Exit.BAD_INPUT, Exit.INTERRUPTED),
+    parser = argument_parser(
+        "search.compare",
+        "Compare searches: one page and a table. Searches that differ only in their seed are averaged.",
+        (Exit.DONE, Exit.BAD_INPUT, Exit.INTERRUPTED),
+        "results/tpe-* results/forest-*",
+        "results/* --out all.html",
     )
     parser.add_argument("folder", type=Path, nargs="*", metavar="DIR", help="a search's folder, such as results/demo")
     parser.add_argument(

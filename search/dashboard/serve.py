@@ -27,8 +27,8 @@ from typing import Any
 
 import psutil
 
-from search.common.command_line import complain
-from search.common.exit_codes import Exit, explained
+from search.common.command_line import argument_parser, complain
+from search.common.exit_codes import Exit
 from search.common.store_uri import mask, resolve_uri, sqlite_file, unreachable
 from search.report.material import JOURNAL
 from search.tracking import run_table
@@ -72,10 +72,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m search.dashboard",
-        description="Look at searches in a browser.",
-        epilog=explained(Exit.DONE, Exit.FAILED, Exit.BAD_INPUT),
+    parser = argument_parser(
+        "search.dashboard",
+        "Look at searches in a browser.",
+        (Exit.DONE, Exit.FAILED, Exit.BAD_INPUT),
+        "",
+        "--results other",
     )
     parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: results")
     parser.add_argument("--uri", help="MLflow's store; default: MLFLOW_TRACKING_URI, else mlflow.db in DIR")

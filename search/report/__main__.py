@@ -1,22 +1,22 @@
 """`python -m search.report results/demo …`: make a search's report again, from its folder alone."""
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from search.common.command_line import complain
-from search.common.exit_codes import Exit, explained
+from search.common.command_line import argument_parser, complain
+from search.common.exit_codes import Exit
 from search.report.build import write
 from spaces.problems import BadInput
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command. Exit code: 0 done, 2 bad input (the other folders' reports are made all the same)."""
-    parser = argparse.ArgumentParser(
-        prog="python -m search.report",
-        description="Make report.html and figures/ of a search from its folder alone, also while it runs.",
-        epilog=explained(Exit.DONE, Exit.BAD_INPUT),
+    parser = argument_parser(
+        "search.report",
+        "Make report.html and figures/ of a search from its folder alone, also while it runs.",
+        (Exit.DONE, Exit.BAD_INPUT),
+        "results/demo",
     )
     parser.add_argument("folder", type=Path, nargs="+", metavar="DIR", help="a search's folder, such as results/demo")
     code = Exit.DONE

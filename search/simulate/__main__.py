@@ -10,8 +10,8 @@ from itertools import product
 from pathlib import Path
 from typing import TypeVar, get_args
 
-from search.common.command_line import command
-from search.common.exit_codes import Exit, explained
+from search.common.command_line import argument_parser, command
+from search.common.exit_codes import Exit
 from search.simulate import show
 from search.simulate.clock import Handover
 from search.simulate.ours import Halving
@@ -35,10 +35,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m search.simulate",
-        description="Compare stopping rules and samplers on recorded curves; advise on a finished search's first rung.",
-        epilog=explained(Exit.DONE, Exit.BAD_INPUT, Exit.INTERRUPTED),
+    parser = argument_parser(
+        "search.simulate",
+        "Compare stopping rules and samplers on recorded curves; advise on a finished search's first rung.",
+        (Exit.DONE, Exit.BAD_INPUT, Exit.INTERRUPTED),
+        "results/demo",
     )
     parser.add_argument(
         "sources", nargs="+", type=Path, metavar="SOURCE", help=".npz tables, folders of them, finished searches"

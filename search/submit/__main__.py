@@ -8,8 +8,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from search.common.command_line import command, say
-from search.common.exit_codes import Exit, explained
+from search.common.command_line import argument_parser, command, say
+from search.common.exit_codes import Exit
 from search.submit import look, submission
 from search.submit.submission import DEFAULT_RESULTS
 from trainables.screen import Screen
@@ -33,10 +33,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m search.submit",
-        description="Run searches on a Ray cluster. Without a command: submit.",
-        epilog=explained(*Exit),
+    parser = argument_parser(
+        "search.submit",
+        "Run searches on a Ray cluster. Without a command: submit.",
+        list(Exit),
+        "mine.yaml --address http://HEAD:8265",
+        "status mine",
+        "fetch mine --to results",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     where = argparse.ArgumentParser(add_help=False)

@@ -215,6 +215,11 @@ def test_names_and_reasons_are_no_markup() -> None:
 def test_a_terminal_gets_the_panel() -> None:
     assert isinstance(view(outlook(), terminal()), Panel)
     assert isinstance(view(outlook(), Console(file=StringIO())), Plain)
+    assert isinstance(view(outlook(), terminal(), "verbose"), Plain)
+    for console in (terminal(), Console(file=StringIO())):
+        with view(outlook(), console, "quiet") as shown:
+            shown(Phase("search", 0.0))
+        assert isinstance(console.file, StringIO) and console.file.getvalue() == ""
 
 
 @given(rng=st.randoms(use_true_random=False))
