@@ -1,6 +1,7 @@
 """Which stopping rule a search runs by: ours from its replayed history, or one of Ray's own."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import assert_never
 
 from ray.tune.schedulers import TrialScheduler
@@ -43,7 +44,7 @@ def choose(
     bracket = stopping.bracket(rungs, objectives, search.settings.sampler.seed)
     if bracket is not None:
         replay(bracket, _history(folder, bracket.rule))
-        scheduler = RungScheduler(bracket, workers, exhausted, _Decisions(folder.ledger))
+        scheduler = RungScheduler(bracket, workers, exhausted, partial(_keep, folder.ledger))
         return scheduler, scheduler
     unfinished = [trial.number for trial in folder.records.of_kind("search") if not trial.over]
     return Slots(_unbounded if stopping.groups_trials else workers, exhausted, unfinished), _rays(search)
@@ -61,22 +62,9 @@ def _rays(search: Search) -> TrialScheduler:
     return make_scheduler(search.settings.early_stopping, lengths, mode, changeable, seed)
 
 
-class _Decisions:
-    """The scheduler's decisions as events."""
-
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
-
-    def __call__(self, decision: Decision) -> None:
-        match decision.kind:
-            case "pause":
-                self._ledger.emit(Paused(decision.trial, decision.step, now()))
-            case "promote":
-                self._ledger.emit(Promoted(decision.trial, decision.step, now()))
-            case "stop" | "diverge" | "complete" | "abandon":
-                pass  # the feed hears of every end, with its reason
-            case _:
-                assert_never(decision.kind)
+def _keep(ledger: Ledger, decision: Decision) -> None:
+    event = Paused if decision.kind == "pause" else Promoted
+    ledger.emit(event(decision.trial, decision.step, now()))
 
 
 def _history(folder: Folder, rule: Rule) -> Iterator[Record]:

@@ -21,7 +21,7 @@ from ray.tune.schedulers import TrialScheduler
 
 from search.stopping.bracket import Bracket, Report
 from search.stopping.promotion_order import due
-from search.stopping.rungs import Ruling, further_scores
+from search.stopping.rungs import further_scores
 from trainables.run import METRICS, OBJECTIVE, STEP, outcome_of
 
 TRIAL = "trial"  # key of a trial's number in its Ray config
@@ -29,11 +29,9 @@ TRIAL = "trial"  # key of a trial's number in its Ray config
 
 @dataclass(frozen=True)
 class Decision:
-    """What the scheduler decided about a trial, at the step it had reached."""
+    """A trial waits at a rung, or goes on from it. How a trial ended is Ray's to say: see `TrialFeed`."""
 
-    kind: Literal["pause", "promote", "stop", "diverge", "complete", "abandon"]
-    """`abandon`: a paused trial is let go, as nothing will promote it any more. `complete`: at the horizon, or ended by
-    its own patience."""
+    kind: Literal["pause", "promote"]
     trial: int
     step: int
 
@@ -135,11 +133,11 @@ class RungScheduler(TrialScheduler):  # type: ignore[misc]  # Ray is untyped: it
         """CONTINUE between rungs, PAUSE or STOP as the rule says, STOP at the horizon."""
         report = self._read(trial, result)
         verdict = self.bracket.report(report)
-        self._tell(verdict, report)
         match verdict:
             case "continue":
                 return str(TrialScheduler.CONTINUE)
             case "pause":
+                self._observe(Decision("pause", report.trial, report.step))
                 return str(TrialScheduler.PAUSE)
             case "stop" | "complete":
                 return str(TrialScheduler.STOP)
@@ -152,7 +150,7 @@ class RungScheduler(TrialScheduler):  # type: ignore[misc]  # Ray is untyped: it
         if not self.bracket.final(number) and STEP in result and OBJECTIVE in result:
             report = self._read(trial, result)
             if report.outcome != "running" or report.step >= self.bracket.rule.horizon:
-                self._tell(self.bracket.report(report), report)
+                self.bracket.report(report)
         self.bracket.leave(number)
 
     def on_trial_remove(self, tune_controller: Any, trial: Any) -> None:  # noqa: ARG002
@@ -211,10 +209,8 @@ class RungScheduler(TrialScheduler):  # type: ignore[misc]  # Ray is untyped: it
 
     def _abandon(self, tune_controller: Any) -> None:
         self._abandoning = True
-        for number, trial in list(self._held.items()):
-            step = self.bracket.rule.rungs[self.bracket.waiting[number]]
+        for trial in list(self._held.values()):
             tune_controller.stop_trial(trial)
-            self._observe(Decision("abandon", number, step))
         self._abandoning = False
 
     def _forget(self, trial: Any) -> int:
@@ -232,18 +228,6 @@ class RungScheduler(TrialScheduler):  # type: ignore[misc]  # Ray is untyped: it
         outcome = outcome_of(result)
         more = further_scores(self.bracket.rule.further, _metrics(result), outcome)
         return Report(number, int(result[STEP]), score, outcome, more)
-
-    def _tell(self, verdict: Ruling, report: Report) -> None:
-        match verdict:
-            case "continue":
-                return
-            case "pause" | "complete":
-                self._observe(Decision(verdict, report.trial, report.step))
-            case "stop":
-                kind: Literal["diverge", "stop"] = "diverge" if report.trial in self.bracket.diverged else "stop"
-                self._observe(Decision(kind, report.trial, report.step))
-            case _:
-                assert_never(verdict)
 
 
 def _metrics(result: Mapping[str, Any]) -> Mapping[str, float]:

@@ -196,12 +196,12 @@ def test_promotion(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
     assert search.results[0].metrics[STEP] == HORIZON
     if workers == 1:
         assert search.rungs == [27, 9, 3, 1]
-        assert search.kinds == {"pause": 39, "promote": 13, "complete": 1, "abandon": 26}
+        assert search.kinds == {"pause": 39, "promote": 13} and len(search.scheduler.waiting()) == 26
     assert len(search.pids()) == workers  # actors are reused throughout
 
 
-def simulated(scores: list[float]) -> list[Decision]:
-    """The decisions of promotion ASHA with one worker, without Ray."""
+def simulated(scores: list[float]) -> tuple[list[Decision], list[int]]:
+    """The decisions of promotion ASHA with one worker, without Ray, and the trials that wait at its end."""
     decisions: list[Decision] = []
     bracket, new = Bracket(Rule("promote", RUNGS, 3, "min", 1e9)), 0
     while True:
@@ -209,14 +209,13 @@ def simulated(scores: list[float]) -> list[Decision]:
         if number is None and new < len(scores):
             number, new = new, new + 1
         elif number is None and (number := bracket.closing()) is None:
-            rest = sorted(bracket.waiting)
-            return decisions + [Decision("abandon", n, RUNGS[bracket.waiting[n]]) for n in rest]
+            return decisions, sorted(bracket.waiting)
         if number in bracket.waiting:
             decisions.append(Decision("promote", number, RUNGS[bracket.waiting[number]]))
         bracket.start(number)
         step = RUNGS[bracket.reached[number]]
-        verdict = bracket.report(Report(number, step, scores[number]))
-        decisions.append(Decision("complete" if verdict == "complete" else "pause", number, step))
+        if bracket.report(Report(number, step, scores[number])) == "pause":
+            decisions.append(Decision("pause", number, step))
 
 
 def test_one_worker_decides_as_the_pure_rules_in_the_same_order(
@@ -224,10 +223,7 @@ def test_one_worker_decides_as_the_pure_rules_in_the_same_order(
 ) -> None:
     scores = [float(score) for score in np.random.default_rng(5).permutation(20)]
     search = Ours(tmp_path, monkeypatch, [{"score": score} for score in scores], 1)
-    expected = simulated(scores)
-    abandoned = [d for d in search.decisions if d.kind == "abandon"]
-    assert search.decisions[: -len(abandoned)] == expected[: -len(abandoned)]
-    assert sorted(abandoned, key=lambda d: d.trial) == expected[-len(abandoned) :]
+    assert (search.decisions, search.scheduler.waiting()) == simulated(scores)
 
 
 def test_a_search_taken_up_in_a_new_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -263,7 +259,7 @@ def test_failures_are_retried_from_the_checkpoint_and_free_their_place(
 def test_stopping(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     search = Ours(tmp_path, monkeypatch, [{}] * 6, 1, mode="stop")
     assert search.rungs == [6, 1, 1, 1]
-    assert search.kinds == {"complete": 1, "stop": 5}
+    assert not search.kinds and [search.results[n].metrics[STEP] for n in range(6)] == [HORIZON, *[1] * 5]
     assert len(search.pids()) == 1
 
 
