@@ -157,7 +157,7 @@ def schema() -> None:
 
 @app.command()
 def demo(model: Annotated[str, typer.Option(help="whose demo")] = "early_inference", to: Path = Path("demo")) -> None:
-    """Copy a model's demo into a folder here and run it: minutes on two cores."""
+    """Copy a model's demo into a folder here and run it, as a search of the folder's name: minutes on two cores."""
     with as_file(_configs() / model) as source:
         if not (source / "demo.yaml").is_file():
             known = sorted(each.name for each in _configs().iterdir() if (each / "demo.yaml").is_file())
@@ -166,7 +166,7 @@ def demo(model: Annotated[str, typer.Option(help="whose demo")] = "early_inferen
             raise BadInput.of(str(to), "is there already; name another folder with --to")
         shutil.copytree(source, to)
     config = to / "demo.yaml"
-    words = [str(config), "--name", "demo"]
+    words = [str(config), "--name", to.resolve().name]
     say(Console(), f"the search is {config}; to go on with it: {typed(['schedule-search', 'run', *words])}")
     sys.exit(importlib.import_module("search.run").main(words))
 

@@ -198,7 +198,7 @@ def main_knobs(
     knobs: Sequence[Knob], found: Importance | None, trials: Mapping[int, Trial], level: Level | None
 ) -> tuple[list[str], list[str], list[tuple[str, str]]]:
     """Paths of the axes, of the slices, and of the pairs, the most important first; of pairs, both mostly active."""
-    every = list(found.knobs) if found is not None else [knob.path for knob in knobs]
+    every = list(dict.fromkeys([*(found.knobs if found is not None else ()), *(knob.path for knob in knobs)]))
     numbers = level.trials if level is not None else tuple(trials)
     active = {path: sum(path in trials[number].values for number in numbers) for path in every}
     order = [path for path in every if active[path]]

@@ -54,13 +54,14 @@ def find(material: Material) -> Findings:
     several = len(material.rungs) > 1
     checks = rung_checks(material.records, material.rungs, material.reduction, mode) if several else ()
     advice = _advice(material) if several else None
+    acting = [knob for knob in material.space.knobs if level is None or material.acts_by(knob.path, level.step)]
     return Findings(
         material=material,
         course=course,
         schedules=_schedules(material),
         levels=known,
         level=level,
-        importance=importance(level, trials, material.space.knobs, mode == "min"),
+        importance=importance(level, trials, acting, mode == "min"),
         checks=checks,
         advice=advice,
         lanes=lanes,

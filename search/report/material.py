@@ -84,6 +84,10 @@ class Material:
         budget = self.settings.get("budget") or {}
         return int(budget.get("trials") or self.planned.get("trials") or len(self.trials))
 
+    def acts_by(self, knob: str, step: int) -> bool:
+        """Whether most configs that differ in the knob alone train unlike before `step`, as the plan found."""
+        return int((self.planned.get("acting") or {}).get(knob, 0)) < step
+
     @property
     def trials(self) -> list[Trial]:
         """The search's own trials."""

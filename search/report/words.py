@@ -93,10 +93,12 @@ def importance_note(found: Findings) -> str:
     if known is None:
         return f"Too few to say which knobs matter: {trials} at {unit} {level.step}, and {LEAST} are needed."
     gone = f", {level.diverged} of them diverged" if level.diverged else ""
+    late = [knob.path for knob in found.material.space.knobs if knob.path not in known.knobs]
+    left = f" Left out, for most of their values act only later: {', '.join(late)}." if late else ""
     trust = "" if known.skill >= TRUSTED else ": too little to trust its order"
     return (
         f"From {trials} compared at {unit} {level.step} of {found.material.horizon}{gone}. The forest predicts "
-        f"{share(max(0.0, known.skill))} of the variance of held-out trials' ranks{trust}."
+        f"{share(max(0.0, known.skill))} of the variance of held-out trials' ranks{trust}.{left}"
     )
 
 

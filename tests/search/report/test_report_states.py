@@ -14,13 +14,14 @@ from search.history.journal import Journal, read
 from search.history.records import Records
 from search.persistence.standing import at_work, standing
 from search.report.anytime import anytime
+from search.report.data import main_knobs
 from search.report.findings import find
 from search.report.material import gather
 from search.report.next_steps import doubts
 from search.report.schedules import Course
 from search.report.story import tell
 from search.report.timeline import timeline
-from search.report.words import constants
+from search.report.words import constants, importance_note
 from search.results.procedure import Estimate
 from search.simulate.advice import Advice, Replay
 from search.simulate.fairness import RungCheck
@@ -178,3 +179,15 @@ def test_a_knob_that_is_not_active_is_so_in_every_table(folder: Path) -> None:
         found, changes=(replace(known, new=NOT_ACTIVE),), schedules=replace(found.schedules, courses=courses)
     )
     assert constants(found) == [(known.path, "0.1", NOT_ACTIVE, True), ("other", "1", "1", False)]
+
+
+def test_a_knob_that_acts_after_the_step_of_comparison_is_not_called_important(tmp_path: Path) -> None:
+    make_folder(tmp_path / "s", Story(trials=30))
+    material = gather(tmp_path / "s")
+    late, *others = (knob.path for knob in material.space.knobs)
+    known = find(material).importance
+    assert known is not None and late in known.knobs
+    found = find(replace(material, planned={**material.planned, "acting": {late: known.level.step}}))
+    assert found.importance is not None and sorted(found.importance.knobs) == sorted(others)
+    assert f"act only later: {late}." in importance_note(found)
+    assert main_knobs(material.space.knobs, found.importance, material.records.trials, found.level)[0][-1] == late
