@@ -1,39 +1,44 @@
-"""Half the epochs, on schedules: the service's policy against Ray's ASHA with OptunaSearch, training for real.
+"""Half the steps, on schedules: the service's policy against its peers, training for real.
 
-    python benchmarks/schedules.py configs/early_inference/demo.yaml configs/tts/demo.yaml --seeds 5 --out FOLDER
+    python -m benchmarks.schedules --out FOLDER          # all six tasks and policies: a night on 2 cores
+    python -m benchmarks.schedules configs/tts/demo.yaml --policies ours,ray --seeds 2 --out FOLDER
 
-Both search the space of a search YAML, the documented baseline first, on the same data and with the same training seed.
+All search the space of a search YAML, the documented baseline first, on the same data and with the same training seed.
 Trials train in this process on a simulated clock (`search.simulate.clock`): two workers, an evaluation takes one unit
 of time. So the only thing that differs is who decides. At each mark (a share of the steps that the search's plan
 expects) the config that each would hand over is trained in full on fresh seeds: that mean is what counts. It is the
 trial with the best last value, as Ray's `ResultGrid.get_best_result` does and as ours picks what it confirms.
 
-- ours-forest  promotion ASHA with the plan's rungs, sampler `forest`
-- ours-tpe     the same with Optuna's TPE
-- ray          AsyncHyperBandScheduler as it comes (reduction 4, grace 1), OptunaSearch
-- ray-settled  the same, its grace period set to the plan's first rung, reduction as in the YAML
+- ours          what a user gets who names no sampler: `forest`, and promotion ASHA as the YAML has it
+- ours-tpe      the same with Optuna's TPE
+- ray           AsyncHyperBandScheduler as it comes (reduction 4, grace 1), OptunaSearch
+- ray-settled   the same, its grace period set to the plan's first rung, reduction as in the YAML
+- random-asha   AsyncHyperBandScheduler as it comes, random draws
+- optuna        Optuna's TPE and HyperbandPruner at their defaults
+- random        random draws, trained in full
+
+Ray's population based training is left out: what it hands over is not a config but the history of one that changes in
+mid-run, and trainings are known here by their config.
+
+Trainings are kept in FOLDER/curves.sqlite and finished searches in FOLDER/*.jsonl: started again, it goes on, and
+several processes may share the folder.
 """
 
 import argparse
 import json
-import logging
 import math
 import statistics
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any, overload
+from typing import Any
 
 import torch
-from optuna.trial import Trial as OptunaTrial
-from policies_ray import FakeTrial
-from ray.tune.result import TRAINING_ITERATION
-from ray.tune.schedulers import AsyncHyperBandScheduler, TrialScheduler
-from ray.tune.search.optuna import OptunaSearch
 from scipy import stats
 
-from search.sampling.codec import code
+from benchmarks.schedules_peers import OptunaPolicy, RayPolicy, Train, Values
+from benchmarks.schedules_training import Trainings
 from search.sampling.proposer import Proposer
 from search.sampling.trial_history import Problem, Sampling, Scoring
 from search.simulate.clock import Policy, simulate
@@ -44,230 +49,227 @@ from search.spec.resolve import resolve
 from search.spec.search import Search, adopted
 from search.stopping.bracket import Bracket
 from search.stopping.rungs import Rule
-from spaces.paths import with_values
-from trainables.run import Diverged, Prepared
 
-METRIC = "loss"
-OURS: Mapping[str, Kind] = {"ours-forest": "forest", "ours-tpe": "tpe"}
+TASKS = (
+    "configs/own/function/spiral.yaml",
+    "configs/tts/demo.yaml",
+    "configs/whisper_child/demo.yaml",
+    "configs/diphone_rnn/demo.yaml",
+    "configs/early_inference/demo.yaml",
+    "configs/sequence_generator/demo.yaml",
+)
+OURS: Mapping[str, Kind] = {"ours": "forest", "ours-tpe": "tpe"}
+POLICIES = ("ours", "ray", "random-asha", "optuna", "random", "ours-tpe", "ray-settled")
 WORKERS = 2
 MARKS = (0.25, 0.5, 1.0)
-FRESH = (101, 102)  # training seeds of the configs that are handed over
+HALF, END = 1, 2
+FRESH = (101, 102, 103)  # training seeds of the configs that are handed over
+
+Game = Mapping[str, Any]
 
 
-class Curve(Sequence[float]):
-    """A trial's values, trained when they are asked for; NaN from where it diverged."""
+@dataclass(frozen=True)
+class Task:
+    """One search YAML: what is searched there, and what is known of it."""
 
-    def __init__(self, search: Search, prepared: Prepared, values: Mapping[str, Any], seed: int) -> None:
-        model = search.model
-        config = model.parse(with_values(search.base, values), "a trial")
-        self._search, self._run = search, model.build(config, prepared, seed)
-        self._found: list[float] = []
+    path: Path
+    out: Path
 
-    def __len__(self) -> int:
-        return self._search.horizon // self._search.every
+    @cached_property
+    def trainings(self) -> Trainings:
+        """Its trainings; the data is prepared when they are first asked for."""
+        search = resolve(self.path, ["confirm.seeds=0", "confirm.max=null"])
+        prepared = search.model.prepare(search.data, search.model.parse(search.base, "base"))
+        return Trainings(adopted(search, prepared.keys), prepared, self.out / "curves.sqlite")
 
-    @overload
-    def __getitem__(self, at: int) -> float: ...
-    @overload
-    def __getitem__(self, at: slice) -> Sequence[float]: ...
-    def __getitem__(self, at: int | slice) -> float | Sequence[float]:
-        assert isinstance(at, int)
-        at = range(len(self))[at]
-        while len(self._found) <= at:
-            self._found.append(self._next())
-        return self._found[at]
+    @cached_property
+    def plan(self) -> Plan:
+        """Its plan: the steps that the search takes, and the rungs."""
+        return make_plan(self.trainings.search)
 
-    def _next(self) -> float:
-        objective = self._search.model.objective
-        if self._found and (math.isnan(self._found[-1]) or self._run.ended is not None):
-            return self._found[-1]  # its own patience has ended it: it stays as good as it was
-        try:
-            self._run.train((len(self._found) + 1) * self._search.every)
-            value = self._run.evaluate()[objective.metric]
-        except Diverged:
-            return math.nan
-        return value if objective.mode == "min" else -value
+    @property
+    def games(self) -> list[Game]:
+        """The finished searches."""
+        file = self._file
+        lines = file.read_text().splitlines() if file.exists() else []
+        games = [json.loads(line) for line in lines]
+        return list({(game["policy"], game["seed"]): game for game in games}.values())
 
+    def play(self, name: str, seed: int) -> Game:
+        """One search, and the true value of what it would hand over at each mark."""
+        search = self.trainings.search
+        marks = [max(1, round(share * self.plan.search_steps / search.every)) for share in MARKS]
+        policy, values = contender(name, search, self.plan, lambda values: self.trainings.curve(values, seed), seed)
+        run = simulate(policy, WORKERS, marks[-1], marks, search.every)
+        self.trainings.close()
+        chosen = [choice.newest for choice in run.chosen]
+        game = {
+            "policy": name,
+            "seed": seed,
+            "steps": [mark * search.every for mark in marks],
+            "trials": run.trials,
+            "chosen": chosen,
+            "true": [None if trial is None else self._true(values[trial]) for trial in chosen],
+            "baseline": self._true(dict(search.space.baseline(search.base))),
+        }
+        with self._file.open("a") as file:
+            file.write(json.dumps(game) + "\n")
+        print(f"{search.name} {name} seed {seed}: {game['true']} (baseline {game['baseline']:.4f})", flush=True)
+        return game
 
-class RayPolicy:
-    """Ray's classes, called as Tune's loop calls them: early-stopped trials are told as COMPLETE. A diverged evaluation
-    is reported as the objective's worst value: as NaN, Ray would never stop it."""
+    @property
+    def _file(self) -> Path:
+        return self.out / f"{self.path.parent.name}-{self.path.stem}.jsonl"
 
-    def __init__(
-        self, search: Search, train: Callable[[Mapping[str, Any]], Curve], seed: int, reduction: int, grace: int
-    ) -> None:
-        objective = search.model.objective
-        self._worst = objective.worst if objective.mode == "min" else -objective.worst
-        self._every, self._train = search.every, train
-        self._codes = {knob.path: code(knob.path, knob.domain) for knob in search.space.knobs}
-        self._search = search
-        self._scheduler = AsyncHyperBandScheduler(
-            time_attr=TRAINING_ITERATION,
-            metric=METRIC,
-            mode="min",
-            max_t=search.horizon // search.every,
-            grace_period=grace,
-            reduction_factor=reduction,
-        )
-        logging.getLogger("ray.tune.search.optuna.optuna_search").setLevel(logging.ERROR)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            self._optuna = OptunaSearch(self._suggest, metric=METRIC, mode="min", seed=seed, study_name="ray")
-        self.values: dict[int, Mapping[str, Any]] = {}
-        self._curves: dict[int, Curve] = {}
-
-    def _suggest(self, trial: OptunaTrial) -> None:
-        """The space by running it, conditions honoured."""
-        values: dict[str, Any] = {}
-        for knob in self._search.space.knobs:
-            if self._search.space.is_active(knob, values, self._search.base):
-                values[knob.path] = self._codes[knob.path].suggest(trial)
-        trial.set_user_attr("values", values)
-
-    def take(self) -> int | None:
-        """The next trial, a new one."""
-        trial = len(self.values)
-        if trial == 0:  # not known to Optuna: its values may lie outside the space
-            self.values[trial] = dict(self._search.space.baseline(self._search.base))
-        else:
-            self._optuna.suggest(str(trial))
-            self.values[trial] = self._optuna._ot_trials[str(trial)].user_attrs["values"]
-        self._curves[trial] = self._train(self.values[trial])
-        self._scheduler.on_trial_add(None, FakeTrial(str(trial)))
-        return trial
-
-    def curve(self, trial: int) -> Sequence[float]:
-        """What the trial will report."""
-        return self._curves[trial]
-
-    def report(self, trial: int, step: int, value: float) -> bool:
-        """Tell Ray of the evaluation; whether it lets the trial go on."""
-        result = {TRAINING_ITERATION: step // self._every, METRIC: value if math.isfinite(value) else self._worst}
-        if self._scheduler.on_trial_result(None, FakeTrial(str(trial)), result) == TrialScheduler.STOP:
-            if trial:
-                self._optuna.on_trial_complete(str(trial), result=result)
-            return False
-        if trial:
-            self._optuna.on_trial_result(str(trial), result)
-        return True
+    def _true(self, values: Values) -> float:
+        worst = self.trainings.search.model.objective.worst
+        ends = [self.trainings.curve(values, fresh)[-1] for fresh in FRESH]
+        self.trainings.close()
+        return statistics.fmean(worst if math.isnan(end) else end for end in ends)
 
 
-def contender(
-    name: str, search: Search, plan: Plan, train: Callable[[Mapping[str, Any]], Curve], seed: int
-) -> tuple[Policy, Mapping[int, Mapping[str, Any]]]:
+def contender(name: str, search: Search, plan: Plan, train: Train, seed: int) -> tuple[Policy, Mapping[int, Values]]:
     """A fresh search, and the values of its trials."""
     objective, stopping = search.model.objective, search.settings.early_stopping
-    if name in OURS:
-        proposer = Proposer(
-            Problem(search.name, search.space, search.base, search.horizon, plan.rungs),
-            Sampling(OURS[name], seed),
-            Scoring("min", abs(objective.worst)),
-            None,
-        )
-        known: dict[int, Mapping[str, Any]] = {}
+    reduction: int = stopping.reduction  # type: ignore[attr-defined]
 
-        def begin(trial: int, values: Mapping[str, Any]) -> Curve:
-            known[trial] = values
-            return train(values)
+    def proposer(kind: Kind) -> Proposer:
+        problem = Problem(search.name, search.space, search.base, search.horizon, plan.rungs)
+        return Proposer(problem, Sampling(kind, seed), Scoring("min", abs(objective.worst)), None)
 
-        rule = Rule("promote", plan.rungs, stopping.reduction, "min", abs(objective.worst))  # type: ignore[attr-defined]
-        return RungPolicy(Bracket(rule, exempt=lambda trial: trial == 0), Learned(proposer, begin)), known
-    settled = name == "ray-settled"
-    grace = plan.rungs[0] // search.every if settled else 1
-    policy = RayPolicy(search, train, seed, stopping.reduction if settled else 4, grace)  # type: ignore[attr-defined]
-    return policy, policy.values
+    match name:
+        case "ray":
+            policy = RayPolicy(search, train, seed, 4, 1)
+            return policy, policy.values
+        case "random-asha":
+            policy = RayPolicy(search, train, seed, 4, 1, proposer("random"))
+            return policy, policy.values
+        case "ray-settled":
+            policy = RayPolicy(search, train, seed, reduction, plan.rungs[0] // search.every)
+            return policy, policy.values
+        case "optuna":
+            study = OptunaPolicy(search, train, seed)
+            return study, study.values
+    known: dict[int, Values] = {}
 
+    def begin(trial: int, values: Values) -> Sequence[float]:
+        known[trial] = values
+        return train(values)
 
-def games(path: Path, seeds: int, names: Sequence[str], out: Path) -> Iterator[dict[str, Any]]:
-    """Every search, with the true value of what it would hand over at each mark. What is known already is read."""
-    search = resolve(path, ["confirm.seeds=0"])
-    prepared = search.model.prepare(search.data, search.model.parse(search.base, "base"))
-    search = adopted(search, prepared.keys)
-    plan = make_plan(search)
-    marks = [max(1, round(share * plan.search_steps / search.every)) for share in MARKS]
-    known = out / f"{search.name}.jsonl"
-    done = [json.loads(line) for line in known.read_text().splitlines()] if known.exists() else []
-    yield from (game for game in done if game["policy"] in names and game["seed"] < seeds)
-    truth: dict[str, float] = {}
-
-    def true(values: Mapping[str, Any]) -> float:
-        key = json.dumps(values, sort_keys=True)
-        if key not in truth:
-            ends = [Curve(search, prepared, values, fresh)[-1] for fresh in FRESH]
-            worst = search.model.objective.worst
-            truth[key] = statistics.fmean(worst if math.isnan(end) else end for end in ends)
-        return truth[key]
-
-    for seed in range(seeds):
-        for name in names:
-            if any(game["policy"] == name and game["seed"] == seed for game in done):
-                continue
-            policy, values = contender(name, search, plan, partial(Curve, search, prepared, seed=seed), seed)
-            run = simulate(policy, WORKERS, marks[-1], marks, search.every)
-            chosen = [choice.newest for choice in run.chosen]
-            game = {
-                "policy": name,
-                "seed": seed,
-                "steps": [mark * search.every for mark in marks],
-                "trials": run.trials,
-                "chosen": chosen,
-                "true": [None if trial is None else true(values[trial]) for trial in chosen],
-                "baseline": true(dict(search.space.baseline(search.base))),
-            }
-            with known.open("a") as file:
-                file.write(json.dumps(game) + "\n")
-            print(f"{search.name} {name} seed {seed}: {game['true']} (baseline {game['baseline']:.4f})", flush=True)
-            yield game
+    rungs = (search.horizon,) if name == "random" else plan.rungs
+    rule = Rule("promote", rungs, reduction, "min", abs(objective.worst))
+    source = Learned(proposer("random" if name == "random" else OURS[name]), begin)
+    return RungPolicy(Bracket(rule, exempt=lambda trial: trial == 0), source), known
 
 
-def interval(values: Sequence[float]) -> str:
-    """Mean with its 95% Student t interval."""
-    mean = statistics.fmean(values)
-    if len(values) < 2:
-        return f"{mean:.4f}"
-    half = stats.t.ppf(0.975, len(values) - 1) * statistics.stdev(values) / len(values) ** 0.5
-    return f"{mean:.4f} [{mean - half:.4f}, {mean + half:.4f}]"
+@dataclass(frozen=True)
+class Mean:
+    """A mean with its 95% Student t interval; that of a single value is unbounded."""
+
+    mean: float
+    half: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> "Mean":
+        """Of at least one value."""
+        if len(values) < 2:
+            return cls(statistics.fmean(values), math.inf)
+        half = float(stats.t.ppf(0.975, len(values) - 1)) * statistics.stdev(values) / len(values) ** 0.5
+        return cls(statistics.fmean(values), half)
+
+    def __str__(self) -> str:
+        if math.isinf(self.half):
+            return f"{self.mean:.4f}"
+        return f"{self.mean:.4f} [{self.mean - self.half:.4f}, {self.mean + self.half:.4f}]"
 
 
-def table(title: str, found: Sequence[Mapping[str, Any]], names: Sequence[str]) -> str:
-    """The Markdown table of one search YAML."""
-    steps = found[0]["steps"]
-    by = {(game["policy"], game["seed"]): game["true"] for game in found}
-    lines = [f"### {title} (documented: {found[0]['baseline']:.4f})", ""]
-    lines += [
-        "| policy | trials | " + " | ".join(f"{each} steps" for each in steps) + " |",
-        "|---" * (2 + len(steps)) + "|",
+def paired(games: Sequence[Game], one: tuple[str, int], other: tuple[str, int]) -> Mean | None:
+    """The difference of two policies' true values, each at a mark, over the seeds that both have; lower is better."""
+    true = {(game["policy"], game["seed"]): game["true"] for game in games}
+    pairs = [
+        (true[one[0], s][one[1]], true[other[0], s][other[1]]) for n, s in true if n == one[0] and (other[0], s) in true
     ]
+    known = [mine - theirs for mine, theirs in pairs if mine is not None and theirs is not None]
+    return Mean.of(known) if known else None
+
+
+def table(title: str, games: Sequence[Game], names: Sequence[str]) -> str:
+    """The Markdown table of one task."""
+    steps = games[0]["steps"]
+    lines = [f"### {title} (documented: {games[0]['baseline']:.4f})", ""]
+    lines += ["| policy | seeds, trials | " + " | ".join(f"{each} steps" for each in steps) + " |"]
+    lines += ["|---" * (2 + len(steps)) + "|"]
     for name in names:
-        own = [game for game in found if game["policy"] == name]
-        cells = [interval([game["true"][i] for game in own if game["true"][i] is not None]) for i in range(len(steps))]
-        lines.append(f"| {name} | {statistics.fmean(g['trials'] for g in own):.0f} | " + " | ".join(cells) + " |")
+        own = [game for game in games if game["policy"] == name]
+        known = [[game["true"][at] for game in own if game["true"][at] is not None] for at in range(len(steps))]
+        cells = [str(Mean.of(each)) if each else "" for each in known]
+        trials = statistics.fmean(game["trials"] for game in own)
+        lines.append(f"| {name} | {len(own)}, {trials:.0f} | " + " | ".join(cells) + " |")
     for name in names[1:]:
-        cells = []
-        for i in range(len(steps)):
-            pairs = [(by[names[0], s][i], by[name, s][i]) for n, s in by if n == names[0] and (name, s) in by]
-            cells.append(interval([mine - theirs for mine, theirs in pairs if mine is not None and theirs is not None]))
+        found = [paired(games, (names[0], at), (name, at)) for at in range(len(steps))]
+        cells = ["" if each is None else str(each) for each in found]
         lines.append(f"| {names[0]} − {name}, paired | | " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def goal(title: str, games: Sequence[Game], names: Sequence[str]) -> str:
+    """The task's row in the table of the goal: the first policy at half of the steps against the best peer's end."""
+    mine, peers = names[0], [name for name in names[1:] if name not in OURS]
+    ends = {peer: [game["true"][END] for game in games if game["policy"] == peer] for peer in peers}
+    best = min(peers, key=lambda peer: statistics.fmean(end for end in ends[peer] if end is not None))
+    found = paired(games, (mine, HALF), (best, END))
+    worse = []
+    for peer in peers:
+        for at, share in enumerate(MARKS):
+            there = paired(games, (mine, at), (peer, at))
+            if there is not None and there.mean - there.half > 0:
+                worse.append(f"{peer} at {share:g}")
+    reached = "?" if found is None else "yes" if found.mean <= 0 else "no"
+    return f"| {title} | {best} | {found} | {reached} | {', '.join(worse) or 'nowhere'} |"
+
+
+def report(tasks: Sequence[Task], names: Sequence[str]) -> str:
+    """All tables; of each task those policies that have finished a search."""
+    rows, tables = [], []
+    for task in tasks:
+        games = [game for game in task.games if game["policy"] in names]
+        have = [name for name in names if any(game["policy"] == name for game in games)]
+        if games:
+            tables.append(table(str(task.path), games, have))
+        if len(have) > 1 and have[0] == names[0]:
+            rows.append(goal(str(task.path), games, have))
+    head = (
+        f"| task | best peer at the end | {names[0]} at half − that peer at the end | reached | worse, by 95% |\n"
+        + "|---" * 5
+    )
+    return "\n\n".join(["\n".join([head + "|", *rows]), *tables]) + "\n"
+
+
+def due(tasks: Sequence[Task], names: Sequence[str], seeds: int) -> Iterator[tuple[Task, str, int]]:
+    """The searches that are not finished: all tasks have a seed before the next one begins."""
+    for seed in range(seeds):
+        for task in tasks:
+            for name in names:
+                if not any(game["policy"] == name and game["seed"] == seed for game in task.games):
+                    yield task, name, seed
 
 
 def main() -> None:
     """Run what is not known yet, and write the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("configs", nargs="+", type=Path)
+    parser.add_argument("configs", nargs="*", type=Path, default=[Path(task) for task in TASKS])
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--policies", default="ours-forest,ours-tpe,ray,ray-settled")
+    parser.add_argument("--policies", default=",".join(POLICIES))
     parser.add_argument("--out", type=Path, default=Path("results/schedules"))
     options = parser.parse_args()
     torch.set_num_threads(1)
     options.out.mkdir(parents=True, exist_ok=True)
     names = options.policies.split(",")
-    tables = []
-    for path in options.configs:
-        found = list(games(path, options.seeds, names, options.out))
-        tables.append(table(str(path), found, names))
-        print(tables[-1], flush=True)
-    (options.out / "schedules.md").write_text("\n\n".join(tables) + "\n")
+    tasks = [Task(path, options.out) for path in options.configs]
+    for task, name, seed in due(tasks, names, options.seeds):
+        task.play(name, seed)
+        (options.out / "schedules.md").write_text(report(tasks, names))
+    print(report(tasks, names))
 
 
 if __name__ == "__main__":
