@@ -25,6 +25,7 @@ SECTIONS = (
     ("parallel", "Parallel"),
     ("slices", "Knobs"),
     ("importance", "Importance"),
+    ("ablation", "Changes"),
     ("rungs", "Rungs"),
     ("timeline", "Workers"),
     ("stages", "Shared"),
@@ -93,6 +94,7 @@ def _context(found: Findings) -> dict[str, Any]:
     material, verdict = found.material, found.material.verdict
     objective = material.model.objective
     changed = [change for change in found.changes if change.differs]
+    absent = {name for name, part in (("stages", found.shared), ("ablation", found.way)) if part is None}
     return {
         "name": material.name,
         "model": material.model.name,
@@ -102,7 +104,7 @@ def _context(found: Findings) -> dict[str, Any]:
         "horizon": material.horizon,
         "state": material.standing.state,
         "story": found.story,
-        "contents": [each for each in SECTIONS if each[0] != "stages" or found.shared is not None],
+        "contents": [each for each in SECTIONS if each[0] not in absent],
         "shared": found.shared,
         "scores": evidence.scores(verdict) if verdict is not None else None,
         "evidence_note": words.evidence_note(material),
@@ -116,6 +118,8 @@ def _context(found: Findings) -> dict[str, Any]:
         "importance": found.importance,
         "trusted": words.TRUSTED,
         "importance_note": words.importance_note(found),
+        "way": found.way,
+        "way_note": words.way_note(found),
         "checks": found.checks,
         "reduction": material.reduction,
         "rungs_note": "This search stops no trial at rungs of its own, so there is nothing to judge.",

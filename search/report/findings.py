@@ -5,6 +5,7 @@ from typing import Any
 
 from search.history.events import Ended, Proposed, Reported, Started
 from search.history.records import Records
+from search.report.ablation import Way, way_of
 from search.report.anytime import Anytime, anytime
 from search.report.causes import Cause, causes
 from search.report.changes import Change, FileDiff, knob_changes, native_diffs
@@ -39,6 +40,7 @@ class Findings:
     shared: SharedStages | None
     causes: tuple[Cause, ...]
     changes: tuple[Change, ...]
+    way: Way | None
     diffs: tuple[FileDiff, ...]
     story: Story
 
@@ -68,6 +70,7 @@ def find(material: Material) -> Findings:
         shared=shared_stages(material.records),
         causes=causes(material.events),
         changes=changes,
+        way=way_of(material),
         diffs=native_diffs(material, verdict) if verdict is not None else (),
         story=tell(material, course, lanes, changes, advice, checks),
     )

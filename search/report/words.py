@@ -102,6 +102,21 @@ def importance_note(found: Findings) -> str:
     )
 
 
+def way_note(found: Findings) -> str:
+    """What the way to the winner rests on, and whether it is to be believed."""
+    way, material = found.way, found.material
+    if way is None:
+        return ""
+    trust = "" if way.skill >= TRUSTED else ": too little to trust its order"
+    none = "" if way.rows[0].share is not None else " It predicts no gain of all changes together."
+    return (
+        "Predicted for a whole training by a forest that has learnt from the search's trials at all rungs; of held-out "
+        f"trials' variance at equal {material.unit}s it predicts {share(max(0.0, way.skill))}{trust}.{none} From the "
+        "documented config on, the change that promises most is made next (Fawcett & Hoos 2016, with a model's "
+        "predictions as in Biedenkapp et al. 2017). So a change is judged on top of those above it."
+    )
+
+
 def diff_note(found: Findings) -> str:
     """Why there is no diff, where there is none."""
     verdict = found.material.verdict

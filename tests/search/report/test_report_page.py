@@ -136,6 +136,17 @@ def test_best_so_far_is_the_running_best_of_what_was_trained_in_full(finished: P
     assert told["course"]["baseline"] == own[own.trial == 0].objective.iloc[-1]
 
 
+def test_the_changes_lead_from_the_documented_config_to_the_new_one(finished: Path, found: Findings) -> None:
+    assert found.way is not None and found.material.verdict is not None
+    changed = {change.path: (change.documented, change.new) for change in found.changes if change.differs}
+    told = {path: (before, after) for row in found.way.rows for path, before, after in row.knobs if row.acts}
+    assert told == changed
+    shares = [row.share for row in found.way.rows if row.share is not None]
+    assert sum(shares) == pytest.approx(1)
+    section = words(text_of(finished).partition('id="ablation"')[2].partition("</section>")[0])
+    assert all(path in section.replace(" ", "") for path in told) and "learnt from the search's trials" in section
+
+
 def test_scores_at_each_rung_are_those_of_the_history(finished: Path, found: Findings) -> None:
     told = data_of(text_of(finished))["levels"]["all"]
     history = pd.read_parquet(finished / "history.parquet")
@@ -280,7 +291,7 @@ def test_a_report_can_be_made_at_any_moment(finished: Path, tmp_path: Path, shar
     text = words(write(folder).read_text(encoding="utf-8"))
     assert "Go on with the search" in text and "interrupted" in text
     assert "Switch to the new config" not in text
-    assert all(f'id="{id_}"' in text_of(folder) for id_, _ in SECTIONS if id_ != "stages")
+    assert all(f'id="{id_}"' in text_of(folder) for id_, _ in SECTIONS if id_ not in {"stages", "ablation"})
 
 
 def test_a_torn_last_line_is_passed_over(finished: Path, tmp_path: Path) -> None:
