@@ -30,9 +30,12 @@ from search.history.events import (
     Retried,
     Started,
     Status,
+    TrialKind,
 )
 from search.history.records import Records, Trial
+from search.results.ablation import Setting
 from search.results.confirm import due, first_seed, fresh_seeds
+from search.results.explain import explaining
 from search.sampling.proposer import Proposer
 from search.sampling.trial_history import PastTrial, Problem, Sampling, Scoring
 from search.spec.search import Search
@@ -76,9 +79,15 @@ def run_search(context: RunContext) -> None:
 
 
 def run_confirmation(context: RunContext) -> None:
-    """Train the best configs and the baseline in full on fresh seeds."""
+    """Train the best configs and the baseline in full on fresh seeds; then the winner with a part of its changes."""
+    _train(context, _FreshSeeds(context, "confirm", _confirming(context)))
+    if context.search.settings.confirm.explain and context.halt.reason is None:
+        _train(context, _FreshSeeds(context, "explain", _explaining(context)))
+
+
+def _train(context: RunContext, source: "_FreshSeeds") -> None:
+    """Train what comes due until nothing does, or until a halt."""
     settings, point = context.search.settings, context.search.start
-    source = _FreshSeeds(context)
     while unfinished := source.unfinished():
         seeds: Iterable[int] = fresh_seeds(settings)
         by_seed = point is not None and point.trained
@@ -175,29 +184,40 @@ class _Source:
         return number
 
 
-class _FreshSeeds:
-    """The confirmation runs, as they come due."""
+def _confirming(context: RunContext) -> Callable[[], list[Proposed]]:
+    search, records = context.search, context.folder.records
+    confirm, seed = search.settings.confirm, first_seed(search.settings)
+    return lambda: due(records, search.model.objective, confirm, seed, now(), search.further)
 
-    def __init__(self, context: RunContext) -> None:
-        self._search, self._ledger = context.search, context.folder.ledger
+
+def _explaining(context: RunContext) -> Callable[[], list[Proposed]]:
+    search, records = context.search, context.folder.records
+    setting = Setting(search.space, search.base, search.model, search.horizon, context.plan.rungs)
+    return lambda: explaining(records, setting, search.settings.confirm.most, now())
+
+
+class _FreshSeeds:
+    """The runs of a kind on fresh seeds, as they come due."""
+
+    def __init__(self, context: RunContext, kind: TrialKind, due: Callable[[], list[Proposed]]) -> None:
+        self._ledger, self._kind, self._which = context.folder.ledger, kind, due
         self._seen: tuple[int, int] | None = None
         self._due: list[Proposed] = []
 
     def due(self) -> list[Proposed]:
         """Runs to be proposed now."""
-        search, records = self._search, self._ledger.records
-        seen = records.proposed["confirm"], sum(run.over for run in records.of_kind("confirm"))
+        records = self._ledger.records
+        seen = records.proposed[self._kind], sum(run.over for run in records.of_kind(self._kind))
         if seen != self._seen:  # asked on every turn of Ray's loop
             self._seen = seen
-            confirm, seed = search.settings.confirm, first_seed(search.settings)
-            self._due = due(records, search.model.objective, confirm, seed, now(), search.further)
+            self._due = self._which()
         return self._due
 
     def unfinished(self) -> list[Trial]:
         """All that are to be trained now, those that were due among them."""
         for run in self.due():
             self._ledger.emit(run)
-        return [trial for trial in self._ledger.records.of_kind("confirm") if not trial.over]
+        return [trial for trial in self._ledger.records.of_kind(self._kind) if not trial.over]
 
     def exhausted(self) -> bool:
         """Whether no run is to be proposed now; while some are trained, further ones may follow from their results."""

@@ -176,7 +176,7 @@ def cost(source: Source) -> Cost:
         diverged=ended.count("diverged"),
         failed=ended.count("failed"),
         search_steps=anytime(material).steps,
-        confirm_steps=sum(run.trained for run in material.records.of_kind("confirm")),
+        confirm_steps=sum(run.trained for kind in ("confirm", "explain") for run in material.records.of_kind(kind)),
         full_steps=len(trials) * (material.horizon - material.records.begins),
         training=sum(trial.seconds for trial in every),
         clock=sum(max(0.0, events[-1].at - phase.at) for phase, events in sittings(material.events) if events),

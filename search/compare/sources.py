@@ -190,7 +190,7 @@ def _events(
 
 
 def _is_trial(run: TrackedRun) -> bool:
-    return run.tags.get("trial", "").isdecimal() and run.tags.get("kind") in {"search", "confirm"}
+    return run.tags.get("trial", "").isdecimal() and run.tags.get("kind") in {"search", "confirm", "explain"}
 
 
 def _life(reader: Runs, child: TrackedRun, values: Mapping[str, Any], horizon: int) -> Iterator[Event]:
@@ -198,7 +198,7 @@ def _life(reader: Runs, child: TrackedRun, values: Mapping[str, Any], horizon: i
     points = reader.points(child.id, OBJECTIVE)
     began = child.start / 1000
     seconds = {point.step: point.value for point in reader.points(child.id, SECONDS)}
-    kind = "confirm" if tags["kind"] == "confirm" else "search"
+    kind = tags["kind"]
     seed = int(tags["seed"]) if tags.get("seed", "").isdecimal() else 0
     yield Proposed(number, values, seed, kind, tags.get("origin", ""), began)  # type: ignore[arg-type]
     yield Started(number, tags.get("host", ""), 0, tags.get("gpu", ""), began)

@@ -126,7 +126,8 @@ def curves(one: Following) -> dict[str, Any]:
     first = [t for t in trials if t is best or t is baseline or t.status == "running"]
     named = {t.number for t in first}
     others = [t for t in trials[-DRAWN:] if t.number not in named]
-    confirming = [t for t in records.of_kind("confirm")[-DRAWN:] if t.status == "running" and t.reports]
+    fresh = [*records.of_kind("confirm"), *records.of_kind("explain")]
+    confirming = [t for t in fresh[-DRAWN:] if t.status == "running" and t.reports]
     chosen = [*others[: max(0, DRAWN - len(first))], *first[:DRAWN], *confirming]
     objective = one.material.model.objective
     return {

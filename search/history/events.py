@@ -11,6 +11,9 @@ Status = Literal["running", "paused", "completed", "stopped", "diverged", "faile
 """`paused`: waits at a rung for its promotion. `stopped`: early-stopped at a rung, or never promoted from it.
 `completed`: trained to the full budget (or ended by its own patience)."""
 
+TrialKind = Literal["search", "confirm", "explain"]
+"""`confirm`: a config of the search on a fresh seed. `explain`: the winner with a part of its changes on one."""
+
 _VARIABLE = re.compile(r"0x[0-9a-f]+|\d+(\.\d+)?(e[+-]?\d+)?|'[^']*'|\"[^\"]*\"", re.IGNORECASE)
 
 FINAL: frozenset[str] = frozenset({"completed", "stopped", "diverged", "failed"})
@@ -23,8 +26,8 @@ class Proposed:
     trial: int  # unique number within the search, from 0
     values: Mapping[str, Any]  # dotted knob path -> value; active knobs only
     seed: int
-    kind: Literal["search", "confirm"]
-    origin: str  # "baseline", "forest", "tpe", "random", "grid", or "trial 7" for a confirmation run
+    kind: TrialKind
+    origin: str  # "baseline", "forest", "tpe", "grid", …; "trial 7" (confirm); "trial 7, 1 of 3 changes" (explain)
     at: float  # unix seconds, here and below
 
 

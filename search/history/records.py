@@ -22,6 +22,7 @@ from search.history.events import (
     StartReady,
     Status,
     Stopped,
+    TrialKind,
     WarmStarted,
 )
 from spaces.problems import BadInput
@@ -111,7 +112,7 @@ class Records:
     def __init__(self, history: Iterable[Event] = ()) -> None:
         """Of a journal's events in order. Raises BadInput where they contradict each other."""
         self.trials: dict[int, Trial] = {}
-        self.proposed = {"search": 0, "confirm": 0}
+        self.proposed: dict[TrialKind, int] = {"search": 0, "confirm": 0, "explain": 0}
         """Trials of each kind."""
         self.phase: Literal["search", "confirm", "done"] = "search"
         self.search_steps = 0
@@ -136,7 +137,7 @@ class Records:
         """The type of the machine that took up a trial last, where it said so."""
         self.applied = 0
         """Events taken in; what is derived from them stays true until this changes."""
-        self._by_kind: dict[str, list[Trial]] = {"search": [], "confirm": []}
+        self._by_kind: dict[TrialKind, list[Trial]] = {"search": [], "confirm": [], "explain": []}
         self._last_at: float | None = None
         for number, event in enumerate(history, 1):
             wrong = self._contradicts(event)
@@ -239,8 +240,8 @@ class Records:
         """Seconds spent searching, up to `now`."""
         return self.search_seconds + (max(0.0, now - self._last_at) if self._last_at is not None else 0.0)
 
-    def of_kind(self, kind: Literal["search", "confirm"]) -> list[Trial]:
-        """The trials of the search itself, or its confirmation runs, by number."""
+    def of_kind(self, kind: TrialKind) -> list[Trial]:
+        """The trials of the search itself, its confirmation runs, or those that explain its winner, by number."""
         return list(self._by_kind[kind])
 
     @property

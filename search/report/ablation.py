@@ -1,10 +1,14 @@
 """Which of the winner's changes carry the gain, as rows to be shown."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from search.report.material import Material
 from search.report.shown import setting
 from search.results.ablation import Ablation, Setting, Values, ablation
+from search.results.explain import by_seed
+from search.results.procedure import Estimate
+from search.results.verdict import Verdict
 
 
 @dataclass(frozen=True)
@@ -18,6 +22,11 @@ class Row:
     share: float | None
     """Of the predicted gain; None where none is predicted."""
     acts: bool
+    confirmed: Estimate | None = None
+    """The objective on fresh seeds."""
+    brought: Estimate | None = None
+    """What the change brings on top of those above it, paired by seed, above zero is better; its interval is that of
+    this comparison alone."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +37,8 @@ class Way:
     """The objective that is predicted of the documented config."""
     rows: tuple[Row, ...]
     skill: float
+    confirmed: Estimate | None = None
+    """The documented config's objective on the same fresh seeds."""
 
 
 def way_of(material: Material) -> Way | None:
@@ -37,7 +48,36 @@ def way_of(material: Material) -> Way | None:
         return None
     ground = Setting(material.space, material.base, material.model, material.horizon, material.rungs)
     found = ablation(material.records, ground, verdict.winner.values)
-    return None if found is None else Way(found.start, tuple(_rows(found, baseline.values, material.sign)), found.skill)
+    if found is None:
+        return None
+    rows = _rows(found, baseline.values, material.sign)
+    if verdict.baseline is None or not material.records.of_kind("explain"):
+        return Way(found.start, tuple(rows), found.skill)
+    start = {seed: verdict.baseline.by_seed[seed] for seed in verdict.pairs}
+    return Way(
+        found.start, tuple(_confirmed(material, verdict, found, rows, start)), found.skill, _mean(start.values())
+    )
+
+
+def _confirmed(
+    material: Material, verdict: Verdict, found: Ablation, rows: Sequence[Row], known: Mapping[int, float]
+) -> Iterator[Row]:
+    """The rows with what fresh seeds say of them; `known`: the values of the config before the first."""
+    worst, seeds = material.model.objective.worst, list(known)
+    for row, change in zip(rows, found.changes, strict=True):
+        if change is found.changes[-1]:
+            new = verdict.winner.by_seed
+        else:
+            new = by_seed(material.records, verdict.winner.trial, change.values, worst)
+        new = {seed: new[seed] for seed in seeds if seed in new}
+        gains = [material.sign * (known[seed] - new[seed]) for seed in new if seed in known]
+        yield replace(row, confirmed=_mean(new.values()), brought=_mean(gains))
+        known = new
+
+
+def _mean(values: Iterable[float]) -> Estimate | None:
+    known = list(values)
+    return Estimate.of(known) if known else None
 
 
 def _rows(found: Ablation, before: Values, sign: int) -> list[Row]:

@@ -94,7 +94,8 @@ class ProgressEstimate:
     @property
     def counts(self) -> str:
         """Trials over, of all, by stage; and those that went wrong, with how often one was started again."""
-        searched, confirming = self.records.of_kind("search"), self.records.of_kind("confirm")
+        searched = self.records.of_kind("search")
+        confirming = [*self.records.of_kind("confirm"), *self.records.of_kind("explain")]
         over = [f"{sum(t.over for t in searched)} of {max(self.trials, len(searched))} trials"]
         over += [f"{sum(t.over for t in confirming)} of {len(confirming)} confirmations"] if confirming else []
         everyone = self.records.trials.values()
@@ -124,7 +125,7 @@ class ProgressEstimate:
 
 def name_of(trial: Trial) -> str:
     """How a trial is called on screen."""
-    if trial.proposed.kind == "confirm":
+    if trial.proposed.kind != "search":
         return f"{trial.proposed.origin}, seed {trial.proposed.seed}"
     return f"trial {trial.number}" + (" (baseline)" if trial.baseline else "")
 

@@ -60,6 +60,10 @@ class Confirm(Section):
     max: Annotated[Whole, Field(ge=4, le=40)] | None = None
     """Of `seeds: auto`: the most seeds; null: 8."""
 
+    explain: bool = False
+    """Where the verdict is to switch, the configs on the way from the baseline to the winner are trained on the same
+    seeds, one change more in each: what every change brings."""
+
     @model_validator(mode="after")
     def _max_is_of_auto(self) -> Self:
         if self.max is not None and self.seeds != "auto":

@@ -66,6 +66,8 @@ class Plan:
     start_least: int = 0
     start_steps: int = 0
     """What has to be trained up to there, for the search's seed and the fresh ones."""
+    explain_steps: int = 0
+    """At most, after a verdict to switch: every part of the winner's changes on every fresh seed."""
 
     @property
     def steps(self) -> int:
@@ -125,6 +127,7 @@ def make_plan(search: Search) -> Plan:
         begins=begins,
         start_least=_start_steps(search, confirm.fewest(candidates)),
         start_steps=_start_steps(search, confirm.distinct),
+        explain_steps=(len(search.space.knobs) - 1) * confirm.distinct * search.length if confirm.explain else 0,
     )
 
 

@@ -106,6 +106,7 @@ def describe(search: Search, plan: Plan) -> str:
     lines.append(
         f"to train: {_span(plan.search_least, plan.search_most)} {unit}s searching ({plan.full_steps} without early "
         f"stopping), {plan.workers} trials at once, + {_span(plan.confirm_least, plan.confirm_steps)} confirming"
+        + (f" + up to {plan.explain_steps} explaining" if plan.explain_steps else "")
         + (f" + {_span(plan.start_least, plan.start_steps)} up to the start" if plan.start_steps else "")
     )
     lines += sharing.lines(search, plan.shared)

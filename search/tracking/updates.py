@@ -187,8 +187,8 @@ class Trials:
         origin = self._trials.get(_origin_trial(event.origin))
         baseline = event.origin == "baseline" or (origin is not None and origin.baseline)
         name = "baseline" if event.origin == "baseline" else f"trial {event.trial}"
-        if event.kind == "confirm":
-            name = f"confirm {'baseline' if baseline else event.origin}, seed {event.seed}"
+        if event.kind != "search":
+            name = f"{event.kind} {'baseline' if baseline else event.origin}, seed {event.seed}"
         self._trials[event.trial] = _Trial(name, baseline, event.kind)
         update = _update(updates, event.trial, name)
         update.start = at

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from search.history.events import Ended, Event, Proposed, Reported, Status
+from search.history.events import Ended, Event, Proposed, Reported, Status, TrialKind
 from search.history.records import Records
 from search.spec.resolve import resolve
 from search.spec.search import Search
@@ -50,7 +50,7 @@ def proposed(
     values: Mapping[str, Any] | None = None,
     *,
     origin: str = "tpe",
-    kind: Literal["search", "confirm"] = "search",
+    kind: TrialKind = "search",
     seed: int = 0,
     at: float = 0.0,
 ) -> Proposed:
@@ -68,7 +68,7 @@ def trial(
     status: Status = "completed",
     values: Mapping[str, Any] | None = None,
     origin: str = "tpe",
-    kind: Literal["search", "confirm"] = "search",
+    kind: TrialKind = "search",
     seed: int = 0,
 ) -> list[Event]:
     """A whole trial: proposed, reported once unless its objective is None, and ended."""

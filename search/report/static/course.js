@@ -54,7 +54,7 @@ Report.bestChart = function (colours) {
 };
 
 function groupOf(index) {
-  if (trials.kind[index] === "confirm") return "confirm";
+  if (trials.kind[index] !== "search") return "confirm";
   return { completed: "completed", stopped: "stopped", diverged: "diverged", failed: "failed" }[trials.status[index]] || "going on";
 }
 
@@ -169,7 +169,7 @@ Report.timelineChart = function (colours) {
   const whole = begin.reduce((most, at, i) => Math.max(most, at + length[i]), 0);
   const scale = whole > 7200 ? 3600 : whole > 600 ? 60 : 1;
   const traces = ["search", "confirm"].map((name) => {
-    const own = trial.map((_, i) => i).filter((i) => kind[i] === name);
+    const own = trial.map((_, i) => i).filter((i) => (kind[i] === "search") === (name === "search"));
     return {
       type: "bar", orientation: "h", name: name === "search" ? "searching" : "confirming",
       y: own.map((i) => lane[i]), base: own.map((i) => begin[i] / scale), x: own.map((i) => length[i] / scale), width: 0.72,

@@ -83,7 +83,7 @@ Report.startFilter = function (changed) {
   const text = document.getElementById("filter-text");
   const order = ["completed", "stopped", "paused", "running", "proposed", "diverged", "failed"];
   const statuses = order.filter((status) => trials.status.includes(status));
-  const kinds = ["search", "confirm"].filter((kind) => trials.kind.includes(kind));
+  const kinds = ["search", "confirm", "explain"].filter((kind) => trials.kind.includes(kind));
   boxes(document.getElementById("filter-status"), "status", statuses, () => true);
   boxes(document.getElementById("filter-kind"), "kind", kinds, (kind) => kind === "search" || kinds.length === 1);
   document.getElementById("filter-kind").hidden = kinds.length < 2;

@@ -19,7 +19,7 @@ from matplotlib.image import imread
 from small_search import write_search
 
 from benchmarks.report_folder import Story, make_folder
-from search.history.events import Phase, Reported
+from search.history.events import Ended, Phase, Reported
 from search.history.journal import Journal, read
 from search.history.records import Records
 from search.persistence.folder import opened
@@ -27,6 +27,8 @@ from search.report.__main__ import main
 from search.report.build import SECTIONS, write
 from search.report.findings import Findings, find
 from search.report.material import gather
+from search.results.ablation import Setting
+from search.results.explain import explaining
 from search.results.verdict import judge
 from search.spec.plan import make_plan
 from spaces import strict_yaml
@@ -145,6 +147,29 @@ def test_the_changes_lead_from_the_documented_config_to_the_new_one(finished: Pa
     assert sum(shares) == pytest.approx(1)
     section = words(text_of(finished).partition('id="ablation"')[2].partition("</section>")[0])
     assert all(path in section.replace(" ", "") for path in told) and "learnt from the search's trials" in section
+
+
+def test_what_each_change_brings_on_fresh_seeds_stands_beside_what_was_predicted(
+    finished: Path, found: Findings, tmp_path: Path
+) -> None:
+    material, folder = found.material, copied(finished, tmp_path / "s", 10**6)
+    setting = Setting(material.space, material.base, material.model, material.horizon, material.rungs)
+    runs = explaining(material.records, setting, material.most, 0.0)
+    verdict = material.verdict
+    assert verdict is not None and verdict.baseline is not None and runs
+    with Journal(folder / "journal.jsonl") as journal:
+        for run in runs:
+            value = verdict.baseline.by_seed[run.seed] - 0.01
+            journal.append(run)
+            journal.append(Reported(run.trial, material.horizon, {"objective": value}, 1.0, 0.0))
+            journal.append(Ended(run.trial, "completed", "", 0.0))
+    way = find(gather(folder)).way
+    assert way is not None and found.way is not None and found.way.confirmed is None
+    assert way.confirmed is not None and way.confirmed.mean == pytest.approx(verdict.baseline.estimate.mean)
+    brought = [row.brought.mean for row in way.rows if row.brought is not None]
+    assert brought[:2] == pytest.approx([0.01, 0.0]) and len(brought) == len(way.rows)
+    assert verdict.gain is not None and sum(brought) == pytest.approx(verdict.gain.mean)
+    assert "brings there" in words(write(folder).read_text(encoding="utf-8"))
 
 
 def test_scores_at_each_rung_are_those_of_the_history(finished: Path, found: Findings) -> None:

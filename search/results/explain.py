@@ -1,0 +1,67 @@
+"""Which runs show what each of the winner's changes brings: the configs on the way to it, on its own fresh seeds.
+
+They are trials of a kind of their own, `explain`, and enter no verdict. The way follows from the search's own trials
+alone (`search.results.ablation`), which fresh seeds don't change; what is proposed already stays as it is.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from search.history.events import Proposed
+from search.history.records import Records
+from search.results.ablation import Setting, ablation, differing
+from search.results.verdict import judge
+
+_ORIGIN = re.compile(r"trial (\d+), (\d+) of (\d+) changes")
+Values = Mapping[str, Any]
+
+
+def origin(trial: int, changes: int, of: int) -> str:
+    """Of a run that has so many of the changes of `trial`."""
+    return f"trial {trial}, {changes} of {of} changes"
+
+
+def parts(records: Records, trial: int) -> dict[tuple[int, int], Values]:
+    """The configs on the way to `trial` that runs were proposed of, by (changes, of how many)."""
+    found: dict[tuple[int, int], Values] = {}
+    for run in records.of_kind("explain"):
+        said = _ORIGIN.fullmatch(run.proposed.origin)
+        if said is not None and int(said[1]) == trial:
+            found.setdefault((int(said[2]), int(said[3])), run.proposed.values)
+    return found
+
+
+def by_seed(records: Records, trial: int, values: Values, worst: float) -> dict[int, float]:
+    """What the config with these of the changes of `trial` came to on each fresh seed; `worst` where it diverged."""
+    found: dict[int, float] = {}
+    for run in records.of_kind("explain"):
+        said = _ORIGIN.fullmatch(run.proposed.origin)
+        if said is None or int(said[1]) != trial or differing(run.proposed.values, values):
+            continue
+        if run.status == "completed" and run.objective is not None:
+            found[run.proposed.seed] = run.objective
+        elif run.status == "diverged":
+            found[run.proposed.seed] = run.objective if run.objective is not None else worst
+    return found
+
+
+def explaining(records: Records, setting: Setting, most: int | None, now: float) -> list[Proposed]:
+    """The runs still to be proposed; numbers follow the search's trials. None unless the verdict is to switch, and
+    where there is one change only, or too few trials to learn from. `most`: as `judge` has it."""
+    verdict = judge(records, setting.model.objective, most)
+    if verdict is None or verdict.decision != "switch":
+        return []
+    trial = verdict.winner.trial
+    configs = parts(records, trial)
+    of = {many for _, many in configs}
+    way = ablation(records, setting, verdict.winner.values)
+    if way is not None and of <= {len(way.changes)}:
+        configs = {(i, len(way.changes)): change.values for i, change in enumerate(way.changes[:-1], 1)} | configs
+    done = {(run.proposed.origin, run.proposed.seed) for run in records.of_kind("explain")}
+    wanted = [(origin(trial, *key), seed, configs[key]) for seed in verdict.pairs for key in sorted(configs)]
+    number = max(records.trials, default=-1) + 1
+    new = [(whose, seed, values) for whose, seed, values in wanted if (whose, seed) not in done]
+    return [
+        Proposed(number + i, dict(values), seed, "explain", whose, now) for i, (whose, seed, values) in enumerate(new)
+    ]
