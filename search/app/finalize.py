@@ -12,7 +12,8 @@ from search.history.records import Records
 from search.persistence.folder import Folder
 from search.persistence.standing import Standing, standing
 from search.results import export, pareto_export, summary, winner
-from search.results.verdict import Verdict, judge
+from search.results.parsimony import conclude
+from search.results.verdict import Verdict
 from search.spec.effect import changed
 from search.spec.search import Search
 from search.tracking.sender import Sender
@@ -36,7 +37,7 @@ def hand_over(asked: Invocation, folder: Folder, tracker: Sender, halt: Halt) ->
     """Write and show what has come of the search so far; returns the exit code."""
     search, say = asked.search, asked.say
     path, records = folder.path, folder.records
-    verdict = judge(records, search.model.objective, search.settings.confirm.most)
+    verdict = conclude(records, search.model.objective, search.settings.confirm)
     final = None if halt.resumable else verdict  # MLflow keeps every value that it was ever given
     if verdict is not None:
         when_there_is_room(lambda: export.write_best(path, search, asked.prepared, verdict, records), say)

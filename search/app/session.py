@@ -113,7 +113,7 @@ def _run(asked: Invocation, folder: Folder, cluster: Cluster | None, workers: in
 
 
 def _handed_over(folder: Folder, search: Search) -> int | None:
-    return winner.number_of(folder.records, search.model.objective, search.settings.confirm.most)
+    return winner.number_of(folder.records, search.model.objective, search.settings.confirm)
 
 
 def confirmed_first(search: Search) -> int | None:

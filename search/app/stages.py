@@ -96,9 +96,10 @@ def _train(context: RunContext, source: "_FreshSeeds") -> None:
         begin = start.ready(context, [*seeds])
         if context.halt.reason is not None:
             return
+        of_kind = context.folder.records.of_kind(source.kind)
         run_stage(
             Stage(
-                job=context.job(shown=first_seed(settings) if settings.confirm.seeds else None, start=begin),
+                job=context.job(shown=min(trial.proposed.seed for trial in of_kind), start=begin),
                 ledger=context.folder.ledger,
                 cluster=context.cluster,
                 gate=Slots(
@@ -200,14 +201,14 @@ class _FreshSeeds:
     """The runs of a kind on fresh seeds, as they come due."""
 
     def __init__(self, context: RunContext, kind: TrialKind, due: Callable[[], list[Proposed]]) -> None:
-        self._ledger, self._kind, self._which = context.folder.ledger, kind, due
+        self._ledger, self.kind, self._which = context.folder.ledger, kind, due
         self._seen: tuple[int, int] | None = None
         self._due: list[Proposed] = []
 
     def due(self) -> list[Proposed]:
         """Runs to be proposed now."""
         records = self._ledger.records
-        seen = records.proposed[self._kind], sum(run.over for run in records.of_kind(self._kind))
+        seen = records.proposed[self.kind], sum(run.over for run in records.of_kind(self.kind))
         if seen != self._seen:  # asked on every turn of Ray's loop
             self._seen = seen
             self._due = self._which()
@@ -217,7 +218,7 @@ class _FreshSeeds:
         """All that are to be trained now, those that were due among them."""
         for run in self.due():
             self._ledger.emit(run)
-        return [trial for trial in self._ledger.records.of_kind(self._kind) if not trial.over]
+        return [trial for trial in self._ledger.records.of_kind(self.kind) if not trial.over]
 
     def exhausted(self) -> bool:
         """Whether no run is to be proposed now; while some are trained, further ones may follow from their results."""

@@ -107,7 +107,7 @@ def _settings(group: Group) -> dict[str, Any]:
 def _column(source: Source) -> str:
     verdict = source.material.verdict
     assert verdict is not None, "only searches with a winner have a column"
-    best = "documented" if verdict.winner.baseline else f"trial {verdict.winner.trial}"
+    best = "documented" if verdict.winner.baseline else verdict.winner.name
     return f"{source.name}, seed {seed_of(source)}: {best}"
 
 

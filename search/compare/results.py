@@ -95,8 +95,8 @@ def outcome(source: Source) -> Outcome:
 
 
 def _confirmed(material: Material, verdict: Verdict) -> bool:
-    origin = f"trial {verdict.winner.trial}"
-    runs = [run for run in material.records.of_kind("confirm") if run.proposed.origin == origin]
+    fresh = [*material.records.of_kind("confirm"), *material.records.of_kind("explain")]
+    runs = [run for run in fresh if run.proposed.origin == verdict.winner.origin]
     return any(run.proposed.seed in verdict.winner.by_seed for run in runs)
 
 

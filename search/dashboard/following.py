@@ -13,7 +13,7 @@ from search.report.findings import find
 from search.report.material import JOURNAL, Material, comparable, gather
 from search.report.progress import ProgressEstimate, line
 from search.report.story import Story
-from search.results.verdict import judge
+from search.results.parsimony import conclude
 from spaces.problems import BadInput
 
 REMEMBERED = 60  # lines of what happened
@@ -63,7 +63,7 @@ class Following:
             return False
         objective, records = material.model.objective, material.records
         settled = bool(records.of_kind("confirm")) or not now.running  # before, there is no verdict to be shown
-        judged = judge(records, objective, material.most) if settled else None
+        judged = conclude(records, objective, material.confirm) if settled else None
         verdict, at = comparable(judged, records, objective.worst)
         self.material = replace(material, standing=now, verdict=verdict, compared_at=at)
         self.best = self.progress.best

@@ -99,14 +99,20 @@ class CheckpointRetention:
 
     def handed_over(self, winner: int | None) -> None:
         """Of the confirmation runs only `winner` keeps its checkpoint from here on."""
-        for trial in self._records.of_kind("confirm"):
+        for trial in [*self._records.of_kind("confirm"), *self._records.of_kind("explain")]:
             if trial.over and self._keeps(trial) and trial.number != winner:
                 checkpoints.remove(self._place(trial.number))
                 self._note(trial.number, 0)
 
     def _keeps(self, trial: Trial) -> bool:
         run = trial.proposed
-        return run.kind == "confirm" and run.seed == self._kept and trial.status == "completed"
+        if run.kind == "search" or trial.status != "completed":
+            return False
+        return run.seed == (self._kept if run.kind == "confirm" else self._first_explaining())
+
+    def _first_explaining(self) -> int:
+        """The first seed of the runs that explain, one of which may be handed over."""
+        return min(run.proposed.seed for run in self._records.of_kind("explain"))
 
     def _evict(self) -> None:
         for trial in sorted(self._idle(), key=self._promise):

@@ -5,10 +5,11 @@ from dataclasses import dataclass, replace
 
 from search.report.material import Material
 from search.report.shown import setting
-from search.results.ablation import Ablation, Setting, Values, ablation
+from search.results.ablation import Ablation, Setting, Values, ablation, differing
 from search.results.explain import by_seed
 from search.results.procedure import Estimate
-from search.results.verdict import Verdict
+from search.results.verdict import Candidate
+from spaces.values import NOT_ACTIVE
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,8 @@ class Way:
     skill: float
     confirmed: Estimate | None = None
     """The documented config's objective on the same fresh seeds."""
+    kept: int | None = None
+    """The new config has so many of the changes, the first ones; None: all."""
 
 
 def way_of(material: Material) -> Way | None:
@@ -46,29 +49,31 @@ def way_of(material: Material) -> Way | None:
     verdict, baseline = material.verdict, material.records.baseline
     if verdict is None or baseline is None or verdict.winner is verdict.baseline:
         return None
+    whole = verdict.whole or verdict.winner
     ground = Setting(material.space, material.base, material.model, material.horizon, material.rungs)
-    found = ablation(material.records, ground, verdict.winner.values)
+    found = ablation(material.records, ground, whole.values)
     if found is None:
         return None
     rows = _rows(found, baseline.values, material.sign)
     if verdict.baseline is None or not material.records.of_kind("explain"):
         return Way(found.start, tuple(rows), found.skill)
     start = {seed: verdict.baseline.by_seed[seed] for seed in verdict.pairs}
-    return Way(
-        found.start, tuple(_confirmed(material, verdict, found, rows, start)), found.skill, _mean(start.values())
-    )
+    rows = list(_confirmed(material, whole, found, rows, start))
+    part = verdict.winner.values if verdict.whole is not None else None
+    kept = next((n for n, c in enumerate(found.changes, 1) if part and not differing(c.values, part)), None)
+    return Way(found.start, tuple(rows), found.skill, _mean(start.values()), kept)
 
 
 def _confirmed(
-    material: Material, verdict: Verdict, found: Ablation, rows: Sequence[Row], known: Mapping[int, float]
+    material: Material, whole: Candidate, found: Ablation, rows: Sequence[Row], known: Mapping[int, float]
 ) -> Iterator[Row]:
     """The rows with what fresh seeds say of them; `known`: the values of the config before the first."""
-    worst, seeds = material.model.objective.worst, list(known)
+    seeds = list(known)
     for row, change in zip(rows, found.changes, strict=True):
         if change is found.changes[-1]:
-            new = verdict.winner.by_seed
+            new = whole.by_seed
         else:
-            new = by_seed(material.records, verdict.winner.trial, change.values, worst)
+            new = by_seed(material.records, whole.trial, change.values, material.model.objective)
         new = {seed: new[seed] for seed in seeds if seed in new}
         gains = [material.sign * (known[seed] - new[seed]) for seed in new if seed in known]
         yield replace(row, confirmed=_mean(new.values()), brought=_mean(gains))
@@ -91,4 +96,4 @@ def _rows(found: Ablation, before: Values, sign: int) -> list[Row]:
 
 
 def _text(values: Values, path: str) -> str:
-    return setting(values[path]) if path in values else "not active"
+    return setting(values[path]) if path in values else NOT_ACTIVE

@@ -55,7 +55,7 @@ def gain(verdict: Verdict) -> Axis | None:
 def _name(verdict: Verdict, candidate: Candidate) -> str:
     if candidate.baseline:
         return "Documented"
-    return f"New (trial {candidate.trial})" if candidate is verdict.winner else f"Trial {candidate.trial}"
+    return f"New ({candidate.name})" if candidate is verdict.winner else f"Trial {candidate.trial}"
 
 
 def _role(verdict: Verdict, candidate: Candidate) -> Literal["new", "documented", "other"]:

@@ -96,15 +96,22 @@ def _schedules(material: Material) -> Schedules:
     found = schedules(material, winner.values if winner is not None else None)
     baseline = material.records.baseline
     if baseline is not None:
-        found = with_seen(found, material.model, material.base, _reports(material, baseline.number), new=False)
+        found = with_seen(
+            found,
+            material.model,
+            material.base,
+            _reports(material, baseline.number, f"trial {baseline.number}"),
+            new=False,
+        )
     if winner is not None:
         native = with_values(material.base, winner.values)
-        found = with_seen(found, material.model, native, _reports(material, winner.trial), new=True)
+        found = with_seen(found, material.model, native, _reports(material, winner.trial, winner.origin), new=True)
     return found
 
 
-def _reports(material: Material, number: int) -> list[tuple[int, Any]]:
-    """Evaluations of the config of trial `number`: of its first confirmation run, or else its own."""
-    runs = [t for t in material.records.of_kind("confirm") if t.proposed.origin == f"trial {number}" and t.reports]
+def _reports(material: Material, number: int, origin: str) -> list[tuple[int, Any]]:
+    """Evaluations of the config of trial `number`: of its first run on a fresh seed, or else its own."""
+    fresh = [*material.records.of_kind("confirm"), *material.records.of_kind("explain")]
+    runs = [run for run in fresh if run.proposed.origin == origin and run.reports]
     shown = runs[0] if runs else material.records.trials[number]
     return [(report.step, report.metrics) for report in shown.reports]

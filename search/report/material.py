@@ -11,7 +11,8 @@ from search.history.events import Event, Phase
 from search.history.journal import read
 from search.history.records import Records, Trial
 from search.persistence.standing import Standing, standing
-from search.results.verdict import Verdict, judge
+from search.results.parsimony import conclude
+from search.results.verdict import Verdict
 from search.spec.config import Confirm
 from spaces import strict_yaml
 from spaces.problems import BadInput
@@ -50,12 +51,17 @@ class Material:
     records: Records
     standing: Standing
     verdict: Verdict | None
-    most: int | None
-    """The most seeds of a confirmation one seed at a time; None where their number is fixed."""
+    confirm: Confirm
+    """How the best configs are confirmed."""
     compared_at: int | None
     """The step at which an unconfirmed verdict compares the winner with the baseline; None where fresh seeds decide."""
     best: Mapping[str, Any]
     """`best.yaml`; empty until the search has handed over."""
+
+    @property
+    def most(self) -> int | None:
+        """The most seeds of a confirmation one seed at a time; None where their number is fixed."""
+        return self.confirm.most
 
     @property
     def unit(self) -> Literal["epoch", "step"]:
@@ -118,7 +124,7 @@ def gather(folder: Path, known: Sequence[Event] | None = None) -> Material:
     horizon = int(settings["horizon"])
     best = folder / "best.yaml"
     confirm = parse(Confirm, settings.get("confirm") or {}, f"{folder / SETTINGS} confirm")
-    judged = judge(records, model.objective, confirm.most)
+    judged = conclude(records, model.objective, confirm)
     verdict, compared_at = comparable(judged, records, model.objective.worst)
     return Material(
         folder=folder,
@@ -136,7 +142,7 @@ def gather(folder: Path, known: Sequence[Event] | None = None) -> Material:
         records=records,
         standing=standing(folder, records),
         verdict=verdict,
-        most=confirm.most,
+        confirm=confirm,
         compared_at=compared_at,
         best=strict_yaml.load(best) if best.is_file() else {},
     )

@@ -151,8 +151,19 @@ def _reason(material: Material, verdict: Verdict | None) -> str:
     one = f" {one_start(given).capitalize()}." if given is not None else ""
     told = f"Paired seed by seed, the gain is {mean}; its 95% interval is {interval(gain)}{_allowed(material)}"
     if verdict.decision == "switch":
-        return f"{told}, above zero: more than the luck of the seeds.{one}"
+        return f"{told}, above zero: more than the luck of the seeds.{_part(verdict, unit)}{one}"
     return f"{told}, which doesn't lie above zero: the difference may be the luck of the seeds.{one}"
+
+
+def _part(verdict: Verdict, unit: str) -> str:
+    """That the new config has a part of a trial's changes, and what all of them gain."""
+    if verdict.winner.part is None or verdict.whole_gain is None:
+        return ""
+    (changes, of), gain = verdict.winner.part, verdict.whole_gain
+    return (
+        f" It has {changes} of the {of} changes of trial {verdict.winner.trial}; with all of them the gain is "
+        f"{rounded(gain.mean, scale(gain))} {unit} ({interval(gain)})."
+    )
 
 
 def _allowed(material: Material) -> str:
@@ -160,7 +171,7 @@ def _allowed(material: Material) -> str:
     if material.most is not None:
         return " (wide enough for a look after every seed)"
     verdict = material.verdict
-    compared = len(verdict.ranking) - 1 if verdict is not None else 0
+    compared = sum(c.part is None for c in verdict.ranking) - 1 if verdict is not None else 0
     return f" (wide enough for the best of {compared})" if compared > 1 else ""
 
 

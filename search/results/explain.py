@@ -11,15 +11,11 @@ from typing import Any
 from search.history.events import Proposed
 from search.history.records import Records
 from search.results.ablation import Setting, ablation, differing
-from search.results.verdict import judge
+from search.results.verdict import judge, part_origin
+from trainables.run import Objective
 
 _ORIGIN = re.compile(r"trial (\d+), (\d+) of (\d+) changes")
 Values = Mapping[str, Any]
-
-
-def origin(trial: int, changes: int, of: int) -> str:
-    """Of a run that has so many of the changes of `trial`."""
-    return f"trial {trial}, {changes} of {of} changes"
 
 
 def parts(records: Records, trial: int) -> dict[tuple[int, int], Values]:
@@ -32,17 +28,24 @@ def parts(records: Records, trial: int) -> dict[tuple[int, int], Values]:
     return found
 
 
-def by_seed(records: Records, trial: int, values: Values, worst: float) -> dict[int, float]:
-    """What the config with these of the changes of `trial` came to on each fresh seed; `worst` where it diverged."""
+def by_seed(records: Records, trial: int, values: Values, objective: Objective) -> dict[int, float]:
+    """What the config with these of the changes of `trial` came to on each fresh seed."""
+    for key, part in parts(records, trial).items():
+        if not differing(part, values):
+            return values_of(records, objective, part_origin(trial, *key))
+    return {}
+
+
+def values_of(records: Records, objective: Objective, origin: str) -> dict[int, float]:
+    """What the runs of `origin` came to on each fresh seed; the worst value where one diverged."""
     found: dict[int, float] = {}
     for run in records.of_kind("explain"):
-        said = _ORIGIN.fullmatch(run.proposed.origin)
-        if said is None or int(said[1]) != trial or differing(run.proposed.values, values):
+        if run.proposed.origin != origin:
             continue
-        if run.status == "completed" and run.objective is not None:
+        if run.status == "diverged":
+            found[run.proposed.seed] = run.objective if run.objective is not None else objective.worst
+        elif run.status == "completed" and run.objective is not None:
             found[run.proposed.seed] = run.objective
-        elif run.status == "diverged":
-            found[run.proposed.seed] = run.objective if run.objective is not None else worst
     return found
 
 
@@ -59,7 +62,7 @@ def explaining(records: Records, setting: Setting, most: int | None, now: float)
     if way is not None and of <= {len(way.changes)}:
         configs = {(i, len(way.changes)): change.values for i, change in enumerate(way.changes[:-1], 1)} | configs
     done = {(run.proposed.origin, run.proposed.seed) for run in records.of_kind("explain")}
-    wanted = [(origin(trial, *key), seed, configs[key]) for seed in verdict.pairs for key in sorted(configs)]
+    wanted = [(part_origin(trial, *key), seed, configs[key]) for seed in verdict.pairs for key in sorted(configs)]
     number = max(records.trials, default=-1) + 1
     new = [(whose, seed, values) for whose, seed, values in wanted if (whose, seed) not in done]
     return [

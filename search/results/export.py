@@ -27,9 +27,9 @@ PACKAGES = ("torch", "numpy", "ray", "optuna", "mlflow", "pandas")
 def write_artifacts(folder: Path, records: Records, verdict: Verdict) -> Path | None:
     """Copy into `artifacts/` what the run that best.yaml repeats left to be looked at; None if it left nothing."""
     chosen = verdict.handed_over
-    origin, seed = f"trial {chosen.trial}", next(iter(chosen.by_seed))
+    origin, seed = chosen.origin, next(iter(chosen.by_seed))
     place = folder / "artifacts"
-    for run in records.of_kind("confirm"):
+    for run in [*records.of_kind("confirm"), *records.of_kind("explain")]:
         source = trial_folder(folder, run.number) / "artifacts"
         if run.proposed.origin == origin and run.proposed.seed == seed and source.is_dir() and any(source.iterdir()):
             shutil.rmtree(place, ignore_errors=True)
@@ -47,13 +47,14 @@ def write_best(
     seed, objective = next(iter(chosen.by_seed.items()))
     evidence = {
         "objective": {"metric": search.model.objective.metric, "value": objective},
-        "machine": dict(_machine(records, chosen.trial, seed)) if records is not None else {},
+        "machine": dict(_machine(records, chosen, seed)) if records is not None else {},
         **_start(search, records, seed),
         "verdict": verdict.decision,
         "why": verdict.why,
         "confirmed": _evidence(chosen),
         "baseline": _evidence(verdict.baseline) if verdict.baseline else None,
         "gain": _interval(verdict.gain) if verdict.gain else None,
+        **_part(verdict),
         **({"most_promising": _evidence(verdict.winner)} if verdict.decision == "undecided" else {}),
         **({"seeds_needed": verdict.needed} if verdict.needed is not None else {}),
     }
@@ -68,10 +69,19 @@ def write_best(
     _write_native(folder / "native", search, chosen.values, kept, seed)
 
 
-def _machine(records: Records, trial: int, seed: int) -> Mapping[str, Any]:
-    """The machine type that trained the config of `trial` with `seed` last; empty where it is not known."""
+def _part(verdict: Verdict) -> dict[str, Any]:
+    """How many of a trial's changes the winner has, and what all of them come to."""
+    part, whole = verdict.winner.part, verdict.whole
+    if part is None or whole is None or verdict.whole_gain is None:
+        return {}
+    gain = _interval(verdict.whole_gain)
+    return {"changes": {"kept": part[0], "of": part[1], "all": {"confirmed": _evidence(whole), "gain": gain}}}
+
+
+def _machine(records: Records, chosen: Candidate, seed: int) -> Mapping[str, Any]:
+    """The machine type that trained the config with `seed` last; empty where it is not known."""
     for run in records.trials.values():
-        if run.proposed.seed == seed and (run.number == trial or run.proposed.origin == f"trial {trial}"):
+        if run.proposed.seed == seed and (run.number == chosen.trial or run.proposed.origin == chosen.origin):
             for start in reversed(run.starts):
                 if start.machine:
                     return start.machine

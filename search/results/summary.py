@@ -28,7 +28,7 @@ _ADVICE = {
 
 def said(verdict: Verdict) -> str:
     """The verdict as one sentence. The winner is named where another config has the better mean, but not surely."""
-    other = verdict.decision == "switch" and verdict.winner is not verdict.ranking[0]
+    other = verdict.decision == "switch" and verdict.whole is None and verdict.winner is not verdict.ranking[0]
     which = f", {_name(verdict.winner)}, the best of those that are surely better" if other else ""
     return f"{_ADVICE[verdict.decision]}{which} – {verdict.why}"
 
@@ -147,7 +147,7 @@ def measures(verdict: Verdict | None) -> Mapping[str, float]:
 
 
 def _name(candidate: Candidate) -> str:
-    return "documented baseline" if candidate.baseline else f"trial {candidate.trial}"
+    return candidate.name
 
 
 def _value(values: Mapping[str, Any], knob: str) -> str:

@@ -34,6 +34,18 @@ class Candidate:
     by_seed: Mapping[int, float]
     aside: int | None = None
     """The seed that chose among the candidates: its value flatters the chosen one, and counts only where it is all."""
+    part: tuple[int, int] | None = None
+    """It has so many of so many changes of its trial; None: all."""
+
+    @property
+    def origin(self) -> str:
+        """Of the runs on fresh seeds that train it."""
+        return f"trial {self.trial}" if self.part is None else part_origin(self.trial, *self.part)
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        return "documented baseline" if self.baseline else self.origin
 
     @property
     def estimate(self) -> Estimate:
@@ -60,6 +72,9 @@ class Verdict:
     """All candidates, best mean first."""
     pairs: Mapping[int, float] = field(default_factory=dict)
     """The gain on each seed that it rests on."""
+    whole: Candidate | None = None
+    """The config of which the winner has a part of the changes (`search.results.parsimony`), with its gain."""
+    whole_gain: Estimate | None = None
     needed: int | None = None
     """Of an undecided one: seeds in all that show the gain with a chance of 80%, if gain and scatter stay so. None from
     too few gains."""
@@ -91,6 +106,11 @@ def judge(records: Records, objective: Objective, most: int | None = None) -> Ve
     if verdict is None or records.given is None or not records.of_kind("confirm"):
         return verdict
     return replace(verdict, why=f"{verdict.why}; {one_start(records.given)}")
+
+
+def part_origin(trial: int, changes: int, of: int) -> str:
+    """Of a run that has so many of the changes of `trial`."""
+    return f"trial {trial}, {changes} of {of} changes"
 
 
 def one_start(given: StartReady) -> str:

@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from search.history.records import Records, Trial
-from search.results.verdict import Candidate, Verdict, judge
+from search.results.parsimony import conclude
+from search.results.verdict import Candidate, Verdict
+from search.spec.config import Confirm
 from search.spec.search import Search, objective_name
 from search.tracking.types import Registration
 from trainables import checkpoints, storage
@@ -19,14 +21,14 @@ PARTS = ("best.yaml", "native")
 
 def run_of(records: Records, verdict: Verdict) -> Trial | None:
     """The confirmation run that best.yaml repeats; None where the winner was not confirmed."""
-    origin, seed = f"trial {verdict.handed_over.trial}", next(iter(verdict.handed_over.by_seed))
-    runs = records.of_kind("confirm")
+    origin, seed = verdict.handed_over.origin, next(iter(verdict.handed_over.by_seed))
+    runs = [*records.of_kind("confirm"), *records.of_kind("explain")]
     return next((run for run in runs if run.proposed.origin == origin and run.proposed.seed == seed), None)
 
 
-def number_of(records: Records, objective: Objective, most: int | None = None) -> int | None:
-    """The number of the run that best.yaml repeats, if there is one. `most`: as `judge` has it."""
-    verdict = judge(records, objective, most)
+def number_of(records: Records, objective: Objective, confirm: Confirm) -> int | None:
+    """The number of the run that best.yaml repeats, if there is one."""
+    verdict = conclude(records, objective, confirm)
     run = run_of(records, verdict) if verdict is not None else None
     return run.number if run is not None else None
 
@@ -56,7 +58,9 @@ def parts(folder: Path, records: Records, verdict: Verdict) -> list[Path]:
 
 def place(verdict: Verdict) -> str:
     """The folder for a winner among artifacts. A search that grows may find another one: each has its own."""
-    return f"winner/trial-{verdict.handed_over.trial}-seed-{next(iter(verdict.handed_over.by_seed))}"
+    chosen = verdict.handed_over
+    part = "" if chosen.part is None else f"-changes-{chosen.part[0]}"
+    return f"winner/trial-{chosen.trial}{part}-seed-{next(iter(chosen.by_seed))}"
 
 
 def registration(name: str, search: Search, verdict: Verdict, saved: Path | None, folder: str) -> Registration:
@@ -92,7 +96,7 @@ def registration(name: str, search: Search, verdict: Verdict, saved: Path | None
 
 
 def _called(candidate: Candidate) -> str:
-    return "the documented baseline" if candidate.baseline else f"trial {candidate.trial}"
+    return f"the {candidate.name}" if candidate.baseline else candidate.name
 
 
 def _weights_line(saved: Path | None) -> str:

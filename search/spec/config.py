@@ -63,11 +63,20 @@ class Confirm(Section):
     explain: bool = False
     """Where the verdict is to switch, the configs on the way from the baseline to the winner are trained on the same
     seeds, one change more in each: what every change brings."""
+    parsimony: Annotated[Real, Field(ge=0, le=0.5)] | None = None
+    """With `explain`: hand over the fewest changes that are surely better than the baseline and keep the winner's mean
+    gain, up to this share of it: 0.1 gives up at most a tenth. null: hand over all changes."""
 
     @model_validator(mode="after")
     def _max_is_of_auto(self) -> Self:
         if self.max is not None and self.seeds != "auto":
             raise ValueError(f"max belongs to seeds: auto; drop it, or write auto instead of {self.seeds}")
+        return self
+
+    @model_validator(mode="after")
+    def _parsimony_is_of_explain(self) -> Self:
+        if self.parsimony is not None and not self.explain:
+            raise ValueError("parsimony needs the trainings of explain: true; add it, or drop parsimony")
         return self
 
     @property

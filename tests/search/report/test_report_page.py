@@ -149,20 +149,28 @@ def test_the_changes_lead_from_the_documented_config_to_the_new_one(finished: Pa
     assert all(path in section.replace(" ", "") for path in told) and "learnt from the search's trials" in section
 
 
-def test_what_each_change_brings_on_fresh_seeds_stands_beside_what_was_predicted(
-    finished: Path, found: Findings, tmp_path: Path
-) -> None:
-    material, folder = found.material, copied(finished, tmp_path / "s", 10**6)
+def explained(finished: Path, found: Findings, folder: Path, gain: float) -> Path:
+    """A copy of the folder in which each config on the way to the winner gains so much on every fresh seed."""
+    material = found.material
+    copied(finished, folder, 10**6)
     setting = Setting(material.space, material.base, material.model, material.horizon, material.rungs)
     runs = explaining(material.records, setting, material.most, 0.0)
     verdict = material.verdict
     assert verdict is not None and verdict.baseline is not None and runs
     with Journal(folder / "journal.jsonl") as journal:
         for run in runs:
-            value = verdict.baseline.by_seed[run.seed] - 0.01
+            value = verdict.baseline.by_seed[run.seed] - gain
             journal.append(run)
             journal.append(Reported(run.trial, material.horizon, {"objective": value}, 1.0, 0.0))
             journal.append(Ended(run.trial, "completed", "", 0.0))
+    return folder
+
+
+def test_what_each_change_brings_on_fresh_seeds_stands_beside_what_was_predicted(
+    finished: Path, found: Findings, tmp_path: Path
+) -> None:
+    folder, verdict = explained(finished, found, tmp_path / "s", 0.01), found.material.verdict
+    assert verdict is not None and verdict.baseline is not None
     way = find(gather(folder)).way
     assert way is not None and found.way is not None and found.way.confirmed is None
     assert way.confirmed is not None and way.confirmed.mean == pytest.approx(verdict.baseline.estimate.mean)
@@ -170,6 +178,25 @@ def test_what_each_change_brings_on_fresh_seeds_stands_beside_what_was_predicted
     assert brought[:2] == pytest.approx([0.01, 0.0]) and len(brought) == len(way.rows)
     assert verdict.gain is not None and sum(brought) == pytest.approx(verdict.gain.mean)
     assert "brings there" in words(write(folder).read_text(encoding="utf-8"))
+
+
+def test_where_a_part_of_the_changes_is_handed_over_the_page_tells_its_own_numbers(
+    finished: Path, found: Findings, tmp_path: Path
+) -> None:
+    gain = found.material.verdict.gain if found.material.verdict is not None else None
+    assert gain is not None
+    folder = explained(finished, found, tmp_path / "s", 0.95 * gain.mean)
+    settings = strict_yaml.load(folder / "search.yaml")
+    settings["confirm"] |= {"explain": True, "parsimony": 0.1}
+    (folder / "search.yaml").write_text(strict_yaml.dumps(settings), encoding="utf-8")
+    told = find(gather(folder))
+    verdict = told.material.verdict
+    assert verdict is not None and verdict.gain is not None and verdict.winner.part == (1, 7)
+    assert verdict.gain.mean == pytest.approx(0.95 * gain.mean) and verdict.whole_gain == gain
+    assert sum(change.differs for change in told.changes) == 1 and told.way is not None and told.way.kept == 1
+    text = words(write(folder).read_text(encoding="utf-8"))
+    assert "It has 1 of the 7 changes of trial" in text and "The new config has 1 of the 7 changes" in text
+    assert f"New ({verdict.winner.name})" in text
 
 
 def test_scores_at_each_rung_are_those_of_the_history(finished: Path, found: Findings) -> None:

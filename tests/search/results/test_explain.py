@@ -1,6 +1,6 @@
 """Which runs show what each of the winner's changes brings, derived from what is recorded."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +10,17 @@ from small_search import proposed, records_of, small_search, trial
 
 from search.history.events import Event, Proposed
 from search.history.records import Records
+from search.results import winner
 from search.results.ablation import Setting, ablation, differing
 from search.results.confirm import confirmation
 from search.results.explain import by_seed, explaining, parts
-from search.results.verdict import judge
+from search.results.export import write_best
+from search.results.parsimony import conclude
+from search.results.procedure import Estimate, in_turn, quantile
+from search.results.verdict import Verdict, judge
+from search.spec.config import Confirm
+from spaces import strict_yaml
+from trainables.run import Prepared
 
 WINNER = {"lr": 1e-2, "batch_size": 64, "warmup_epochs": 3}
 SEEDS = (1, 2, 3)
@@ -97,11 +104,87 @@ def test_nothing_is_explained_unless_the_verdict_is_to_switch(setting: Setting) 
 
 
 def test_the_runs_enter_no_verdict_and_are_known_by_seed(setting: Setting) -> None:
-    records = confirmed(setting)
+    records, objective = confirmed(setting), setting.model.objective
     before = judge(records, setting.model.objective)
     due = explaining(records, setting, None, 0.0)
     put(records, *(done(run, 0.1 if run.seed < 3 else None) for run in due))
     assert judge(records, setting.model.objective) == before
-    assert by_seed(records, 1, due[0].values, 9.0) == {1: 0.1, 2: 0.1, 3: 9.0}
-    assert by_seed(records, 1, WINNER, 9.0) == {} and by_seed(records, 2, due[0].values, 9.0) == {}
+    assert by_seed(records, 1, due[0].values, objective) == {1: 0.1, 2: 0.1, 3: objective.worst}
+    assert by_seed(records, 1, WINNER, objective) == {} and by_seed(records, 2, due[0].values, objective) == {}
     assert records.proposed["explain"] == 6 and records.search_steps == 20 * 18
+
+
+# The smallest change that keeps the gain.
+
+
+def explained(setting: Setting, gains: Mapping[int, Sequence[float | None]], **options: Any) -> tuple[Records, Verdict]:
+    """What is concluded where the config with so many changes gains so much on each seed; None: its run is not over."""
+    records = confirmed(setting)
+    verdict = judge(records, setting.model.objective)
+    assert verdict is not None and verdict.baseline is not None
+    for run in explaining(records, setting, None, 0.0):
+        gain = gains[int(run.origin.split()[2])][run.seed - 1]
+        put(records, [run] if gain is None else done(run, verdict.baseline.by_seed[run.seed] - gain))
+    found = conclude(records, setting.model.objective, Confirm(explain=True, **options))
+    assert found is not None and found.decision == "switch"
+    return records, found
+
+
+def test_changes_are_taken_back_as_long_as_the_gain_is_kept(setting: Setting) -> None:
+    whole = judge(confirmed(setting), setting.model.objective)
+    assert whole is not None and whole.gain is not None
+    most, less = [g * 1.01 for g in whole.pairs.values()], [g * 0.92 for g in whole.pairs.values()]
+    kept = {options: explained(setting, {1: less, 2: most}, parsimony=options)[1] for options in (None, 0.0, 0.1)}
+    assert [verdict.winner.part for verdict in kept.values()] == [None, (2, 3), (1, 3)]
+    assert kept[None] == whole
+    found = kept[0.1]
+    assert found.gain == Estimate.of(less, quantile(3)) and list(found.pairs.values()) == pytest.approx(less)
+    assert found.winner.origin == found.winner.name == "trial 1, 1 of 3 changes" and found.winner.trial == 1
+    assert found.whole is not None and found.whole.values == WINNER and found.whole_gain == whole.gain
+    assert found.handed_over is found.winner and found.winner in found.ranking and len(found.ranking) == 3
+    assert f"paired gain {found.gain}" in found.why and "with 1 of the 3 changes of trial 1" in found.why
+
+
+@pytest.mark.parametrize(
+    "gains",
+    [
+        {1: [1.0] * 3, 2: [0.5] * 3},  # what comes first on the way was tested last, and no more
+        {1: [1.0] * 3, 2: [0.2, 3.0, 0.1]},  # the mean is high enough, and may be luck
+        {1: [1.0] * 3, 2: [1.0, None, 1.0]},
+    ],
+)
+def test_the_first_part_that_fails_ends_it(setting: Setting, gains: Mapping[int, Sequence[float | None]]) -> None:
+    assert explained(setting, gains, parsimony=0.1)[1].winner.part is None
+
+
+def test_seeds_one_at_a_time_have_the_interval_of_the_look_that_decided(setting: Setting) -> None:
+    records = confirmed(setting)
+    confirm = Confirm(top=1, seeds="auto", max=4, explain=True, parsimony=0.2)
+    whole = judge(records, setting.model.objective, confirm.most)
+    assert whole is not None and whole.decision == "switch" and whole.baseline is not None
+    for run in explaining(records, setting, confirm.most, 0.0):
+        put(records, done(run, whole.baseline.by_seed[run.seed] - 0.9 * whole.pairs[run.seed]))
+    found = conclude(records, setting.model.objective, confirm)
+    assert found is not None and found.winner.part == (1, 3)
+    assert found.gain == in_turn(list(found.pairs.values()), 4)
+
+
+def test_what_is_handed_over_is_the_part_with_its_own_numbers(setting: Setting, tmp_path: Path) -> None:
+    records, verdict = explained(setting, {1: [0.98, 1.0, 1.02], 2: [0.98, 1.0, 1.02]}, parsimony=0.2)
+    run = winner.run_of(records, verdict)
+    assert run is not None and (run.proposed.kind, run.proposed.seed) == ("explain", 1)
+    confirm = Confirm(explain=True, parsimony=0.2)
+    assert winner.number_of(records, setting.model.objective, confirm) == run.number
+    write_best(tmp_path, small_search(tmp_path), Prepared(tmp_path, "0" * 64, ""), verdict, records)
+    told = strict_yaml.load(tmp_path / "best.yaml")
+    config, provenance = told["config"], told["provenance"]
+    assert config["lr"] == 1e-2 and config["batch_size"] == 256  # the second change is taken back
+    assert told["seed"] == 1 and provenance["objective"]["value"] == run.objective
+    assert provenance["gain"]["mean"] == pytest.approx(1.0)
+    assert (provenance["changes"]["kept"], provenance["changes"]["of"]) == (1, 3)
+    assert provenance["changes"]["all"]["gain"]["mean"] == pytest.approx(verdict.whole_gain.mean)  # type: ignore[union-attr]
+
+
+def test_parsimony_needs_what_explains() -> None:
+    with pytest.raises(ValueError, match="parsimony needs the trainings of explain: true"):
+        Confirm(parsimony=0.1)

@@ -41,7 +41,7 @@ def test_the_run_that_best_yaml_repeats(tmp_path: Path, records: Records) -> Non
     found = winner.run_of(records, verdict)
     assert found is not None
     assert (found.number, found.proposed.origin, found.proposed.seed) == (4, "trial 1", 1)
-    assert winner.number_of(records, search.model.objective) == 4
+    assert winner.number_of(records, search.model.objective, search.settings.confirm) == 4
     assert winner.place(verdict) == "winner/trial-1-seed-1"
 
 
