@@ -188,7 +188,7 @@ class _Source:
 def _confirming(context: RunContext) -> Callable[[], list[Proposed]]:
     search, records = context.search, context.folder.records
     confirm, seed = search.settings.confirm, first_seed(search.settings)
-    return lambda: due(records, search.model.objective, confirm, seed, now(), search.further)
+    return lambda: due(records, search.model.objective, confirm, seed, now(), search.further, context.cluster.workers)
 
 
 def _explaining(context: RunContext) -> Callable[[], list[Proposed]]:

@@ -23,12 +23,20 @@ def fresh_seeds(settings: Settings) -> range:
 
 
 def due(
-    records: Records, objective: Objective, confirm: Confirm, seed: int, now: float, further: Sequence[Goal] = ()
+    records: Records,
+    objective: Objective,
+    confirm: Confirm,
+    seed: int,
+    now: float,
+    further: Sequence[Goal] = (),
+    workers: int = 1,
 ) -> list[Proposed]:
-    """The runs to be proposed now, the baseline's first; numbers follow the search's trials. `seed`: the first."""
+    """The runs to be proposed now, the baseline's first; numbers follow the search's trials. `seed`: the first.
+    `workers`: trials that may train at once.
+    """
     if confirm.seeds == "auto":
         seeds = range(seed, seed + (confirm.most or 0))
-        return confirmation_in_turn(records, objective, confirm.top, seeds, now, further)
+        return confirmation_in_turn(records, objective, confirm.top, seeds, now, further, max(1, workers // 2))
     return confirmation(records, objective, confirm.top, range(seed, seed + confirm.seeds), now, further)
 
 
@@ -42,12 +50,19 @@ def confirmation(
 
 
 def confirmation_in_turn(
-    records: Records, objective: Objective, top: int, seeds: Sequence[int], now: float, further: Sequence[Goal] = ()
+    records: Records,
+    objective: Objective,
+    top: int,
+    seeds: Sequence[int],
+    now: float,
+    further: Sequence[Goal] = (),
+    ahead: int = 1,
 ) -> list[Proposed]:
-    """The runs to be proposed now where seeds come one at a time, at most `seeds`.
+    """The runs to be proposed now where seeds come in turn, at most `seeds`, so many `ahead` of what is decided.
 
     All candidates train on the first, if there are several: the best of them goes on with the baseline until it is
-    decided (`search.results.procedure`). Empty while results are awaited, and at the end.
+    decided (`search.results.procedure`). The baseline's runs that are needed whichever it is wait behind those of the
+    first seed, for workers that these leave idle. Empty while results are awaited, and at the end.
     """
     configs = _configs(records, objective, top, further)
     if len(configs) < 2 or records.baseline is None:
@@ -55,33 +70,34 @@ def confirmation_in_turn(
     rivals, aside = configs, choosing_seed(records)
     if len(configs) > 2 or aside is not None:
         first = [(config, seeds[0]) for config in configs]
-        if missing := _missing(records, first, now):
-            return missing
+        if _missing(records, first, now):
+            return _missing(records, [*first, *((configs[0], seed) for seed in seeds[1 : 1 + FEWEST_PAIRS])], now)
         if not all(_over(records, config, seeds[0]) for config in configs):
             return []
         best = chosen(confirmed(records, objective), objective, seeds[0])
         if best is None:
             return []
         rivals, seeds = [configs[0], records.trials[best.trial]], seeds[1:]
-    return _missing(records, _next_pairs(records, objective, rivals, seeds), now)
+    return _missing(records, _next_pairs(records, objective, rivals, seeds, ahead), now)
 
 
 def _next_pairs(
-    records: Records, objective: Objective, rivals: Sequence[Trial], seeds: Sequence[int]
+    records: Records, objective: Objective, rivals: Sequence[Trial], seeds: Sequence[int], ahead: int
 ) -> list[tuple[Trial, int]]:
-    """The runs that are always needed, or those of the seed after them unless the gains so far decide."""
+    """The runs that are always needed, or those of the next `ahead` seeds unless the gains before them decide."""
     known = {candidate.trial: candidate for candidate in confirmed(records, objective)}
     base, new = (known.get(trial.number) for trial in rivals)
     gains = gains_of(new, base, objective, None) if new is not None and base is not None else {}
-    due: list[tuple[Trial, int]] = []
+    awaited: list[int] = []
     before: list[float] = []
     for number, seed in enumerate(seeds):
-        if number >= FEWEST_PAIRS and (due or settled(before, len(seeds))):
+        if number >= FEWEST_PAIRS and (len(awaited) >= ahead or settled(before, len(seeds))):
             break
         if not all(_over(records, trial, seed) for trial in rivals):
-            due += [(trial, seed) for trial in rivals]
-        before += [gains[seed]] if seed in gains else []
-    return due
+            awaited.append(seed)
+        elif not awaited:  # gains count in the order of their seeds, whichever is known first
+            before += [gains[seed]] if seed in gains else []
+    return [(trial, seed) for seed in awaited for trial in rivals]
 
 
 def _configs(records: Records, objective: Objective, top: int, further: Sequence[Goal]) -> list[Trial]:

@@ -208,7 +208,7 @@ def _one_at_a_time(
         if not settled(list(pairs.values()), most):
             pairs[seed] = value
     values = list(pairs.values())
-    new, baseline = replace(new, aside=aside), replace(baseline, aside=aside)
+    new, baseline = (_counted(each, pairs, aside) for each in (new, baseline))
     rest = [c for c in found if c.trial not in {new.trial, baseline.trial}]
     best, second = (new, baseline) if not values or fmean(values) > 0 else (baseline, new)
     open_ = Verdict("undecided", "", best, baseline, None, (best, second, *rest), pairs)
@@ -225,6 +225,12 @@ def _one_at_a_time(
     needed = needed if needed is None else needed + (aside is not None)
     looks = f"{_seeds(gain.n)}, allowing for a look after each"
     return _decided(replace(open_, gain=gain), gain, looks, objective, needed if len(values) >= most else None)
+
+
+def _counted(candidate: Candidate, pairs: Mapping[int, float], aside: int | None) -> Candidate:
+    """The candidate with what the pairs stand on; where seeds were trained ahead, the rest came after the decision."""
+    by_seed = {seed: value for seed, value in candidate.by_seed.items() if not pairs or seed in pairs or seed == aside}
+    return replace(candidate, by_seed=by_seed, aside=aside)
 
 
 def _beaten(verdict: Verdict, objective: Objective) -> Verdict:

@@ -55,8 +55,9 @@ class Confirm(Section):
     top: Annotated[Whole, Field(ge=1, le=10_000)] = 3
     """So many of the best configs are trained again."""
     seeds: Annotated[Whole, Field(ge=0, le=10_000)] | Literal["auto"] = 3
-    """So many for each config. `auto`: one seed at a time, of which the first only chooses among the configs, until it
-    is decided. 0 skips the confirmation: the verdict then says that nothing is confirmed."""
+    """So many for each config. `auto`: seed after seed until it is decided, of which the first only chooses among the
+    configs; more than two workers train several seeds at once. 0 skips the confirmation: the verdict then says that
+    nothing is confirmed."""
     max: Annotated[Whole, Field(ge=4, le=40)] | None = None
     """Of `seeds: auto`: the most seeds; null: 8."""
 

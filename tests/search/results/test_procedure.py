@@ -1,5 +1,8 @@
 """The tests behind the verdict: their errors are those that they promise, and runs come in turn."""
 
+import random
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,7 +10,7 @@ from hypothesis import strategies as st
 from small_search import records_of, trial
 
 from search.history.events import Event, Reported
-from search.history.records import Records
+from search.history.records import Records, Trial
 from search.results.confirm import due
 from search.results.procedure import ALPHA, SPENDING, Estimate, boundaries, hopeless, in_turn, quantile, settled
 from search.results.verdict import judge
@@ -60,14 +63,22 @@ def searched(candidates: int) -> Records:
     return records_of(trial(0, 0.5, values={"lr": 1e-3}, origin="baseline"), *trials)
 
 
-def confirm(records: Records, gains: dict[int, float], chosen: int, events: list[Event] | None = None) -> list[Run]:
-    """Train what is proposed and what comes due until nothing does; `gains`: of the trial `chosen`, by seed.
+def confirm(
+    records: Records,
+    gains: dict[int, float],
+    chosen: int,
+    events: list[Event] | None = None,
+    workers: int = 1,
+    first: Callable[[list[Trial]], list[Trial]] = lambda runs: runs,
+) -> list[Run]:
+    """Train what is proposed and what comes due until nothing does; `gains`: of the trial `chosen`, by seed; `first`:
+    which of the runs in flight end before more are asked for.
 
     Returns the batches in order; what happens is added to `events`.
     """
     batches: list[Run] = []
     while True:
-        for run in [run for run in records.of_kind("confirm") if not run.over]:
+        for run in first([run for run in records.of_kind("confirm") if not run.over]):
             of, seed = int(run.proposed.origin.removeprefix("trial ")), run.proposed.seed
             value = 0.5 if of == 0 else 0.5 - gains[seed] if of == chosen else 0.6
             for event in trial(run.number, value, origin=run.proposed.origin, kind="confirm", seed=seed)[1:]:
@@ -75,9 +86,11 @@ def confirm(records: Records, gains: dict[int, float], chosen: int, events: list
                     records.apply(event)
                     if events is not None:
                         events.append(event)
-        batch = due(records, MIN, Confirm(top=3, seeds="auto", max=8), 1, 0.0)
-        if not batch:
+        batch = due(records, MIN, Confirm(top=3, seeds="auto", max=8), 1, 0.0, workers=workers)
+        if not batch and all(run.over for run in records.of_kind("confirm")):
             return batches
+        if not batch:
+            continue
         batches.append([(run.origin, run.seed) for run in batch])
         for run in batch:
             records.apply(run)
@@ -89,8 +102,9 @@ def test_the_first_seed_chooses_and_does_not_count() -> None:
     records = searched(3)
     gains = dict(zip(SEEDS, [0.30, 0.10, 0.11, 0.10, 0.09, 0.1, 0.1, 0.1], strict=True))
     batches = confirm(records, gains, chosen=2)
-    assert batches[0] == [(f"trial {of}", 1) for of in (0, 1, 2, 3)]
-    assert batches[1] == [(f"trial {of}", seed) for seed in (2, 3) for of in (0, 2)]
+    needed = [("trial 0", 2), ("trial 0", 3)]  # whichever is chosen: for workers that the first seed leaves idle
+    assert batches[0] == [*((f"trial {of}", 1) for of in (0, 1, 2, 3)), *needed]
+    assert batches[1] == [("trial 2", 2), ("trial 2", 3)]
     assert batches[2:] == [[("trial 0", seed), ("trial 2", seed)] for seed in range(4, 2 + len(batches))]
     found = judge(records, MIN, 8)
     assert found is not None and found.decision == "switch" and found.winner.trial == 2
@@ -98,6 +112,28 @@ def test_the_first_seed_chooses_and_does_not_count() -> None:
     assert list(found.pairs) == list(range(2, 2 + len(batches))) and found.gain is not None
     assert found.gain.mean == pytest.approx(np.mean([gains[seed] for seed in found.pairs]))
     assert found.winner.estimate.mean == pytest.approx(0.5 - found.gain.mean) and found.winner.by_seed[1] == 0.2
+
+
+@given(st.lists(st.integers(-20, 40), min_size=8, max_size=8), st.integers(2, 16), st.randoms(use_true_random=False))
+def test_seeds_that_are_trained_ahead_change_no_verdict(gains: list[int], workers: int, rng: random.Random) -> None:
+    by_seed = {seed: gain / 100 + 1e-6 * seed for seed, gain in zip(SEEDS, gains, strict=True)}
+    in_turn, ahead = searched(2), searched(2)
+    confirm(in_turn, by_seed, chosen=1)
+    most: list[int] = []
+
+    def some(runs: list[Trial]) -> list[Trial]:
+        most.append(len({run.proposed.seed for run in runs}))
+        return rng.sample(runs, rng.randint(1, len(runs))) if runs else []
+
+    confirm(ahead, by_seed, chosen=1, workers=workers, first=some)
+    assert judge(ahead, MIN, 8) == judge(in_turn, MIN, 8)
+    assert max(most) <= max(3, workers // 2)  # the first, and the two that are always needed
+
+
+def test_eight_workers_train_four_pairs_at_once() -> None:
+    records = searched(1)
+    batches = confirm(records, dict.fromkeys(SEEDS, 0.1), chosen=1, workers=8)
+    assert batches[0] == [(f"trial {of}", seed) for seed in (1, 2, 3, 4) for of in (0, 1)] and len(batches) == 1
 
 
 def test_two_seeds_against_the_only_candidate_end_it() -> None:
