@@ -13,6 +13,8 @@ LOWEST := .venv/lowest
 
 CPUS ?= sse4_2:default:Prescott:SSE4_2 avx2:avx2:Haswell:AVX2 avx512f:avx512:SkylakeX:AVX512
 CPU_TESTS ?= tests
+# The tests start hundreds of processes: our modules are compiled once, also where the environment says otherwise.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: demo test test-all test-lowest test-cpu check docs format clean
 
