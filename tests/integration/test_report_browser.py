@@ -31,33 +31,43 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
+def page() -> Iterator[Any]:
+    """One page for all tests, whose browser reads the charts' code once; each test has a document of its own."""
     with sync_api.sync_playwright() as playwright:
         launched = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield launched
+        yield launched.new_page()
         launched.close()
 
 
 @pytest.fixture
-def opened(browser: Any) -> Iterator[Open]:
-    """Opens a page; at the end nothing may have been asked of a network or said on the console."""
-    contexts, asked, said = [], [], []
+def opened(page: Any) -> Iterator[Open]:
+    """Opens a report anew; at the end nothing may have been asked of a network or said on the console."""
+    asked, said, hooks = [], [], []
+    network = re.compile("^https?:")
+
+    def hook(event: str, heard: Callable[[Any], object]) -> None:
+        page.on(event, heard)
+        hooks.append((event, heard))
 
     def open_(path: Path, width: int = 1280, height: int = 800, scheme: str = "light") -> Any:
-        context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("request", lambda request: asked.append(request.url))
-        page.on("console", lambda message: said.append(f"{message.type}: {message.text}"))
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.route(re.compile("^https?:"), lambda route: route.abort())
+        page.set_viewport_size({"width": width, "height": height})
+        page.emulate_media(media="null", color_scheme=scheme)
         page.goto(path.resolve().as_uri())
         page.wait_for_selector("html[data-ready]")
         return page
 
+    hook("request", lambda request: asked.append(request.url))
+    hook("console", lambda message: said.append(f"{message.type}: {message.text}"))
+    hook("pageerror", lambda error: said.append(str(error)))
+    hook("dialog", lambda dialog: (said.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+    page.route(network, lambda route: route.abort())
     yield open_
-    for context in contexts:
-        context.close()
+    page.evaluate("localStorage.clear()")
+    page.mouse.move(0, 0)
+    page.goto("about:blank")
+    page.unroute(network)
+    for event, heard in hooks:
+        page.remove_listener(event, heard)
     assert [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []
     assert said == []
 
@@ -340,7 +350,6 @@ def test_markup_in_a_knobs_name_is_shown_and_not_run(tmp_path: Path, opened: Ope
                 event = dataclasses.replace(event, values=named)  # type: ignore[call-arg]
             journal.append(event)
     page = opened(write(folder))
-    page.on("dialog", lambda dialog: pytest.fail(dialog.message))
     drawn(page)
     page.wait_for_timeout(300)
     assert page.locator("main img").count() == 0 and name in page.locator("#diff").inner_text()
