@@ -12,6 +12,7 @@ from functools import partial
 
 import ray
 from ray._private import services, worker
+from ray.air._internal import usage
 from ray.tune import PlacementGroupFactory
 
 from search.execution.capacity import Room, alive, label_selectors
@@ -103,6 +104,7 @@ def connected(
             raise BadInput.of("Ray", f"Ray did not start on this machine: {error}; {remedy(error)}") from error
         hint = "if it asks for a token, set RAY_AUTH_MODE=token, and the token as RAY_AUTH_TOKEN or in its file"
         raise BadInput.of(f"--address {where}", f"no Ray cluster answers there: {error}; {hint}") from error
+    usage._count_callbacks = lambda _: {}  # it imports MLflow, 2 s, to tell whether our callback is one of Ray's own
     worker._worker_logs_enabled = False  # a worker that died is told as its trial's failure; Ray's text is of no use
     for name in ("ray.tune", "ray.train", "ray.air"):
         logging.getLogger(name).setLevel(logging.CRITICAL)  # a failed trial is told in one line, its log has the rest

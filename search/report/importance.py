@@ -14,11 +14,8 @@ from typing import Any
 import numpy as np
 import optuna
 from numpy.typing import NDArray
-from optuna.importance import PedAnovaImportanceEvaluator
 from optuna.trial import create_trial
 from scipy.stats import norm, rankdata
-from sklearn.ensemble import ExtraTreesRegressor
-from sklearn.model_selection import KFold
 
 from search.history.records import Trial
 from search.report.levels import Level
@@ -97,6 +94,9 @@ def permutation(x: Array, y: Array) -> tuple[Array, float]:
 
     `x` is (n, k) and `y` (n,), both without gaps. Deterministic.
     """
+    from sklearn.ensemble import ExtraTreesRegressor  # a second to import, which a search of few trials needs not
+    from sklearn.model_selection import KFold
+
     rng = np.random.default_rng(0)
     lost, error, spread = np.zeros(x.shape[1]), 0.0, 0.0
     for train, test in KFold(min(FOLDS, len(y)), shuffle=True, random_state=0).split(x):
@@ -122,6 +122,8 @@ def _with_shuffled(x: Array, column: int, rng: np.random.Generator) -> Array:
 
 def ped_anova(trials: Sequence[Trial], values: Array, knobs: Sequence[Knob], lower: bool) -> Array:
     """Optuna's PED-ANOVA, as shares that add up to 1 (all 0 where it finds nothing)."""
+    from optuna.importance import PedAnovaImportanceEvaluator  # imports scikit-learn, see above
+
     codes = [code(knob.path, knob.domain) for knob in knobs]
     with _quiet():
         study = optuna.create_study(direction="minimize" if lower else "maximize")

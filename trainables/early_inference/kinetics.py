@@ -19,7 +19,6 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.integrate import odeint
 
 Floats = NDArray[np.float64]
 
@@ -154,6 +153,8 @@ def simulate(conditions: Conditions, t: Floats, probe_lag_s: float = 0.0) -> Tra
     `probe_lag_s` is the time constant of the pH probe: dp/dt = (pH − p)/lag, p(0) = the initial pH.
     Raises ArithmeticError if the solver gives up.
     """
+    from scipy.integrate import odeint  # only who generates data needs it: workers start sooner without
+
     s0 = conditions.substrate_mM * 1e-3  # mol/L
     enzyme, decay = conditions.E0_g_per_L, conditions.k_d
     rate = specific_rate(conditions.temperature_C)
