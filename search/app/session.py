@@ -25,7 +25,7 @@ from search.history.events import Phase, Stopped
 from search.persistence import checkpoint_retention
 from search.persistence.checkpoint_retention import CheckpointRetention
 from search.persistence.disk_full import DiskFull
-from search.persistence.folder import JOURNAL, Folder, opened
+from search.persistence.folder import JOURNAL, Folder, check_same, opened
 from search.persistence.local_copy import remember_runs
 from search.persistence.object_store_journal import upload
 from search.report.progress import ProgressEstimate
@@ -55,6 +55,7 @@ def run(asked: Invocation) -> int:
         if left.signal:
             halt.call(left.signal, "signal")  # the process before was to end, and could not: what is left is to do so
         else:
+            check_same(path, search, asked.prepared.digest)
             cluster = stack.enter_context(connected(asked.address, search.settings.resources, say, loss))
             check_nodes(path, None if mirror is None else mirror.store, say)
         folder = stack.enter_context(opened(path, search, asked.plan, asked.prepared, say, mirror))

@@ -87,6 +87,16 @@ def check_name(path: Path, resume: bool) -> None:
         raise BadInput.of(str(path), "the folder holds something else than a search; choose another --name")
 
 
+def check_same(path: Path, search: Search, digest: str) -> None:
+    """Raise BadInput where the folder holds another search than this one, on data of `digest`. Reads only the first
+    line of the journal, so that a mistake is told before anything slow is begun; `opened` looks again.
+    """
+    journal = path / JOURNAL
+    with suppress(FileNotFoundError), journal.open("rb") as file:
+        if file.readline().endswith(b"\n"):
+            _check_same(path / DESCRIPTION, {**search.identity(), "data_digest": digest})
+
+
 @contextmanager
 def opened(
     path: Path,
@@ -117,7 +127,7 @@ def opened(
         check_head(journal, end)
         identity = {**search.identity(), "data_digest": prepared.digest}
         if history:
-            _check_same(path / "search.yaml", identity)
+            _check_same(path / DESCRIPTION, identity)
             for line in reconcile(path, Records(history), search.every, store):
                 say(line)
         first = None if mirror is None else mirror.commit

@@ -19,7 +19,7 @@ from search.history.journal import read
 from search.stopping.bracket import Bracket, Report
 from search.stopping.rungs import Rule
 from spaces import strict_yaml
-from tests.integration.conftest import make_project, run, start
+from tests.integration.conftest import SEARCH, make_project, run, start
 
 pytestmark = pytest.mark.integration
 
@@ -215,6 +215,7 @@ def test_a_killed_search_goes_on_to_the_same_result(reports: int, tmp_path: Path
 def test_an_interrupted_search_says_how_to_go_on(
     number: signal.Signals, project: Path, environment: Environment
 ) -> None:
+    (project / "search.yaml").write_text(SEARCH.replace("seeds: 2", "seeds: 0"))
     with start("search.run", ["search.yaml", "--name", "s"], project, environment) as process:
         wait_for_reports(project / "results/s/journal.jsonl", 3, process)
         os.kill(process.pid, number)
