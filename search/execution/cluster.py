@@ -33,6 +33,7 @@ _QUIET = {
     "TUNE_FORCE_TRIAL_CLEANUP_S": "5",  # how long the end waits for a trial in the middle of its training
     "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",  # the journal is what a search is taken up from, not Ray's snapshot
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_prestart_worker_first_driver": "0",  # a process per CPU, which no trial ever used
 }
 
 
