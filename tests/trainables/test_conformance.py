@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tiny_cases import CASES, fingerprint, loaded, stored
+from tiny_cases import CASES, fingerprint, loaded, parts, stored
 
 from spaces import strict_yaml
 from spaces.paths import get, leaves, with_values
@@ -239,7 +239,7 @@ def trained(name, until):
 
 
 def network(run):
-    return {path: leaf for path, leaf in fingerprint(run).items() if path.startswith(".network.")}
+    return dict(parts(run.state()["network"]))
 
 
 @each_knob

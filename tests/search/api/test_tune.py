@@ -38,7 +38,7 @@ ARGUMENTS = (
     {"trials": 4, "steps": "4 epochs", "evaluate_every": "1 epoch"},
     {"val_loss": "min", "worst": 1.5},
 )
-MORE = {"trainable": {"settles": 0}, "confirm": {"top": 1, "seeds": 2}, "resources": {"cpu": 1}}
+MORE = {"trainable": {"settles": 0}, "confirm": {"top": 1, "seeds": 2}, "resources": {"cpu": 1, "max_concurrent": 1}}
 
 
 @pytest.mark.integration
