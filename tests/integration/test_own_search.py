@@ -157,7 +157,8 @@ def test_changed_code_is_refused_by_name(finished: tuple[Path, str], environment
     folder, _ = finished
     text = (folder / "train.py").read_text()
     (folder / "train.py").write_text(text + "# changed\n")
-    code, output = run("search.run", ["mine.yaml", *ONE_WORKER, "--name", "s"], folder, environment)
+    words = ["mine.yaml", *ONE_WORKER, "--name", "s", "--address", "127.0.0.1:9"]  # no Ray is there: it isn't asked
+    code, output = run("search.run", words, folder, environment)
     (folder / "train.py").write_text(text)
     assert code == 2
     assert "--fork NAME" in output and output.rstrip().endswith("undo what changed: the code in train.py")
