@@ -42,6 +42,8 @@ class Way:
     """The documented config's objective on the same fresh seeds."""
     kept: int | None = None
     """The new config has so many of the changes, the first ones; None: all."""
+    needed: bool = False
+    """It has all of them, as it would lose too much without the last (`confirm.parsimony`)."""
 
 
 def way_of(material: Material) -> Way | None:
@@ -61,7 +63,10 @@ def way_of(material: Material) -> Way | None:
     rows = list(_confirmed(material, whole, found, rows, start))
     part = verdict.winner.values if verdict.whole is not None else None
     kept = next((n for n, c in enumerate(found.changes, 1) if part and not differing(c.values, part)), None)
-    return Way(found.start, tuple(rows), found.skill, _mean(start.values()), kept)
+    last = rows[-2].confirmed if len(rows) > 1 else None
+    needed = part is None and verdict.decision == "switch" and last is not None and last.n == len(start)
+    needed = needed and material.confirm.parsimony is not None
+    return Way(found.start, tuple(rows), found.skill, _mean(start.values()), kept, needed)
 
 
 def _confirmed(

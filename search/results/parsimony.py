@@ -18,7 +18,7 @@ from dataclasses import replace
 from search.history.records import Records
 from search.results.explain import parts, values_of
 from search.results.procedure import Estimate, in_turn, quantile
-from search.results.verdict import Candidate, Verdict, gains_of, judge, one_start
+from search.results.verdict import Candidate, Verdict, gains_of, judge
 from search.spec.config import Confirm
 from trainables.run import Objective
 
@@ -45,7 +45,7 @@ def conclude(records: Records, objective: Objective, confirm: Confirm) -> Verdic
         if gain.low is None or gain.low <= 0 or gain.mean < least:
             break
         smaller = replace(verdict, winner=part, gain=gain, pairs=gains)
-    return verdict if smaller is verdict else _told(smaller, verdict, records, objective)
+    return verdict if smaller is verdict else _told(smaller, verdict, objective)
 
 
 def part_of(whole: Candidate, changes: int, of: int) -> Candidate:
@@ -62,16 +62,15 @@ def _tested(gains: Sequence[float], verdict: Verdict, most: int | None) -> Estim
     return Estimate.of(gains, quantile(len(gains), max(1, sum(n > 1 for n in common))) if len(gains) > 1 else None)
 
 
-def _told(smaller: Verdict, verdict: Verdict, records: Records, objective: Objective) -> Verdict:
+def _told(smaller: Verdict, verdict: Verdict, objective: Objective) -> Verdict:
     """The verdict on a part of the winner, which says so."""
     part, whole = smaller.winner, verdict.winner
     assert part.part is not None
     changes, of = part.part
-    n = len(smaller.pairs)
+    tested = verdict.why.removeprefix(f"paired gain {verdict.gain}")  # on the same seeds, by the same test
     why = (
-        f"paired gain {smaller.gain} {objective.unit} over {n} fresh seed{'s' * (n != 1)}: above zero, with {changes} "
-        f"of the {of} changes of trial {whole.trial}, all of which gain {verdict.gain}"
+        f"paired gain {smaller.gain}{tested}; that is with {changes} of the {of} changes of trial {whole.trial}, with "
+        f"all {of} the gain is {verdict.gain}"
     )
-    why += f"; {one_start(records.given)}" if records.given is not None else ""
     ranking = sorted([*verdict.ranking, part], key=lambda c: objective.score(c.estimate.mean))
     return replace(smaller, why=why, ranking=tuple(ranking), whole=whole, whole_gain=verdict.gain)

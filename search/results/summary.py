@@ -70,6 +70,8 @@ def state(folder: Path, records: Records, unit: str, asked: int | None) -> str:
     parts = [f"{sum(t.over for t in trials)} of {of} trials over, {records.search_steps} {unit}s trained"]
     if confirming:
         parts.append(f"{sum(t.over for t in confirming)} of {len(confirming)} confirmation runs")
+    if explaining := records.of_kind("explain"):
+        parts.append(f"{sum(t.over for t in explaining)} of {len(explaining)} explaining runs")
     return f"going on with {folder}: {'; '.join(parts)}"
 
 

@@ -177,7 +177,12 @@ def test_what_each_change_brings_on_fresh_seeds_stands_beside_what_was_predicted
     brought = [row.brought.mean for row in way.rows if row.brought is not None]
     assert brought[:2] == pytest.approx([0.01, 0.0]) and len(brought) == len(way.rows)
     assert verdict.gain is not None and sum(brought) == pytest.approx(verdict.gain.mean)
-    assert "brings there" in words(write(folder).read_text(encoding="utf-8"))
+    text = words(write(folder).read_text(encoding="utf-8"))
+    assert "brings there" in text and "share of the predicted gain" in text and not way.needed
+    settings = strict_yaml.load(folder / "search.yaml")
+    settings["confirm"] |= {"explain": True, "parsimony": 0.1}
+    (folder / "search.yaml").write_text(strict_yaml.dumps(settings), encoding="utf-8")
+    assert "The new config has all 7 changes: without the last" in words(write(folder).read_text(encoding="utf-8"))
 
 
 def test_where_a_part_of_the_changes_is_handed_over_the_page_tells_its_own_numbers(

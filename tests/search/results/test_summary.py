@@ -16,6 +16,9 @@ def test_what_is_told_of_a_search_that_is_taken_up_again() -> None:
     confirming = [*done, *trial(2, 0.4, kind="confirm"), proposed(3, kind="confirm")]
     told = state(PLACE, records_of(confirming), "epoch", 2)
     assert told == "going on with results/s: 2 of 2 trials over, 21 epochs trained; 1 of 2 confirmation runs"
+    explaining = [*confirming, *trial(4, 0.4, kind="explain"), proposed(5, kind="explain")]
+    told = state(PLACE, records_of(explaining), "epoch", 2)
+    assert told.endswith("; 1 of 2 confirmation runs; 1 of 2 explaining runs")
 
 
 def test_a_finished_search_goes_on_only_with_a_larger_budget() -> None:
