@@ -12,6 +12,8 @@ from search.history.records import Records
 from search.persistence.folder import Folder
 from search.persistence.standing import Standing, standing
 from search.results import export, pareto_export, summary, winner
+from search.results.ablation import Setting
+from search.results.explain import unexplained
 from search.results.parsimony import conclude
 from search.results.verdict import Verdict
 from search.spec.effect import changed
@@ -67,7 +69,7 @@ def hand_over(asked: Invocation, folder: Folder, tracker: Sender, halt: Halt) ->
     for table in tables:
         asked.console.print(table)
     say(f"verdict: {summary.said(verdict)}")
-    for line in _observed(search, records):
+    for line in [*_unexplained(asked, records, verdict), *_observed(search, records)]:
         say(line)
     look = ui_command(resolve_uri(search.settings.tracking.uri, path.parent))
     kept = not verdict.to_switch
@@ -76,6 +78,14 @@ def hand_over(asked: Invocation, folder: Folder, tracker: Sender, halt: Halt) ->
     if tracked.version:
         say(f"{'registered':<14}{asked.register} version {tracked.version}")
     return Exit.DONE
+
+
+def _unexplained(asked: Invocation, records: Records, verdict: Verdict) -> list[str]:
+    """That the user asked for what each change brings, and nothing could be trained."""
+    search = asked.search
+    setting = Setting(search.space, search.base, search.model, search.horizon, asked.plan.rungs)
+    why = unexplained(records, setting, verdict) if search.settings.confirm.explain else None
+    return [] if why is None else [f"confirm.explain trained nothing: {why}"]
 
 
 def _observed(search: Search, records: Records) -> list[str]:

@@ -10,8 +10,8 @@ from typing import Any
 
 from search.history.events import Proposed
 from search.history.records import Records
-from search.results.ablation import Setting, ablation, differing
-from search.results.verdict import judge, part_origin
+from search.results.ablation import LEAST, Setting, ablation, differing
+from search.results.verdict import Verdict, judge, part_origin
 from trainables.run import Objective
 
 _ORIGIN = re.compile(r"trial (\d+), (\d+) of (\d+) changes")
@@ -68,3 +68,13 @@ def explaining(records: Records, setting: Setting, most: int | None, now: float)
     return [
         Proposed(number + i, dict(values), seed, "explain", whose, now) for i, (whose, seed, values) in enumerate(new)
     ]
+
+
+def unexplained(records: Records, setting: Setting, verdict: Verdict) -> str | None:
+    """Why no run explains a verdict to switch; None where some do, or where there is no such verdict."""
+    if verdict.decision != "switch" or parts(records, verdict.winner.trial):
+        return None
+    way = ablation(records, setting, verdict.winner.values)
+    if way is None:
+        return f"fewer than {LEAST} trials have values, too few to learn the order of the changes from"
+    return "the new config makes one change" if len(way.changes) == 1 else None

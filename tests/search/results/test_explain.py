@@ -13,7 +13,7 @@ from search.history.records import Records
 from search.results import winner
 from search.results.ablation import Setting, ablation, differing
 from search.results.confirm import confirmation
-from search.results.explain import by_seed, explaining, parts
+from search.results.explain import by_seed, explaining, parts, unexplained
 from search.results.export import write_best
 from search.results.parsimony import conclude
 from search.results.procedure import Estimate, in_turn, quantile
@@ -103,6 +103,23 @@ def test_nothing_is_explained_unless_the_verdict_is_to_switch(setting: Setting) 
     assert explaining(confirmed(setting, gain=-0.5), setting, None, 0.0) == []
 
 
+def test_it_is_told_why_a_switch_is_not_explained(setting: Setting) -> None:
+    def told(records: Records) -> str | None:
+        verdict = judge(records, setting.model.objective)
+        assert verdict is not None
+        return unexplained(records, setting, verdict)
+
+    few = [event for one in list(searched(setting))[:2] for event in one]
+    for run in confirmation(records_of(few), setting.model.objective, 1, SEEDS, 0.0):
+        value = score(run.values, run.seed)
+        few += trial(run.trial, value, values=run.values, origin=run.origin, kind="confirm", seed=run.seed)
+    assert "fewer than 8 trials" in (told(records_of(few)) or "")
+    assert told(confirmed(setting, gain=-0.5)) is None
+    records = confirmed(setting)
+    put(records, done(explaining(records, setting, None, 0.0)[0], 1.5))
+    assert told(records) is None
+
+
 def test_the_runs_enter_no_verdict_and_are_known_by_seed(setting: Setting) -> None:
     records, objective = confirmed(setting), setting.model.objective
     before = judge(records, setting.model.objective)
@@ -142,7 +159,9 @@ def test_changes_are_taken_back_as_long_as_the_gain_is_kept(setting: Setting) ->
     assert found.winner.origin == found.winner.name == "trial 1, 1 of 3 changes" and found.winner.trial == 1
     assert found.whole is not None and found.whole.values == WINNER and found.whole_gain == whole.gain
     assert found.handed_over is found.winner and found.winner in found.ranking and len(found.ranking) == 3
-    assert f"paired gain {found.gain}" in found.why and "with 1 of the 3 changes of trial 1" in found.why
+    tested = whole.why.removeprefix(f"paired gain {whole.gain}")
+    assert found.why.startswith(f"paired gain {found.gain}{tested}; ")
+    assert found.why.endswith(f"with 1 of the 3 changes of trial 1, with all 3 the gain is {whole.gain}")
 
 
 @pytest.mark.parametrize(
@@ -167,6 +186,7 @@ def test_seeds_one_at_a_time_have_the_interval_of_the_look_that_decided(setting:
     found = conclude(records, setting.model.objective, confirm)
     assert found is not None and found.winner.part == (1, 3)
     assert found.gain == in_turn(list(found.pairs.values()), 4)
+    assert "allowing for a look after each: above zero" in found.why
 
 
 def test_what_is_handed_over_is_the_part_with_its_own_numbers(setting: Setting, tmp_path: Path) -> None:
