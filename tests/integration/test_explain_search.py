@@ -31,6 +31,7 @@ check: null
 
 
 @pytest.mark.integration
+@pytest.mark.slow
 def test_the_winner_is_explained_and_a_part_of_it_handed_over(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
