@@ -57,7 +57,7 @@ def test_a_node_is_lost_and_another_joins(tmp_path: Path, environment: dict[str,
     assert process.returncode == 0, output
     events = happened(folder, "s")
     records = Records(events)
-    assert records.proposed == {"search": TRIALS, "confirm": CONFIRMED}
+    assert (records.proposed["search"], records.proposed["confirm"]) == (TRIALS, CONFIRMED)
     assert {trial.status for trial in records.trials.values()} == {"completed"}
     # The loss is nobody's failure: `max_failures: 0` allows none.
     retried = of(Retried, events)

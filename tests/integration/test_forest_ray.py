@@ -35,7 +35,7 @@ def test_each_proposal_follows_from_the_journal_before_it(project: Path, environ
             Sampling("forest", 0),
             Scoring(search.model.objective.mode, search.model.objective.worst),
             None,
-            [_past(trial, ()) for trial in known.of_kind("search")],
+            [_past(trial, search) for trial in known.of_kind("search")],
         )
         assert rebuilt.propose(event.trial) == event.values
         assert rebuilt.origin(event.trial) == event.origin == ("forest" if event.trial else "baseline")
