@@ -1,12 +1,11 @@
 # make demo   install into .venv and run the first search (minutes, 2 cores)
-# make test   install and run the tests, WORKERS files at once (3); make test-all adds the slow ones
+# make test   install and run the tests, WORKERS files at once (2); make test-all adds the slow ones
 # make docs   build the documentation into build/site; broken links are errors
 # make test-lowest  the unit tests again, with the lowest versions that pyproject.toml allows, in .venv/lowest
 # make test-cpu  the numeric tests again, with the instructions of other processors
 # make check  format, lint, types, import rules
 PYTHON ?= python3
-# One more than two cores: a worker whose test runs a search waits for its processes much of the time.
-WORKERS ?= 3
+WORKERS ?= 2
 BIN := .venv/bin
 BASE := .venv/base
 INSTALLED := .venv/installed
