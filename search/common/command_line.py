@@ -43,6 +43,7 @@ def command(body: Callable[[Console, Screen], int]) -> int:
         with handled(_stop), redirect_stdout(stream):  # print, here and in libraries, is safe, too
             return body(Console(file=stream), screen)
     except (BadInput, OSError) as error:
+        screen.drain()  # what was said before comes first
         problems = bad_input(error).problems
         for problem in problems[:SHOWN]:
             complain(f"error: {mask(str(problem))}")
