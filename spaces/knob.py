@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, assert_never
 
-from spaces.domain import Categorical, Domain, Float, Int
+from spaces.domain import Categorical, Domain, Float, Int, snap, to_unit
 from spaces.values import ABSENT, Absent, Value, freeze, same, thaw
 
 
@@ -40,6 +40,16 @@ class Knob:
         assert self.of is None or isinstance(self.domain, Float), f"{self.path!r} is a share, of {self.domain}"
         names = [condition.knob for condition in self.when]
         assert len({self.path, *names}) == 1 + len(names), f"conditions of {self.path!r} on {names}"
+
+    def place(self, values: Mapping[str, Any], inactive: float) -> float:
+        """Where its value lies in its domain, 0 to 1: at the nearest end for one outside of it, in the middle for a
+        documented choice that the space leaves out; `inactive` where it has none."""
+        if self.path not in values:
+            return inactive
+        try:
+            return to_unit(self.domain, snap(self.domain, values[self.path]))
+        except ValueError:
+            return 0.5
 
 
 def knob_as_dict(knob: Knob) -> dict[str, Any]:

@@ -95,8 +95,7 @@ def outcome(source: Source) -> Outcome:
 
 
 def _confirmed(material: Material, verdict: Verdict) -> bool:
-    fresh = [*material.records.of_kind("confirm"), *material.records.of_kind("explain")]
-    runs = [run for run in fresh if run.proposed.origin == verdict.winner.origin]
+    runs = [run for run in material.records.on_fresh_seeds() if run.proposed.origin == verdict.winner.origin]
     return any(run.proposed.seed in verdict.winner.by_seed for run in runs)
 
 
@@ -176,7 +175,7 @@ def cost(source: Source) -> Cost:
         diverged=ended.count("diverged"),
         failed=ended.count("failed"),
         search_steps=anytime(material).steps,
-        confirm_steps=sum(run.trained for kind in ("confirm", "explain") for run in material.records.of_kind(kind)),
+        confirm_steps=sum(run.trained for run in material.records.on_fresh_seeds()),
         full_steps=len(trials) * (material.horizon - material.records.begins),
         training=sum(trial.seconds for trial in every),
         clock=sum(max(0.0, events[-1].at - phase.at) for phase, events in sittings(material.events) if events),

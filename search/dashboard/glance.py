@@ -126,8 +126,7 @@ def curves(one: Following) -> dict[str, Any]:
     first = [t for t in trials if t is best or t is baseline or t.status == "running"]
     named = {t.number for t in first}
     others = [t for t in trials[-DRAWN:] if t.number not in named]
-    fresh = [*records.of_kind("confirm"), *records.of_kind("explain")]
-    confirming = [t for t in fresh[-DRAWN:] if t.status == "running" and t.reports]
+    confirming = [t for t in records.on_fresh_seeds()[-DRAWN:] if t.status == "running" and t.reports]
     chosen = [*others[: max(0, DRAWN - len(first))], *first[:DRAWN], *confirming]
     objective = one.material.model.objective
     return {

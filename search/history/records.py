@@ -244,6 +244,10 @@ class Records:
         """The trials of the search itself, its confirmation runs, or those that explain its winner, by number."""
         return list(self._by_kind[kind])
 
+    def on_fresh_seeds(self) -> list[Trial]:
+        """The confirmation runs, then those that explain the winner."""
+        return [*self._by_kind["confirm"], *self._by_kind["explain"]]
+
     @property
     def baseline(self) -> Trial | None:
         """The documented baseline's trial in the search."""

@@ -99,7 +99,7 @@ class CheckpointRetention:
 
     def handed_over(self, winner: int | None) -> None:
         """Of the confirmation runs only `winner` keeps its checkpoint from here on."""
-        for trial in [*self._records.of_kind("confirm"), *self._records.of_kind("explain")]:
+        for trial in self._records.on_fresh_seeds():
             if trial.over and self._keeps(trial) and trial.number != winner:
                 checkpoints.remove(self._place(trial.number))
                 self._note(trial.number, 0)

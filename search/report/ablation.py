@@ -4,12 +4,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from search.report.material import Material
-from search.report.shown import setting
+from search.report.shown import setting_in
 from search.results.ablation import Ablation, Setting, Values, ablation, differing
 from search.results.explain import by_seed
 from search.results.procedure import Estimate
 from search.results.verdict import Candidate
-from spaces.values import NOT_ACTIVE
 
 
 @dataclass(frozen=True)
@@ -94,11 +93,7 @@ def _rows(found: Ablation, before: Values, sign: int) -> list[Row]:
     rows = []
     gains = sign * (found.start - found.changes[-1].predicted) > 0
     for change, share in zip(found.changes, found.shares or [0.0] * len(found.changes), strict=True):
-        knobs = tuple((path, _text(before, path), _text(change.values, path)) for path in change.knobs)
+        knobs = tuple((path, setting_in(before, path), setting_in(change.values, path)) for path in change.knobs)
         rows.append(Row(knobs, change.predicted, share if gains else None, change.acts))
         before = change.values
     return rows
-
-
-def _text(values: Values, path: str) -> str:
-    return setting(values[path]) if path in values else NOT_ACTIVE

@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from search.report.material import Material
-from search.report.shown import setting
+from search.report.shown import setting_in
 from search.results.verdict import Verdict
 from search.spec.effect import changed
 from search.spec.storage import BASE
 from spaces.domain import Categorical, Float, Int, contains, describe, to_unit
 from spaces.paths import Missing
 from spaces.problems import BadInput
-from spaces.values import NOT_ACTIVE
 
 CONTEXT = 2
 """Unchanged lines around a change."""
@@ -58,7 +57,7 @@ def knob_changes(material: Material, verdict: Verdict) -> tuple[Change, ...]:
     after = verdict.winner.values
     found = []
     for knob in material.space.knobs:
-        old, new = _text(before, knob.path), _text(after, knob.path)
+        old, new = setting_in(before, knob.path), setting_in(after, knob.path)
         differs = changed(material.model, material.base, before, after, knob.path, material.horizon)
         touched: Literal["low", "high"] | None = None
         if differs and knob.path in after and not isinstance(knob.domain, Categorical):
@@ -136,7 +135,3 @@ def edge(domain: Float | Int, value: Any) -> Literal["low", "high"] | None:
 
 def _documented(material: Material) -> Mapping[str, Any]:
     return material.space.baseline(material.base)
-
-
-def _text(values: Mapping[str, Any], path: str) -> str:
-    return setting(values[path]) if path in values else NOT_ACTIVE

@@ -20,7 +20,7 @@ from scipy.stats import norm, rankdata
 from search.history.records import Trial
 from search.report.levels import Level
 from search.sampling.codec import code
-from spaces.domain import Categorical, snap, to_unit
+from spaces.domain import Categorical, snap
 from spaces.knob import Knob
 
 Array = NDArray[np.float64]
@@ -80,13 +80,8 @@ def features(trials: Sequence[Trial], knobs: Sequence[Knob]) -> Array:
 
 
 def place(knob: Knob, values: Mapping[str, Any]) -> float:
-    """Where the knob's value lies in its domain, 0 to 1 (one outside it: at the nearest end); else INACTIVE."""
-    if knob.path not in values:
-        return INACTIVE
-    try:
-        return to_unit(knob.domain, snap(knob.domain, values[knob.path]))
-    except ValueError:  # a documented choice that the space leaves out
-        return 0.5
+    """Where the knob's value lies in its domain, 0 to 1; else INACTIVE."""
+    return knob.place(values, INACTIVE)
 
 
 def permutation(x: Array, y: Array) -> tuple[Array, float]:

@@ -95,7 +95,7 @@ class ProgressEstimate:
     def counts(self) -> str:
         """Trials over, of all, by stage; and those that went wrong, with how often one was started again."""
         searched = self.records.of_kind("search")
-        confirming = [*self.records.of_kind("confirm"), *self.records.of_kind("explain")]
+        confirming = self.records.on_fresh_seeds()
         over = [f"{sum(t.over for t in searched)} of {max(self.trials, len(searched))} trials"]
         over += [f"{sum(t.over for t in confirming)} of {len(confirming)} confirmations"] if confirming else []
         everyone = self.records.trials.values()

@@ -1,11 +1,12 @@
 """Numbers, times and values as people read them. One place, so that the page, its figures and its tables agree."""
 
 import math
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from search.results.procedure import Estimate
-from spaces.values import show
+from spaces.values import NOT_ACTIVE, show
 
 MINUS = "−"
 
@@ -81,6 +82,11 @@ def count(n: int, what: str) -> str:
 def setting(value: Any) -> str:
     """A knob's value: floats to four digits, all else as YAML has it."""
     return number(value) if isinstance(value, float) else value if isinstance(value, str) else show(value)
+
+
+def setting_in(values: Mapping[str, Any], path: str) -> str:
+    """The value of a knob in a config, which may have no use for it."""
+    return setting(values[path]) if path in values else NOT_ACTIVE
 
 
 def share(part: float) -> str:

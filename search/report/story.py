@@ -69,7 +69,7 @@ def tell(
 
 def status(material: Material) -> str:
     """The state in words, with how many trials are over."""
-    runs = [*material.records.of_kind("confirm"), *material.records.of_kind("explain")]
+    runs = material.records.on_fresh_seeds()
     trials = sum(t.over for t in material.trials)
     over = f"{trials} of {count(material.asked, 'trial')} over"
     if material.standing.state == "done":
@@ -177,7 +177,7 @@ def _allowed(material: Material) -> str:
 
 def _facts(material: Material, course: Anytime, lanes: Timeline) -> Iterator[Fact]:
     unit = material.unit
-    confirming = [*material.records.of_kind("confirm"), *material.records.of_kind("explain")]
+    confirming = material.records.on_fresh_seeds()
     spent = sum(trial.trained for trial in confirming)
     planned = len(material.trials) * (material.horizon - material.records.begins)
     saved = f"{planned:,} if each had trained in full" if planned > course.steps else "each trained in full"

@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 from search.history.records import Records, Trial
 from search.sampling.forest.trees import Forest, fit
 from search.spec.effect import same_effect
-from spaces.domain import snap, to_unit
 from spaces.knob import Knob
 from spaces.paths import get, with_values
 from spaces.problems import BadInput
@@ -110,10 +109,10 @@ def ablation(records: Records, setting: Setting, winner: Values) -> Ablation | N
     learnt = learn(records, setting)
     if learnt is None:
         return None
-    sign = 1.0 if setting.model.objective.mode == "min" else -1.0
+    objective = setting.model.objective  # its `score` leads to scores and back
     changes = way(setting, baseline.values, winner, learnt.predict)
-    start = sign * float(learnt.predict([baseline.values])[0])
-    told = [Change(each.knobs, each.values, sign * each.predicted, each.acts) for each in changes]
+    start = objective.score(float(learnt.predict([baseline.values])[0]))
+    told = [Change(each.knobs, each.values, objective.score(each.predicted), each.acts) for each in changes]
     return Ablation(start, tuple(told), learnt.skill)
 
 
@@ -221,17 +220,8 @@ def _fenced(y: Array, steps: Array) -> Array:
 
 def _rows(knobs: Sequence[Knob], configs: Sequence[Values], steps: Sequence[float] | Array) -> Array:
     """Where each value lies in its domain, and log2(1 + step); shape (configs, knobs + 1)."""
-    places = [[_place(knob, values) for knob in knobs] for values in configs]
+    places = [[knob.place(values, INACTIVE) for knob in knobs] for values in configs]
     return np.column_stack((np.array(places, dtype=np.float64), np.log2(1.0 + np.asarray(steps, dtype=np.float64))))
-
-
-def _place(knob: Knob, values: Values) -> float:
-    if knob.path not in values:
-        return INACTIVE
-    try:
-        return to_unit(knob.domain, snap(knob.domain, values[knob.path]))
-    except ValueError:  # a documented choice that the space leaves out
-        return 0.5
 
 
 def _fitted(x: Array, y: Array) -> Forest:

@@ -11,7 +11,7 @@ from typing import Any
 from search.history.events import Proposed
 from search.history.records import Records
 from search.results.ablation import LEAST, Setting, ablation, differing
-from search.results.verdict import Verdict, judge, part_origin
+from search.results.verdict import Verdict, counted, judge, part_origin
 from trainables.run import Objective
 
 _ORIGIN = re.compile(r"trial (\d+), (\d+) of (\d+) changes")
@@ -38,15 +38,8 @@ def by_seed(records: Records, trial: int, values: Values, objective: Objective) 
 
 def values_of(records: Records, objective: Objective, origin: str) -> dict[int, float]:
     """What the runs of `origin` came to on each fresh seed; the worst value where one diverged."""
-    found: dict[int, float] = {}
-    for run in records.of_kind("explain"):
-        if run.proposed.origin != origin:
-            continue
-        if run.status == "diverged":
-            found[run.proposed.seed] = run.objective if run.objective is not None else objective.worst
-        elif run.status == "completed" and run.objective is not None:
-            found[run.proposed.seed] = run.objective
-    return found
+    runs = [run for run in records.of_kind("explain") if run.proposed.origin == origin]
+    return {run.proposed.seed: value for run in runs if (value := counted(run, objective)) is not None}
 
 
 def explaining(records: Records, setting: Setting, most: int | None, now: float) -> list[Proposed]:

@@ -29,7 +29,7 @@ def write_artifacts(folder: Path, records: Records, verdict: Verdict) -> Path | 
     chosen = verdict.handed_over
     origin, seed = chosen.origin, next(iter(chosen.by_seed))
     place = folder / "artifacts"
-    for run in [*records.of_kind("confirm"), *records.of_kind("explain")]:
+    for run in records.on_fresh_seeds():
         source = trial_folder(folder, run.number) / "artifacts"
         if run.proposed.origin == origin and run.proposed.seed == seed and source.is_dir() and any(source.iterdir()):
             shutil.rmtree(place, ignore_errors=True)

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from search.common.commands import python
 from search.history.records import Records
-from search.results.verdict import Candidate, Verdict
+from search.results.verdict import Verdict
 from search.sampling.codec import text_of
 from search.sampling.grid import config_count
 from search.spec.effect import changed
@@ -29,7 +29,7 @@ _ADVICE = {
 def said(verdict: Verdict) -> str:
     """The verdict as one sentence. The winner is named where another config has the better mean, but not surely."""
     other = verdict.decision == "switch" and verdict.whole is None and verdict.winner is not verdict.ranking[0]
-    which = f", {_name(verdict.winner)}, the best of those that are surely better" if other else ""
+    which = f", {verdict.winner.name}, the best of those that are surely better" if other else ""
     return f"{_ADVICE[verdict.decision]}{which} – {verdict.why}"
 
 
@@ -48,7 +48,7 @@ def tables(search: Search, verdict: Verdict) -> Iterator[Table]:
         estimate = candidate.estimate
         interval = "–" if estimate.low is None else f"{estimate.low:.4f} to {estimate.high:.4f}"
         best = "bold" if candidate is verdict.winner else ""
-        scores.add_row(_name(candidate), f"{estimate.mean:.4f}", interval, style=best)
+        scores.add_row(candidate.name, f"{estimate.mean:.4f}", interval, style=best)
     yield scores
     if verdict.baseline is None or verdict.winner is verdict.baseline:
         return
@@ -132,7 +132,7 @@ def note(search: Search, verdict: Verdict | None, ahead: str = "") -> str:
         f"| config | {search.model.objective.metric} |",
         "|---|---|",
     ]
-    lines += [f"| {_name(candidate)} | {candidate.estimate} |" for candidate in verdict.ranking]
+    lines += [f"| {candidate.name} | {candidate.estimate} |" for candidate in verdict.ranking]
     return "\n".join(lines)
 
 
@@ -146,10 +146,6 @@ def measures(verdict: Verdict | None) -> Mapping[str, float]:
     if verdict.gain is not None:
         found["gain"] = verdict.gain.mean
     return found
-
-
-def _name(candidate: Candidate) -> str:
-    return candidate.name
 
 
 def _value(values: Mapping[str, Any], knob: str) -> str:

@@ -132,16 +132,21 @@ def confirmed(records: Records, objective: Objective) -> list[Candidate]:
     """The configs with at least one confirmation run that ended; a diverged one has the worst value."""
     by_origin: dict[str, dict[int, float]] = {}
     for run in records.of_kind("confirm"):
-        if run.status == "completed" and run.objective is not None:
-            by_origin.setdefault(run.proposed.origin, {})[run.proposed.seed] = run.objective
-        elif run.status == "diverged":
-            score = run.objective if run.objective is not None else objective.worst
-            by_origin.setdefault(run.proposed.origin, {})[run.proposed.seed] = score
+        value = counted(run, objective)
+        if value is not None:
+            by_origin.setdefault(run.proposed.origin, {})[run.proposed.seed] = value
     return [
         Candidate(trial.number, trial.baseline, trial.values, by_origin[f"trial {trial.number}"])
         for trial in records.of_kind("search")
         if f"trial {trial.number}" in by_origin
     ]
+
+
+def counted(run: Trial, objective: Objective) -> float | None:
+    """What a run on a fresh seed came to, the worst value where it diverged; None of one that counts for nothing."""
+    if run.status == "diverged" and run.objective is None:
+        return objective.worst
+    return run.objective if run.status in {"completed", "diverged"} else None
 
 
 def choosing_seed(records: Records) -> int | None:

@@ -22,7 +22,7 @@ PARTS = ("best.yaml", "native")
 def run_of(records: Records, verdict: Verdict) -> Trial | None:
     """The confirmation run that best.yaml repeats; None where the winner was not confirmed."""
     origin, seed = verdict.handed_over.origin, next(iter(verdict.handed_over.by_seed))
-    runs = [*records.of_kind("confirm"), *records.of_kind("explain")]
+    runs = records.on_fresh_seeds()
     return next((run for run in runs if run.proposed.origin == origin and run.proposed.seed == seed), None)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spaces.domain import Float, snap, to_unit
+from spaces.domain import Float
 from spaces.knob import Knob
 from spaces.problems import BadInput
 from spaces.space import Space
@@ -86,13 +86,7 @@ class Table:
 def unit_point(space: Space, values: Mapping[str, Any]) -> list[float]:
     """Where a point of the space lies in the unit cube, knob by knob: .5 where a knob is not active, or has a choice
     that the domain lacks; at the domain's end where a value lies beyond it, as a baseline's may."""
-    point = []
-    for knob in space.knobs:
-        try:
-            point.append(to_unit(knob.domain, snap(knob.domain, values[knob.path])) if knob.path in values else 0.5)
-        except ValueError:
-            point.append(0.5)
-    return point
+    return [knob.place(values, 0.5) for knob in space.knobs]
 
 
 def load(path: Path) -> Table:
