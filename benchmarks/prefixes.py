@@ -21,6 +21,7 @@ from scipy import stats
 
 from search.common.clock import now
 from search.execution.admission import Halt
+from search.execution.choose_stopping import make_bracket
 from search.execution.engine import ResultListener
 from search.execution.sharing import lending_of
 from search.history.events import Ended, Event, Paused, Promoted, Proposed, Reported, Status
@@ -233,8 +234,7 @@ class Worker:
             Scoring(objective.mode, objective.worst),
             None,
         )
-        stopping = search.settings.early_stopping
-        self._bracket = stopping.bracket(plan.rungs, (objective, ()), sampler.seed)
+        self._bracket = make_bracket(search, plan, lambda number: self.ledger.records.trials[number].proposed.values)
         self._job = Job(
             search.model.name, search.base, search.data_dump, search.every, search.horizon, str(folder), threads=1
         )

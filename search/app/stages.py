@@ -54,7 +54,7 @@ def run_search(context: RunContext) -> None:
     failure_policy = FailurePolicy(search.settings.stop_after_failures)
     lending = lending_of(search, context.plan.shared, context.folder, context.data, begin)
     source = _Source(context, proposer)
-    gate, scheduler = choose(search, context.plan.rungs, context.folder, context.cluster.room, source.exhausted)
+    gate, scheduler = choose(search, context.plan, context.folder, context.cluster.room, source.exhausted)
     stage = Stage(
         job=context.job(exchange=search.settings.early_stopping.moves_knobs, start=begin, pausing=True),
         ledger=ledger,

@@ -1,8 +1,8 @@
 """Which stopping rule a search runs by: ours from its replayed history, or one of Ray's own."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from typing import assert_never
+from typing import Any, assert_never
 
 from ray.tune.schedulers import TrialScheduler
 
@@ -25,8 +25,10 @@ from search.history.events import (
 )
 from search.history.ledger import Ledger
 from search.persistence.folder import Folder
+from search.spec.plan import Plan
 from search.spec.search import Search
-from search.stopping.bracket import Gone, Record, Report, Start, replay
+from search.spec.settling import by_trial
+from search.stopping.bracket import Bracket, Gone, Record, Report, Start, replay
 from search.stopping.kind import Lengths
 from search.stopping.rungs import Rule, further_scores
 
@@ -37,17 +39,26 @@ def _unbounded() -> int:
 
 
 def choose(
-    search: Search, rungs: tuple[int, ...], folder: Folder, workers: Callable[[], int], exhausted: Callable[[], bool]
+    search: Search, plan: Plan, folder: Folder, workers: Callable[[], int], exhausted: Callable[[], bool]
 ) -> tuple[Gate, TrialScheduler]:
     """The scheduler, brought up to date, and the gate that goes with it."""
-    stopping, objectives = search.settings.early_stopping, (search.model.objective, search.further)
-    bracket = stopping.bracket(rungs, objectives, search.settings.sampler.seed)
+    stopping = search.settings.early_stopping
+    bracket = make_bracket(search, plan, lambda number: folder.records.trials[number].proposed.values)
     if bracket is not None:
         replay(bracket, _history(folder, bracket.rule))
         scheduler = RungScheduler(bracket, workers, exhausted, partial(_keep, folder.ledger))
         return scheduler, scheduler
     unfinished = [trial.number for trial in folder.records.of_kind("search") if not trial.over]
     return Slots(_unbounded if stopping.groups_trials else workers, exhausted, unfinished), _rays(search)
+
+
+def make_bracket(search: Search, plan: Plan, values: Callable[[int], Mapping[str, Any]]) -> Bracket | None:
+    """The empty rungs of a search; None where one of Ray's own schedulers decides. `values`: of a trial."""
+    stopping, objectives = search.settings.early_stopping, (search.model.objective, search.further)
+    bracket = stopping.bracket(plan.rungs, objectives, search.settings.sampler.seed)
+    if bracket is not None and stopping.waits and plan.unsettled and plan.unsettled[0]:
+        bracket.settled = by_trial(search, plan.shared, values)
+    return bracket
 
 
 def check_stopping(search: Search) -> None:

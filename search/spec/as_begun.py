@@ -19,6 +19,9 @@ _SECTIONS: Mapping[str, TypeAdapter[Any]] = {
     "sampler": TypeAdapter(Sampler),
 }
 
+_IMPLIED: Mapping[str, Mapping[str, Any]] = {"asha": {"from_settled": False}}
+"""What a kind did before it had the key."""
+
 
 def as_begun(search: Search, recorded: Mapping[str, Any]) -> Search:
     """`search` with the values that its folder recorded, for everything that neither YAML nor base file says.
@@ -52,7 +55,7 @@ def _settings(settings: Settings, recorded: Mapping[str, Any]) -> Settings:
         if not isinstance(old, Mapping) or said.get("kind", old.get("kind")) != old.get("kind"):
             continue
         try:
-            kept[name] = adapter.validate_python({**old, **said})
+            kept[name] = adapter.validate_python({**_IMPLIED.get(old.get("kind", ""), {}), **old, **said})
         except ValidationError:  # a kind or key that this version has no more: told as a difference
             continue
     if settings.share == "auto":  # rungs hang on it

@@ -4,10 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-import numpy as np
-
 from search.sampling.grid import config_count
-from search.spec import sharing
+from search.spec import settling, sharing
 from search.spec.knob_onset import acting
 from search.spec.resources import at_once
 from search.spec.search import Search
@@ -15,14 +13,6 @@ from search.spec.sharing import Shared
 from search.stopping.bracket import Bracket
 from search.stopping.forecast import Forecast, forecast
 from search.stopping.kind import Lengths
-from search.stopping.ladder import RUNGS_SHARE
-from spaces.paths import with_values
-from spaces.problems import BadInput, Problem
-from spaces.values import show
-
-DRAWN_LENGTH = 160  # characters of a config in an error
-SAMPLED = 200
-"""Configs drawn from the space to learn when they settle."""
 
 
 @dataclass(frozen=True)
@@ -82,15 +72,16 @@ class Plan:
 
 def make_plan(search: Search) -> Plan:
     """Plan `search`. Raises BadInput for impossible rungs and for a space with configs that the model refuses."""
-    settles = _settling(search)
+    drawn = settling.drawn(search)
     stopping, shared = search.settings.early_stopping, sharing.decided(search)
     begins = search.begins
-    settles = [max(0, settled - begins) for settled in settles]
-    rungs = stopping.rungs(Lengths(search.length, search.every, search.model.unit, _apart(settles, search, shared)))
+    settles = [max(0, settled - begins) for settled in drawn]
+    compared = [settling.comparable(settled, search, shared) - begins for settled in drawn]
+    rungs = stopping.rungs(Lengths(search.length, search.every, search.model.unit, compared))
     configs, total = _configs(search), search.total_steps
-    trials = _trials(search, rungs, shared)
+    trials = _trials(search, rungs, compared, shared)
     trials = trials if configs is None else min(trials, configs)
-    found = _forecast(search, rungs, trials)
+    found = _forecast(search, rungs, compared, trials)
     least, entering, most = (found.at(share) for share in (0, 0.5, 1))
 
     def again(reaching: Sequence[int]) -> int:
@@ -140,65 +131,12 @@ def _start_steps(search: Search, fresh: int) -> int:
     return point.step * sum(seed not in point.kept for seed in seeds)
 
 
-def _apart(settles: Sequence[int], search: Search, shared: Shared) -> Sequence[int]:
-    """When configs can be compared: settled, and trained for as long as before any rung since they are different."""
-    if not shared.together:
-        return settles
-    first = min(search.length, shared.together + max(search.every, search.length // RUNGS_SHARE))
-    return [max(settled, first) for settled in settles]
-
-
-def _settling(search: Search) -> list[int]:
-    """When each of many sampled configs, the baseline among them, has settled; empty where the model can't know."""
-    rng = np.random.default_rng(0)
-    draws: list[Mapping[str, Any]] = [{}, *(search.space.sample(rng, search.base) for _ in range(SAMPLED))]
-    settles: list[int] = []
-    refused: list[tuple[Mapping[str, Any], BadInput]] = []
-    for values in draws:
-        try:
-            config = search.model.parse(with_values(search.base, values), "")
-            settled = search.model.settles(config)
-            settles += [settled] if settled is not None else []
-        except BadInput as error:
-            refused.append((values, error))
-    if refused:
-        raise BadInput(_refusals(search, refused, len(draws)))
-    return settles
-
-
-def _refusals(search: Search, refused: Sequence[tuple[Mapping[str, Any], BadInput]], draws: int) -> Sequence[Problem]:
-    """What the model says to configs of the space: one problem per knob, with how often, and an example."""
-    said: dict[str, list[str]] = {}
-    for values, error in refused:
-        first: dict[str, str] = {}  # of this config's problems with the knob
-        for problem in error.problems:
-            key = problem.where.strip()
-            knob = next((path for path in values if f"{key}.".startswith(f"{path}.")), "")
-            drawn = "" if knob else f" (drawn: {_drawn(values)})"
-            first.setdefault(knob, f"{key + ': ' if key != knob else ''}{problem.what}{drawn}")
-        for knob, what in first.items():
-            said.setdefault(knob, []).append(what)
-    return [
-        Problem(
-            f"{search.source} space" + (f".{knob}" if knob else ""),
-            f"{len(whats)} of {draws} drawn configs are refused: {whats[0]}; narrow it",
-        )
-        for knob, whats in said.items()
-    ]
-
-
-def _drawn(values: Mapping[str, Any]) -> str:
-    """A drawn config for people, cut where it is long."""
-    shown = ", ".join(f"{path}: {show(value)}" for path, value in values.items())
-    return shown if len(shown) <= DRAWN_LENGTH else shown[: DRAWN_LENGTH - 1] + "…"
-
-
 def _configs(search: Search) -> int | None:
     sampler = search.settings.sampler
     return config_count(search.space, search.base, sampler.kind, sampler.points)
 
 
-def _trials(search: Search, rungs: tuple[int, ...], shared: Shared) -> int:
+def _trials(search: Search, rungs: tuple[int, ...], compared: Sequence[int], shared: Shared) -> int:
     """How many trials there will be: as many as asked for, or as the steps are expected to last for."""
     asked, total = search.settings.budget.trials, search.total_steps
     if asked is not None:
@@ -207,7 +145,7 @@ def _trials(search: Search, rungs: tuple[int, ...], shared: Shared) -> int:
     low, high = 1, max(2, int(total / max(1.0, shared.trained(rungs[0]))) + 1)
     while high - low > 1:  # the expected length grows with the trials
         middle = (low + high) // 2
-        enough = _trained(rungs, _forecast(search, rungs, middle).at(0.5), shared) <= total
+        enough = _trained(rungs, _forecast(search, rungs, compared, middle).at(0.5), shared) <= total
         low, high = (middle, high) if enough else (low, middle)
     return low
 
@@ -223,11 +161,14 @@ def _trained_again(rungs: Sequence[int], entering: Sequence[int]) -> int:
     return sum(on * rung for on, rung in zip(entering[1:], rungs, strict=False))
 
 
-def _forecast(search: Search, rungs: tuple[int, ...], trials: int) -> Forecast:
-    """How many trials reach each rung; every one where the rule is not ours."""
+def _forecast(search: Search, rungs: tuple[int, ...], compared: Sequence[int], trials: int) -> Forecast:
+    """How many trials reach each rung; every one where the rule is not ours. `compared`: as of drawn configs."""
     settings, own = search.settings, search.model.objective
 
     def empty() -> Bracket | None:
-        return settings.early_stopping.bracket(rungs, (own, ()), settings.sampler.seed)
+        bracket = settings.early_stopping.bracket(rungs, (own, ()), settings.sampler.seed)
+        if bracket is not None and settings.early_stopping.waits and compared:
+            bracket.settled = lambda trial: compared[trial % len(compared)]
+        return bracket
 
     return forecast(empty, trials, at_once(settings.resources)) or Forecast(((trials,) * len(rungs),))

@@ -7,6 +7,7 @@ from search.spec import sharing
 from search.spec.fit import described, listed
 from search.spec.plan import Plan
 from search.spec.search import Search
+from search.stopping.ladder import ALL_SETTLED, SETTLED
 from spaces.values import show
 
 NAMED = 4  # knobs on a line
@@ -94,14 +95,18 @@ def describe(search: Search, plan: Plan) -> str:
         lines.append(f"starts from {source}" + (f", its best {start.first} configs first" if start.first else ""))
     if len(plan.rungs) > 1:
         known = bool(plan.unsettled)
-        lines.append(f"  rung ({unit})  trials that reach it" + "  configs still in warmup or ramp there" * known)
+        passing = " (they pass it)" * search.settings.early_stopping.waits
+        column = f"  configs still in warmup or ramp there{passing}"
+        lines.append(f"  rung ({unit})  trials that reach it" + column * known)
         reaching = (_span(*pair) for pair in zip(plan.entering_least, plan.entering_most, strict=True))
         for rung, span, unsettled in zip_longest(plan.rungs, reaching, plan.unsettled):
             lines.append(f"  {rung:>11}  {span:>20}" + (f"  {unsettled:>38.0%}" if known else ""))
         lines += _late(plan)
     elif search.settings.early_stopping.has_rungs:
+        share = SETTLED if search.settings.early_stopping.waits else ALL_SETTLED
         lines.append(
-            f"no rung fits: 90% of the space's configs settle only by {unit} {plan.horizon}; every trial runs in full"
+            f"no rung fits: {share:.0%} of the space's configs settle only by {unit} {plan.horizon}; every trial runs "
+            "in full"
         )
     lines.append(
         f"to train: {_span(plan.search_least, plan.search_most)} {unit}s searching ({plan.full_steps} without early "

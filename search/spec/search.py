@@ -111,6 +111,8 @@ class Search:
     def identity(self) -> dict[str, Any]:
         """What makes it this search and no other, as plain values; budgets may grow and resources change."""
         settings = self.settings.model_dump(mode="json", include={"model", "early_stopping", "sampler"})
+        if not self.settings.early_stopping.waits:  # left out where it does as before there was a choice
+            settings["early_stopping"].pop("from_settled", None)
         warm = self.settings.warm_start
         if warm is not None:
             uri = {"uri": mask(warm.uri)} if warm.uri is not None else {}

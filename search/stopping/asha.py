@@ -7,7 +7,7 @@ from pydantic import Field
 from search.common.quantities import Span, units
 from search.stopping.bracket import Bracket
 from search.stopping.kind import Lengths, Objectives, StoppingKind
-from search.stopping.ladder import auto_first_rung, ladder
+from search.stopping.ladder import ALL_SETTLED, SETTLED, auto_first_rung, ladder
 from search.stopping.rungs import Mode, Rule, controlled
 from spaces.problems import BadInput
 from spaces.schema import Real, Whole
@@ -24,11 +24,19 @@ class Asha(StoppingKind):
     mode: Mode = "promote"
     """`promote`: pause at a rung, resume the best 1/reduction. `stop`: Ray's variant, stop the worst at a rung."""
     first_rung: Span = "auto"
-    """`auto`: the first rung by which 90% of the space's configs have left warmup, freeze and ramp."""
+    """`auto`: the first rung by which a tenth of the space's configs have left warmup, freeze and ramp."""
+    from_settled: bool = True
+    """A trial passes the rungs at which it is still in warmup, freeze or ramp. false: it is compared there, too, and
+    `auto` is the first rung by which 90% have left them."""
     reduction: Annotated[Whole, Field(ge=2)] = 3
     """One in so many goes on from a rung."""
     control: Annotated[Real, Field(ge=0, le=0.5)] = 0.0
     """This share of the trials, drawn at random, trains in full regardless: it shows what stopping early costs."""
+
+    @property
+    def waits(self) -> bool:
+        """As `from_settled` says."""
+        return self.from_settled
 
     def rungs(self, lengths: Lengths) -> tuple[int, ...]:
         """first, first·reduction, … and the horizon; the horizon alone where no fair rung fits below it."""
@@ -37,7 +45,8 @@ class Asha(StoppingKind):
             if not lengths.settles:
                 what = f"auto needs to know when schedules settle; give a number of {lengths.unit}s, or say in "
                 raise BadInput.of(where, f"{what}trainable.settles from when on configs can be compared (0: at once)")
-            first = auto_first_rung(lengths.settles, lengths.horizon, lengths.every)
+            share = SETTLED if self.from_settled else ALL_SETTLED
+            first = auto_first_rung(lengths.settles, lengths.horizon, lengths.every, share)
             if first >= lengths.horizon:
                 return (lengths.horizon,)
         else:

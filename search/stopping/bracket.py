@@ -1,6 +1,7 @@
 """Where every trial of a search stands among its rungs, and what each report decides. Replayed from the journal."""
 
 import math
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import assert_never
@@ -42,18 +43,25 @@ def _nobody(trial: int) -> bool:  # noqa: ARG001 - the default of `exempt`
     return False
 
 
+def _at_once(trial: int) -> int:  # noqa: ARG001 - the default of `settled`
+    return 0
+
+
 @dataclass
 class Bracket:
     """The rungs of a search and where each trial stands: all the state that decisions need.
 
     `exempt` trials (by number: the documented baseline, a control group) are never paused or stopped; in the rungs they
-    count like any other. A diverged trial is entered with the worst score at the rung it would have reached next and
-    is never promoted. A trial that ended by its own patience keeps its last score: where it would be promoted (if
-    exempt: at every rung) it is entered at the next one at once, for there is nothing left to train.
+    count like any other. A trial passes the rungs before the step by which it has `settled` (by number: out of warmup,
+    freeze and ramp): it is compared from there on, with those that have come as far. A diverged trial is entered with
+    the worst score at the rung it would have reached next and is never promoted. A trial that ended by its own patience
+    keeps its last score: where it would be promoted (if exempt: at every rung) it is entered at the next one at once,
+    for there is nothing left to train.
     """
 
     rule: Rule
     exempt: Callable[[int], bool] = field(default=_nobody, compare=False)
+    settled: Callable[[int], int] = field(default=_at_once, compare=False)
     rungs: tuple[Rung, ...] = ()
     reached: dict[int, int] = field(default_factory=dict)  # trial -> index of the rung that it reaches next
     running: set[int] = field(default_factory=set)
@@ -70,7 +78,8 @@ class Bracket:
         """The trial runs toward its next rung; one that waits is thereby promoted, one that is over stays so."""
         if trial in self.over:
             return
-        self.reached.setdefault(trial, 0)
+        if trial not in self.reached:
+            self.reached[trial] = min(bisect_left(self.rule.rungs, self.settled(trial)), len(self.rungs) - 1)
         if (at := self.waiting.pop(trial, None)) is not None:
             self.rungs[at].close(trial)
         self.running.add(trial)

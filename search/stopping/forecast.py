@@ -55,8 +55,9 @@ def forecast(make: Callable[[], Bracket | None], trials: int, workers: int) -> F
     for pair in [pair for pair in product(TRENDS, LASTING) for _ in range(PLAYS)]:
         bracket = make()
         assert bracket is not None, "there is one, or none"
-        _play(bracket, played, workers, _scores(rng, played, *pair))
-        found.append(tuple(round(len(rung.scores) * trials / played) for rung in bracket.rungs))
+        trained = _play(bracket, played, workers, _scores(rng, played, *pair))
+        reached = [sum(step >= rung for step in trained.values()) for rung in bracket.rule.rungs]
+        found.append(tuple(round(trials_there * trials / played) for trials_there in reached))
     return Forecast(tuple(found))
 
 
@@ -66,26 +67,25 @@ def _scores(rng: random.Random, trials: int, trend: float, lasting: float) -> Ca
     return lambda trial: own[trial] + rng.gauss(0, 1) * (1 - lasting) ** 0.5
 
 
-def _play(bracket: Bracket, trials: int, workers: int, score: Callable[[int], float]) -> None:
-    """Run a search to its end. A free worker takes a promoted trial, else a new one, as on Ray."""
-    rungs, running, proposed, now = bracket.rule.rungs, list[tuple[int, int, int]](), 0, 0
+def _play(bracket: Bracket, trials: int, workers: int, score: Callable[[int], float]) -> dict[int, int]:
+    """Run a search to its end: how far each trial trains. A free worker takes a promoted trial, else a new one, as on
+    Ray."""
+    rungs, running, trained, now = bracket.rule.rungs, list[tuple[int, int, int]](), dict[int, int](), 0
+
+    def go_on(trial: int, worker: int) -> None:
+        step = rungs[bracket.reached[trial]]
+        heapq.heappush(running, (now + step - trained.get(trial, 0), worker, trial))
+        trained[trial] = step
+
     while True:
         while len(running) < workers:
-            trial = next(due(bracket, (), alone=not running and proposed == trials), proposed)
+            trial = next(due(bracket, (), alone=not running and len(trained) == trials), len(trained))
             if trial == trials:
                 break
-            proposed += trial == proposed
             bracket.start(trial)
-            heapq.heappush(running, (now + _next(bracket, trial), len(running), trial))
+            go_on(trial, len(running))
         if not running:
-            return
+            return trained
         now, worker, trial = heapq.heappop(running)
-        report = Report(trial, rungs[bracket.reached[trial]], score(trial))
-        if bracket.report(report) == "continue":
-            heapq.heappush(running, (now + _next(bracket, trial), worker, trial))
-
-
-def _next(bracket: Bracket, trial: int) -> int:
-    """Steps from the rung that the trial has reached to the next."""
-    at, rungs = bracket.reached[trial], bracket.rule.rungs
-    return rungs[at] - (rungs[at - 1] if at else 0)
+        if bracket.report(Report(trial, trained[trial], score(trial))) == "continue":
+            go_on(trial, worker)

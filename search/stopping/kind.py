@@ -49,6 +49,11 @@ class StoppingKind(Section):
 
     kind: str
 
+    @property
+    def waits(self) -> bool:
+        """Whether a trial passes the rungs before the step by which it has settled."""
+        return False
+
     def rungs(self, lengths: Lengths) -> tuple[int, ...]:
         """The steps at which trials are compared, ascending, the horizon last. Raises BadInput for impossible ones."""
         return (lengths.horizon,)

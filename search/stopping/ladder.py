@@ -4,7 +4,8 @@ interval between evaluations."""
 import math
 from collections.abc import Sequence
 
-SETTLED = 0.9  # share of sampled configs that must have left warmup, freeze or ramp by an automatic first rung
+SETTLED = 0.1  # share of sampled configs that have left warmup, freeze or ramp by an automatic first rung
+ALL_SETTLED = 0.9  # the same where all trials are judged at every rung
 RUNGS_SHARE = 25  # an automatic first rung is at least about horizon / 25 (measured on curves of RNNs and MLPs)
 
 
@@ -31,14 +32,14 @@ def ladder(first: int, reduction: int, horizon: int, every: int) -> tuple[int, .
     return (*rungs, horizon)
 
 
-def auto_first_rung(settles: Sequence[int], horizon: int, every: int) -> int:
+def auto_first_rung(settles: Sequence[int], horizon: int, every: int, share: float = SETTLED) -> int:
     """The earliest step at which comparing trials is fair, from the settling steps of sampled configs.
 
-    first = min(horizon, every · ⌈max(⌊horizon / 25⌋, every, the SETTLED-quantile of `settles`) / every⌉)
+    first = min(horizon, every · ⌈max(⌊horizon / 25⌋, every, the `share`-quantile of `settles`) / every⌉)
 
     Returns `horizon` if nothing is left below it: then no trial can be stopped early, and the caller says so.
     """
     needed = max(horizon // RUNGS_SHARE, every)
     if settles:
-        needed = max(needed, sorted(settles)[math.ceil(SETTLED * len(settles)) - 1])
+        needed = max(needed, sorted(settles)[max(0, math.ceil(share * len(settles) - 1e-9) - 1)])
     return min(horizon, -(-needed // every) * every)

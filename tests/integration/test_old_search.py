@@ -54,7 +54,7 @@ def test_an_old_search_is_the_same_search_and_its_rungs_are_known(project: Path)
     before = len(read(path / JOURNAL)[0])
     with opened(path, search, plan, prepared, lambda _: None) as folder:
         assert [trial.status for trial in folder.records.trials.values()] == STATUSES
-        gate, _ = choose(search, plan.rungs, folder, lambda: 2, lambda: False)
+        gate, _ = choose(search, plan, folder, lambda: 2, lambda: False)
         assert gate.next_resumable() == 1  # it was running
         assert gate.has_pending_work() and not gate.finished()
         folder.ledger.emit(Phase("search", now()))

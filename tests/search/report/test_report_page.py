@@ -208,7 +208,7 @@ def test_scores_at_each_rung_are_those_of_the_history(finished: Path, found: Fin
     told = data_of(text_of(finished))["levels"]["all"]
     history = pd.read_parquet(finished / "history.parquet")
     own = history[history.kind == "search"]
-    assert [one["step"] for one in told] == [80, 160]
+    assert [one["step"] for one in told] == [20, 60, 160]
     for one in told:
         there = own[own.step == one["step"]].set_index("trial").objective
         known = {n: v for n, v in zip(one["trials"], one["values"], strict=True) if n in there.index}

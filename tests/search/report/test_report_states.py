@@ -168,7 +168,7 @@ def test_the_seed_that_chose_is_not_among_those_that_decided(folder: Path) -> No
     verdict = replace(material.verdict, decision="switch", winner=winner, gain=Estimate(0.1, 0.05, 0.15, 3))
     material = replace(material, verdict=verdict, compared_at=None)
     told = tell(material, anytime(material), timeline(material.events), [], None)
-    assert told.sentence.startswith("On 3 fresh seeds, the new config scores 0.40 ")
+    assert told.sentence.startswith("On 3 fresh seeds, the new config scores 0.400 ")
 
 
 def test_a_knob_that_is_not_active_is_so_in_every_table(folder: Path) -> None:
@@ -184,10 +184,10 @@ def test_a_knob_that_is_not_active_is_so_in_every_table(folder: Path) -> None:
 def test_a_knob_that_acts_after_the_step_of_comparison_is_not_called_important(tmp_path: Path) -> None:
     make_folder(tmp_path / "s", Story(trials=30))
     material = gather(tmp_path / "s")
-    late, *others = (knob.path for knob in material.space.knobs)
     known = find(material).importance
-    assert known is not None and late in known.knobs
+    assert known is not None
+    late = known.knobs[0]
     found = find(replace(material, planned={**material.planned, "acting": {late: known.level.step}}))
-    assert found.importance is not None and sorted(found.importance.knobs) == sorted(others)
+    assert found.importance is not None and late not in found.importance.knobs
     assert f"act only later: {late}." in importance_note(found)
     assert main_knobs(material.space.knobs, found.importance, material.records.trials, found.level)[0][-1] == late

@@ -9,6 +9,7 @@ import pytest
 from small_search import small_search
 
 from search.spec.as_begun import as_begun
+from search.spec.plan import make_plan
 from search.spec.search import Search
 
 
@@ -31,6 +32,15 @@ def test_a_default_that_has_changed_stays_as_it_was(tmp_path: Path) -> None:
     known = as_begun(search, old)
     assert known.settings.sampler.kind == "tpe"
     assert json.loads(json.dumps(known.identity())) == old
+
+
+def test_a_search_that_compared_all_trials_at_every_rung_goes_on_so(tmp_path: Path) -> None:
+    search = small_search(tmp_path)
+    old = recorded(search)
+    assert old["settings"]["early_stopping"].pop("from_settled")  # a version that had no such key
+    known = as_begun(search, old)
+    assert search.settings.early_stopping.waits and not known.settings.early_stopping.waits
+    assert make_plan(known).rungs[0] == 3 and make_plan(search).rungs[0] == 1
 
 
 def test_what_the_user_says_is_never_overruled(tmp_path: Path) -> None:

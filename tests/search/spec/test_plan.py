@@ -6,10 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_search import small_search, write_search
 
-from search.spec.plan import SAMPLED, Plan, make_plan
+from search.spec.plan import Plan, make_plan
 from search.spec.plan_text import describe
 from search.spec.resolve import resolve
 from search.spec.search import adopted
+from search.spec.settling import SAMPLED
 from spaces.problems import BadInput
 
 
@@ -49,11 +50,21 @@ def test_every_rung_but_the_last_is_a_multiple_of_evaluate_every(folder: Path) -
     assert found.rungs == (6, 12, 24)
 
 
-def test_auto_waits_until_nine_in_ten_configs_have_settled(folder: Path) -> None:
+def test_auto_waits_until_one_in_ten_configs_has_settled(folder: Path) -> None:
+    for warmup, first in (("[0, 4]", 1), ("[2, 4]", 2), ("[3, 4]", 3)):
+        search = small_search(folder, f"space.warmup_epochs={{int: {warmup}}}")
+        found = make_plan(search)
+        assert found.rungs[0] == first and 0 < found.unsettled[0] <= 0.9 and found.unsettled[-1] == 0
+        assert "configs still in warmup or ramp there (they pass it)" in describe(search, found)
+
+
+def test_auto_waits_until_nine_in_ten_configs_have_settled_where_all_are_compared(folder: Path) -> None:
     for warmup, first in (("[0, 4]", 4), ("[0, 3]", 3), ("[0, 2]", 2)):
-        found = plan(folder, f"space.warmup_epochs={{int: {warmup}}}")
-        assert found.rungs[0] == first
-        assert found.unsettled[0] <= 0.1 and found.unsettled[-1] == 0
+        every = "early_stopping={kind: asha, from_settled: false}"
+        search = small_search(folder, f"space.warmup_epochs={{int: {warmup}}}", every)
+        found = make_plan(search)
+        assert found.rungs[0] == first and found.unsettled[0] <= 0.1
+        assert "configs still in warmup or ramp there\n" in describe(search, found)
 
 
 def test_auto_is_at_least_a_twenty_fifth_of_the_horizon(folder: Path) -> None:

@@ -142,11 +142,14 @@ def simulate(
     score: Callable[[int, int], float],
     fates: dict[int, Fate],
     pick: Callable[[int], int],
+    first: Callable[[int], int] = lambda trial: 0,
 ) -> Search:
-    """Run promotion ASHA and the paper's algorithm side by side; they must take the same jobs."""
+    """Run promotion ASHA and the paper's algorithm side by side; they must take the same jobs.
+    `first`: at which rung a trial is compared first."""
     r = rule()
     last = len(r.rungs) - 1
-    bracket, paper = Bracket(r, exempt=exempt.__contains__), Paper(3, last, exempt)
+    bracket = Bracket(r, exempt=exempt.__contains__, settled=lambda trial: r.rungs[first(trial)])
+    paper = Paper(3, last, exempt)
     running: list[tuple[int, int]] = []
     new = 0
     done = Search(bracket, [], [])
@@ -164,7 +167,7 @@ def simulate(
             if theirs is not None:
                 begin(*theirs)
             elif new < trials:
-                begin(new, 0)
+                begin(new, first(new))
                 new += 1
             elif not running:
                 ours, theirs = bracket.closing(), paper.closing()
@@ -185,6 +188,8 @@ def simulate(
             continue
         assert kind in ("running", "ended", "diverged")
         step = r.rungs[k] if kind == "running" else max(1, r.rungs[k] - 1)
+        for passed in r.rungs[:k]:
+            assert bracket.report(Report(trial, passed, score(trial, 0))) == "continue"  # reported before, or passed
         report = Report(trial, step, math.nan if kind == "diverged" else score(trial, k), kind)  # type: ignore[arg-type]
         done.history.append(report)
         if paper.told(bracket.report(report), report, k):
@@ -196,7 +201,7 @@ def simulate(
 def searches(draw: st.DrawFn) -> Search:
     trials = draw(st.integers(0, 45))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    coarse = draw(st.booleans())  # many ties
+    coarse, late = draw(st.booleans()), draw(st.booleans())  # many ties; trials that pass rungs
     table = rng.integers(0, 4, (trials, 4)) if coarse else rng.normal(size=(trials, 4))
     numbers = st.integers(0, max(trials - 1, 0))
     kinds = st.tuples(st.sampled_from(["ended", "diverged", "gone"]), st.integers(0, 3))
@@ -207,6 +212,7 @@ def searches(draw: st.DrawFn) -> Search:
         score=lambda t, k: float(table[t, k]),
         fates=draw(st.dictionaries(numbers, kinds, max_size=trials)),
         pick=lambda n: int(rng.integers(n)),
+        first=lambda t: int(table[t, 0] * 97) % 4 if late else 0,
     )
 
 
@@ -229,7 +235,9 @@ def test_promotion_is_the_papers_algorithm_and_leaves_nobody_behind(search: Sear
 @given(searches(), st.data())
 def test_replaying_gives_the_same_state_at_any_moment(search: Search, data: st.DataObject) -> None:
     history = search.history[: data.draw(st.integers(0, len(search.history)))]
-    live, again, reports = (Bracket(rule(), exempt=search.bracket.exempt) for _ in range(3))
+    live, again, reports = (
+        Bracket(rule(), exempt=search.bracket.exempt, settled=search.bracket.settled) for _ in range(3)
+    )
     replay(live, history)
     doubled = [r for record in history for r in ([record, record] if isinstance(record, Report) else [record])]
     replay(again, doubled)  # a report that arrives twice changes nothing
@@ -276,6 +284,16 @@ def test_exempt_trials_count_but_never_wait() -> None:
     assert list(bracket.promotions()) == [1]  # three of them are in the rung, by the exempt one
     stopping = Bracket(rule("stop"), exempt={3}.__contains__)
     assert [stopping.report(Report(t, 1, float(t))) for t in (0, 1, 2, 3)] == ["continue", "stop", "stop", "continue"]
+
+
+def test_a_trial_is_compared_from_its_settled_step_on() -> None:
+    for mode, waits in (("promote", "pause"), ("stop", "continue")):
+        bracket = Bracket(rule(mode), settled={0: 0, 1: 2, 2: 10, 3: 99}.__getitem__)  # type: ignore[arg-type]
+        assert [bracket.report(Report(0, s, 5.0)) for s in (1,)] == [waits]
+        assert [bracket.report(Report(1, s, 5.0)) for s in (1, 2, 3)] == ["continue", "continue", waits]
+        assert [bracket.report(Report(2, s, 5.0)) for s in (1, 3, 9, 27)] == ["continue"] * 3 + ["complete"]
+        assert [bracket.report(Report(3, s, 5.0)) for s in (1, 3, 9, 27)] == ["continue"] * 3 + ["complete"]
+        assert [set(rung.scores) for rung in bracket.rungs] == [{0}, {1}, set(), {2, 3}]
 
 
 def test_a_diverged_trial_is_entered_where_it_would_have_come_next() -> None:

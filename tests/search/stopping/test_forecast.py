@@ -17,8 +17,9 @@ from search.stopping.rungs import Mode, Rule
 RUNGS = (2, 6, 18)
 
 
-def bracket(mode: Mode = "promote", rungs: tuple[int, ...] = RUNGS) -> Bracket:
-    return Bracket(Rule(mode, rungs, 3, "min", 9.0), exempt=lambda trial: trial == 0)
+def bracket(mode: Mode = "promote", rungs: tuple[int, ...] = RUNGS, settled: Sequence[int] = (0,)) -> Bracket:
+    rule = Rule(mode, rungs, 3, "min", 9.0)
+    return Bracket(rule, exempt=lambda trial: trial == 0, settled=lambda trial: settled[trial % len(settled)])
 
 
 class Drawn:
@@ -40,12 +41,15 @@ class Drawn:
 
 
 @pytest.mark.parametrize("mode", ["promote", "stop"])
-@given(st.lists(st.floats(-1, 1), min_size=1, max_size=40, unique=True))
-def test_a_play_with_one_worker_is_what_the_simulator_does(mode: Mode, scores: list[float]) -> None:
-    played, known = bracket(mode), bracket(mode)
-    module._play(played, len(scores), 1, scores.__getitem__)
-    simulate(RungPolicy(known, Drawn(scores), len(scores)), 1, 10**6)
-    assert played == known
+@given(
+    st.lists(st.floats(-1, 1), min_size=1, max_size=40, unique=True),
+    st.lists(st.integers(0, 20), min_size=1, max_size=5),
+)
+def test_a_play_with_one_worker_is_what_the_simulator_does(mode: Mode, scores: list[float], settled: list[int]) -> None:
+    played, known = bracket(mode, settled=settled), bracket(mode, settled=settled)
+    trained = module._play(played, len(scores), 1, scores.__getitem__)
+    run = simulate(RungPolicy(known, Drawn(scores), len(scores)), 1, 10**6)
+    assert played == known and sum(trained.values()) == run.evaluations
 
 
 def test_shares_are_read_rung_by_rung() -> None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search.stopping.ladder import auto_first_rung, ladder
+from search.stopping.ladder import ALL_SETTLED, SETTLED, auto_first_rung, ladder
 
 
 @given(st.integers(1, 40), st.integers(2, 6), st.integers(1, 400), st.integers(1, 25))
@@ -39,15 +39,21 @@ def test_ladder_says_what_is_wrong(first: int, eta: int, horizon: int, every: in
         ladder(first, eta, horizon, every)
 
 
-@given(st.lists(st.integers(0, 5000), max_size=80), st.integers(1, 300), st.integers(1, 25))
-def test_auto_first_rung(settles: list[int], horizon: int, every: int) -> None:
+@given(
+    st.lists(st.integers(0, 5000), max_size=80),
+    st.integers(1, 300),
+    st.integers(1, 25),
+    st.sampled_from([SETTLED, ALL_SETTLED]),
+)
+def test_auto_first_rung(settles: list[int], horizon: int, every: int, share: float) -> None:
     horizon *= every
-    first = auto_first_rung(settles, horizon, every)
+    first = auto_first_rung(settles, horizon, every, share)
+    least = share * len(settles) - 1e-6
     assert every <= first <= horizon and first % every == 0
     if first < horizon:
         assert first >= horizon // 25
-        assert sum(s <= first for s in settles) >= 0.9 * len(settles)
+        assert sum(s <= first for s in settles) >= least
         ladder(first, 3, horizon, every)
     before = first - every
     if before >= every:  # one evaluation earlier would not do
-        assert before < horizon // 25 or sum(s <= before for s in settles) < 0.9 * len(settles)
+        assert before < horizon // 25 or sum(s <= before for s in settles) < least
