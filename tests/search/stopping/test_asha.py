@@ -142,13 +142,14 @@ def simulate(
     score: Callable[[int, int], float],
     fates: dict[int, Fate],
     pick: Callable[[int], int],
-    first: Callable[[int], int] = lambda trial: 0,
+    first: Callable[[int], int] | None = None,
 ) -> Search:
     """Run promotion ASHA and the paper's algorithm side by side; they must take the same jobs.
-    `first`: at which rung a trial is compared first."""
+    `first`: at which rung a trial is compared first; None: at the first one."""
     r = rule()
+    entry = first or (lambda _: 0)
     last = len(r.rungs) - 1
-    bracket = Bracket(r, exempt=exempt.__contains__, settled=lambda trial: r.rungs[first(trial)])
+    bracket = Bracket(r, exempt=exempt.__contains__, settled=lambda trial: r.rungs[entry(trial)])
     paper = Paper(3, last, exempt)
     running: list[tuple[int, int]] = []
     new = 0
@@ -167,7 +168,7 @@ def simulate(
             if theirs is not None:
                 begin(*theirs)
             elif new < trials:
-                begin(new, first(new))
+                begin(new, entry(new))
                 new += 1
             elif not running:
                 ours, theirs = bracket.closing(), paper.closing()
@@ -212,7 +213,7 @@ def searches(draw: st.DrawFn) -> Search:
         score=lambda t, k: float(table[t, k]),
         fates=draw(st.dictionaries(numbers, kinds, max_size=trials)),
         pick=lambda n: int(rng.integers(n)),
-        first=lambda t: int(table[t, 0] * 97) % 4 if late else 0,
+        first=(lambda t: int(table[t, 0] * 97) % 4) if late else None,
     )
 
 
