@@ -11,6 +11,7 @@ value, as Ray's `ResultGrid.get_best_result` does and as ours picks what it conf
 
 - ours          what a user gets who names no sampler: `forest`, and promotion ASHA as the YAML has it
 - ours-tpe      the same with Optuna's TPE
+- ours-together the first, with all trials compared at every rung (`from_settled: false`)
 - ray           AsyncHyperBandScheduler as it comes (reduction 4, grace 1), OptunaSearch
 - ray-settled   the same, its grace period set to the plan's first rung, reduction as in the YAML
 - random-asha   AsyncHyperBandScheduler as it comes, random draws
@@ -60,8 +61,8 @@ TASKS = {
     "configs/sequence_generator/demo.yaml": 200,
 }
 """With the steps of a search: fixed, for what the plan expects hangs on the policy."""
-OURS: Mapping[str, Kind] = {"ours": "forest", "ours-tpe": "tpe"}
-POLICIES = ("ours", "ray", "random-asha", "optuna", "random", "ours-tpe", "ray-settled")
+OURS: Mapping[str, Kind] = {"ours": "forest", "ours-tpe": "tpe", "ours-together": "forest"}
+POLICIES = ("ours", "ray", "random-asha", "optuna", "random", "ours-tpe", "ours-together", "ray-settled")
 WORKERS = 2
 MARKS = (0.25, 0.5, 1.0)
 HALF, END = 1, 2
@@ -135,6 +136,10 @@ def contender(name: str, search: Search, plan: Plan, train: Train, seed: int) ->
     """A fresh search, and the values of its trials."""
     objective, stopping = search.model.objective, search.settings.early_stopping
     reduction: int = stopping.reduction  # type: ignore[attr-defined]
+    if name == "ours-together":
+        together = {"early_stopping": stopping.model_copy(update={"from_settled": False})}
+        search = replace(search, settings=search.settings.model_copy(update=together))
+        plan = make_plan(search)
 
     def proposer(kind: Kind) -> Proposer:
         problem = Problem(search.name, search.space, search.base, search.horizon, plan.rungs)
