@@ -2,7 +2,6 @@
 
 import json
 import uuid
-from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +24,7 @@ from search.history.events import Phase, Stopped
 from search.persistence import checkpoint_retention
 from search.persistence.checkpoint_retention import CheckpointRetention
 from search.persistence.disk_full import DiskFull
-from search.persistence.folder import JOURNAL, Folder, check_same, opened
+from search.persistence.folder import JOURNAL, Folder, check_same, finished, opened
 from search.persistence.local_copy import remember_runs
 from search.persistence.object_store_journal import upload
 from search.report.progress import ProgressEstimate
@@ -56,11 +55,12 @@ def run(asked: Invocation) -> int:
             halt.call(left.signal, "signal")  # the process before was to end, and could not: what is left is to do so
         else:
             check_same(path, search, asked.prepared.digest)
+        if not left.signal and (mirror is not None or not finished(path, search, asked.prepared.digest)):
             cluster = stack.enter_context(connected(asked.address, search.settings.resources, say, loss))
             check_nodes(path, None if mirror is None else mirror.store, say)
         folder = stack.enter_context(opened(path, search, asked.plan, asked.prepared, say, mirror))
         write_text(path / AGAIN, json.dumps({"cwd": str(Path.cwd()), "command": asked.again}))
-        workers = left.workers if cluster is None else cluster.workers
+        workers = cluster.workers if cluster is not None else left.workers or asked.plan.workers
         loss.follow(folder, workers, own=cluster is None or cluster.own)
         return _run(asked, folder, cluster, workers, halt)
 
@@ -70,7 +70,7 @@ def _run(asked: Invocation, folder: Folder, cluster: Cluster | None, workers: in
     path, store = folder.path, folder.store
     if folder.history:
         say(summary.state(path, folder.records, plan.unit, search.settings.budget.trials))
-    tracker = _tracker(asked, folder, workers, start=cluster is not None)
+    tracker = _tracker(asked, folder, workers, start=halt.reason is None)
     outlook = ProgressEstimate(folder.records, search.model.objective, plan.unit, plan.steps, plan.trials)
     mode, first = search.model.objective.mode, confirmed_first(search)
     retention = CheckpointRetention(path, folder.records, mode, search.disk, say, first, store)
@@ -78,12 +78,7 @@ def _run(asked: Invocation, folder: Folder, cluster: Cluster | None, workers: in
     with view(outlook, asked.console, asked.detail) as shown:
         folder.ledger.listen(shown)
         try:
-            if asked.warm is not None and not folder.history:
-                folder.ledger.emit(asked.warm)
-            if cluster is not None:
-                _sit(_context(asked, folder, cluster, halt), say)
-            else:
-                folder.ledger.emit(Stopped("signal", halt.reason or "", now()))
+            _sit(asked, folder, cluster, halt)
         except BaseException as error:
             at_once = isinstance(error, KeyboardInterrupt)
             gone = folder.trouble()
@@ -147,11 +142,19 @@ def _context(asked: Invocation, folder: Folder, cluster: Cluster, halt: Halt) ->
 def _never() -> None: ...
 
 
-def _sit(context: RunContext, say: Callable[[str], None]) -> None:
-    """Both stages; again from the journal with fresh processes where Ray's own have lost their sense of time."""
+def _sit(asked: Invocation, folder: Folder, cluster: Cluster | None, halt: Halt) -> None:
+    """Both stages; again from the journal with fresh processes where Ray's own have lost their sense of time. Without a
+    cluster nothing is left to train."""
+    if cluster is None:
+        if halt.reason is not None:
+            folder.ledger.emit(Stopped("signal", halt.reason, now()))
+        return
+    if asked.warm is not None and not folder.history:
+        folder.ledger.emit(asked.warm)
+    context = _context(asked, folder, cluster, halt)
     _stages(context)
     while context.halt.kind == "clock":
-        say(f"{context.halt.reason}: Ray's processes are started anew, trials go on from their checkpoints")
+        asked.say(f"{context.halt.reason}: Ray's processes are started anew, trials go on from their checkpoints")
         context.cluster.restart()
         context.halt.clear()
         _stages(replace(context, set_back=SetBack(), name=uuid.uuid4().hex))

@@ -69,7 +69,7 @@ def parse(content: bytes, where: str, end: End = End()) -> tuple[list[Event], En
     lines = content.splitlines(keepends=True)
     for index, line in enumerate(lines, 1):
         here = f"{where} line {end.records + 1}"
-        fields = _fields(line)
+        fields = fields_of(line)
         if fields is None and index == len(lines):
             break  # torn
         if fields is None:
@@ -87,7 +87,7 @@ def _body(line: bytes) -> bytes:
     return line.rstrip(b"\n")[9:]
 
 
-def _fields(line: bytes) -> dict[str, Any] | None:
+def fields_of(line: bytes) -> dict[str, Any] | None:
     """What a record holds; None where it is damaged."""
     if not line.endswith(b"\n") or line[8:9] != b" ":
         return None

@@ -18,12 +18,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from search.history.chain import End, parse
-from search.history.events import Event
+from search.history.chain import End, fields_of, parse
+from search.history.events import Event, Phase
 from spaces.problems import BadInput
 from trainables.storage import when_there_is_room
 
 FSYNC_SECONDS = 1.0
+TAIL = 4096  # bytes that hold a short record at the end, whole
 
 
 def _silent(text: str) -> None: ...
@@ -119,6 +120,17 @@ def begun(path: Path) -> bool:
         return False
     with path.open("rb") as file:
         return bool(parse(file.readline(), str(path))[0])
+
+
+def is_done(path: Path) -> bool:
+    """Whether the last record of the journal `path` says that the search is done; nothing before it is looked at."""
+    if not path.exists():
+        return False
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - TAIL))
+        *_, last = [b"", *file.read().splitlines(keepends=True)]
+    record = fields_of(last) or {}
+    return (record.get("event"), record.get("name")) == (Phase.__name__, "done")
 
 
 def head_of(path: Path) -> Path:

@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 
 from search.history.chain import End
 from search.history.events import Event
-from search.history.journal import Journal, check_head, read
+from search.history.journal import Journal, check_head, is_done, read
 from search.history.ledger import Ledger
 from search.history.records import Records
 from search.persistence.object_store_journal import Mirror
@@ -95,6 +95,16 @@ def check_same(path: Path, search: Search, digest: str) -> None:
     with suppress(FileNotFoundError), journal.open("rb") as file:
         if file.readline().endswith(b"\n"):
             _check_same(path / DESCRIPTION, {**search.identity(), "data_digest": digest})
+
+
+def finished(path: Path, search: Search, digest: str) -> bool:
+    """Whether the folder holds this search to its end, asked for as it is now. `digest`: of the data."""
+    described = path / DESCRIPTION
+    return (
+        is_done(path / JOURNAL)
+        and described.exists()
+        and described.read_text(encoding="utf-8") == search.to_yaml(digest)
+    )
 
 
 @contextmanager
