@@ -40,7 +40,8 @@ def test_a_search_can_be_planned(path: Path) -> None:
     assert describe(search, plan).startswith(f"{search.name}: {plan.trials} trials of {search.model.name}")
     if CONTENTS[path].get("model") in models():
         assert search.model is model_named(CONTENTS[path]["model"])
-    assert plan.unsettled[0] <= 0.1  # a fair first rung
+    assert plan.unsettled[0] <= 0.9  # some are compared at the first rung, and nearly all at a later one
+    assert min(plan.unsettled) <= 0.1
     baseline = search.space.baseline(search.base)
     assert baseline and set(baseline) <= {knob.path for knob in search.space.knobs}
 
