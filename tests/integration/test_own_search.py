@@ -153,18 +153,6 @@ def test_best_yaml_and_the_folder_are_enough_without_the_code(
         (folder / "gone.py").rename(folder / "train.py")
 
 
-def test_a_finished_search_is_told_again_without_ray(finished: tuple[Path, str], environment: Environment) -> None:
-    folder, output = finished
-    journal = (folder / "results/s/journal.jsonl").read_bytes()
-    (folder / "results/s/best.yaml").unlink()
-    words = ["mine.yaml", *ONE_WORKER, "--name", "s", "--address", "127.0.0.1:9"]  # no Ray is there: it isn't asked
-    code, again = run("search.run", words, folder, environment)
-    assert code == 0, again
-    assert (folder / "results/s/journal.jsonl").read_bytes() == journal and (folder / "results/s/best.yaml").exists()
-    verdict = next(line for line in output.splitlines() if line.startswith("verdict"))
-    assert verdict in again
-
-
 def test_changed_code_is_refused_by_name(finished: tuple[Path, str], environment: Environment) -> None:
     folder, _ = finished
     text = (folder / "train.py").read_text()

@@ -66,8 +66,13 @@ def test_early_stopping_followed_the_rungs(finished: tuple[Path, str]) -> None:
 def test_the_journal_replays_to_the_same_decisions(finished: tuple[Path, str]) -> None:
     """Two workers: in which order results came is chance, what was decided about them is not."""
     events = read(finished[0] / "results/s/journal.jsonl")[0]
-    searched = {event.trial for event in events if isinstance(event, Proposed) and event.kind == "search"}
-    bracket = Bracket(Rule("promote", (1, 3, 9), 3, "min", 1.0), exempt=lambda number: number == 0)
+    searched = {each.trial: each.values for each in events if isinstance(each, Proposed) and each.kind == "search"}
+    assert len({values["warmup_epochs"] for values in searched.values()}) > 1
+    bracket = Bracket(
+        Rule("promote", (1, 3, 9), 3, "min", 1.0),
+        exempt=lambda number: number == 0,
+        settled=lambda number: searched[number]["warmup_epochs"],
+    )
     decided, taken = [], []
     for event in events:
         if isinstance(event, Phase) or event.trial not in searched:
@@ -150,10 +155,13 @@ def test_optuna_opens_the_study(finished: tuple[Path, str]) -> None:
 
 def test_the_command_of_a_finished_search_shows_it_again(finished: tuple[Path, str], environment: Environment) -> None:
     folder = finished[0]
-    before = (folder / "results/s/trials.csv").read_text()
-    code, output = run("search.run", ["search.yaml", "--name", "s"], folder, environment)
+    kept = [folder / "results/s" / name for name in ("trials.csv", "best.yaml", "journal.jsonl")]
+    before = [path.read_text() for path in kept]
+    kept[1].unlink()
+    words = ["search.yaml", "--name", "s", "--address", "127.0.0.1:9"]  # no Ray is there: it isn't asked
+    code, output = run("search.run", words, folder, environment)
     assert code == 0 and "results/s holds this search, finished" in output and "verdict: " in output
-    assert (folder / "results/s/trials.csv").read_text() == before
+    assert [path.read_text() for path in kept] == before
 
 
 def wait_for_reports(journal: Path, count: int, process: subprocess.Popen[str], seconds: float = 120) -> None:
