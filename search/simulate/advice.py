@@ -83,7 +83,7 @@ def replay(
         for draw in draws:
             order = draw if baseline is None else [baseline, *draw]
             bracket = Bracket(rule, exempt=lambda trial: trial == 0 and baseline is not None)
-            policy = RungPolicy(bracket, _Listed([plain[row] for row in order]), len(order))
+            policy = RungPolicy(bracket, Listed([plain[row] for row in order]), len(order))
             evaluations += simulate(policy, workers, ENDLESS, every=every).evaluations
             kept += _kept(bracket, {t: plain[row][-1] for t, row in enumerate(order) if row != baseline}, alike)
         found.append(Replay(first, kept / replays, evaluations * every / replays))
@@ -106,22 +106,27 @@ def _kept(bracket: Bracket, finals: Mapping[int, float], alike: float) -> bool:
     return best is None or any(finals[trial] <= best + alike for trial in whole)
 
 
-class _Listed:
+class Listed:
     """Configs in a given order."""
 
     def __init__(self, curves: Sequence[Sequence[float]]) -> None:
         self._curves = curves
 
     def propose(self, trial: int) -> Sequence[float] | None:
+        """The curve that is next; None at the end of the list."""
         return self._curves[trial] if trial < len(self._curves) else None
 
-    def report(self, trial: int, step: int, value: float) -> None: ...
+    def report(self, trial: int, step: int, value: float) -> None:
+        """There is nothing to learn."""
 
-    def pause(self, trial: int) -> None: ...
+    def pause(self, trial: int) -> None:
+        """There is nothing to learn."""
 
-    def resume(self, trial: int) -> None: ...
+    def resume(self, trial: int) -> None:
+        """There is nothing to learn."""
 
-    def end(self, trial: int, status: Status, value: float) -> None: ...
+    def end(self, trial: int, status: Status, value: float) -> None:
+        """There is nothing to learn."""
 
 
 def choices(horizon: int, every: int, current: int) -> list[int]:

@@ -1,0 +1,115 @@
+"""When trials are compared: from each one's own settled step on, or all at every rung (`from_settled: false`).
+
+    python -m benchmarks.settling --out FOLDER                         # an hour on 2 cores, where nothing is kept yet
+    python -m benchmarks.settling configs/tts/demo.yaml --out FOLDER
+
+Of each task so many random configs and the documented one are trained in full (and kept, as in `schedules.py`). Both
+rules are then played on them many times: two workers, the documented config first, then draws from the configs. What a
+play hands over is the trial with the lowest newest value; what counts is that config's value after a full training, on
+the same seed. Both rules meet the same draws.
+"""
+
+import argparse
+import math
+import random
+import statistics
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from benchmarks.schedules import MARKS, TASKS, WORKERS, Task
+from search.execution.choose_stopping import make_bracket
+from search.sampling.proposer import Proposer
+from search.sampling.trial_history import Problem, Sampling, Scoring
+from search.simulate.advice import Listed
+from search.simulate.clock import simulate
+from search.simulate.ours import RungPolicy
+from search.spec.plan import Plan, make_plan
+from search.spec.search import Search
+
+SEED = 10  # of the trainings
+DRAW = 1000  # of the configs
+ENDLESS = 10**9
+
+Outcome = tuple[float, ...]
+"""Steps of all trials, the value handed over then, and at each mark of a search that is limited by its steps."""
+
+
+def under(search: Search, from_settled: bool) -> tuple[Search, Plan]:
+    """The search with this rule, and its plan."""
+    stopping = search.settings.early_stopping.model_copy(update={"from_settled": from_settled})
+    search = replace(search, settings=search.settings.model_copy(update={"early_stopping": stopping}))
+    return search, make_plan(search)
+
+
+class Pool:
+    """One task's configs and their curves; the documented one is the first."""
+
+    def __init__(self, task: Task, count: int) -> None:
+        search = task.trainings.search
+        worst = abs(search.model.objective.worst)
+        problem = Problem(search.name, search.space, search.base, search.horizon, task.plan.rungs)
+        proposer = Proposer(problem, Sampling("random", DRAW), Scoring("min", worst), None)
+        self.search, self._worst = search, worst
+        self._steps = TASKS.get(str(task.path), task.plan.search_steps)
+        self._values = [proposer.propose(number) or {} for number in range(count + 1)]
+        self._curves = []
+        for values in self._values:
+            curve = task.trainings.curve(values, SEED)
+            self._curves.append([curve[at] for at in range(len(curve))])
+            task.trainings.close()
+
+    def play(self, rule: tuple[Search, Plan], seed: int) -> Outcome:
+        """A search of as many trials as the YAML says, and one of as many steps as `schedules.TASKS` says."""
+        every, trials = self.search.every, rule[1].trials
+        draw = random.Random(seed)  # noqa: S311 - draws, no secret
+        rows = [0, *(draw.randrange(1, len(self._values)) for _ in range(self._steps // every))]
+        whole = simulate(self._policy(rule, rows[:trials]), WORKERS, ENDLESS, every=every)
+        marks = [max(1, round(share * self._steps / every)) for share in MARKS]
+        limited = simulate(self._policy(rule, rows), WORKERS, marks[-1], marks, every)
+        found = [choice.newest for choice in (*whole.chosen, *limited.chosen)]
+        ends = [self._curves[rows[trial or 0]][-1] for trial in found]
+        return whole.evaluations * every, *(self._worst if math.isnan(end) else end for end in ends)
+
+    def _policy(self, rule: tuple[Search, Plan], rows: Sequence[int]) -> RungPolicy:
+        search, plan = rule
+        bracket = make_bracket(search, plan, lambda trial: self._values[rows[trial]])
+        assert bracket is not None, "the tasks have rungs"
+        bracket.rule = replace(bracket.rule, objective="min", worst=self._worst)
+        return RungPolicy(bracket, Listed([self._curves[row] for row in rows]), len(rows))
+
+
+def shown(values: Sequence[float]) -> str:
+    """A mean with its standard error over plays."""
+    return f"{statistics.fmean(values):.3f} ± {statistics.stdev(values) / len(values) ** 0.5:.3f}"
+
+
+def main() -> None:
+    """Train what is not kept yet, and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("configs", nargs="*", type=Path, default=[Path(task) for task in TASKS])
+    parser.add_argument("--count", type=int, default=16, help="random configs of each task")
+    parser.add_argument("--plays", type=int, default=1000)
+    parser.add_argument("--out", type=Path, default=Path("results/schedules"))
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    options.out.mkdir(parents=True, exist_ok=True)
+    print("| task | rule, rungs | steps of the YAML's trials | handed over then | at ¼ of the steps | ½ | all |")
+    print("|---" * 7 + "|")
+    for path in options.configs:
+        pool = Pool(Task(path, options.out), options.count)
+        rules = {name: under(pool.search, name == "settled") for name in ("settled", "together")}
+        plays = {name: [pool.play(rule, seed) for seed in range(options.plays)] for name, rule in rules.items()}
+        for name, (_, plan) in rules.items():
+            steps, *values = zip(*plays[name], strict=True)
+            cells = [f"{statistics.fmean(steps):.0f}", *map(shown, values)]
+            print(f"| `{path}` | {name}, {plan.rungs} | " + " | ".join(cells) + " |", flush=True)
+        pairs = zip(plays["settled"], plays["together"], strict=True)
+        _, *differences = zip(*([a - b for a, b in zip(one, other, strict=True)] for one, other in pairs), strict=True)
+        print("| | difference, paired | | " + " | ".join(map(shown, differences)) + " |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
