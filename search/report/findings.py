@@ -18,6 +18,7 @@ from search.report.story import Story, tell
 from search.report.timeline import Timeline, timeline
 from search.simulate.advice import Advice
 from search.simulate.fairness import RungCheck, first_rung_advice, rung_checks
+from search.spec.settling import as_recorded
 from spaces.paths import with_values
 
 REPLAYED = 60
@@ -86,7 +87,8 @@ def _advice(material: Material) -> Advice | None:
         kept |= {records.baseline.number} if records.baseline is not None else set()
         known = (Proposed, Started, Reported, Ended)
         records = Records(e for e in material.events if isinstance(e, known) and e.trial in kept)
-    return first_rung_advice(records, material.rungs, material.reduction, mode, material.every)
+    settled = as_recorded(material.settings, str(material.folder))
+    return first_rung_advice(records, material.rungs, material.reduction, mode, material.every, settled)
 
 
 def _schedules(material: Material) -> Schedules:

@@ -58,6 +58,7 @@ def replay(
     reduction: int,
     every: int,
     baseline: int | None = None,
+    settled: Sequence[int] = (),
     workers: int = WORKERS,
     replays: int = REPLAYS,
 ) -> tuple[Replay, ...]:
@@ -65,6 +66,7 @@ def replay(
 
     curves    (n, evaluations), lower is better, NaN from where a training diverged on.
     baseline  its row, if it is among them: it comes first and is never stopped, and does not count as a winner.
+    settled   from which step each config is compared; empty: all from the first rung on.
 
     A replay draws n configs (at most MOST) with replacement and runs them in random order; all first rungs meet the
     same draws. Configs whose final values differ by no more than the `noise` count as equals: who wins is luck.
@@ -83,6 +85,8 @@ def replay(
         for draw in draws:
             order = draw if baseline is None else [baseline, *draw]
             bracket = Bracket(rule, exempt=lambda trial: trial == 0 and baseline is not None)
+            if settled:
+                bracket.settled = [settled[row] for row in order].__getitem__
             policy = RungPolicy(bracket, Listed([plain[row] for row in order]), len(order))
             evaluations += simulate(policy, workers, ENDLESS, every=every).evaluations
             kept += _kept(bracket, {t: plain[row][-1] for t, row in enumerate(order) if row != baseline}, alike)

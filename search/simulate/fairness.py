@@ -1,8 +1,8 @@
 """Did early stopping throw away the right trials? What the trials that went on say about the rungs that they passed."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,11 +56,21 @@ def rung_checks(
     return tuple(checks)
 
 
+def _at_once(values: Mapping[str, Any]) -> int:  # noqa: ARG001 - the default of `settled`
+    return 0
+
+
 def first_rung_advice(
-    records: Records, rungs: Sequence[int], reduction: int, mode: Literal["min", "max"], every: int
+    records: Records,
+    rungs: Sequence[int],
+    reduction: int,
+    mode: Literal["min", "max"],
+    every: int,
+    settled: Callable[[Mapping[str, Any]], int] = _at_once,
 ) -> advice.Advice | None:
     """What another first rung would have done, by replays of the trials whose whole curve is known; None where there
-    are fewer than 8 of them (`control` in early_stopping, or kind none, makes some)."""
+    are fewer than 8 of them (`control` in early_stopping, or kind none, makes some). `settled`: the step from which a
+    trial with these values is compared."""
     horizon = rungs[-1]
     trials = [trial for trial in records.of_kind("search") if complete(trial, horizon)]
     length, first = horizon - records.begins, rungs[0] - records.begins  # as the YAML counts them
@@ -71,7 +81,8 @@ def first_rung_advice(
         return None
     baseline = next((row for row, trial in enumerate(trials) if trial.baseline), None)
     firsts = advice.choices(length, every, first)
-    replays = advice.replay(curves, [*firsts, length], reduction, every, baseline)
+    waits = [max(0, settled(trial.values) - records.begins) for trial in trials]
+    replays = advice.replay(curves, [*firsts, length], reduction, every, baseline, waits)
     offered = [each for each in replays if each.first_rung < length]
     return advice.advise(offered if first < length else replays, first, length)
 

@@ -16,6 +16,7 @@ from search.results.tables import from_cell
 from search.simulate import fairness
 from search.simulate.advice import LEAST, Advice
 from search.simulate.table import Table, unit_point
+from search.spec.settling import as_recorded
 from spaces import strict_yaml
 from spaces.domain import Categorical, Domain, Int
 from spaces.problems import BadInput
@@ -75,7 +76,9 @@ def read_search(folder: Path) -> Recorded:
             unit_name=_unit_name(folder),
         ),
         len(trials),
-        fairness.first_rung_advice(records, rungs, reduction, mode, every),
+        fairness.first_rung_advice(
+            records, rungs, reduction, mode, every, as_recorded(described, str(folder / DESCRIPTION))
+        ),
     )
 
 

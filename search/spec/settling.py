@@ -11,6 +11,7 @@ from search.stopping.ladder import RUNGS_SHARE
 from spaces.paths import with_values
 from spaces.problems import BadInput, Problem
 from spaces.values import show
+from trainables.registry import model_of
 
 DRAWN_LENGTH = 160  # characters of a config in an error
 SAMPLED = 200
@@ -51,6 +52,16 @@ def by_trial(search: Search, shared: Shared, values: Callable[[int], Mapping[str
         return comparable(_settled(search, values(trial)) or 0, search, shared)
 
     return step
+
+
+def as_recorded(described: Mapping[str, Any], where: str) -> Callable[[Mapping[str, Any]], int]:
+    """From which step a config was compared in a search of the past, by its values. `described`: the `search.yaml` of
+    its folder, found at `where`."""
+    settings, base = described["settings"], described["base"]
+    if not settings.get("early_stopping", {}).get("from_settled"):
+        return lambda values: 0  # noqa: ARG005
+    model = model_of(settings["model"], described.get("reference"), f"{where} settings.model")
+    return lambda values: model.settles(model.parse(with_values(base, values), "")) or 0
 
 
 def _settled(search: Search, values: Mapping[str, Any]) -> int | None:

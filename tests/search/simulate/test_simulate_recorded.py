@@ -134,6 +134,15 @@ def test_a_first_rung_before_the_curves_cross_loses_the_winner_and_one_after_kee
     assert early.steps < late.steps < full.steps == 27 * HORIZON
 
 
+def test_a_config_that_is_compared_only_after_the_curves_have_crossed_is_kept() -> None:
+    """A first rung at which most configs are still in warmup: the winner passes it unjudged."""
+    together = replay(crossing(27, 5), [2], 3, 1)[0]
+    settled = replay(crossing(27, 5), [2], 3, 1, settled=[6, *[0] * 26])[0]
+    assert together.kept < 0.2 and settled.kept > 0.6 and settled.steps > together.steps
+    said = [first_rung_advice(Records(history(9)), (2, 6, 18), 3, "min", 1, lambda values: after) for after in (0, 18)]
+    assert said[0] is not None and said[1] is not None and said[0] != said[1]
+
+
 def test_steps_count_training_not_evaluations() -> None:
     once = replay(crossing(9, 3), [6], 3, 1)
     tenfold = replay(crossing(9, 3), [60], 3, 10)
