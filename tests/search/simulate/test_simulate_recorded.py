@@ -139,8 +139,9 @@ def test_a_config_that_is_compared_only_after_the_curves_have_crossed_is_kept() 
     together = replay(crossing(27, 5), [2], 3, 1)[0]
     settled = replay(crossing(27, 5), [2], 3, 1, settled=[6, *[0] * 26])[0]
     assert together.kept < 0.2 and settled.kept > 0.6 and settled.steps > together.steps
-    said = [first_rung_advice(Records(history(9)), (2, 6, 18), 3, "min", 1, lambda values: after) for after in (0, 18)]
-    assert said[0] is not None and said[1] is not None and said[0] != said[1]
+    known = Records(history(9))
+    late = first_rung_advice(known, (2, 6, 18), 3, "min", 1, lambda values: 18 if values["lr"] > 0 else 0)
+    assert late is not None and late != first_rung_advice(known, (2, 6, 18), 3, "min", 1)
 
 
 def test_steps_count_training_not_evaluations() -> None:
