@@ -302,6 +302,7 @@ def test_peers_run_to_their_end(
         assert all(1e-4 <= each["lr"] <= 1e-1 and each["width"] in range(6) for each in now.values())
 
 
+@pytest.mark.slow
 def test_hyperband_outlives_a_trial_that_diverges_in_a_late_round(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

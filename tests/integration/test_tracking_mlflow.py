@@ -169,6 +169,7 @@ def test_sending_again_after_a_kill_doubles_nothing(database: Path, tmp_path: Pa
     check_complete(database, parent, ["FINISHED", "KILLED", "FAILED"])
 
 
+@pytest.mark.slow  # it waits for the lock as long as a sender does
 def test_a_locked_file_is_an_outage(database: Path, tmp_path: Path) -> None:
     journal = Journal(tmp_path / "demo", resolve_uri(None, tmp_path))
     tracker = journal.open()

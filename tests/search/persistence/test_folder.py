@@ -50,7 +50,7 @@ def test_a_new_folder_holds_the_resolved_search_and_the_plan(tmp_path: Path) -> 
     kept = strict_yaml.load(path / "search.yaml")
     assert kept["data_digest"] == "d" * 64 and kept["base"] == search.base and kept["horizon"] == 18
     assert search.digest in (path / "search.yaml").read_text().splitlines()[0]
-    assert json.loads((path / "plan.json").read_text())["rungs"] == [3, 9, 18]
+    assert json.loads((path / "plan.json").read_text())["rungs"] == [1, 3, 9, 18]
     assert (path / JOURNAL).read_bytes() == b""
 
 
