@@ -29,7 +29,7 @@ import argparse
 import json
 import math
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -98,11 +98,15 @@ class Task:
         games = [json.loads(line) for line in lines]
         return list({(game["policy"], game["seed"]): game for game in games}.values())
 
+    @property
+    def marks(self) -> list[int]:
+        """The evaluations after which to look at what a search would hand over; the last one ends it."""
+        steps = TASKS.get(str(self.path), self.plan.search_steps)
+        return [max(1, round(share * steps / self.trainings.search.every)) for share in MARKS]
+
     def play(self, name: str, seed: int) -> Game:
         """One search, and the true value of what it would hand over at each mark."""
-        search = self.trainings.search
-        steps = TASKS.get(str(self.path), self.plan.search_steps)
-        marks = [max(1, round(share * steps / search.every)) for share in MARKS]
+        search, marks = self.trainings.search, self.marks
         policy, values = contender(name, search, self.plan, lambda values: self.trainings.curve(values, seed), seed)
         run = simulate(policy, WORKERS, marks[-1], marks, search.every)
         self.trainings.close()
@@ -137,9 +141,7 @@ def contender(name: str, search: Search, plan: Plan, train: Train, seed: int) ->
     objective, stopping = search.model.objective, search.settings.early_stopping
     reduction: int = stopping.reduction  # type: ignore[attr-defined]
     if name == "ours-together":
-        together = {"early_stopping": stopping.model_copy(update={"from_settled": False})}
-        search = replace(search, settings=search.settings.model_copy(update=together))
-        plan = make_plan(search)
+        search, plan = under(search, from_settled=False)
 
     def proposer(kind: Kind) -> Proposer:
         problem = Problem(search.name, search.space, search.base, search.horizon, plan.rungs)
@@ -167,11 +169,23 @@ def contender(name: str, search: Search, plan: Plan, train: Train, seed: int) ->
     if name == "random":
         bracket = Bracket(Rule("promote", (search.horizon,), reduction, "min", abs(objective.worst)))
     else:
-        found = make_bracket(search, plan, known.__getitem__)
-        assert found is not None, "the tasks have rungs"
-        bracket = found
-        bracket.rule = replace(bracket.rule, objective="min", worst=abs(objective.worst))
+        bracket = of_scores(search, plan, known.__getitem__)
     return RungPolicy(bracket, Learned(proposer("random" if name == "random" else OURS[name]), begin)), known
+
+
+def under(search: Search, from_settled: bool) -> tuple[Search, Plan]:
+    """The search with this rule of when trials are compared, and its plan."""
+    stopping = search.settings.early_stopping.model_copy(update={"from_settled": from_settled})
+    search = replace(search, settings=search.settings.model_copy(update={"early_stopping": stopping}))
+    return search, make_plan(search)
+
+
+def of_scores(search: Search, plan: Plan, values: Callable[[int], Values]) -> Bracket:
+    """The search's rungs, for curves of which lower is better. `values`: of a trial."""
+    bracket = make_bracket(search, plan, values)
+    assert bracket is not None, "the tasks have rungs"
+    bracket.rule = replace(bracket.rule, objective="min", worst=abs(search.model.objective.worst))
+    return bracket
 
 
 @dataclass(frozen=True)

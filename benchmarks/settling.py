@@ -14,19 +14,17 @@ import math
 import random
 import statistics
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import torch
 
-from benchmarks.schedules import MARKS, TASKS, WORKERS, Task
-from search.execution.choose_stopping import make_bracket
+from benchmarks.schedules import TASKS, WORKERS, Task, of_scores, under
 from search.sampling.proposer import Proposer
 from search.sampling.trial_history import Problem, Sampling, Scoring
 from search.simulate.advice import Listed
 from search.simulate.clock import simulate
 from search.simulate.ours import RungPolicy
-from search.spec.plan import Plan, make_plan
+from search.spec.plan import Plan
 from search.spec.search import Search
 
 SEED = 10  # of the trainings
@@ -35,13 +33,6 @@ ENDLESS = 10**9
 
 Outcome = tuple[float, ...]
 """Steps of all trials, the value handed over then, and at each mark of a search that is limited by its steps."""
-
-
-def under(search: Search, from_settled: bool) -> tuple[Search, Plan]:
-    """The search with this rule, and its plan."""
-    stopping = search.settings.early_stopping.model_copy(update={"from_settled": from_settled})
-    search = replace(search, settings=search.settings.model_copy(update={"early_stopping": stopping}))
-    return search, make_plan(search)
 
 
 class Pool:
@@ -53,7 +44,7 @@ class Pool:
         problem = Problem(search.name, search.space, search.base, search.horizon, task.plan.rungs)
         proposer = Proposer(problem, Sampling("random", DRAW), Scoring("min", worst), None)
         self.search, self._worst = search, worst
-        self._steps = TASKS.get(str(task.path), task.plan.search_steps)
+        self._marks = task.marks
         self._values = [proposer.propose(number) or {} for number in range(count + 1)]
         self._curves = []
         for values in self._values:
@@ -65,19 +56,15 @@ class Pool:
         """A search of as many trials as the YAML says, and one of as many steps as `schedules.TASKS` says."""
         every, trials = self.search.every, rule[1].trials
         draw = random.Random(seed)  # noqa: S311 - draws, no secret
-        rows = [0, *(draw.randrange(1, len(self._values)) for _ in range(self._steps // every))]
+        rows = [0, *(draw.randrange(1, len(self._values)) for _ in range(self._marks[-1]))]
         whole = simulate(self._policy(rule, rows[:trials]), WORKERS, ENDLESS, every=every)
-        marks = [max(1, round(share * self._steps / every)) for share in MARKS]
-        limited = simulate(self._policy(rule, rows), WORKERS, marks[-1], marks, every)
+        limited = simulate(self._policy(rule, rows), WORKERS, self._marks[-1], self._marks, every)
         found = [choice.newest for choice in (*whole.chosen, *limited.chosen)]
         ends = [self._curves[rows[trial or 0]][-1] for trial in found]
         return whole.evaluations * every, *(self._worst if math.isnan(end) else end for end in ends)
 
     def _policy(self, rule: tuple[Search, Plan], rows: Sequence[int]) -> RungPolicy:
-        search, plan = rule
-        bracket = make_bracket(search, plan, lambda trial: self._values[rows[trial]])
-        assert bracket is not None, "the tasks have rungs"
-        bracket.rule = replace(bracket.rule, objective="min", worst=self._worst)
+        bracket = of_scores(*rule, lambda trial: self._values[rows[trial]])
         return RungPolicy(bracket, Listed([self._curves[row] for row in rows]), len(rows))
 
 

@@ -55,9 +55,9 @@ def run(asked: Invocation) -> int:
             halt.call(left.signal, "signal")  # the process before was to end, and could not: what is left is to do so
         else:
             check_same(path, search, asked.prepared.digest)
-        if not left.signal and (mirror is not None or not finished(path, search, asked.prepared.digest)):
-            cluster = stack.enter_context(connected(asked.address, search.settings.resources, say, loss))
-            check_nodes(path, None if mirror is None else mirror.store, say)
+            if mirror is not None or not finished(path, search, asked.prepared.digest):
+                cluster = stack.enter_context(connected(asked.address, search.settings.resources, say, loss))
+                check_nodes(path, None if mirror is None else mirror.store, say)
         folder = stack.enter_context(opened(path, search, asked.plan, asked.prepared, say, mirror))
         write_text(path / AGAIN, json.dumps({"cwd": str(Path.cwd()), "command": asked.again}))
         workers = cluster.workers if cluster is not None else left.workers or asked.plan.workers
@@ -70,7 +70,7 @@ def _run(asked: Invocation, folder: Folder, cluster: Cluster | None, workers: in
     path, store = folder.path, folder.store
     if folder.history:
         say(summary.state(path, folder.records, plan.unit, search.settings.budget.trials))
-    tracker = _tracker(asked, folder, workers, start=halt.reason is None)
+    tracker = _tracker(asked, folder, workers, start=cluster is not None or halt.reason is None)
     outlook = ProgressEstimate(folder.records, search.model.objective, plan.unit, plan.steps, plan.trials)
     mode, first = search.model.objective.mode, confirmed_first(search)
     retention = CheckpointRetention(path, folder.records, mode, search.disk, say, first, store)
@@ -145,12 +145,12 @@ def _never() -> None: ...
 def _sit(asked: Invocation, folder: Folder, cluster: Cluster | None, halt: Halt) -> None:
     """Both stages; again from the journal with fresh processes where Ray's own have lost their sense of time. Without a
     cluster nothing is left to train."""
+    if asked.warm is not None and not folder.history:
+        folder.ledger.emit(asked.warm)
     if cluster is None:
         if halt.reason is not None:
             folder.ledger.emit(Stopped("signal", halt.reason, now()))
         return
-    if asked.warm is not None and not folder.history:
-        folder.ledger.emit(asked.warm)
     context = _context(asked, folder, cluster, halt)
     _stages(context)
     while context.halt.kind == "clock":

@@ -12,6 +12,7 @@ from spaces.paths import with_values
 from spaces.problems import BadInput, Problem
 from spaces.values import show
 from trainables.registry import model_of
+from trainables.run import Model
 
 DRAWN_LENGTH = 160  # characters of a config in an error
 SAMPLED = 200
@@ -27,7 +28,7 @@ def drawn(search: Search) -> list[int]:
     refused: list[tuple[Mapping[str, Any], BadInput]] = []
     for values in draws:
         try:
-            settled = _settled(search, values)
+            settled = _settled(search.model, search.base, values)
             settles += [settled] if settled is not None else []
         except BadInput as error:
             refused.append((values, error))
@@ -49,7 +50,7 @@ def by_trial(search: Search, shared: Shared, values: Callable[[int], Mapping[str
     """From which step each trial can be compared, by its number. `values`: its values."""
 
     def step(trial: int) -> int:
-        return comparable(_settled(search, values(trial)) or 0, search, shared)
+        return comparable(_settled(search.model, search.base, values(trial)) or 0, search, shared)
 
     return step
 
@@ -61,11 +62,12 @@ def as_recorded(described: Mapping[str, Any], where: str) -> Callable[[Mapping[s
     if not settings.get("early_stopping", {}).get("from_settled"):
         return lambda values: 0  # noqa: ARG005
     model = model_of(settings["model"], described.get("reference"), f"{where} settings.model")
-    return lambda values: model.settles(model.parse(with_values(base, values), "")) or 0
+    return lambda values: _settled(model, base, values) or 0
 
 
-def _settled(search: Search, values: Mapping[str, Any]) -> int | None:
-    return search.model.settles(search.model.parse(with_values(search.base, values), ""))
+def _settled(model: Model[Any, Any], base: Mapping[str, Any], values: Mapping[str, Any]) -> int | None:
+    """The settled step of the config `base` with these values; None where the model can't know."""
+    return model.settles(model.parse(with_values(base, values), ""))
 
 
 def _refusals(search: Search, refused: Sequence[tuple[Mapping[str, Any], BadInput]], draws: int) -> Iterator[Problem]:

@@ -57,7 +57,7 @@ def forecast(make: Callable[[], Bracket | None], trials: int, workers: int) -> F
         assert bracket is not None, "there is one, or none"
         trained = _play(bracket, played, workers, _scores(rng, played, *pair))
         reached = [sum(step >= rung for step in trained.values()) for rung in bracket.rule.rungs]
-        found.append(tuple(round(trials_there * trials / played) for trials_there in reached))
+        found.append(tuple(round(there * trials / played) for there in reached))
     return Forecast(tuple(found))
 
 
