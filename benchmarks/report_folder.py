@@ -38,6 +38,8 @@ class Story:
     trials: int = 40
     early_stopping: bool = True
     """False: all trials run to the end, whatever they score."""
+    whole: bool = True
+    """The baseline runs to the end in any case."""
     diverging: int = 1
     failing: int = 2
     retried: int = 1
@@ -106,7 +108,7 @@ def _searched(
     fates: Mapping[int, str],
     workers: list[_Worker],
 ) -> Iterator[Event]:
-    """Rung by rung: all trials to the first, the best third of them to the next, and so on; the baseline to the end."""
+    """Rung by rung: all to the first, the best third to the next, and so on; perhaps the baseline to the end."""
     rungs = plan.rungs if told.early_stopping else (search.horizon,)
     alive = list(range(told.trials))
     for number in alive:
@@ -121,7 +123,7 @@ def _searched(
         running = not told.finished and last
         gone = {n for n, fate in fates.items() if fate != "retried"}
         ranked = sorted((n for n in alive if n not in gone), key=lambda n: curves[n][rung // search.every - 1])
-        keep = set(ranked[: max(1, len(ranked) // 3)]) | {0}
+        keep = set(ranked[: max(1, len(ranked) // 3)]) | ({0} if told.whole else set())
         if not last:
             at = max(worker.free_at for worker in workers)
             for number in sorted(set(alive) - keep - gone):

@@ -4,6 +4,7 @@ import argparse
 import re
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -114,7 +115,9 @@ def _as_begun(search: Search, plan: Plan, path: Path, console: Console) -> tuple
     before, plan = describe(search, plan), make_plan(known)
     text = describe(known, plan)
     anew = f"; planned anew\n{text}" if text != before else ""
-    say(console, f"what the YAML leaves out stays as this search began{anew}")
+    shared = search.settings.model_copy(update={"share": known.settings.share})  # `auto` as it was decided: no change
+    if anew or known.identity() != replace(search, settings=shared).identity():
+        say(console, f"what the YAML leaves out stays as this search began{anew}")
     return known, plan
 
 

@@ -35,11 +35,14 @@ class Half(StoppingKind):
         """Half and whole."""
         return (lengths.horizon // 2, lengths.horizon)
 
-    def bracket(self, rungs: tuple[int, ...], objectives: Objectives, seed: int) -> Bracket | None:
-        """One rung; the baseline is not stopped."""
+    def in_full(self, trial: int, seed: int, confirmed: bool) -> bool:
+        """The baseline is not stopped."""
+        return trial == 0
+
+    def bracket(self, rungs: tuple[int, ...], objectives: Objectives) -> Bracket | None:
+        """One rung."""
         own, further = objectives
-        rule = Rule("stop", rungs, 2, own.mode, own.worst, further, worse_half)
-        return Bracket(rule, exempt=lambda number: number == 0)
+        return Bracket(Rule("stop", rungs, 2, own.mode, own.worst, further, worse_half))
 '''
 
 SAMPLER = '''"""`kind: uniform`: Optuna's random sampler."""

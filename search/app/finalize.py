@@ -93,7 +93,8 @@ def _observed(search: Search, records: Records) -> list[str]:
     baseline = records.trials.get(0)
     if not isinstance(search.model, OwnModel) or baseline is None:
         return []
-    reports = [(report.step, report.metrics) for report in baseline.reports]
+    again = [run for run in records.of_kind("confirm") if run.proposed.origin == "trial 0"]
+    reports = [(report.step, report.metrics) for report in max([baseline, *again], key=lambda run: run.step).reports]
     found = compare(search.model, with_values(search.base, baseline.values), reports)
     return [f"{'warning: ' if each.parting else ''}{each.told(search.model.unit)}" for each in found]
 

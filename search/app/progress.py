@@ -95,7 +95,7 @@ class Panel:
                 + (f", about {span(left)} left" if left is not None else "")
             ),
         )
-        values = f"best {outlook.value(best)}   baseline {outlook.value(outlook.records.baseline)}"
+        values = f"best {outlook.value(best)}   baseline {outlook.documented}"
         knobs = [_line(f"{name_of(best)}: {knobs_of(best)}")] if best is not None and best.values else []
         return Group(table, _line(values), *knobs, _line(outlook.counts), share)
 

@@ -66,9 +66,9 @@ def facts(one: Following) -> Iterator[tuple[str, str]]:
     progress, material, at = one.progress, one.material, now()
     yield "Trained", f"{progress.trained:,} of about {progress.planned:,} {material.unit}s"
     yield "Over", progress.counts
-    best, baseline = one.best, material.records.baseline
+    best = one.best
     yield "Best", f"{progress.value(best)}" + (f" ({name_of(best)})" if best is not None else "")
-    yield "Baseline", progress.value(baseline)
+    yield "Baseline", progress.documented
     if material.standing.running:
         left = progress.left(at)
         yield "Elapsed", duration(progress.elapsed(at))

@@ -25,7 +25,7 @@ from search.history.events import (
 )
 from search.history.ledger import Ledger
 from search.persistence.folder import Folder
-from search.spec.plan import Plan
+from search.spec.plan import Plan, empty_rungs
 from search.spec.search import Search
 from search.spec.settling import by_trial
 from search.stopping.bracket import Bracket, Gone, Record, Report, Start, replay
@@ -54,11 +54,8 @@ def choose(
 
 def make_bracket(search: Search, plan: Plan, values: Callable[[int], Mapping[str, Any]]) -> Bracket | None:
     """The empty rungs of a search; None where one of Ray's own schedulers decides. `values`: of a trial."""
-    stopping, objectives = search.settings.early_stopping, (search.model.objective, search.further)
-    bracket = stopping.bracket(plan.rungs, objectives, search.settings.sampler.seed)
-    if bracket is not None and stopping.waits and plan.unsettled and plan.unsettled[0]:
-        bracket.settled = by_trial(search, plan.shared, values)
-    return bracket
+    settled = by_trial(search, plan.shared, values) if plan.unsettled and plan.unsettled[0] else None
+    return empty_rungs(search, plan.rungs, search.further, settled)
 
 
 def check_stopping(search: Search) -> None:

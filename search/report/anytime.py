@@ -1,9 +1,11 @@
 """Best so far: what the search could have handed over at any moment, against steps trained and against time."""
 
 from dataclasses import dataclass
+from statistics import fmean
 
 from search.history.events import Phase, Reported, StartReady
 from search.report.material import Material
+from search.results.verdict import confirmed
 from trainables.run import OBJECTIVE
 
 
@@ -29,7 +31,9 @@ class Anytime:
     steps: int
     seconds: float
     baseline: float | None
-    """The documented baseline's own value at full length."""
+    """The documented baseline's value at full length: on the search's seed, or else its mean on fresh ones."""
+    fresh: int
+    """On how many fresh seeds; 0 where it is its value on the search's."""
 
 
 def anytime(material: Material) -> Anytime:
@@ -61,4 +65,7 @@ def anytime(material: Material) -> Anytime:
     baseline = material.records.baseline
     known = [p for p in last.values() if baseline is not None and p.trial == baseline.number]
     full = [p.value for p in known if p.length >= material.horizon or (baseline and baseline.status == "completed")]
-    return Anytime(tuple(best), tuple(last.values()), steps, seconds, full[0] if full else None)
+    again = confirmed(material.records, material.model.objective)
+    fresh = [c.by_seed.values() for c in again if c.baseline and not full]
+    documented = full[0] if full else fmean(fresh[0]) if fresh else None
+    return Anytime(tuple(best), tuple(last.values()), steps, seconds, documented, len(fresh[0]) if fresh else 0)

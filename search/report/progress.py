@@ -122,6 +122,16 @@ class ProgressEstimate:
             return "–"
         return f"{trial.objective:.4f} at {self.unit} {trial.step}"
 
+    @property
+    def documented(self) -> str:
+        """The baseline's last objective; where the best trial has come further, with what that one had there."""
+        base, best = self.records.baseline, self.best
+        told = self.value(base)
+        if base is None or best is None or best.step <= base.step:
+            return told
+        there = next((report.metrics["objective"] for report in best.reports if report.step == base.step), None)
+        return told if there is None else f"{told} (the best there: {there:.4f})"
+
 
 def name_of(trial: Trial) -> str:
     """How a trial is called on screen."""

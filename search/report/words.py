@@ -38,8 +38,9 @@ def captions(found: Findings) -> dict[str, str]:
 
 def _best(found: Findings) -> str:
     metric = found.material.model.objective.metric
-    known = found.course.baseline is not None
-    base = "its value on the search's seed" if known else "which has no value at full length yet"
+    course = found.course
+    seed = "its value on the search's seed" if not course.fresh else f"its mean on {count(course.fresh, 'fresh seed')}"
+    base = seed if course.baseline is not None else "which has no value at full length yet"
     return (
         f"Step line: best {metric} among trials trained in full. Points: where each trial ended, at whatever length. "
         f"Dashed: the documented config, {base}."

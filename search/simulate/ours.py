@@ -122,9 +122,8 @@ class Halving:
         return ladder(first, self.reduction, horizon, every)
 
     def bracket(self, table: Table) -> Bracket:
-        """The empty rungs of a search of the table. The baseline, if there is one, is never stopped."""
-        rule = Rule(self.mode, self.rungs(table.horizon, table.every), self.reduction, "min", table.worst)
-        return Bracket(rule, exempt=lambda trial: trial == 0 and table.baseline is not None)
+        """The empty rungs of a search of the table. A baseline is compared like any other, as by default."""
+        return Bracket(Rule(self.mode, self.rungs(table.horizon, table.every), self.reduction, "min", table.worst))
 
 
 def whole(table: Table) -> Bracket:

@@ -19,7 +19,7 @@ _SECTIONS: Mapping[str, TypeAdapter[Any]] = {
     "sampler": TypeAdapter(Sampler),
 }
 
-_IMPLIED: Mapping[str, Mapping[str, Any]] = {"asha": {"from_settled": False}}
+_IMPLIED: Mapping[str, Mapping[str, Any]] = {"asha": {"from_settled": False, "baseline": "full"}}
 """What a kind did before it had the key."""
 
 

@@ -1,6 +1,6 @@
 """What a search will do, before it does it: rungs, trials, units to be trained, and whether the first rung is fair."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -13,6 +13,7 @@ from search.spec.sharing import Shared
 from search.stopping.bracket import Bracket
 from search.stopping.forecast import Forecast, forecast
 from search.stopping.kind import Lengths
+from search.stopping.rungs import Goal
 
 
 @dataclass(frozen=True)
@@ -163,12 +164,22 @@ def _trained_again(rungs: Sequence[int], entering: Sequence[int]) -> int:
 
 def _forecast(search: Search, rungs: tuple[int, ...], compared: Sequence[int], trials: int) -> Forecast:
     """How many trials reach each rung; every one where the rule is not ours. `compared`: as of drawn configs."""
-    settings, own = search.settings, search.model.objective
+    settled = (lambda trial: compared[trial % len(compared)]) if compared else None
+    found = forecast(lambda: empty_rungs(search, rungs, (), settled), trials, at_once(search.settings.resources))
+    return found or Forecast(((trials,) * len(rungs),))
 
-    def empty() -> Bracket | None:
-        bracket = settings.early_stopping.bracket(rungs, (own, ()), settings.sampler.seed)
-        if bracket is not None and settings.early_stopping.waits and compared:
-            bracket.settled = lambda trial: compared[trial % len(compared)]
-        return bracket
 
-    return forecast(empty, trials, at_once(settings.resources)) or Forecast(((trials,) * len(rungs),))
+def empty_rungs(
+    search: Search, rungs: tuple[int, ...], further: tuple[Goal, ...], settled: Callable[[int], int] | None
+) -> Bracket | None:
+    """The rungs that decide, before any trial; None where one of Ray's own schedulers does. `settled`: from which step
+    a trial can be compared, by its number; None where nobody knows."""
+    stopping, seed = search.settings.early_stopping, search.settings.sampler.seed
+    bracket = stopping.bracket(rungs, (search.model.objective, further))
+    if bracket is None:
+        return None
+    confirmed = search.settings.confirm.distinct > 0 and not search.further  # a front is taken from the search itself
+    bracket.exempt = lambda trial: stopping.in_full(trial, seed, confirmed)
+    if stopping.waits and settled is not None:
+        bracket.settled = settled
+    return bracket

@@ -113,6 +113,8 @@ class Search:
         settings = self.settings.model_dump(mode="json", include={"model", "early_stopping", "sampler"})
         if not self.settings.early_stopping.waits:  # left out where it does as before there was a choice
             settings["early_stopping"].pop("from_settled", None)
+        if settings["early_stopping"].get("baseline") == "full":
+            del settings["early_stopping"]["baseline"]
         warm = self.settings.warm_start
         if warm is not None:
             uri = {"uri": mask(warm.uri)} if warm.uri is not None else {}

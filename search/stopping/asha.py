@@ -30,6 +30,9 @@ class Asha(StoppingKind):
     `auto` is the first rung by which 90% have left them."""
     reduction: Annotated[Whole, Field(ge=2)] = 3
     """One in so many goes on from a rung."""
+    baseline: Literal["auto", "full"] = "auto"
+    """`auto`: the documented config waits or stops at rungs like any trial, for it is trained in full on fresh seeds.
+    Where that is not so (`confirm.seeds: 0`), or there are `objectives`, it trains in full. `full`: in any case."""
     control: Annotated[Real, Field(ge=0, le=0.5)] = 0.0
     """This share of the trials, drawn at random, trains in full regardless: it shows what stopping early costs."""
 
@@ -56,10 +59,15 @@ class Asha(StoppingKind):
         except ValueError as error:
             raise BadInput.of(where, str(error)) from error
 
-    def bracket(self, rungs: tuple[int, ...], objectives: Objectives, seed: int) -> Bracket | None:
-        """The rungs, from which the baseline and the control group are exempt; None where there is nothing to stop."""
+    def in_full(self, trial: int, seed: int, confirmed: bool) -> bool:
+        """The control group, and the baseline as `baseline` says."""
+        if trial == 0:
+            return self.baseline == "full" or not confirmed
+        return controlled(trial, seed, self.control)
+
+    def bracket(self, rungs: tuple[int, ...], objectives: Objectives) -> Bracket | None:
+        """The rungs; None where there is nothing to stop."""
         if len(rungs) == 1:
             return None
         own, further = objectives
-        rule = Rule(self.mode, rungs, self.reduction, own.mode, own.worst, further)
-        return Bracket(rule, exempt=lambda number: number == 0 or controlled(number, seed, self.control))
+        return Bracket(Rule(self.mode, rungs, self.reduction, own.mode, own.worst, further))

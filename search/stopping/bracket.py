@@ -51,7 +51,7 @@ def _at_once(trial: int) -> int:  # noqa: ARG001 - the default of `settled`
 class Bracket:
     """The rungs of a search and where each trial stands: all the state that decisions need.
 
-    `exempt` trials (by number: the documented baseline, a control group) are never paused or stopped; in the rungs they
+    `exempt` trials (by number: a control group, the documented baseline) are never paused or stopped; in the rungs they
     count like any other. A trial passes the rungs before the step by which it has `settled` (by number: out of warmup,
     freeze and ramp): it is compared from there on, with those that have come as far. A diverged trial is entered with
     the worst score at the rung it would have reached next and is never promoted. A trial that ended by its own patience

@@ -34,7 +34,7 @@ class StoppingKind(Section):
             def rungs(self, lengths):
                 return (lengths.horizon // 2, lengths.horizon)
 
-            def bracket(self, rungs, objectives, seed):
+            def bracket(self, rungs, objectives):
                 own, further = objectives
                 return Bracket(Rule("stop", rungs, 2, own.mode, own.worst, further))
 
@@ -58,6 +58,11 @@ class StoppingKind(Section):
         """The steps at which trials are compared, ascending, the horizon last. Raises BadInput for impossible ones."""
         return (lengths.horizon,)
 
-    def bracket(self, rungs: tuple[int, ...], objectives: Objectives, seed: int) -> Bracket | None:  # noqa: ARG002
+    def in_full(self, trial: int, seed: int, confirmed: bool) -> bool:  # noqa: ARG002
+        """Whether a trial, by its number, trains in full whatever the rungs say. `seed`: the search's. `confirmed`:
+        whether the documented config, trial 0, is trained in full on fresh seeds anyway."""
+        return False
+
+    def bracket(self, rungs: tuple[int, ...], objectives: Objectives) -> Bracket | None:  # noqa: ARG002
         """The empty rungs that decide; None where one of Ray's own schedulers does."""
         return None

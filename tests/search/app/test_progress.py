@@ -105,6 +105,16 @@ def test_off_a_terminal_lines_are_plain_long_and_without_markup() -> None:
 # The numbers behind the panel.
 
 
+def test_the_baseline_is_compared_with_what_the_best_trial_had_at_its_step() -> None:
+    early = [proposed(0, origin="baseline"), reported(0, 3, 0.5), proposed(1)]
+    assert outlook(*early).documented == "0.5000 at epoch 3"
+    assert outlook(*early, reported(1, 3, 0.45)).documented == "0.5000 at epoch 3"
+    further = outlook(*early, reported(1, 3, 0.45), reported(1, 9, 0.3))
+    assert further.documented == "0.5000 at epoch 3 (the best there: 0.4500)"
+    assert outlook(*early, reported(1, 9, 0.3)).documented == "0.5000 at epoch 3"
+    assert outlook().documented == "–"
+
+
 def test_trained_units_and_time_left() -> None:
     seen = outlook(proposed(0), reported(0, 20, 0.5), planned=100)
 

@@ -21,7 +21,7 @@ from search.report.next_steps import doubts
 from search.report.schedules import Course
 from search.report.story import tell
 from search.report.timeline import timeline
-from search.report.words import constants, importance_note
+from search.report.words import captions, constants, importance_note
 from search.results.procedure import Estimate
 from search.simulate.advice import Advice, Replay
 from search.simulate.fairness import RungCheck
@@ -99,6 +99,17 @@ def test_values_of_a_search_that_runs_are_compared_at_equal_steps_only(folder: P
         values = {r.step: r.metrics["objective"] for r in material.records.trials[candidate.trial].reports}
         assert list(candidate.by_seed.values()) == [values[at]]
     assert f"both at {material.unit} {at}" in find(material).story.sentence
+
+
+def test_a_baseline_that_was_stopped_is_drawn_by_its_fresh_seeds(tmp_path: Path) -> None:
+    make_folder(tmp_path / "s", Story(trials=12, whole=False))
+    found = find(gather(tmp_path / "s"))
+    assert found.material.records.trials[0].status == "stopped"
+    verdict = found.material.verdict
+    assert verdict is not None and verdict.baseline is not None
+    assert found.course.baseline == pytest.approx(verdict.baseline.estimate.mean)
+    seeds = len(verdict.baseline.by_seed)
+    assert f"Dashed: the documented config, its mean on {seeds} fresh seeds." in captions(found)["caption_best"]
 
 
 def test_without_a_common_step_nothing_is_compared(folder: Path) -> None:

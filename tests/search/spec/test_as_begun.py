@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from small_search import small_search
 
+from search.execution.choose_stopping import make_bracket
 from search.spec.as_begun import as_begun
 from search.spec.plan import make_plan
 from search.spec.search import Search
@@ -41,6 +42,16 @@ def test_a_search_that_compared_all_trials_at_every_rung_goes_on_so(tmp_path: Pa
     known = as_begun(search, old)
     assert search.settings.early_stopping.waits and not known.settings.early_stopping.waits
     assert make_plan(known).rungs[0] == 3 and make_plan(search).rungs[0] == 1
+
+
+def test_a_search_that_trained_the_baseline_in_full_goes_on_so(tmp_path: Path) -> None:
+    search = small_search(tmp_path)
+    old = recorded(search)
+    assert old["settings"]["early_stopping"].pop("baseline") == "auto"  # a version that had no such key
+    known = as_begun(search, old)
+    empty = make_bracket(known, make_plan(known), {}.__getitem__)
+    assert empty is not None and empty.exempt(0) and not empty.exempt(1)
+    assert json.loads(json.dumps(known.identity())) == old
 
 
 def test_what_the_user_says_is_never_overruled(tmp_path: Path) -> None:

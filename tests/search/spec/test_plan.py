@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_search import small_search, write_search
 
-from search.spec.plan import Plan, make_plan
+from search.spec.plan import Plan, empty_rungs, make_plan
 from search.spec.plan_text import describe
 from search.spec.resolve import resolve
 from search.spec.search import adopted
@@ -27,6 +27,24 @@ def refusal(folder: Path, *overrides: str) -> str:
     with pytest.raises(BadInput) as caught:
         plan(folder, *overrides)
     return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "whole"),
+    [
+        ((), False),
+        (("confirm={seeds: 0}",), True),
+        (("confirm={seeds: auto}",), False),
+        (("early_stopping={kind: asha, baseline: full}",), True),
+        (("objectives=[{val_mae_prior_sd: min}, {seconds_per_step: min}]",), True),
+    ],
+)
+def test_the_baseline_trains_in_full_beside_the_search_where_no_fresh_seed_shows_it(
+    folder: Path, overrides: tuple[str, ...], whole: bool
+) -> None:
+    search = small_search(folder, *overrides)
+    empty = empty_rungs(search, (1, 3, 18), (), None)
+    assert empty is not None and empty.exempt(0) is whole and not empty.exempt(1)
 
 
 def test_what_the_data_says_of_itself_is_adopted_and_planned_with(folder: Path) -> None:
