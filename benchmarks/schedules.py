@@ -11,7 +11,8 @@ value, as Ray's `ResultGrid.get_best_result` does and as ours picks what it conf
 
 - ours          what a user gets who names no sampler: `forest`, and promotion ASHA as the YAML has it
 - ours-tpe      the same with Optuna's TPE
-- ours-together the first, with all trials compared at every rung (`from_settled: false`)
+- ours-whole    the first, with the documented config trained in full beside the search (`baseline: full`)
+- ours-together the same, and all trials compared at every rung (`from_settled: false`)
 - ray           AsyncHyperBandScheduler as it comes (reduction 4, grace 1), OptunaSearch
 - ray-settled   the same, its grace period set to the plan's first rung, reduction as in the YAML
 - random-asha   AsyncHyperBandScheduler as it comes, random draws
@@ -61,8 +62,13 @@ TASKS = {
     "configs/sequence_generator/demo.yaml": 200,
 }
 """With the steps of a search: fixed, for what the plan expects hangs on the policy."""
-OURS: Mapping[str, Kind] = {"ours": "forest", "ours-tpe": "tpe", "ours-together": "forest"}
-POLICIES = ("ours", "ray", "random-asha", "optuna", "random", "ours-tpe", "ours-together", "ray-settled")
+OURS: Mapping[str, Kind] = {"ours": "forest", "ours-tpe": "tpe", "ours-whole": "forest", "ours-together": "forest"}
+RULES: Mapping[str, Mapping[str, Any]] = {
+    "ours-whole": {"baseline": "full"},
+    "ours-together": {"baseline": "full", "from_settled": False},
+}
+"""What they set in `early_stopping`."""
+POLICIES = ("ours", "ray", "random-asha", "optuna", "random", "ours-tpe", "ours-whole", "ours-together", "ray-settled")
 WORKERS = 2
 MARKS = (0.25, 0.5, 1.0)
 HALF, END = 1, 2
@@ -81,7 +87,7 @@ class Task:
     @cached_property
     def trainings(self) -> Trainings:
         """Its trainings; the data is prepared when they are first asked for."""
-        search = resolve(self.path, ["confirm.seeds=0", "confirm.max=null"])
+        search = resolve(self.path)
         prepared = search.model.prepare(search.data, search.model.parse(search.base, "base"))
         return Trainings(adopted(search, prepared.keys), prepared, self.out / "curves.sqlite")
 
@@ -140,8 +146,8 @@ def contender(name: str, search: Search, plan: Plan, train: Train, seed: int) ->
     """A fresh search, and the values of its trials."""
     objective, stopping = search.model.objective, search.settings.early_stopping
     reduction: int = stopping.reduction  # type: ignore[attr-defined]
-    if name == "ours-together":
-        search, plan = under(search, from_settled=False)
+    if name in RULES:
+        search, plan = under(search, RULES[name])
 
     def proposer(kind: Kind) -> Proposer:
         problem = Problem(search.name, search.space, search.base, search.horizon, plan.rungs)
@@ -173,9 +179,9 @@ def contender(name: str, search: Search, plan: Plan, train: Train, seed: int) ->
     return RungPolicy(bracket, Learned(proposer("random" if name == "random" else OURS[name]), begin)), known
 
 
-def under(search: Search, from_settled: bool) -> tuple[Search, Plan]:
-    """The search with this rule of when trials are compared, and its plan."""
-    stopping = search.settings.early_stopping.model_copy(update={"from_settled": from_settled})
+def under(search: Search, rule: Mapping[str, Any]) -> tuple[Search, Plan]:
+    """The search with these settings of its early stopping, and its plan."""
+    stopping = search.settings.early_stopping.model_copy(update=rule)
     search = replace(search, settings=search.settings.model_copy(update={"early_stopping": stopping}))
     return search, make_plan(search)
 

@@ -1,12 +1,16 @@
-"""When trials are compared: from each one's own settled step on, or all at every rung (`from_settled: false`).
+"""When trials are compared, and whether the documented config is: the rule now, and those before it.
 
     python -m benchmarks.settling --out FOLDER                         # an hour on 2 cores, where nothing is kept yet
     python -m benchmarks.settling configs/tts/demo.yaml --out FOLDER
 
-Of each task so many random configs and the documented one are trained in full (and kept, as in `schedules.py`). Both
+- now       from each trial's own settled step on; the documented config waits at rungs like any other
+- whole     the same, with the documented config trained in full from the beginning (`baseline: full`)
+- together  that, and all trials compared at every rung (`from_settled: false`)
+
+Of each task so many random configs and the documented one are trained in full (and kept, as in `schedules.py`). The
 rules are then played on them many times: two workers, the documented config first, then draws from the configs. What a
 play hands over is the trial with the lowest newest value; what counts is that config's value after a full training, on
-the same seed. Both rules meet the same draws.
+the same seed. All rules meet the same draws.
 """
 
 import argparse
@@ -18,7 +22,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.schedules import TASKS, WORKERS, Task, of_scores, under
+from benchmarks.schedules import RULES, TASKS, WORKERS, Task, of_scores, under
 from search.sampling.proposer import Proposer
 from search.sampling.trial_history import Problem, Sampling, Scoring
 from search.simulate.advice import Listed
@@ -87,15 +91,16 @@ def main() -> None:
     print("|---" * 7 + "|")
     for path in options.configs:
         pool = Pool(Task(path, options.out), options.count)
-        rules = {name: under(pool.search, name == "settled") for name in ("settled", "together")}
+        rules = {name.removeprefix("ours-"): under(pool.search, rule) for name, rule in {"now": {}, **RULES}.items()}
         plays = {name: [pool.play(rule, seed) for seed in range(options.plays)] for name, rule in rules.items()}
         for name, (_, plan) in rules.items():
             steps, *values = zip(*plays[name], strict=True)
             cells = [f"{statistics.fmean(steps):.0f}", *map(shown, values)]
             print(f"| `{path}` | {name}, {plan.rungs} | " + " | ".join(cells) + " |", flush=True)
-        pairs = zip(plays["settled"], plays["together"], strict=True)
-        _, *differences = zip(*([a - b for a, b in zip(one, other, strict=True)] for one, other in pairs), strict=True)
-        print("| | difference, paired | | " + " | ".join(map(shown, differences)) + " |", flush=True)
+        for name in list(rules)[1:]:
+            pairs = zip(plays["now"], plays[name], strict=True)
+            _, *less = zip(*([a - b for a, b in zip(one, other, strict=True)] for one, other in pairs), strict=True)
+            print(f"| | now − {name}, paired | | " + " | ".join(map(shown, less)) + " |", flush=True)
 
 
 if __name__ == "__main__":
