@@ -26,8 +26,9 @@ class Asha(StoppingKind):
     first_rung: Span = "auto"
     """`auto`: the first rung by which a tenth of the space's configs have left warmup, freeze and ramp."""
     from_settled: bool = True
-    """A trial passes the rungs at which it is still in warmup, freeze or ramp. false: it is compared there, too, and
-    `auto` is the first rung by which 90% have left them."""
+    """A trial passes the rungs at which it is still in warmup, freeze or ramp, until three that did so have shown that
+    such a rung tells of the next one. false: it is compared there, too, and `auto` is the first rung by which 90% have
+    left them."""
     reduction: Annotated[Whole, Field(ge=2)] = 3
     """One in so many goes on from a rung."""
     baseline: Literal["auto", "full"] = "auto"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import assert_never
 
 from search.stopping import pareto
-from search.stopping.rungs import Rule, Ruling, Rung, promotable
+from search.stopping.rungs import WITNESSES, Rule, Ruling, Rung, promotable, tells
 from trainables.run import Outcome
 
 
@@ -53,16 +53,17 @@ class Bracket:
 
     `exempt` trials (by number: a control group, the documented baseline) are never paused or stopped; in the rungs they
     count like any other. A trial passes the rungs before the step by which it has `settled` (by number: out of warmup,
-    freeze and ramp): it is compared from there on, with those that have come as far. A diverged trial is entered with
-    the worst score at the rung it would have reached next and is never promoted. A trial that ended by its own patience
-    keeps its last score: where it would be promoted (if exempt: at every rung) it is entered at the next one at once,
-    for there is nothing left to train.
+    freeze and ramp) until they are seen to tell (`rungs.tells`): it is compared from there on, with those that have
+    come as far. A diverged trial is entered with the worst score at the rung it would have reached next and is never
+    promoted. A trial that ended by its own patience keeps its last score: where it would be promoted (if exempt: at
+    every rung) it is entered at the next one at once, for there is nothing left to train.
     """
 
     rule: Rule
     exempt: Callable[[int], bool] = field(default=_nobody, compare=False)
     settled: Callable[[int], int] = field(default=_at_once, compare=False)
     rungs: tuple[Rung, ...] = ()
+    first: dict[int, int] = field(default_factory=dict)  # trial -> index of the first rung by which it has settled
     reached: dict[int, int] = field(default_factory=dict)  # trial -> index of the rung that it reaches next
     running: set[int] = field(default_factory=set)
     waiting: dict[int, int] = field(default_factory=dict)  # paused trial -> index of its rung
@@ -79,7 +80,8 @@ class Bracket:
         if trial in self.over:
             return
         if trial not in self.reached:
-            self.reached[trial] = min(bisect_left(self.rule.rungs, self.settled(trial)), len(self.rungs) - 1)
+            self.first[trial] = min(bisect_left(self.rule.rungs, self.settled(trial)), len(self.rungs) - 1)
+            self.reached[trial] = self.first[trial]
         if (at := self.waiting.pop(trial, None)) is not None:
             self.rungs[at].close(trial)
         self.running.add(trial)
@@ -154,8 +156,12 @@ class Bracket:
                 return "continue"
             at = last
         rung = self.rungs[at]
-        if at < self.reached[trial]:  # reported before, or passed
+        if trial in rung.seen:  # reported before
             return "pause" if self.waiting.get(trial) == at else "continue"
+        rung.seen[trial] = point[0]
+        if at < self.first[trial] and not self._tells(at):
+            self.reached[trial] = max(self.reached[trial], at + 1)
+            return "continue"
         free = self.exempt(trial) or at == last
         waits = self.rule.mode == "promote" and not free
         judged = self.rule.mode == "stop" and not free
@@ -172,6 +178,14 @@ class Bracket:
         if stops or at == last:
             self.over.add(trial)
         return "complete" if at == last else "pause" if waits else "stop" if stops else "continue"
+
+    def _tells(self, at: int) -> bool:
+        """Whether trials that have not settled are compared at this rung, too."""
+        if self.rule.further or at + 1 == len(self.rungs):
+            return False
+        here, there = self.rungs[at].seen, self.rungs[at + 1].seen
+        early = sum(at < self.first[trial] for trial in here if trial in there)
+        return early >= WITNESSES and tells(here, there)
 
     def _end(self, trial: int, point: pareto.Point) -> None:
         """The trial is over before the horizon: enter it where it would have been compared next."""

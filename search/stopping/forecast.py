@@ -73,7 +73,7 @@ def _play(bracket: Bracket, trials: int, workers: int, score: Callable[[int], fl
     rungs, running, trained, now = bracket.rule.rungs, list[tuple[int, int, int]](), dict[int, int](), 0
 
     def go_on(trial: int, worker: int) -> None:
-        step = rungs[bracket.reached[trial]]
+        step = next(rung for rung in rungs if rung > trained.get(trial, 0))
         heapq.heappush(running, (now + step - trained.get(trial, 0), worker, trial))
         trained[trial] = step
 

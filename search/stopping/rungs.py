@@ -8,7 +8,7 @@ Scores are "lower is better" and finite in here. Nothing in this module does I/O
 import hashlib
 import math
 from bisect import bisect_left, insort
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
@@ -18,6 +18,10 @@ from trainables.run import Outcome, score
 Mode = Literal["promote", "stop"]
 Ruling = Literal["continue", "pause", "stop", "complete"]
 """`stop`: early-stopped or diverged. `complete`: trained to the horizon, or ended by its own patience."""
+
+TELLING = 0.7
+WITNESSES = 3
+"""So many trials that have not settled pass a rung and reach the next one before it is asked whether it tells."""
 
 _CONTROL = 2**32
 
@@ -59,6 +63,7 @@ class Rung:
     open: list[Entry] = field(default_factory=list)  # those of them that may still be promoted
     scores: dict[int, float] = field(default_factory=dict)  # trial -> score; with several objectives its place, from 0
     points: dict[int, pareto.Point] = field(default_factory=dict)  # with several objectives: trial -> all its scores
+    seen: dict[int, float] = field(default_factory=dict)  # trial -> score at the step, also of those that pass the rung
 
     def record(self, point: pareto.Point, trial: int, *, open_: bool) -> None:
         """Enter a trial, once, by its score or by its scores in several objectives."""
@@ -107,6 +112,29 @@ def promotable(ranked: Sequence[Entry], open_: Sequence[Entry], reduction: int) 
             if entry > last:
                 return
             yield entry.trial
+
+
+def tells(here: Mapping[int, float], there: Mapping[int, float]) -> bool:
+    """Whether the scores at a rung tell of those at the next one (ours, not ASHA's).
+
+    tells ⟺ s ≥ TELLING · d,
+
+    s = the standard deviation of the scores at the rung, d = that of the changes from there to the next one, of the
+    trials that have both. Where changes are independent of scores these are correlated by s / √(s² + d²): .57 at least.
+    Unlike a correlation that is measured, s and d don't hang on the best trials alone having come to the next rung.
+
+    Args:
+        here: trial -> score at the rung; of two trials at least.
+        there: trial -> score at the next one.
+
+    """
+    changes = [there[trial] - score for trial, score in here.items() if trial in there]
+    return len(changes) > 1 and _deviation(here.values()) >= TELLING * _deviation(changes)
+
+
+def _deviation(values: Collection[float]) -> float:
+    mean = math.fsum(values) / len(values)
+    return math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1))
 
 
 def beyond_cutoff(ranked: Sequence[Entry], score: float, reduction: int) -> bool:

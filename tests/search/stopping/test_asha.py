@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from search.stopping.bracket import Bracket, Gone, Record, Report, Start, replay
-from search.stopping.rungs import Entry, Mode, Rule, beyond_cutoff, promotable
+from search.stopping.rungs import TELLING, WITNESSES, Entry, Mode, Rule, beyond_cutoff, promotable, tells
 from trainables.run import Outcome
 
 WORST = 9.0
@@ -57,7 +57,8 @@ def test_cutoff_is_the_percentile_to_the_last_bit(scores: list[float], score: fl
 @dataclass
 class Paper:
     """ASHA, written from the paper: rungs as dictionaries, everything recomputed. Then our additions, each on its own
-    lines: exempt trials go on by themselves, diverged ones never, ended ones for free."""
+    lines: exempt trials go on by themselves, diverged ones never, ended ones for free; late ones pass rungs that have
+    not been seen to tell."""
 
     eta: int
     last: int
@@ -67,6 +68,23 @@ class Paper:
     diverged: set[int] = field(default_factory=set)
     ended: set[int] = field(default_factory=set)
     gone: set[int] = field(default_factory=set)
+    late: dict[int, int] = field(default_factory=dict)  # trial -> rung by which it has settled
+    seen: dict[int, dict[int, float]] = field(default_factory=dict)  # also of trials that passed the rung
+    passed: int = 0
+
+    def passes(self, t: int, k: int, score: float) -> bool:
+        self.seen.setdefault(k, {})[t] = score
+        if k >= self.late[t]:
+            return False
+        both = [u for u in self.seen[k] if u in self.seen.get(k + 1, {})]
+        if sum(k < self.late[u] for u in both) < WITNESSES:
+            return True
+        changes = [self.seen[k + 1][u] - self.seen[k][u] for u in both]
+        return bool(np.std(list(self.seen[k].values()), ddof=1) < TELLING * np.std(changes, ddof=1))
+
+    def next(self, t: int, k: int) -> int:
+        """Where a trial that ends on its way to rung k would have been compared."""
+        return k if any(t in rung for rung in self.scores.values()) else max(k, self.late[t])
 
     def candidates(self, k: int) -> list[int]:
         rung = self.scores.get(k, {})
@@ -96,6 +114,12 @@ class Paper:
 
     def told(self, verdict: str, report: Report, k: int) -> bool:
         """Take in a report and check what became of the trial; whether it runs on."""
+        if report.outcome != "running":
+            k = self.next(report.trial, k)
+        elif self.passes(report.trial, k, report.score):
+            assert verdict == "continue"
+            self.passed += 1
+            return True
         free = report.outcome == "running" and report.trial in self.exempt and k < self.last
         match report.outcome:
             case "diverged":
@@ -130,6 +154,7 @@ class Search:
     bracket: Bracket
     history: list[Record]
     jobs: list[tuple[int, int]]
+    paper: Paper
 
 
 Fate = tuple[Outcome | str, int]  # what happens to a trial on its way to which rung
@@ -153,7 +178,7 @@ def simulate(
     paper = Paper(3, last, exempt)
     running: list[tuple[int, int]] = []
     new = 0
-    done = Search(bracket, [], [])
+    done = Search(bracket, [], [], paper)
 
     def begin(trial: int, k: int) -> None:
         bracket.start(trial)
@@ -168,7 +193,8 @@ def simulate(
             if theirs is not None:
                 begin(*theirs)
             elif new < trials:
-                begin(new, entry(new))
+                paper.late[new] = entry(new)
+                begin(new, 0)
                 new += 1
             elif not running:
                 ours, theirs = bracket.closing(), paper.closing()
@@ -189,8 +215,8 @@ def simulate(
             continue
         assert kind in ("running", "ended", "diverged")
         step = r.rungs[k] if kind == "running" else max(1, r.rungs[k] - 1)
-        for passed in r.rungs[:k]:
-            assert bracket.report(Report(trial, passed, score(trial, 0))) == "continue"  # reported before, or passed
+        for before in r.rungs[:k]:
+            assert bracket.report(Report(trial, before, score(trial, 0))) == "continue"  # reported before
         report = Report(trial, step, math.nan if kind == "diverged" else score(trial, k), kind)  # type: ignore[arg-type]
         done.history.append(report)
         if paper.told(bracket.report(report), report, k):
@@ -248,6 +274,23 @@ def test_replaying_gives_the_same_state_at_any_moment(search: Search, data: st.D
     flying = {r.trial for r in history if isinstance(r, Start)} & live.running
     for mine, full in zip(reports.rungs, live.rungs, strict=True):  # but for promotions in flight
         assert {e.trial for e in mine.open} - flying == {e.trial for e in full.open}
+
+
+@pytest.mark.parametrize(("change", "telling"), [(0.1, True), (10.0, False)])
+def test_late_trials_are_compared_at_a_rung_once_three_have_shown_that_it_tells(change: float, telling: bool) -> None:
+    rng = np.random.default_rng(0)
+    own = rng.normal(size=40)
+    search = simulate(
+        workers=2,
+        trials=40,
+        exempt=set(),
+        score=lambda t, k: float(own[t] + change * rng.normal() * (k > 0)),
+        fates={},
+        pick=lambda n: int(rng.integers(n)),
+        first=lambda _: 1,
+    )
+    assert tells(search.bracket.rungs[0].seen, search.bracket.rungs[1].seen) is telling
+    assert WITNESSES <= search.paper.passed < 10 if telling else search.paper.passed == 40
 
 
 def test_the_live_state_is_the_replayed_one() -> None:
