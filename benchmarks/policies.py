@@ -78,7 +78,7 @@ def main() -> int:
     marks = sorted({*budgets, *range(EVERY, budgets[-1] + 1, EVERY)})
     options.out.mkdir(parents=True, exist_ok=True)
     log = options.out / f"games_w{options.workers}.jsonl"
-    games = [game for game, at in _kept(log) if at == marks]
+    games = [game for game, at in kept(log) if at == marks]
     done = {(game.policy, game.task, game.seed) for game in games}
     began, fresh = time.perf_counter(), 0
     with log.open("a", encoding="utf-8") as file:
@@ -116,7 +116,7 @@ def _options(names: Sequence[str]) -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _kept(log: Path) -> Iterator[tuple[Game, list[int]]]:
+def kept(log: Path) -> Iterator[tuple[Game, list[int]]]:
     """The games of an earlier run with the marks that they were played at."""
     if not log.exists():
         return

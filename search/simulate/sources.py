@@ -20,7 +20,6 @@ class Rows:
 
     def __init__(self, table: Table) -> None:
         self.table = table
-        self._unit = table.unit
         self._unused = np.zeros(len(table.values))  # infinite for rows that are used, so that no distance is less
         self.of: dict[int, int] = {}  # trial -> its row
 
@@ -30,9 +29,8 @@ class Rows:
         return len(self.table.values) - len(self.of)
 
     def nearest(self, point: Array) -> int:
-        """The unused row nearest to a point (d,) of the unit cube; ties go to the first."""
-        distance = np.square(self._unit - point).sum(axis=1) + self._unused
-        return int(distance.argmin())
+        """The row that a point (d,) of the unit cube becomes."""
+        return self.table.nearest(point, self._unused)
 
     def give(self, trial: int, row: int) -> list[float]:
         """Make the row the trial's own; its curve."""
@@ -51,8 +49,8 @@ class Rows:
         return self.give(trial, self.nearest(np.array(unit_point(self.table.space, values))))
 
     def snap(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """The values of the nearest unused row."""
-        return dict(self.table.values[self.nearest(np.array(unit_point(self.table.space, values)))])
+        """The values of the row that they become."""
+        return self.table.snapped(values, self._unused)
 
 
 class Uniform:

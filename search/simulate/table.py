@@ -65,6 +65,14 @@ class Table:
         found: list[list[float]] = self.seen.tolist()
         return found
 
+    def nearest(self, point: Array, unused: Array) -> int:
+        """The unused row nearest to a point (d,) of the unit cube; of equal ones the first. `unused`: (n,), else infinite."""
+        return int((np.square(self.unit - point).sum(axis=1) + unused).argmin())
+
+    def snapped(self, values: Mapping[str, Any], unused: Array) -> dict[str, Any]:
+        """The values of the row that these become."""
+        return dict(self.values[self.nearest(np.array(unit_point(self.space, values)), unused)])
+
     @cached_property
     def worst(self) -> float:
         """A finite value that no config that trains well comes near: the worst that was seen."""
@@ -76,11 +84,15 @@ class Table:
         diverged configs among it: how much worse says nothing about a search.
         """
         value = np.where(np.isfinite(self.true), self.true, np.inf)
-        best, median = float(value.min()), float(np.median(value))
-        if not best < median < np.inf:
-            return np.where(value <= best, 0.0, 1.0)
-        clipped: Array = np.clip((value - best) / (median - best), 0.0, 1.0)
-        return clipped
+        return regret(value, float(value.min()), float(np.median(value)))
+
+
+def regret(value: Array, best: float, median: float) -> Array:
+    """0 for what is as good as the best, 1 for the median and what is worse."""
+    if not best < median < np.inf:
+        return np.where(value <= best, 0.0, 1.0)
+    clipped: Array = np.clip((value - best) / (median - best), 0.0, 1.0)
+    return clipped
 
 
 def unit_point(space: Space, values: Mapping[str, Any]) -> list[float]:
