@@ -66,7 +66,7 @@ class Table:
         return found
 
     def nearest(self, point: Array, unused: Array) -> int:
-        """The unused row nearest to a point (d,) of the unit cube; of equal ones the first. `unused`: (n,), else infinite."""
+        """The unused row nearest to a point (d,) of the unit cube, of equal ones the first. `unused`: (n,), 0 or ∞."""
         return int((np.square(self.unit - point).sum(axis=1) + unused).argmin())
 
     def snapped(self, values: Mapping[str, Any], unused: Array) -> dict[str, Any]:
