@@ -13,6 +13,7 @@ from search.execution.choose_stopping import choose
 from search.execution.cluster import Cluster
 from search.execution.engine import Stage, run_stage
 from search.execution.failures import FailurePolicy
+from search.execution.ray_schedulers import KeepsWorkers
 from search.execution.sharing import lending_of
 from search.history.events import (
     Changed,
@@ -107,7 +108,7 @@ def _train(context: RunContext, source: "_FreshSeeds") -> None:
                     (lambda: True) if by_seed else source.exhausted,
                     [trial.number for trial in unfinished],
                 ),
-                scheduler=FIFOScheduler(),
+                scheduler=KeepsWorkers(context.cluster.room) if settings.confirm.seeds == "auto" else FIFOScheduler(),
                 propose=(lambda: None) if by_seed else source.propose,
                 checks={"folder": context.trouble, "clock": context.set_back},
                 halt=context.halt,

@@ -1,7 +1,7 @@
 """Ray's own HyperBand, median stopping and population based training, set to the model's step and objective."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, assert_never
 
 import numpy as np
@@ -26,6 +26,33 @@ FACTORS = (0.8, 1.2)  # of a numeric knob's perturbation; Jaderberg et al. 2017,
 
 
 RESAMPLE = 0.25  # chance that a copied knob is drawn anew, instead of perturbed; as there
+
+
+class KeepsWorkers(FIFOScheduler):  # type: ignore[misc]  # Ray is untyped: its classes are Any here
+    """First come, first served, where trials follow from the results of others: the processes of trials that have ended
+    stay for those to come.
+
+    Of the processes that no trial awaits, Ray ends all but one, and starts others when the next trials come: that takes
+    as long as importing torch does. It has no setting for it. Where the attribute is gone in another version of Ray,
+    trials run as they would without this.
+    """
+
+    def __init__(self, workers: Callable[[], int]) -> None:
+        super().__init__()
+        self._workers, self._kept = workers, 0
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Ray pickles its setup for a restore that we don't use."""
+        return {}
+
+    def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
+        """Have a process kept for each worker that there is now."""
+        super().on_trial_add(tune_controller, trial)
+        cache = getattr(getattr(tune_controller, "_tune_controller", None), "_actor_cache", None)
+        more = self._workers() - self._kept
+        if cache is not None and more > 0:
+            cache.increase_max(trial.placement_group_factory, more)
+            self._kept += more
 
 
 def make_scheduler(

@@ -1,11 +1,15 @@
+import inspect
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from ray.tune.execution.tune_controller import TuneController
+from ray.tune.utils.object_cache import _ObjectCache
 
-from search.execution.ray_schedulers import explore, make_scheduler
+from search.execution.ray_schedulers import KeepsWorkers, explore, make_scheduler
 from search.stopping.hyperband import Hyperband
 from search.stopping.kind import Lengths, StoppingKind
 from search.stopping.median import Median
@@ -63,3 +67,23 @@ def test_bad_options_say_what_is_wrong(stopping: StoppingKind, message: str) -> 
 def test_population_based_training_needs_a_changeable_knob() -> None:
     with pytest.raises(BadInput, match="may change in mid-run, and the space holds none"):
         make_scheduler(Pbt(kind="pbt"), LENGTHS, "min", {}, 0)
+
+
+def test_a_process_is_kept_for_every_worker_and_no_more() -> None:
+    """Ray's own cache of processes, which goes by trials that await one."""
+    cache, workers = _ObjectCache(), [2]
+    controller = SimpleNamespace(_tune_controller=SimpleNamespace(_actor_cache=cache))
+    trial = SimpleNamespace(placement_group_factory="two cores")
+    scheduler = KeepsWorkers(lambda: workers[0])
+    scheduler.on_trial_add(controller, trial)
+    scheduler.on_trial_add(controller, trial)
+    kept = [cache.cache_object("two cores", number) for number in range(3)]
+    assert kept == [True, True, False] and not list(cache.flush_cached_objects())
+    workers[0] = 4  # the cluster has grown
+    scheduler.on_trial_add(controller, trial)
+    assert cache.total_max_objects == 4
+    KeepsWorkers(lambda: 2).on_trial_add(SimpleNamespace(), trial)  # another version of Ray
+
+
+def test_rays_controller_has_that_cache() -> None:
+    assert "self._actor_cache = _ObjectCache(" in inspect.getsource(TuneController.__init__)
