@@ -95,7 +95,7 @@ def describe(search: Search, plan: Plan) -> str:
         lines.append(f"starts from {source}" + (f", its best {start.first} configs first" if start.first else ""))
     if len(plan.rungs) > 1:
         known = bool(plan.unsettled)
-        passing = " (they pass it)" * search.settings.early_stopping.waits
+        passing = " (at first they pass it)" * search.settings.early_stopping.waits
         column = f"  configs still in warmup or ramp there{passing}"
         lines.append(f"  rung ({unit})  trials that reach it" + column * known)
         reaching = (_span(*pair) for pair in zip(plan.entering_least, plan.entering_most, strict=True))
