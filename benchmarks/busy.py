@@ -1,10 +1,17 @@
-"""How much of the time that workers were there they trained: `python benchmarks/busy.py RESULTS/NAME…`.
+"""How much of the time that workers were there they trained.
 
-From the first trial's start to the last one's end, by the journal; told for the search and for its confirmation, too,
-and how long the search's tail was, in which a worker had nothing to do any more.
+    python benchmarks/busy.py RESULTS/NAME…                    # of searches that have ended
+    python benchmarks/busy.py --play 2,8 --seconds 5 FOLDER    # of one for each number of workers, kept in FOLDER
+
+By the journal, from the first trial's start to the last one's end; told for the search alone, too, and how long its
+tail was, in which a worker had nothing to do any more. What is played sleeps for its epochs, so that more workers than
+cores are as quick as they would be on cores of their own, but for their start.
 """
 
 import argparse
+import os
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +21,27 @@ from search.report.timeline import timeline
 from search.simulate.recorded import is_search
 
 GOAL = 0.95
+SLEEPER = """
+import random
+import time
+
+
+def train(run):
+    kept = run.resume()
+    for epoch in range(kept["epoch"] if kept else 0, run.config.epochs):
+        time.sleep(run.config.seconds)
+        noise = random.Random(f"{run.seed} {run.config.x} {epoch}").gauss(0, 0.01)
+        loss = (run.config.x - 0.3) ** 2 + 1 / (1 + run.config.rate * (epoch + 1)) + noise
+        run.report(epoch + 1, loss=loss, state=lambda: {"epoch": epoch + 1})
+"""
+BASE = "{x: 0.9, rate: 1.0, epochs: 27, seconds: SECONDS}\n"
+SEARCH = """
+trainable: {function: "sleeper:train", length: epochs, objective: {loss: min, worst: 2.0, unit: nothing}, settles: 0}
+base: base.yaml
+space: {x: {float: [0, 1]}, rate: {float: [0.1, 10], log: true}}
+budget: {trials: 40, steps: 27 epochs, evaluate_every: 1 epoch}
+resources: {cpu: CPU}
+"""
 
 
 def busy(events: Sequence[Event]) -> float:
@@ -35,12 +63,30 @@ def searching(events: Sequence[Event]) -> int:
     return next(confirms, len(events))
 
 
+def play(folder: Path, workers: int, seconds: float) -> Path:
+    """Search with so many workers on this machine; the search's folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "sleeper.py").write_text(SLEEPER)
+    (folder / "base.yaml").write_text(BASE.replace("SECONDS", f"{seconds:g}"))
+    (folder / "search.yaml").write_text(SEARCH.replace("CPU", f"{len(os.sched_getaffinity(0)) / workers:g}"))
+    name = f"w{workers}"
+    words = ["search.yaml", "--name", name, "--results", "results", "-q"]
+    subprocess.run([sys.executable, "-m", "search.run", *words], cwd=folder, check=True)
+    return folder / "results" / name
+
+
 def main() -> None:
     """Print a line per search."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", type=Path, nargs="+")
+    parser.add_argument("--play", metavar="WORKERS", help="numbers of workers, as in 2,8")
+    parser.add_argument("--seconds", type=float, default=5.0, help="of an epoch")
+    options = parser.parse_args()
+    folders = options.folders
+    if options.play:
+        folders = [play(folders[0], int(workers), options.seconds) for workers in options.play.split(",")]
     print(f"busy (aimed at: {GOAL:.0%})  searching  its tail  workers  search")
-    for folder in filter(is_search, parser.parse_args().folders):
+    for folder in filter(is_search, folders):
         events = read(folder / "journal.jsonl")[0]
         search = events[: searching(events)]
         workers = len(timeline(events).lanes)
