@@ -48,11 +48,19 @@ class KeepsWorkers(FIFOScheduler):  # type: ignore[misc]  # Ray is untyped: its 
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
         """Have a process kept for each worker that there is now."""
         super().on_trial_add(tune_controller, trial)
+        self._keep(tune_controller, trial, self._workers())
+
+    def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
+        """Keep none of those that wait: what has ended one, as a lack of memory, may have ended them, and Ray would
+        not know before it hands them a trial."""
+        super().on_trial_error(tune_controller, trial)
+        self._keep(tune_controller, trial, 0)
+
+    def _keep(self, tune_controller: Any, trial: Any, count: int) -> None:
         cache = getattr(getattr(tune_controller, "_tune_controller", None), "_actor_cache", None)
-        more = self._workers() - self._kept
-        if cache is not None and more > 0:
-            cache.increase_max(trial.placement_group_factory, more)
-            self._kept += more
+        if cache is not None:
+            cache.increase_max(trial.placement_group_factory, count - self._kept)
+            self._kept = count
 
 
 def make_scheduler(

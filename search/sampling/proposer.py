@@ -139,6 +139,7 @@ class Proposer:
     def report(self, number: int, step: int, value: float, more: Sequence[float] = ()) -> None:
         """An evaluation of a running trial; a non-finite value counts as the worst. `more`: its scores in further
         objectives, lower is better; none of a diverged trial."""
+        self._reopen(number)
         trial = self._running(number)
         if trial is not None:
             self._put(trial, step, value, more)
@@ -151,6 +152,7 @@ class Proposer:
 
     def resume(self, number: int) -> None:
         """A paused trial goes on: samplers expect a result from it again."""
+        self._reopen(number)
         self._mark(number, "running")
 
     def tell(self, number: int, status: Status, value: float | None = None, reason: str = "") -> None:
@@ -280,6 +282,17 @@ class Proposer:
             case _:
                 trial.state = TrialState.FAIL
         self._standing.put(trial)
+
+    def _reopen(self, number: int) -> None:
+        """A trial that was stopped when its search ended runs again, as that search has a larger budget now."""
+        trial = self._told.get(number)
+        if trial is None or trial.state != TrialState.PRUNED:
+            return
+        trial.state, trial.value, trial.datetime_complete = TrialState.RUNNING, None, None
+        trial.user_attrs |= {"status": "running", "reason": ""}
+        self._standing.put(trial)
+        if self._file:
+            self._file.rewrite(self._told.values())  # Optuna's own has no way back for a trial that has ended
 
     def _mark(self, number: int, status: Status) -> None:
         trial = self._running(number)

@@ -228,6 +228,11 @@ class StudyFile:
                 self._storage.set_trial_system_attr(trial._trial_id, key, value)
             self._storage.set_trial_state_values(trial._trial_id, trial.state, trial.values)
 
+    def rewrite(self, trials: Iterable[FrozenTrial]) -> None:
+        """Replace the file, as a trial that had ended goes on."""
+        with self._guarded():
+            self.write(trials)
+
     @contextlib.contextmanager
     def _guarded(self) -> Iterator[None]:
         try:

@@ -65,7 +65,7 @@ def replay(
     """Promotion with each of the first rungs `firsts` (steps) over the configs with these `curves`.
 
     curves    (n, evaluations), lower is better, NaN from where a training diverged on.
-    baseline  its row, if it is among them: it comes first and is never stopped, and does not count as a winner.
+    baseline  its row, if it is among them: it comes first, and does not count as a winner.
     settled   from which step each config is compared; empty: all from the first rung on.
 
     A replay draws n configs (at most MOST) with replacement and runs them in random order; all first rungs meet the
@@ -84,7 +84,7 @@ def replay(
         kept, evaluations = 0, 0
         for draw in draws:
             order = draw if baseline is None else [baseline, *draw]
-            bracket = Bracket(rule, exempt=lambda trial: trial == 0 and baseline is not None)
+            bracket = Bracket(rule)
             if settled:
                 bracket.settled = [settled[row] for row in order].__getitem__
             policy = RungPolicy(bracket, Listed([plain[row] for row in order]), len(order))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import assert_never
 
 from search.stopping import pareto
-from search.stopping.rungs import WITNESSES, Rule, Ruling, Rung, promotable, tells
+from search.stopping.rungs import WITNESSES, Rule, Ruling, Rung, newest, promotable, tells
 from trainables.run import Outcome
 
 
@@ -184,7 +184,7 @@ class Bracket:
         if self.rule.further or at + 1 == len(self.rungs):
             return False
         here, there = self.rungs[at].seen, self.rungs[at + 1].seen
-        early = sum(at < self.first[trial] for trial in here if trial in there)
+        early = sum(at < self.first[trial] for trial, _ in newest(there) if trial in here)
         return early >= WITNESSES and tells(here, there)
 
     def _end(self, trial: int, point: pareto.Point) -> None:

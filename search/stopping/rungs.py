@@ -8,8 +8,10 @@ Scores are "lower is better" and finite in here. Nothing in this module does I/O
 import hashlib
 import math
 from bisect import bisect_left, insort
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
+from statistics import median
 from typing import Literal, NamedTuple
 
 from search.stopping import pareto
@@ -20,6 +22,7 @@ Ruling = Literal["continue", "pause", "stop", "complete"]
 """`stop`: early-stopped or diverged. `complete`: trained to the horizon, or ended by its own patience."""
 
 TELLING = 0.7
+RECENT = 100
 WITNESSES = 3
 """So many trials that have not settled pass a rung and reach the next one before it is asked whether it tells."""
 
@@ -114,27 +117,38 @@ def promotable(ranked: Sequence[Entry], open_: Sequence[Entry], reduction: int) 
             yield entry.trial
 
 
-def tells(here: Mapping[int, float], there: Mapping[int, float]) -> bool:
+def tells(here: dict[int, float], there: dict[int, float]) -> bool:
     """Whether the scores at a rung tell of those at the next one (ours, not ASHA's).
 
-    tells ⟺ s ≥ TELLING · d,
+    tells ⟺ s > 0 and s ≥ TELLING · d,
 
-    s = the standard deviation of the scores at the rung, d = that of the changes from there to the next one, of the
-    trials that have both. Where changes are independent of scores these are correlated by s / √(s² + d²): .57 at least.
-    Unlike a correlation that is measured, s and d don't hang on the best trials alone having come to the next rung.
+    s = the mean distance of the better half of the scores at the rung to their median (trials that explode are in the
+    other half), d = the mean absolute deviation from their median of the changes from there to the next rung; both of
+    the RECENT trials that came last. Where changes are independent of scores these are correlated by s / √(s² + d²),
+    .57 at least. Unlike a correlation that is measured, s and d don't hang on the best trials alone having come to the
+    next rung.
 
     Args:
-        here: trial -> score at the rung; of two trials at least.
+        here: trial -> score at the rung, in the order in which trials came.
         there: trial -> score at the next one.
 
     """
-    changes = [there[trial] - score for trial, score in here.items() if trial in there]
-    return len(changes) > 1 and _deviation(here.values()) >= TELLING * _deviation(changes)
+    changes = [score - here[trial] for trial, score in newest(there) if trial in here]
+    scores = [score for _, score in newest(here)]
+    middle = median(scores)
+    spread = _mean([middle - score for score in scores if score <= middle])
+    about = median(changes) if changes else 0.0
+    return spread > 0 and spread >= TELLING * _mean([abs(change - about) for change in changes])
 
 
-def _deviation(values: Collection[float]) -> float:
-    mean = math.fsum(values) / len(values)
-    return math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1))
+def newest(scores: dict[int, float]) -> Iterator[tuple[int, float]]:
+    """The RECENT trials that came last, with their scores: a decision costs as much however many trials there are."""
+    return islice(reversed(scores.items()), RECENT)
+
+
+def _mean(values: Sequence[float]) -> float:
+    """Infinite where the sum is, which `fmean` would raise at."""
+    return sum(values) / len(values) if values else 0.0
 
 
 def beyond_cutoff(ranked: Sequence[Entry], score: float, reduction: int) -> bool:

@@ -300,6 +300,25 @@ def test_a_search_in_which_every_trial_fails_ends_with_3(project: Path, environm
 
 
 @pytest.mark.slow
+def test_a_search_that_has_ended_goes_on_with_a_larger_budget(tmp_path: Path, environment: Environment) -> None:
+    """Trials that were not promoted are, among more of them; without a confirmation the baseline goes on, too."""
+    folder = make_project(tmp_path)
+    words = ["search.yaml", "--name", "s", "--set", "early_stopping.from_settled=false"]
+    code, output = run(
+        "search.run", [*words, "--set", "budget.trials=6", "--set", "confirm.seeds=1"], folder, environment
+    )
+    assert code == 0, output
+    first = trials_of(folder).query("kind == 'search'")
+    assert first.iloc[0].status == "stopped"
+    more = ["--resume", "--set", "budget.trials=12", "--set", "confirm.seeds=0"]
+    code, output = run("search.run", [*words, *more], folder, environment)
+    assert code == 0, output
+    second = trials_of(folder).query("kind == 'search'")
+    assert len(second) == 12 and (second.iloc[0].status, second.iloc[0].steps) == ("completed", 9)
+    assert (second.steps.iloc[1:6].to_numpy() > first.steps.iloc[1:6].to_numpy()).any()
+
+
+@pytest.mark.slow
 def test_a_confirmation_one_seed_at_a_time_goes_on_where_it_was_killed(
     tmp_path: Path, environment: Environment
 ) -> None:

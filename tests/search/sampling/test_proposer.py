@@ -353,6 +353,23 @@ def test_an_end_is_final(tmp_path: Path) -> None:
         search.tell(0, "completed", 1.0)
 
 
+def test_a_trial_that_a_larger_budget_promotes_is_open_again(tmp_path: Path) -> None:
+    search = proposer(tmp_path)
+    for number in (0, 1):
+        search.propose(number)
+        search.report(number, 1, 0.5)
+        search.tell(number, "stopped", reason="not promoted from 1")
+    search.resume(0)  # it waited at a rung
+    search.report(1, 2, 0.4)  # it was cut off
+    search.report(0, 2, 0.3)
+    search.tell(0, "completed", 0.3)
+    storage = JournalStorage(JournalFileBackend(str(tmp_path / "study.journal")))
+    done, running = optuna.load_study(study_name="search", storage=storage).trials
+    assert (done.state, done.value) == (TrialState.COMPLETE, 0.3)
+    assert running.state == TrialState.RUNNING and running.intermediate_values == {1: 0.5, 2: 0.4}
+    assert search.file_error is None
+
+
 def test_non_finite_reports_count_as_the_worst(tmp_path: Path) -> None:
     search = proposer(tmp_path)
     search.propose(0)

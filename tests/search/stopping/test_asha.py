@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from search.stopping.bracket import Bracket, Gone, Record, Report, Start, replay
-from search.stopping.rungs import TELLING, WITNESSES, Entry, Mode, Rule, beyond_cutoff, promotable, tells
+from search.stopping.rungs import RECENT, TELLING, WITNESSES, Entry, Mode, Rule, beyond_cutoff, promotable, tells
 from trainables.run import Outcome
 
 WORST = 9.0
@@ -79,8 +79,10 @@ class Paper:
         both = [u for u in self.seen[k] if u in self.seen.get(k + 1, {})]
         if sum(k < self.late[u] for u in both) < WITNESSES:
             return True
-        changes = [self.seen[k + 1][u] - self.seen[k][u] for u in both]
-        return bool(np.std(list(self.seen[k].values()), ddof=1) < TELLING * np.std(changes, ddof=1))
+        here = np.array(list(self.seen[k].values()))
+        changes = np.array([self.seen[k + 1][u] - self.seen[k][u] for u in both])
+        spread = (np.median(here) - here[here <= np.median(here)]).mean()
+        return bool(spread == 0 or spread < TELLING * np.abs(changes - np.median(changes)).mean())
 
     def next(self, t: int, k: int) -> int:
         """Where a trial that ends on its way to rung k would have been compared."""
@@ -291,6 +293,19 @@ def test_late_trials_are_compared_at_a_rung_once_three_have_shown_that_it_tells(
     )
     assert tells(search.bracket.rungs[0].seen, search.bracket.rungs[1].seen) is telling
     assert WITNESSES <= search.paper.passed < 10 if telling else search.paper.passed == 40
+
+
+def test_what_a_rung_tells() -> None:
+    spread = {trial: float(trial) for trial in range(5)}
+    assert tells(spread, spread)
+    assert not tells(
+        dict.fromkeys(range(5), 1.0), dict.fromkeys(range(5), 1.0)
+    )  # a plateau: all alike, and so they stay
+    assert not tells(dict.fromkeys(range(5), 1.0), spread)
+    assert not tells(dict.fromkeys(range(5), 1.0) | {9: 1e308, 8: 1e308}, spread)  # a few that explode
+    assert not tells(spread | {9: 1e308}, spread | {9: -1e308})
+    old = dict.fromkeys(range(500), 0.0) | {1000 + trial: float(trial) for trial in range(RECENT)}
+    assert tells(old, old)  # the newest count
 
 
 def test_the_live_state_is_the_replayed_one() -> None:
