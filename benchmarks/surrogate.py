@@ -35,7 +35,7 @@ from sklearn.model_selection import KFold
 from search.simulate import show
 from search.simulate.standing import Standings
 from search.simulate.table import Array, Table, load, regret
-from search.simulate.tournament import Game, play
+from search.simulate.tournament import Game, play_all
 
 TREES, LEAF = 60, 2
 NEAR = 10
@@ -77,7 +77,7 @@ class Fitted:
         self.table, self._seed = table, zlib.crc32(table.name.encode())
         self._curves, self._ends = Scores(table.seen), Scores(table.true)
         self._targets = np.column_stack([self._curves.of(table.seen), self._ends.of(table.true)])
-        forest = self._forest().fit(table.unit, self._targets)
+        forest = self._forest(oob_score=True).fit(table.unit, self._targets)
         self._residuals = self._targets - forest.oob_prediction_
         self._trees = [tree.tree_ for tree in forest.estimators_]
         ends = np.array(
@@ -105,8 +105,10 @@ class Fitted:
         explained = 1 - np.square(truth - found).sum() / np.square(truth - truth.mean()).sum()
         return Error(float(explained), float(stats.spearmanr(truth, found).statistic))
 
-    def _forest(self) -> RandomForestRegressor:
-        return RandomForestRegressor(TREES, min_samples_leaf=LEAF, max_features=0.5, oob_score=True, random_state=0)
+    def _forest(self, oob_score: bool = False) -> RandomForestRegressor:
+        return RandomForestRegressor(
+            TREES, min_samples_leaf=LEAF, max_features=0.5, oob_score=oob_score, random_state=0
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,7 +143,8 @@ class Model(Table):
         if not (self.unit[row] == point).all():
             self.unit[row] = point
             self.values[row] = dict(zip([knob.path for knob in self.space.knobs], map(float, point), strict=True))  # type: ignore[index]
-            self.curves[row], self.true[row] = self.fitted.config(point)[0].tolist(), self.fitted.config(point)[1]
+            curve, self.true[row] = self.fitted.config(point)
+            self.curves[row] = curve.tolist()
         return row
 
     def snapped(self, values: Mapping[str, Any], unused: Array) -> dict[str, Any]:
@@ -169,13 +172,11 @@ def main() -> int:
     games = [game for game, at in kept(log) if at == marks]
     done = {(game.policy, game.task, game.seed) for game in games}
     models = [Model.of(Fitted(load(path))) for path in sorted(options.curves.glob("*.npz"))]
-    for seed in range(options.seeds):
-        for model in models:
-            for name in names:
-                if (name, model.name, seed) not in done:
-                    games.append(play(known[name], model, seed, options.workers, marks))
-                    with log.open("a") as file:
-                        file.write(json.dumps({"marks": marks, **asdict(games[-1])}) + "\n")
+    asked = [known[name] for name in names]
+    for game in play_all(asked, models, range(options.seeds), options.workers, marks, skip=done):
+        games.append(game)
+        with log.open("a") as file:
+            file.write(json.dumps({"marks": marks, **asdict(game)}) + "\n")
     print(_text(models, [game for game in games if game.policy in names and game.seed < options.seeds], marks, budgets))
     return 0
 

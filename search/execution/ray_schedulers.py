@@ -1,4 +1,5 @@
-"""Ray's own HyperBand, median stopping and population based training, set to the model's step and objective."""
+"""Ray's own HyperBand, median stopping and population based training, set to the model's step and objective; and its
+first come, first served with processes that are kept."""
 
 import math
 from collections.abc import Callable, Mapping

@@ -23,6 +23,7 @@ Ruling = Literal["continue", "pause", "stop", "complete"]
 
 TELLING = 0.7
 RECENT = 100
+"""The numbers of `tells`; measured in benchmarks/README.md."""
 WITNESSES = 3
 """So many trials that have not settled pass a rung and reach the next one before it is asked whether it tells."""
 
