@@ -17,7 +17,7 @@ from ray.tune import PlacementGroupFactory
 
 from search.execution.capacity import Room, alive, label_selectors
 from search.execution.ray_needs import check_address_space, keep_sockets_short, remedy
-from search.execution.ray_watch import RayWatch
+from search.execution.ray_watch import RayWatch, end_orphans
 from search.spec.nodes import Need
 from search.spec.resources import Resources, need_of, refusal
 from spaces.problems import BadInput
@@ -135,6 +135,8 @@ def _connect(where: str) -> None:
     """Connect to Ray; where it is started, in process groups of its own: a signal to the group of this process, as
     `timeout` and a closed terminal send it, is for this process alone, which ends Ray in order.
     """
+    if where == "local":
+        end_orphans()
     before, started = signal.getsignal(signal.SIGTERM), services.ConsolePopen
     services.ConsolePopen = partial(started, process_group=0)  # Ray has no setting for it
     try:

@@ -17,6 +17,8 @@ LOOK_SECONDS = 0.2  # between two looks, where the end of a process doesn't wake
 PROBE_SECONDS = 2.0  # between two calls at the GCS
 SILENT_SECONDS = 45.0  # of another machine's GCS, which may be started anew; Ray itself gives up after 60 s
 _OWN = {"gcs_server": "GCS", "raylet": "raylet"}
+MARK = "SCHEDULE_SEARCH_RAY"  # an environment variable of all processes of a Ray that a search has started
+_RAYLET = "RAY_RAYLET_PID"  # that of what a raylet has started
 
 
 class RayWatch:
@@ -72,6 +74,23 @@ def own_processes() -> dict[str, psutil.Process]:
             if child.name() in _OWN and child.status() != psutil.STATUS_ZOMBIE:
                 found[_OWN[child.name()]] = child
     return found
+
+
+def end_orphans() -> None:
+    """End what a killed search's raylet has left behind, and mark what Ray starts from now on.
+
+    An agent of Ray's that was just starting waits a minute for its GCS, a process that a training has started for ever.
+    """
+    os.environ[MARK] = "1"
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            environment = process.environ()
+            raylet = environment.get(_RAYLET, "")
+            if MARK not in environment or not raylet.isdecimal() or process.pid == os.getpid():
+                continue
+            # By its number and by the family: within a container, numbers are others than without.
+            if not psutil.pid_exists(int(raylet)) and all(p.name() != "raylet" for p in process.parents()):
+                process.kill()
 
 
 def _raylet_of(node: str) -> dict[str, psutil.Process]:

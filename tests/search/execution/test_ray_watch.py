@@ -1,14 +1,21 @@
+import os
+import shlex
+import shutil
+import signal
 import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
 
 import psutil
 import pytest
 
 from search.execution import ray_watch
-from search.execution.ray_watch import RayWatch
+from search.execution.ray_watch import MARK, RayWatch, end_orphans
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(600)"]
 
@@ -80,3 +87,39 @@ def test_a_gcs_that_hangs_in_its_own_end_is_noticed(
     gcs.close()
     assert heard.event.wait(60)
     assert heard.reasons == ["Ray's GCS ended (it takes no calls any more)"]
+
+
+def test_what_a_raylet_that_is_gone_has_left_is_ended_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(MARK, "")  # to be as it was afterwards
+    with subprocess.Popen([sys.executable, "-c", ""]) as gone:
+        pass
+    living, dead = {"RAY_RAYLET_PID": str(os.getpid())}, {"RAY_RAYLET_PID": str(gone.pid)}
+    raylet = tmp_path / "raylet"
+    shutil.copy("/bin/bash", raylet)
+    cases = {
+        "left behind": (SLEEP, {MARK: "1", **dead}),
+        "not started by a search": (SLEEP, dead),
+        "not started by a raylet": (SLEEP, {MARK: "1"}),
+        "of a raylet that lives": (SLEEP, {MARK: "1", **living}),
+        "of a raylet with another number here": (
+            [str(raylet), "-c", f"{MARK}=1 RAY_RAYLET_PID={gone.pid} {shlex.join(SLEEP)}; true"],
+            {},
+        ),
+    }
+    killed = []
+    monkeypatch.setattr(psutil.Process, "kill", lambda self: killed.append(self.pid))
+    with ExitStack() as stack:
+        children = {}
+        for what, (words, more) in cases.items():
+            environment = {k: v for k, v in os.environ.items() if k not in (MARK, "RAY_RAYLET_PID")} | more
+            children[what] = child = stack.enter_context(subprocess.Popen(words, env=environment))
+            stack.callback(child.kill)
+        shell = psutil.Process(children["of a raylet with another number here"].pid)
+        while not (of_shell := shell.children()) or MARK not in of_shell[0].environ():
+            time.sleep(0.01)
+        stack.callback(os.kill, of_shell[0].pid, signal.SIGKILL)
+        end_orphans()
+    assert killed == [children["left behind"].pid]
+    assert os.environ[MARK] == "1"
