@@ -268,7 +268,7 @@ def report(tasks: Sequence[Task], names: Sequence[str]) -> str:
         have = [name for name in names if any(game["policy"] == name for game in games)]
         if games:
             tables.append(table(str(task.path), games, have))
-        if have[:1] == [names[0]] and any(name not in OURS for name in have):
+        if have[:1] == [names[0]] and any(name not in OURS for name in have[1:]):
             rows.append(goal(str(task.path), games, have))
     head = (
         f"| task | best peer at the end | {names[0]} at half − that peer at the end | reached | worse, by 95% |\n"
