@@ -144,6 +144,7 @@ def growing(folder: Path, most: int, **environment: str) -> Iterator[str]:
             "launch_multiple": True,
             "disable_node_updaters": True,
             "disable_launch_config_check": True,
+            "use_node_id_as_ip": True,  # all nodes are of one address here: else they stay "pending" for the autoscaler
         },
         "available_node_types": {"worker": {"min_workers": 0, **worker}, FAKE_HEAD_NODE_TYPE: head_kind},
         "head_node_type": FAKE_HEAD_NODE_TYPE,
