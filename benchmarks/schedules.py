@@ -17,10 +17,9 @@ value, as Ray's `ResultGrid.get_best_result` does and as ours picks what it conf
 - ray-settled   the same, its grace period set to the plan's first rung, reduction as in the YAML
 - random-asha   AsyncHyperBandScheduler as it comes, random draws
 - optuna        Optuna's TPE and HyperbandPruner at their defaults
+- pbt           population based training as Ray's class does it (`schedules_pbt.py`); not for code of one's own, whose
+                values cannot change in mid-run. It hands over the whole course of values that it found
 - random        random draws, trained in full
-
-Ray's population based training is left out: what it hands over is not a config but the history of one that changes in
-mid-run, and trainings are known here by their config.
 
 Trainings are kept in FOLDER/curves.sqlite and finished searches in FOLDER/*.jsonl: started again, it goes on, and
 several processes may share the folder.
@@ -39,8 +38,9 @@ from typing import Any
 import torch
 from scipy import stats
 
+from benchmarks.schedules_pbt import PbtPolicy
 from benchmarks.schedules_peers import OptunaPolicy, RayPolicy, Train, Values
-from benchmarks.schedules_training import Trainings
+from benchmarks.schedules_training import Course, Trainings
 from search.execution.choose_stopping import make_bracket
 from search.sampling.proposer import Proposer
 from search.sampling.trial_history import Problem, Sampling, Scoring
@@ -68,7 +68,18 @@ RULES: Mapping[str, Mapping[str, Any]] = {
     "ours-together": {"baseline": "full", "from_settled": False},
 }
 """What they set in `early_stopping`."""
-POLICIES = ("ours", "ray", "random-asha", "optuna", "random", "ours-tpe", "ours-whole", "ours-together", "ray-settled")
+POLICIES = (
+    "ours",
+    "ray",
+    "random-asha",
+    "optuna",
+    "pbt",
+    "random",
+    "ours-tpe",
+    "ours-whole",
+    "ours-together",
+    "ray-settled",
+)
 WORKERS = 2
 MARKS = (0.25, 0.5, 1.0)
 HALF, END = 1, 2
@@ -113,7 +124,7 @@ class Task:
     def play(self, name: str, seed: int) -> Game:
         """One search, and the true value of what it would hand over at each mark."""
         search, marks = self.trainings.search, self.marks
-        policy, values = contender(name, search, self.plan, lambda values: self.trainings.curve(values, seed), seed)
+        policy, handed_over = self._contender(name, seed)
         run = simulate(policy, WORKERS, marks[-1], marks, search.every)
         self.trainings.close()
         chosen = [choice.newest for choice in run.chosen]
@@ -123,23 +134,40 @@ class Task:
             "steps": [mark * search.every for mark in marks],
             "trials": run.trials,
             "chosen": chosen,
-            "true": [None if trial is None else self._true(values[trial]) for trial in chosen],
-            "baseline": self._true(dict(search.space.baseline(search.base))),
+            "true": [None if n is None else self._true(handed_over(at, n)) for at, n in enumerate(chosen)],
+            "baseline": self._true(((0, search.space.baseline(search.base)),)),
         }
         with self._file.open("a") as file:
             file.write(json.dumps(game) + "\n")
         print(f"{search.name} {name} seed {seed}: {game['true']} (baseline {game['baseline']:.4f})", flush=True)
         return game
 
+    def _contender(self, name: str, seed: int) -> tuple[Policy, Callable[[int, int], Course]]:
+        """A fresh search, and how it would have a trial that it hands over at a mark trained."""
+        search, trainings = self.trainings.search, self.trainings
+        if name == "pbt":
+            draws = proposer_of(search, self.plan, "random", seed)
+            steps = self.marks[-1] * search.every
+            pbt = PbtPolicy(search, lambda course: trainings.course(course, seed), draws, seed, steps, self.marks)
+            return pbt, pbt.handed_over
+        policy, values = contender(name, search, self.plan, lambda values: trainings.curve(values, seed), seed)
+        return policy, lambda _, trial: ((0, values[trial]),)
+
     @property
     def _file(self) -> Path:
         return self.out / f"{self.path.parent.name}-{self.path.stem}.jsonl"
 
-    def _true(self, values: Values) -> float:
+    def _true(self, course: Course) -> float:
         worst = self.trainings.search.model.objective.worst
-        ends = [self.trainings.curve(values, fresh)[-1] for fresh in FRESH]
+        ends = [self.trainings.course(course, fresh)[-1] for fresh in FRESH]
         self.trainings.close()
         return statistics.fmean(worst if math.isnan(end) else end for end in ends)
+
+
+def proposer_of(search: Search, plan: Plan, kind: Kind, seed: int) -> Proposer:
+    """The service's proposals for a search."""
+    problem = Problem(search.name, search.space, search.base, search.horizon, plan.rungs)
+    return Proposer(problem, Sampling(kind, seed), Scoring("min", abs(search.model.objective.worst)), None)
 
 
 def contender(name: str, search: Search, plan: Plan, train: Train, seed: int) -> tuple[Policy, Mapping[int, Values]]:
@@ -149,16 +177,12 @@ def contender(name: str, search: Search, plan: Plan, train: Train, seed: int) ->
     if name in RULES:
         search, plan = under(search, RULES[name])
 
-    def proposer(kind: Kind) -> Proposer:
-        problem = Problem(search.name, search.space, search.base, search.horizon, plan.rungs)
-        return Proposer(problem, Sampling(kind, seed), Scoring("min", abs(objective.worst)), None)
-
     match name:
         case "ray":
             policy = RayPolicy(search, train, seed, 4, 1)
             return policy, policy.values
         case "random-asha":
-            policy = RayPolicy(search, train, seed, 4, 1, proposer("random"))
+            policy = RayPolicy(search, train, seed, 4, 1, proposer_of(search, plan, "random", seed))
             return policy, policy.values
         case "ray-settled":
             policy = RayPolicy(search, train, seed, reduction, plan.rungs[0] // search.every)
@@ -176,7 +200,8 @@ def contender(name: str, search: Search, plan: Plan, train: Train, seed: int) ->
         bracket = Bracket(Rule("promote", (search.horizon,), reduction, "min", abs(objective.worst)))
     else:
         bracket = of_scores(search, plan, known.__getitem__)
-    return RungPolicy(bracket, Learned(proposer("random" if name == "random" else OURS[name]), begin)), known
+    kind: Kind = "random" if name == "random" else OURS[name]
+    return RungPolicy(bracket, Learned(proposer_of(search, plan, kind, seed), begin)), known
 
 
 def under(search: Search, rule: Mapping[str, Any]) -> tuple[Search, Plan]:

@@ -5,6 +5,7 @@ they are kept in a file by config, data and seed. Several processes may write it
 again from its beginning when more of it is asked for: bit for bit the same on one machine, and cheap, for it was short.
 """
 
+import copy
 import hashlib
 import json
 import math
@@ -19,6 +20,9 @@ from spaces.paths import with_values
 from trainables.native import plain
 from trainables.own.model import OwnModel
 from trainables.run import Diverged, Model, Prepared, Run, score
+
+Course = tuple[tuple[int, Mapping[str, Any]], ...]
+"""The configs of one training, each with the evaluations done before it takes over; the first with 0."""
 
 _TABLE = "CREATE TABLE IF NOT EXISTS curves (key TEXT PRIMARY KEY, evaluations INTEGER, found TEXT)"
 _KEEP = (
@@ -40,7 +44,11 @@ class Trainings:
 
     def curve(self, values: Mapping[str, Any], seed: int) -> "Curve":
         """The values of a training, trained when they are asked for."""
-        self._begun.append(Curve(self, values, seed))
+        return self.course(((0, values),), seed)
+
+    def course(self, course: Course, seed: int) -> "Curve":
+        """Those of a training whose config changes on the way."""
+        self._begun.append(Curve(self, course, seed))
         return self._begun[-1]
 
     def close(self) -> None:
@@ -49,10 +57,11 @@ class Trainings:
             curve.close()
         self._begun.clear()
 
-    def key(self, config: Any, seed: int) -> str:
+    def key(self, configs: Sequence[tuple[int, Any]], seed: int) -> str:
         """Names a training by content."""
         own = self.search.trainable or {}
-        what = [self.search.model.name, own.get("code"), self.prepared.digest, self.search.every, plain(config), seed]
+        trained = [(at, plain(config)) for at, config in configs] if len(configs) > 1 else plain(configs[0][1])
+        what = [self.search.model.name, own.get("code"), self.prepared.digest, self.search.every, trained, seed]
         return hashlib.sha256(json.dumps(what, sort_keys=True, default=str).encode()).hexdigest()
 
     def known(self, key: str) -> list[float]:
@@ -75,14 +84,15 @@ class Trainings:
 class Curve(Sequence[float]):
     """A training's values, lower is better; NaN from where it diverged."""
 
-    def __init__(self, trainings: Trainings, values: Mapping[str, Any], seed: int) -> None:
+    def __init__(self, trainings: Trainings, course: Course, seed: int) -> None:
         search = trainings.search
-        self._trainings, self._seed = trainings, seed
-        self._config = search.model.parse(with_values(search.base, values), "a trial")
-        self._key = trainings.key(self._config, seed)
+        self._trainings, self.course, self._seed = trainings, course, seed
+        self._configs = [(at, search.model.parse(with_values(search.base, v), "a trial")) for at, v in course]
+        self._key = trainings.key(self._configs, seed)
         self._known = trainings.known(self._key)
         self._found: list[float] = []  # by this run
         self._run: Run | None = None
+        self._state: Mapping[str, Any] | None = None  # to begin with, where there is no run yet
 
     def __len__(self) -> int:
         return self._trainings.evaluations
@@ -102,6 +112,13 @@ class Curve(Sequence[float]):
                 self._trainings.keep(self._key, self._found)
         return self._found[at]
 
+    def forked(self, values: Mapping[str, Any], at: int) -> "Curve":
+        """One that goes on with `values` after the first `at` evaluations of this one, from its weights."""
+        fork = self._trainings.course((*self.course, (at, values)), self._seed)
+        if self._run is not None and len(self._found) == at:  # else it is trained from the beginning
+            fork._found, fork._state = list(self._found), copy.deepcopy(self._run.state())
+        return fork
+
     def close(self) -> None:
         """Release the run."""
         if self._run is not None:
@@ -110,9 +127,10 @@ class Curve(Sequence[float]):
 
     def _next(self) -> float:
         search = self._trainings.search
-        if self._run is None:
-            assert not self._found, "the training is closed"
-            self._run = self._trainings.build(self._config, self._seed)
+        config = dict(self._configs).get(len(self._found))
+        if config is not None:
+            self._begin(config)
+        assert self._run is not None, "the training is closed"
         if self._found and (math.isnan(self._found[-1]) or self._run.ended is not None):
             return self._found[-1]  # its own patience has ended it: it stays as good as it was
         try:
@@ -121,3 +139,12 @@ class Curve(Sequence[float]):
         except Diverged:
             return math.nan
         return score(value, search.model.objective.mode)
+
+    def _begin(self, config: Any) -> None:
+        """Train by this config from now on."""
+        before, state = self._run, self._state if self._run is None else self._run.state()
+        self._run, self._state = self._trainings.build(config, self._seed), None
+        if state is not None:
+            self._run.restore(state)
+        if before is not None:
+            before.close()
