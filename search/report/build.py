@@ -5,7 +5,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from search.report import data, evidence, figures, usage, words
+from search.report import data, evidence, figures, words
 from search.report.findings import Findings, find
 from search.report.material import gather
 from search.report.page import page, static, templates
@@ -56,8 +56,8 @@ def html(found: Findings) -> str:
     material = found.material
     knobs = material.space.knobs
     axes, sliced, pairs = data.main_knobs(knobs, found.importance, material.records.trials, found.level)
-    used = usage.by_lane(found.lanes, material.records.trials)
-    more = {"sliced": sliced, "pairs": pairs, "usage": list(usage.figures(used))}
+    used = data.usage_data(found.lanes, material.records.trials)
+    more = {"sliced": sliced, "pairs": pairs, "usage": data.usage_figures(used)}
     body = templates().get_template("report.html").render(**_context(found), **more)
     every = list(material.records.trials.values())
     verdict = material.verdict

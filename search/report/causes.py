@@ -27,10 +27,10 @@ def causes(events: Sequence[Event]) -> tuple[Cause, ...]:
     """All failures, divergences and retries of a search, those with most trials first."""
     groups: dict[tuple[Kind, str], list[Ended | Retried]] = {}
     for event in events:
-        kind = _kind(event)
-        if kind is not None:
-            assert isinstance(event, Ended | Retried)
-            groups.setdefault((kind, signature(event.reason)), []).append(event)
+        if isinstance(event, Retried):
+            groups.setdefault(("tried again", signature(event.reason)), []).append(event)
+        elif isinstance(event, Ended) and (event.status == "failed" or event.status == "diverged"):
+            groups.setdefault((event.status, signature(event.reason)), []).append(event)
     found = [
         Cause(
             kind,
@@ -43,11 +43,3 @@ def causes(events: Sequence[Event]) -> tuple[Cause, ...]:
     ]
     order: Sequence[Kind] = ("failed", "diverged", "tried again")
     return tuple(sorted(found, key=lambda cause: (order.index(cause.kind), -len(cause.trials), cause.trials)))
-
-
-def _kind(event: Event) -> Kind | None:
-    if isinstance(event, Retried):
-        return "tried again"
-    if isinstance(event, Ended) and event.status in {"failed", "diverged"}:
-        return "failed" if event.status == "failed" else "diverged"
-    return None

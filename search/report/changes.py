@@ -1,7 +1,7 @@
 """What the winner changes: knob by knob, and line by line in the user's own file."""
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -53,7 +53,7 @@ class FileDiff:
 
 def knob_changes(material: Material, verdict: Verdict) -> tuple[Change, ...]:
     """Every searched knob, in the space's order. A knob that is inactive in a config says so."""
-    before = verdict.baseline.values if verdict.baseline is not None else _documented(material)
+    before = verdict.baseline.values if verdict.baseline is not None else material.space.baseline(material.base)
     after = verdict.winner.values
     found = []
     for knob in material.space.knobs:
@@ -111,10 +111,9 @@ def _lines(before: str, after: str) -> Iterator[Line]:
         for kind, i, j, k, m in group:
             if kind == "equal":
                 yield from (Line("same", text) for text in old[i:j])
-            elif kind == "replace" and j - i == m - k:
+            elif j - i == m - k:
                 for gone, come in zip(old[i:j], new[k:m], strict=True):
-                    yield Line("gone", gone)
-                    yield Line("new", come)
+                    yield from (Line("gone", gone), Line("new", come))
             else:
                 yield from (Line("gone", text) for text in old[i:j])
                 yield from (Line("new", text) for text in new[k:m])
@@ -131,7 +130,3 @@ def edge(domain: Float | Int, value: Any) -> Literal["low", "high"] | None:
     if value == domain.low or unit <= EDGE:
         return "low" if domain.low else None  # below 0 there is nothing: no dropout, no warmup
     return "high" if value == domain.high or unit >= 1 - EDGE else None
-
-
-def _documented(material: Material) -> Mapping[str, Any]:
-    return material.space.baseline(material.base)

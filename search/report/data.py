@@ -8,8 +8,7 @@ import numpy as np
 
 from search.history.records import Trial
 from search.report.anytime import Anytime, Point
-from search.report.importance import Importance, place
-from search.report.levels import Level
+from search.report.importance import INACTIVE, Importance, Level
 from search.report.material import Material
 from search.report.page import packed
 from search.report.schedules import Schedules
@@ -19,11 +18,24 @@ from spaces.domain import Categorical
 from spaces.knob import Knob
 from spaces.values import thaw
 from trainables.run import OBJECTIVE
+from trainables.usage import CORES, GPU, GPU_MEMORY, MEMORY
 
 MOST = 60_000
 """Evaluations that the page draws; of more, each curve is thinned, with its ends and rungs kept."""
 SLICED, PAIRED, AXES = 6, 3, 12
 """Knobs that get a slice, that are paired, and that are axes of the parallel coordinates: the most important ones."""
+BINS = 300
+"""Stretches of time that are told apart, however many evaluations there were."""
+GIB = 2**30
+_FIGURES = {
+    CORES: ("Processors that each worker used", "Processors in use, a worker each: the mean between two evaluations."),
+    MEMORY: (
+        "Memory that each worker held",
+        "Memory held by a worker and the processes it started, at evaluations.",
+    ),
+    GPU: ("Share of the GPU that was busy", "How busy the worker's GPU was, at evaluations, whoever used it."),
+    GPU_MEMORY: ("GPU memory that each worker held", "The most that torch held of the GPU between two evaluations."),
+}
 
 
 def trial_columns(trials: Sequence[Trial], knobs: Sequence[Knob]) -> dict[str, Any]:
@@ -40,7 +52,7 @@ def trial_columns(trials: Sequence[Trial], knobs: Sequence[Knob]) -> dict[str, A
         "reason": [t.reason for t in trials],
         "ended": [bool(t.reports) and t.reports[-1].outcome == "ended" for t in trials],
         "knobs": [[_value(knob, t.values) for t in trials] for knob in knobs],
-        "places": [packed([place(knob, t.values) for t in trials]) for knob in knobs],
+        "places": [packed([knob.place(t.values, INACTIVE) for t in trials]) for knob in knobs],
     }
 
 
@@ -90,13 +102,13 @@ def _ticks(knob: Knob) -> list[tuple[float, str, float]]:
     """(place, label, number) of each tick; of a choice the number is its place."""
     domain = knob.domain
     if isinstance(domain, Categorical):
-        places = [place(knob, {knob.path: choice}) for choice in domain.choices]
+        places = [knob.place({knob.path: choice}, INACTIVE) for choice in domain.choices]
         return [(at, setting(thaw(choice)), at) for at, choice in zip(places, domain.choices, strict=True)]
     inner = [float(v) for v in _between(domain.low, domain.high, domain.log)]
     values: list[float | int] = [domain.low, *inner, domain.high]
     if isinstance(domain.low, int):
         values = sorted({round(v) for v in values})
-    return [(place(knob, {knob.path: value}), setting(value), float(value)) for value in values]
+    return [(knob.place({knob.path: value}, INACTIVE), setting(value), float(value)) for value in values]
 
 
 def _between(low: float, high: float, log: bool) -> list[float]:
@@ -181,6 +193,41 @@ def timeline_data(lanes: Timeline, trials: Mapping[int, Trial]) -> dict[str, Any
         "kind": [trials[span.trial].proposed.kind for span in lanes.spans],
         "gaps": [[round(a - begin, 2), round(b - begin, 2)] for a, b in lanes.gaps],
     }
+
+
+def usage_data(lanes: Timeline, trials: Mapping[int, Trial]) -> dict[str, list[dict[str, Any]]]:
+    """By quantity and lane: seconds since the first trial began, and the value there. Memory is in GiB, the most of its
+    stretch of time; all else is the mean."""
+    begin = min((span.begin for span in lanes.spans), default=0.0)
+    width = (max((span.end for span in lanes.spans), default=0.0) - begin) / BINS or 1.0
+    found: dict[str, dict[int, dict[int, list[float]]]] = {}
+    for span in lanes.spans:
+        for report in trials[span.trial].reports:
+            if span.begin <= report.at <= span.end:
+                at = min(BINS - 1, int((report.at - begin) / width))
+                for key, value in report.usage.items():
+                    found.setdefault(key, {}).setdefault(span.lane, {}).setdefault(at, []).append(value)
+    return {
+        key: [
+            {
+                "lane": lane,
+                "at": [round((at + 0.5) * width, 1) for at in sorted(known)],
+                "value": [_of(key, known[at]) for at in sorted(known)],
+            }
+            for lane, known in sorted(of_lane.items())
+        ]
+        for key, of_lane in found.items()
+        if key in _FIGURES
+    }
+
+
+def usage_figures(found: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """Key, name and caption of each quantity that there is something to show of."""
+    return [(key, *shown) for key, shown in _FIGURES.items() if key in found]
+
+
+def _of(key: str, values: list[float]) -> float:
+    return round(max(values) / GIB if key in {MEMORY, GPU_MEMORY} else float(np.mean(values)), 3)
 
 
 def robust_range(material: Material) -> tuple[float, float] | None:

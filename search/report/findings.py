@@ -9,8 +9,7 @@ from search.report.ablation import Way, way_of
 from search.report.anytime import Anytime, anytime
 from search.report.causes import Cause, causes
 from search.report.changes import Change, FileDiff, knob_changes, native_diffs
-from search.report.importance import Importance, importance
-from search.report.levels import Level, levels, telling
+from search.report.importance import Importance, Level, importance, levels, telling
 from search.report.material import Material
 from search.report.schedules import Schedules, schedules, with_seen
 from search.report.stages import SharedStages, shared_stages

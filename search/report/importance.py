@@ -6,10 +6,9 @@ have in common. The permutation importance (Breiman 2001) asks how much worse a 
 """
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import optuna
@@ -18,19 +17,54 @@ from optuna.trial import create_trial
 from scipy.stats import norm, rankdata
 
 from search.history.records import Trial
-from search.report.levels import Level
+from search.report.material import Material, value_at
 from search.sampling.codec import code
-from spaces.domain import Categorical, snap
+from search.sampling.study import quiet
 from spaces.knob import Knob
 
 Array = NDArray[np.float64]
 
+ENOUGH = 20
+"""Trials that an importance should rest on: of later rungs only promoted ones are left, which differ less."""
 LEAST = 8
 """Trials without which neither measure says anything."""
 BEST = 0.25
 """PED-ANOVA looks at this share of the trials: so few do rest a top decile on two or three."""
 FOLDS, TREES, SHUFFLES = 4, 60, 8
 INACTIVE = -1.0
+
+
+@dataclass(frozen=True)
+class Level:
+    """The trials that have a value at a step."""
+
+    step: int
+    trials: tuple[int, ...]
+    values: tuple[float, ...]
+    """Their objectives there; the worst for those that had diverged by then."""
+    diverged: int
+    """So many of them had."""
+
+
+def levels(material: Material) -> tuple[Level, ...]:
+    """One level per rung that at least two trials have reached, in order of steps."""
+    found = (level(material.trials, step, material.model.objective.worst) for step in material.rungs)
+    return tuple(one for one in found if len(one.trials) > 1)
+
+
+def level(trials: Sequence[Trial], step: int, worst: float) -> Level:
+    """Every trial's value at `step`, of those that have one."""
+    known = [(trial, value) for trial in trials if (value := value_at(trial, step, worst)) is not None]
+    diverged = sum(trial.status == "diverged" and trial.step <= step for trial, _ in known)
+    return Level(step, tuple(t.number for t, _ in known), tuple(v for _, v in known), diverged)
+
+
+def telling(found: Sequence[Level]) -> Level | None:
+    """The level to learn from: the highest with enough trials; else the one with most, the higher of equals."""
+    enough = [one for one in found if len(one.trials) >= ENOUGH]
+    if enough:
+        return enough[-1]
+    return max(found, key=lambda one: (len(one.trials), one.step), default=None)
 
 
 @dataclass(frozen=True)
@@ -76,12 +110,7 @@ def scores(values: Array) -> Array:
 
 def features(trials: Sequence[Trial], knobs: Sequence[Knob]) -> Array:
     """(trials, knobs): where each value lies in its domain, 0 to 1; INACTIVE where the knob is."""
-    return np.array([[place(knob, trial.values) for knob in knobs] for trial in trials], dtype=np.float64)
-
-
-def place(knob: Knob, values: Mapping[str, Any]) -> float:
-    """Where the knob's value lies in its domain, 0 to 1; else INACTIVE."""
-    return knob.place(values, INACTIVE)
+    return np.array([[knob.place(trial.values, INACTIVE) for knob in knobs] for trial in trials], dtype=np.float64)
 
 
 def permutation(x: Array, y: Array) -> tuple[Array, float]:
@@ -120,17 +149,15 @@ def ped_anova(trials: Sequence[Trial], values: Array, knobs: Sequence[Knob], low
     from optuna.importance import PedAnovaImportanceEvaluator  # imports scikit-learn, see above
 
     codes = [code(knob.path, knob.domain) for knob in knobs]
-    with _quiet():
+    with quiet():
         study = optuna.create_study(direction="minimize" if lower else "maximize")
     for trial, value in zip(trials, values, strict=True):
-        active = [c for c in codes if c.path in trial.values and _known(c.domain, trial.values[c.path])]
-        study.add_trial(
-            create_trial(
-                params={c.path: c.encode(trial.values[c.path]) for c in active},
-                distributions={c.path: c.distribution for c in active},
-                value=float(value),
-            )
-        )
+        params = {}
+        for known in codes:
+            with suppress(KeyError, ValueError):  # inactive, or a documented choice that the space leaves out
+                params[known.path] = known.encode(trial.values[known.path])
+        distributions = {known.path: known.distribution for known in codes if known.path in params}
+        study.add_trial(create_trial(params=params, distributions=distributions, value=float(value)))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # few trials, ties: what it says of them stands beside the chart
         evaluator = PedAnovaImportanceEvaluator(target_quantile=BEST)
@@ -138,24 +165,3 @@ def ped_anova(trials: Sequence[Trial], values: Array, knobs: Sequence[Knob], low
         found = evaluator.evaluate(study, params=[knob.path for knob in knobs if knob.path in seen]) if seen else {}
     raw = np.array([max(0.0, found.get(knob.path, 0.0)) for knob in knobs])
     return raw / raw.sum() if raw.sum() > 0 else raw
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without Optuna's line on stderr about a study that nobody will see."""
-    before = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    try:
-        yield
-    finally:
-        optuna.logging.set_verbosity(before)
-
-
-def _known(domain: Any, value: Any) -> bool:
-    if not isinstance(domain, Categorical):
-        return True
-    try:
-        snap(domain, value)
-    except ValueError:
-        return False
-    return True

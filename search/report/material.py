@@ -59,11 +59,6 @@ class Material:
     """`best.yaml`; empty until the search has handed over."""
 
     @property
-    def most(self) -> int | None:
-        """The most seeds of a confirmation one seed at a time; None where their number is fixed."""
-        return self.confirm.most
-
-    @property
     def unit(self) -> Literal["epoch", "step"]:
         """What a step is."""
         return self.model.unit
@@ -206,13 +201,6 @@ def comparable(verdict: Verdict | None, records: Records, worst: float) -> tuple
             baseline = replace(verdict.baseline, by_seed=dict.fromkeys(verdict.baseline.by_seed, old))
             return replace(verdict, winner=winner, baseline=baseline, ranking=(winner, baseline)), step
     return replace(verdict, baseline=None, ranking=(verdict.winner,)), None
-
-
-def full(trial: Trial, horizon: int) -> bool:
-    """Whether the trial was trained as long as any may be: to the horizon, or until its own patience ended it."""
-    return trial.status != "diverged" and trial.objective is not None and (
-        trial.step >= horizon or trial.reports[-1].outcome == "ended"
-    )  # fmt: skip
 
 
 def sittings(events: Sequence[Event]) -> list[tuple[Phase, list[Event]]]:

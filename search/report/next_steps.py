@@ -104,7 +104,7 @@ def next_steps(
 
 def _more_seeds(material: Material, verdict: Verdict) -> Iterator[Step]:
     """How an undecided verdict may be decided, where its gains say so."""
-    key = "confirm.seeds" if material.most is None else "confirm.max"
+    key = "confirm.seeds" if material.confirm.most is None else "confirm.max"
     again = "The search's command again, with"
     note = "Trained seeds count again. Confirmed in two goes, a search is wrong in up to 4.2% of cases, not 2.5%."
     if verdict.needed is not None:

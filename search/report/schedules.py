@@ -1,7 +1,7 @@
 """The schedules of two configs over a training: each knob as a curve of the step, computed, not recorded."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from search.report.material import Material
@@ -96,9 +96,5 @@ def with_seen(
         ]
         differing = any(plan is None or abs(value - plan) > 1e-9 + 1e-6 * abs(plan) for _, value, plan in known)
         seen = tuple((step, value) for step, value, _ in known) if differing else ()
-        courses.append(
-            Course(course.name, course.documented, course.new, course.seen_documented, seen)
-            if new
-            else Course(course.name, course.documented, course.new, seen, course.seen_new)
-        )
+        courses.append(replace(course, seen_new=seen) if new else replace(course, seen_documented=seen))
     return Schedules(planned.steps, tuple(courses))

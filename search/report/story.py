@@ -168,7 +168,7 @@ def _part(verdict: Verdict, unit: str) -> str:
 
 def _allowed(material: Material) -> str:
     """What the interval of the gain allows for, beside the luck of the seeds."""
-    if material.most is not None:
+    if material.confirm.most is not None:
         return " (wide enough for a look after every seed)"
     verdict = material.verdict
     compared = sum(c.part is None for c in verdict.ranking) - 1 if verdict is not None else 0

@@ -3,25 +3,8 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import assert_never
 
-from search.history.events import (
-    Changed,
-    Ended,
-    Event,
-    Forked,
-    Kept,
-    Paused,
-    Phase,
-    Promoted,
-    Proposed,
-    Reported,
-    Retried,
-    Started,
-    StartReady,
-    Stopped,
-    WarmStarted,
-)
+from search.history.events import Ended, Event, Paused, Reported, Retried, Started, StartReady
 from search.report.material import sittings
 
 
@@ -91,14 +74,13 @@ class _Stay:
 def stretches(events: Sequence[Event]) -> list[list[Event]]:
     """The events by stretches without an interruption: confirming follows on searching, all else is taken up anew."""
     found: list[list[Event]] = []
-    before: Phase | None = None
+    before = ""
     for phase, of_phase in sittings(events):
-        follows = before is not None and (before.name, phase.name) in {("search", "confirm"), ("confirm", "done")}
-        if follows:
+        if (before, phase.name) in {("search", "confirm"), ("confirm", "done")}:
             found[-1] += of_phase
         else:
             found.append(list(of_phase))
-        before = phase
+        before = phase.name
     return found
 
 
@@ -124,10 +106,6 @@ def _stays(events: Iterable[Event], stretch: int) -> list[_Stay]:
                     stay.end = max(stay.end, at)
             case StartReady():
                 begins = event.step
-            case Proposed() | Promoted() | Changed() | Forked() | Kept() | WarmStarted() | Phase() | Stopped():
-                pass
-            case _:
-                assert_never(event)
     return found
 
 

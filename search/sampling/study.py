@@ -172,7 +172,7 @@ class StudyFile:
     def write(self, trials: Iterable[FrozenTrial]) -> None:
         """Replace the file by a fresh one that holds `trials`, whose ids must count from 0. Raises OSError."""
         lines = Lines()
-        with _quiet():
+        with quiet():
             storage = JournalStorage(lines)
             study = storage.create_new_study([self._direction], self._name)
             storage.set_study_system_attr(study, METRIC_NAMES, [self._metric])
@@ -236,13 +236,13 @@ class StudyFile:
     @contextlib.contextmanager
     def _guarded(self) -> Iterator[None]:
         try:
-            yield  # not in _quiet: setting a level empties the caches of all loggers, and appending logs nothing
+            yield  # not in quiet: setting a level empties the caches of all loggers, and appending logs nothing
         except Exception as error:  # whatever happens to a mirror must not end the search
             self._storage, self.error = None, f"{self._path}: {type(error).__name__}: {error}"
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Without Optuna's lines on stderr, which tell what our own progress tells better."""
     before = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.ERROR)

@@ -154,7 +154,7 @@ def explained(finished: Path, found: Findings, folder: Path, gain: float) -> Pat
     material = found.material
     copied(finished, folder, 10**6)
     setting = Setting(material.space, material.base, material.model, material.horizon, material.rungs)
-    runs = explaining(material.records, setting, material.most, 0.0)
+    runs = explaining(material.records, setting, material.confirm.most, 0.0)
     verdict = material.verdict
     assert verdict is not None and verdict.baseline is not None and runs
     with Journal(folder / "journal.jsonl") as journal:

@@ -13,10 +13,19 @@ from small_search import proposed, records_of, reported, trial
 
 from search.history.events import Ended, Event, Paused, Phase, Promoted, Reported, Retried, Started
 from search.history.records import Records
-from search.report import changes, data, evidence, page, palette, shown, usage
+from search.report import changes, data, evidence, page, palette, shown
 from search.report.causes import causes
-from search.report.importance import importance, ped_anova, permutation, place, scores
-from search.report.levels import ENOUGH, Level, level, telling
+from search.report.importance import (
+    ENOUGH,
+    INACTIVE,
+    Level,
+    importance,
+    level,
+    ped_anova,
+    permutation,
+    scores,
+    telling,
+)
 from search.report.material import value_at
 from search.report.schedules import POINTS, sampled
 from search.report.timeline import timeline
@@ -158,9 +167,9 @@ def test_scores_go_by_rank_alone() -> None:
 
 
 def test_places_lie_in_the_domain_also_of_documented_values_outside() -> None:
-    assert place(LR, {"lr": 1e-3}) == pytest.approx(0.5)
-    assert place(LR, {"lr": 1.0}) == 1 and place(LR, {}) == -1
-    assert place(KIND, {"kind": "b"}) == pytest.approx(0.5) and place(KIND, {"kind": "z"}) == 0.5
+    assert LR.place({"lr": 1e-3}, INACTIVE) == pytest.approx(0.5)
+    assert LR.place({"lr": 1.0}, INACTIVE) == 1 and LR.place({}, INACTIVE) == -1
+    assert KIND.place({"kind": "b"}, INACTIVE) == pytest.approx(0.5) and KIND.place({"kind": "z"}, INACTIVE) == 0.5
 
 
 # Who worked when.
@@ -358,8 +367,8 @@ def test_what_workers_took_is_shown_by_lane_and_bounded() -> None:
         for number in (0, 1):
             taken = {"cores": 1.0 + number, "memory": step * 2.0**20}
             events.append(Reported(number, step, {"objective": 1.0}, 1.0, float(step), usage=taken))
-    found = usage.by_lane(timeline([Phase("search", 0.0), *events]), Records(events).trials)
-    assert [key for key, _, _ in usage.figures(found)] == ["cores", "memory"]
+    found = data.usage_data(timeline([Phase("search", 0.0), *events]), Records(events).trials)
+    assert [key for key, _, _ in data.usage_figures(found)] == ["cores", "memory"]
     assert [set(lane["value"]) for lane in found["cores"]] == [{1.0}, {2.0}]
-    assert all(len(lane["at"]) <= usage.BINS for lane in found["memory"])
+    assert all(len(lane["at"]) <= data.BINS for lane in found["memory"])
     assert found["memory"][0]["value"][-1] == pytest.approx(2000 / 1024, abs=1e-3)

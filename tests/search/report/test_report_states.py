@@ -150,10 +150,10 @@ def test_a_process_on_another_host_counts_while_the_journal_grows(tmp_path: Path
 def test_the_interval_is_that_of_the_confirmation_that_search_yaml_declares(tmp_path: Path) -> None:
     make_folder(tmp_path / "s")
     described = strict_yaml.load(tmp_path / "s" / "search.yaml")
-    assert gather(tmp_path / "s").most is None
+    assert gather(tmp_path / "s").confirm.most is None
     described["confirm"] = {**described["confirm"], "seeds": "auto", "max": 6}
     (tmp_path / "s" / "search.yaml").write_text(strict_yaml.dumps(described), encoding="utf-8")
-    assert gather(tmp_path / "s").most == 6
+    assert gather(tmp_path / "s").confirm.most == 6
 
 
 def test_a_doubt_on_a_rung_is_not_told_against_the_replays(folder: Path) -> None:
