@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from search.common.store_uri import mask
-from search.compare.groups import Group, Table, seed_of
+from search.compare.groups import Group, Table, seed_of, unseeded
 from search.compare.sources import Source
 from search.report.shown import setting
 from spaces.domain import describe
@@ -52,25 +52,22 @@ class Grid:
 
 def best_configs(table: Table) -> Grid:
     """The documented config of each distinct base, then every search's winner, over all keys of the configs."""
-    bases: list[tuple[str, Mapping[str, Any]]] = []
-    mine: dict[int, int] = {}  # a search's place -> its base's
-    for place, source in enumerate(table.sources):
-        known = next((i for i, (_, base) in enumerate(bases) if base == source.material.base), None)
-        if known is None:
-            known = len(bases)
-            bases.append((source.name, source.material.base))
-        mine[place] = known
-    won = [(place, source) for place, source in enumerate(table.sources) if source.material.verdict is not None]
-    columns = ["documented" if len(bases) == 1 else f"documented, {name}" for name, _ in bases]
-    columns += [_column(source) for _, source in won]
+    bases: list[Mapping[str, Any]] = []
+    names: list[str] = []  # of the first search on each
+    for source in table.sources:
+        if source.material.base not in bases:
+            bases.append(source.material.base)
+            names.append(source.name)
+    won = [source for source in table.sources if source.material.verdict is not None]
+    columns = ["documented"] if len(bases) == 1 else [f"documented, {name}" for name in names]
+    columns += [_column(source) for source in won]
     searched = {knob.path for source in table.sources for knob in source.material.space.knobs}
     rows = []
     for path in _paths(table.sources):
-        before = [_at(base, path) for _, base in bases]
-        cells = [Cell(_shown(path, value), marked=False) for value in before]
-        for place, source in won:
+        cells = [Cell(_shown(path, _at(base, path)), marked=False) for base in bases]
+        for source in won:
             value = _won(source, path)
-            cells.append(Cell(_shown(path, value), marked=not _same(value, before[mine[place]])))
+            cells.append(Cell(_shown(path, value), marked=not _same(value, _at(source.material.base, path))))
         rows.append(Row(path, tuple(cells), path in searched))
     return Grid(tuple(columns), tuple(sorted(rows, key=lambda row: not row.searched)))
 
@@ -98,10 +95,8 @@ def settings(table: Table) -> Grid:
 
 def _settings(group: Group) -> dict[str, Any]:
     known = group.members[0].material.settings
-    own = {key: value for key, value in known["settings"].items() if key != "sampler"}
-    sampler = {key: value for key, value in known["settings"].get("sampler", {}).items() if key != "seed"}
     rest = {key: known[key] for key in ("budget", "confirm", "horizon", "every") if key in known}
-    return {**own, "sampler": sampler, **rest}
+    return {**unseeded(group.members[0]), **rest}
 
 
 def _column(source: Source) -> str:

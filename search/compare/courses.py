@@ -45,9 +45,5 @@ def mean(courses: Sequence[Course]) -> Mean | None:
         return None
     first = max(each.steps[0] for each in courses)
     places = sorted({first, *(step for each in courses for step in each.steps if step >= first)})
-    values = []
-    for place in places:
-        here = [value for each in courses if (value := each.at(place)) is not None]
-        assert len(here) == len(courses), "places start where the last course does"
-        values.append(Estimate.of(here))
-    return Mean(tuple(places), tuple(values), max(each.end for each in courses))
+    values = [[value for each in courses if (value := each.at(place)) is not None] for place in places]
+    return Mean(tuple(places), tuple(map(Estimate.of, values)), max(each.end for each in courses))

@@ -57,22 +57,25 @@ def grouped(sources: Sequence[Source]) -> list[Group]:
     """
     found: dict[tuple[str, int], list[Source]] = {}
     for source in sources:
-        key = _identity(source)
-        seed = seed_of(source)
-        again = 0
-        while any(seed_of(other) == seed for other in found.get((key, again), [])):
+        key, again = _identity(source), 0
+        while any(seed_of(other) == seed_of(source) for other in found.get((key, again), [])):
             again += 1
         found.setdefault((key, again), []).append(source)
     members = [sorted(group, key=seed_of) for group in found.values()]
     return [Group(name, tuple(group)) for name, group in zip(_names(members), members, strict=True)]
 
 
+def unseeded(source: Source) -> dict[str, Any]:
+    """How the search searches: its settings without the sampler's seed."""
+    settings = source.material.settings["settings"]
+    sampler = {key: value for key, value in settings.get("sampler", {}).items() if key != "seed"}
+    return {**settings, "sampler": sampler}
+
+
 def _identity(source: Source) -> str:
     """What the search is, its seed aside."""
     content = {key: value for key, value in source.material.settings.items() if key not in _BESIDE}
-    settings = dict(content["settings"])
-    settings["sampler"] = {key: value for key, value in settings.get("sampler", {}).items() if key != "seed"}
-    return json.dumps({**content, "settings": settings}, sort_keys=True, default=str)
+    return json.dumps({**content, "settings": unseeded(source)}, sort_keys=True, default=str)
 
 
 def _names(groups: Sequence[Sequence[Source]]) -> list[str]:
@@ -113,8 +116,7 @@ def apart(found: Sequence[Table]) -> Iterator[str]:
     for table in found[1:]:
         here, there = _meaning(table.first), _meaning(found[0].first)
         differing = [key for key in here if here[key] != there[key]]
-        if differing[0] == "model":
-            differing = ["model"]  # all else follows from it
+        differing = ["model"] if "model" in differing else differing  # all else follows from it
         said = ["the data differ" if key == "data" else f"{key}: {here[key]}, there {there[key]}" for key in differing]
         names, others = (", ".join(group.name for group in each.groups) for each in (table, found[0]))
         yield f"Values of {names} can't be compared with those of {others}: {'; '.join(said)}."

@@ -2,11 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from importlib.resources import files
 from typing import Any
 
-from jinja2 import ChoiceLoader, Environment, PackageLoader
 from markupsafe import Markup
 
 from search.compare import configs
@@ -15,7 +12,7 @@ from search.compare.groups import Table, apart, grouped, tables, warnings
 from search.compare.results import Cost, Difference, Summary, cost, differences, overlap, summary
 from search.compare.sources import Source
 from search.compare.story import Story, tell
-from search.report.page import page, templates
+from search.report.page import page, static, templates
 from search.report.shown import moment
 from search.results.procedure import Estimate
 
@@ -91,30 +88,22 @@ def html(found: Comparison, command: str) -> str:
         "provenance": [_provenance(source) for source in found.sources],
         "command": command,
     }
-    body = Markup(_templates().get_template("compare.html").render(**context))  # noqa: S704 - rendered with escaping
+    body = Markup(templates("search.compare").get_template("compare.html").render(**context))  # noqa: S704 - rendered
     names = " · ".join(group.name for each in found.tables for group in each.table.groups)
-    script = (files("search.compare") / "static" / "compare.js").read_text(encoding="utf-8")
+    script = static("compare.js", "search.compare")
     return page(f"Comparison: {names}", body, {"compared": [_data(each) for each in found.tables]}, [script])
-
-
-@lru_cache(maxsize=1)
-def _templates() -> Environment:
-    loader = ChoiceLoader([PackageLoader("search.compare"), PackageLoader("search.report")])
-    return templates().overlay(loader=loader)
 
 
 def _context(each: Compared) -> dict[str, Any]:
     material = each.table.first.material
     several = len(each.table.groups) > 1
     return {
+        **vars(each),
         "model": material.model.name,
         "objective": material.model.objective,
         "unit": material.unit,
         "horizon": material.horizon,
         "groups": list(zip(each.found, each.costs, strict=True)),
-        "gaps": each.gaps,
-        "story": each.story,
-        "warnings": each.warnings,
         "configs": configs.best_configs(each.table),
         "spaces": configs.spaces(each.table),
         "settings": configs.settings(each.table) if several else None,

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from search.compare.groups import Group, Table, seed_of
 from search.compare.sources import Source
 from search.report.anytime import anytime
-from search.report.material import Material, sittings
+from search.report.material import sittings
+from search.report.story import gpu_hours
 from search.results.procedure import Estimate
 from search.results.verdict import Verdict
 
@@ -84,19 +85,14 @@ def outcome(source: Source) -> Outcome:
     verdict = source.material.verdict
     best = anytime(source.material).best
     own = best[-1].value if best else None
-    if verdict is None or not source.material.records.of_kind("confirm"):
-        return Outcome(source, own, None, None, None)
     # Without a single confirmed config the verdict falls back on the search's own values: they are no evidence.
-    confirmed = verdict.winner.trial if _confirmed(source.material, verdict) else None
-    if confirmed is None:
+    if verdict is None or not any(
+        run.proposed.origin == verdict.winner.origin and run.proposed.seed in verdict.winner.by_seed
+        for run in source.material.records.on_fresh_seeds()
+    ):
         return Outcome(source, own, None, None, None)
     base = verdict.baseline.estimate if verdict.baseline is not None else None
     return Outcome(source, own, verdict.winner.estimate, base, verdict.gain)
-
-
-def _confirmed(material: Material, verdict: Verdict) -> bool:
-    runs = [run for run in material.records.on_fresh_seeds() if run.proposed.origin == verdict.winner.origin]
-    return any(run.proposed.seed in verdict.winner.by_seed for run in runs)
 
 
 def summary(group: Group) -> Summary:
@@ -163,10 +159,8 @@ def _by_seed(found: Summary) -> dict[int, float]:
 def cost(source: Source) -> Cost:
     """What the search took up to now."""
     material = source.material
-    trials, every = material.trials, list(material.records.trials.values())
-    on_gpu = [trial for trial in every if any(start.gpu for start in trial.starts)]
-    asked = material.settings.get("resources", {}).get("gpu", "auto")
-    held = float(asked) if isinstance(asked, int | float) and asked else 1.0
+    trials = material.trials
+    hours, gpus = gpu_hours(material)
     ended = [trial.status for trial in trials]
     return Cost(
         trials=len(trials),
@@ -177,8 +171,8 @@ def cost(source: Source) -> Cost:
         search_steps=anytime(material).steps,
         confirm_steps=sum(run.trained for run in material.records.on_fresh_seeds()),
         full_steps=len(trials) * (material.horizon - material.records.begins),
-        training=sum(trial.seconds for trial in every),
+        training=sum(trial.seconds for trial in material.records.trials.values()),
         clock=sum(max(0.0, events[-1].at - phase.at) for phase, events in sittings(material.events) if events),
-        gpu_hours=sum(trial.seconds for trial in on_gpu) * held / 3600,
-        gpus=tuple(sorted({start.gpu for trial in on_gpu for start in trial.starts if start.gpu})),
+        gpu_hours=hours,
+        gpus=gpus,
     )

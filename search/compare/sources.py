@@ -5,21 +5,21 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 from search.common.store_uri import mask, unreachable
 from search.history.events import FINAL, Changed, Ended, Event, Phase, Proposed, Reported, Started, Status
 from search.history.journal import Journal
 from search.report.material import JOURNAL, PLAN, SETTINGS, Material, gather
 from search.tracking.mlflow_reader import MlflowReader, TrackedRun
-from search.tracking.updates import Point, clean, cut, text
+from search.tracking.updates import clean, cut, text
 from spaces import strict_yaml
 from spaces.domain import Categorical
 from spaces.paths import leaves
 from spaces.problems import BadInput, Problem, cause, nearest
 from spaces.space import parse_space
 from spaces.values import thaw
-from trainables.run import OBJECTIVE, SECONDS
+from trainables.run import OBJECTIVE, SECONDS, Outcome
 
 
 @dataclass(frozen=True)
@@ -36,19 +36,6 @@ class Source:
     def name(self) -> str:
         """The search's name."""
         return self.material.name
-
-
-class Runs(Protocol):
-    """An experiment that can be read; see `search.tracking.mlflow_reader.MlflowReader`."""
-
-    def runs(self) -> list[TrackedRun]:
-        """All that are not deleted, oldest first."""
-
-    def points(self, run: str, metric: str) -> list[Point]:
-        """A metric's values, by step."""
-
-    def read_text(self, run: str, path: str) -> str | None:
-        """A text file among a run's artifacts; None where there is none."""
 
 
 def from_folders(paths: Sequence[Path]) -> tuple[list[Source], list[str]]:
@@ -117,7 +104,7 @@ def from_experiment(experiment: str, uri: str) -> tuple[list[Source], list[str]]
     return found, notes
 
 
-def tracked(reader: Runs, where: str) -> tuple[list[Source], list[str]]:
+def tracked(reader: MlflowReader, where: str) -> tuple[list[Source], list[str]]:
     """The searches that `reader` finds, and a line on each that can't be compared."""
     runs = reader.runs()
     children: dict[str, list[TrackedRun]] = {}
@@ -142,7 +129,7 @@ def tracked(reader: Runs, where: str) -> tuple[list[Source], list[str]]:
     return found, notes
 
 
-def _rebuilt(reader: Runs, run: TrackedRun, children: Sequence[TrackedRun], settings: str) -> Material:
+def _rebuilt(reader: MlflowReader, run: TrackedRun, children: Sequence[TrackedRun], settings: str) -> Material:
     """The search as its folder would tell it: what MLflow knows of it, written as such a folder and read again."""
     content = strict_yaml.loads(settings, SETTINGS)
     if not isinstance(content, dict):
@@ -159,7 +146,7 @@ def _rebuilt(reader: Runs, run: TrackedRun, children: Sequence[TrackedRun], sett
 
 
 def _events(
-    reader: Runs, run: TrackedRun, children: Sequence[TrackedRun], content: Mapping[str, Any]
+    reader: MlflowReader, run: TrackedRun, children: Sequence[TrackedRun], content: Mapping[str, Any]
 ) -> Iterator[Event]:
     """What happened, in order of time. Retries and pauses are not known any more, nor needed."""
     space = parse_space(content.get("space", {}), SETTINGS)
@@ -193,7 +180,7 @@ def _is_trial(run: TrackedRun) -> bool:
     return run.tags.get("trial", "").isdecimal() and run.tags.get("kind") in {"search", "confirm", "explain"}
 
 
-def _life(reader: Runs, child: TrackedRun, values: Mapping[str, Any], horizon: int) -> Iterator[Event]:
+def _life(reader: MlflowReader, child: TrackedRun, values: Mapping[str, Any], horizon: int) -> Iterator[Event]:
     tags, number = child.tags, int(child.tags["trial"])
     points = reader.points(child.id, OBJECTIVE)
     began = child.start / 1000
@@ -210,18 +197,9 @@ def _life(reader: Runs, child: TrackedRun, values: Mapping[str, Any], horizon: i
     for point in points:
         ended = status if point is points[-1] else None
         last = max(last, point.at / 1000)
-        yield Reported(
-            number,
-            point.step,
-            {OBJECTIVE: point.value},
-            seconds.get(point.step, 0.0),
-            last,
-            "diverged"
-            if ended == "diverged"
-            else "ended"
-            if ended == "completed" and point.step < horizon
-            else "running",
-        )
+        outcome: Outcome = "ended" if ended == "completed" and point.step < horizon else "running"
+        outcome = "diverged" if ended == "diverged" else outcome
+        yield Reported(number, point.step, {OBJECTIVE: point.value}, seconds.get(point.step, 0.0), last, outcome)
     if status is not None:
         reason = tags.get("reason", "")
         yield Ended(number, status, reason, max(last, (child.end or child.start) / 1000))

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from rich.markup import escape
+from rich.table import Column
 from rich.table import Table as Screen
 
 from search.compare.groups import Table, seed_of
@@ -19,47 +20,38 @@ def screens(
     objective, unit = material.model.objective, material.unit
     better = "lower" if objective.mode == "min" else "higher"
     title = f"{objective.measured} after {material.horizon} {unit}s, {better} is better"
-    shown = Screen(title=f"{title}\nmeans over fresh seeds ± half a 95% interval", title_justify="left")
-    for column in ("search", "seed", "verdict"):
-        shown.add_column(column)
-    for column in ("winner", "documented", "gain"):
-        shown.add_column(column, justify="right")
-    spent = Screen(title="what they took", title_justify="left")  # a table of its own: 80 columns don't hold both
-    for column in ("search", "seed"):
-        spent.add_column(column)
-    for column in (f"{unit}s trained", "training time"):
-        spent.add_column(column, justify="right")
+    title += "\nmeans over fresh seeds ± half a 95% interval"
+    shown = _screen(title, ["search", "seed", "verdict"], ["winner", "documented", "gain"])
+    # A table of its own: 80 columns don't hold both.
+    spent = _screen("what they took", ["search", "seed"], [f"{unit}s trained", "training time"])
     for each, took in zip(found, costs, strict=True):
         for one, cost in zip(each.outcomes, took, strict=True):
             name, seed = escape(one.source.name), str(seed_of(one.source))
-            shown.add_row(name, seed, *_row(one))
+            shown.add_row(name, seed, *_row(one.verdict.decision if one.verdict is not None else "no value", one))
             spent.add_row(name, seed, *_spent([cost]))
         if len(each.outcomes) > 1:
             name = escape(each.group.name)
-            shown.add_row(name, "mean", *_mean(each), style="bold", end_section=True)
+            decisions = ", ".join(f"{count} {decision}" for decision, count in each.decisions.items())
+            shown.add_row(name, "mean", *_row(decisions, each), style="bold", end_section=True)
             spent.add_row(name, "sum", *_spent(took), style="bold", end_section=True)
     yield shown
     yield spent
     if gaps:
-        apart = Screen(title=f"against {gaps[0].reference}, paired by seed", title_justify="left")
-        apart.add_column("searches")
-        apart.add_column(f"better by, {objective.unit}", justify="right")
-        apart.add_column("seeds", justify="right")
+        against = f"against {gaps[0].reference}, paired by seed"
+        apart = _screen(against, ["searches"], [f"better by, {objective.unit}", "seeds"])
         for gap in gaps:
             apart.add_row(escape(gap.other), _said(gap.gain), str(gap.gain.n))
         yield apart
 
 
-def _row(one: Outcome) -> tuple[str, ...]:
-    verdict = one.verdict.decision if one.verdict is not None else "no value"
-    numbers = (_said(each) for each in (one.confirmed, one.baseline, one.gain))
-    return (verdict, *numbers)
+def _screen(title: str, words: Sequence[str], numbers: Sequence[str]) -> Screen:
+    """An empty table, with columns of words before those of numbers."""
+    right = [Column(name, justify="right") for name in numbers]
+    return Screen(*words, *right, title=title, title_justify="left")
 
 
-def _mean(each: Summary) -> tuple[str, ...]:
-    said = ", ".join(f"{count} {decision}" for decision, count in each.decisions.items())
-    numbers = (_said(each) for each in (each.confirmed, each.baseline, each.gain))
-    return (said, *numbers)
+def _row(verdict: str, each: Outcome | Summary) -> tuple[str, ...]:
+    return (verdict, *map(_said, (each.confirmed, each.baseline, each.gain)))
 
 
 def _spent(costs: Sequence[Cost]) -> tuple[str, str]:

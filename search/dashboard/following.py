@@ -7,7 +7,6 @@ from pathlib import Path
 
 from search.history.chain import End, parse
 from search.history.events import Event
-from search.history.records import Trial
 from search.persistence.standing import standing
 from search.report.findings import find
 from search.report.material import JOURNAL, Material, comparable, gather
@@ -39,8 +38,6 @@ class Following:
         objective = material.model.objective
         self.progress = ProgressEstimate(material.records, objective, material.unit, planned, material.asked)
         self.happened: deque[Happened] = deque(maxlen=REMEMBERED)
-        self.best: Trial | None = None
-        """The best of the trials that trained furthest."""
         self.last_at: float | None = None
         self.version = 0
         """Counts what has changed."""
@@ -66,7 +63,6 @@ class Following:
         judged = conclude(records, objective, material.confirm) if settled else None
         verdict, at = comparable(judged, records, objective.worst)
         self.material = replace(material, standing=now, verdict=verdict, compared_at=at)
-        self.best = self.progress.best
         self.version += 1
         return True
 

@@ -66,7 +66,7 @@ def facts(one: Following) -> Iterator[tuple[str, str]]:
     progress, material, at = one.progress, one.material, now()
     yield "Trained", f"{progress.trained:,} of about {progress.planned:,} {material.unit}s"
     yield "Over", progress.counts
-    best = one.best
+    best = progress.best
     yield "Best", f"{progress.value(best)}" + (f" ({name_of(best)})" if best is not None else "")
     yield "Baseline", progress.documented
     if material.standing.running:
@@ -121,7 +121,7 @@ def rungs(one: Following) -> list[Rung]:
 
 def curves(one: Following) -> dict[str, Any]:
     """The curves that are drawn: the baseline's, the best one's, those at work, and the newest of the others."""
-    records, best, baseline = one.material.records, one.best, one.material.records.baseline
+    records, best, baseline = one.material.records, one.progress.best, one.material.records.baseline
     trials = [t for t in one.material.trials if t.reports]
     first = [t for t in trials if t is best or t is baseline or t.status == "running"]
     named = {t.number for t in first}

@@ -12,13 +12,10 @@ import secrets
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Sequence
-from functools import lru_cache
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import uvicorn
-from jinja2 import ChoiceLoader, Environment, PackageLoader
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
@@ -28,7 +25,7 @@ from search.dashboard import actions, glance
 from search.dashboard.child import end_with_parent
 from search.dashboard.following import Following, Hub
 from search.dashboard.serve import TOKEN
-from search.report.page import frame, templates
+from search.report.page import frame, static, templates
 from search.report.plotly_js import plotly_js
 from spaces.problems import BadInput
 
@@ -74,7 +71,7 @@ class Page:
             story=None if material.standing.running else one.story(),
             actions=bool(self.token),
             going=material.standing.running,
-            best=one.best,
+            best=one.progress.best,
         )
         detail = _render(
             "detail.html",
@@ -89,16 +86,8 @@ class Page:
         return {"head": head, "detail": detail}
 
 
-@lru_cache(maxsize=1)
-def _templates() -> Environment:
-    """The report's environment with our templates: escaping, filters and the frame of a page are the same."""
-    report = templates()
-    assert report.loader is not None
-    return report.overlay(loader=ChoiceLoader([PackageLoader("search.dashboard"), report.loader]))
-
-
 def _render(template: str, /, **values: Any) -> str:
-    return _templates().get_template(template).render(**values)
+    return templates("search.dashboard").get_template(template).render(**values)
 
 
 def application(results: Path, token: str = "") -> Starlette:
@@ -114,7 +103,8 @@ def application(results: Path, token: str = "") -> Starlette:
 
     async def index(_request: Request) -> Response:
         nonce = secrets.token_urlsafe(16)
-        filled = frame("Searches", {}, [_own("live.js")], _own("live.css"))
+        own = [static(name, "search.dashboard") for name in ("live.js", "live.css")]
+        filled = frame("Searches", {}, own[:1], own[1])
         html = _render("live.html", nonce=nonce, **filled)
         policy = "; ".join(f"{key} {value}" for key, value in {**_OURS, "script-src": f"'nonce-{nonce}'"}.items())
         return HTMLResponse(html, headers={"Content-Security-Policy": policy, "Referrer-Policy": "no-referrer"})
@@ -167,10 +157,6 @@ async def _changes(page: Page, request: Request) -> AsyncIterator[str]:
         else:
             yield ": nothing new\n\n"
         await asyncio.sleep(LOOK)
-
-
-def _own(name: str) -> str:
-    return (files("search.dashboard") / "static" / name).read_text(encoding="utf-8")
 
 
 def main(arguments: Sequence[str]) -> None:

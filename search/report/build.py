@@ -60,16 +60,12 @@ def html(found: Findings) -> str:
     more = {"sliced": sliced, "pairs": pairs, "usage": data.usage_figures(used)}
     body = templates().get_template("report.html").render(**_context(found), **more)
     every = list(material.records.trials.values())
-    verdict = material.verdict
+    verdict, objective = material.verdict, material.model.objective
     content = {
         "unit": material.unit,
         "horizon": material.horizon,
         "rungs": list(material.rungs),
-        "objective": {
-            "metric": material.model.objective.metric,
-            "mode": material.model.objective.mode,
-            "unit": material.model.objective.unit,
-        },
+        "objective": {"metric": objective.metric, "mode": objective.mode, "unit": objective.unit},
         "range": data.robust_range(material),
         "winner": verdict.winner.trial if verdict is not None and verdict.winner is not verdict.baseline else None,
         "baseline": material.records.baseline.number if material.records.baseline is not None else None,
@@ -93,9 +89,9 @@ def html(found: Findings) -> str:
 def _context(found: Findings) -> dict[str, Any]:
     material, verdict = found.material, found.material.verdict
     objective = material.model.objective
-    changed = [change for change in found.changes if change.differs]
     absent = {name for name, part in (("stages", found.shared), ("ablation", found.way)) if part is None}
     return {
+        **vars(found),
         "name": material.name,
         "model": material.model.name,
         "metric": objective.metric,
@@ -103,29 +99,21 @@ def _context(found: Findings) -> dict[str, Any]:
         "unit_of_objective": objective.unit,
         "horizon": material.horizon,
         "state": material.standing.state,
-        "story": found.story,
         "contents": [each for each in SECTIONS if each[0] not in absent],
-        "shared": found.shared,
         "scores": evidence.scores(verdict) if verdict is not None else None,
         "evidence_note": words.evidence_note(material),
         "gain": evidence.gain(verdict) if verdict is not None else None,
-        "changes": found.changes,
-        "changed": changed,
+        "changed": [change for change in found.changes if change.differs],
         "moving": [course for course in found.schedules.courses if not course.constant],
         "seen": any(course.seen_new or course.seen_documented for course in found.schedules.courses),
         "fixed": words.constants(found),
         "schedule_trouble": found.schedules.trouble,
-        "importance": found.importance,
         "trusted": words.TRUSTED,
         "importance_note": words.importance_note(found),
-        "way": found.way,
         "way_note": words.way_note(found),
-        "checks": found.checks,
         "reduction": material.reduction,
         "rungs_note": "This search stops no trial at rungs of its own, so there is nothing to judge.",
         "advice": found.advice.text if found.advice else "",
-        "causes": found.causes,
-        "diffs": found.diffs,
         "diff_note": words.diff_note(found),
         "filter_example": words.filter_example(material),
         "provenance": words.provenance(material),

@@ -9,6 +9,7 @@ from search.report.shown import number, rounded, scale
 from search.results.procedure import Estimate
 from search.results.verdict import Candidate, Verdict
 
+Role = Literal["new", "documented", "other", "gain"]
 ROWS = 6
 """Configs that are shown; the winner and the baseline are always among them."""
 
@@ -18,7 +19,7 @@ class Row:
     """A config (or the paired gain) on the axis; places are percentages of its length."""
 
     name: str
-    role: Literal["new", "documented", "other", "gain"]
+    role: Role
     mean: float
     low: float | None
     high: float | None
@@ -42,7 +43,7 @@ class Axis:
 def scores(verdict: Verdict) -> Axis:
     """The confirmed configs, best first; of a search without confirmation, its best and the baseline."""
     chosen = [c for i, c in enumerate(verdict.ranking) if i < ROWS - 1 or c is verdict.winner or c is verdict.baseline]
-    return _axis([(_name(verdict, c), _role(verdict, c), list(c.by_seed.values()), c.estimate) for c in chosen])
+    return _axis([(*_called(verdict, c), list(c.by_seed.values()), c.estimate) for c in chosen])
 
 
 def gain(verdict: Verdict) -> Axis | None:
@@ -52,20 +53,13 @@ def gain(verdict: Verdict) -> Axis | None:
     return _axis([("Gain", "gain", list(verdict.pairs.values()), verdict.gain)], through=0.0)
 
 
-def _name(verdict: Verdict, candidate: Candidate) -> str:
+def _called(verdict: Verdict, candidate: Candidate) -> tuple[str, Role]:
     if candidate.baseline:
-        return "Documented"
-    return f"New ({candidate.name})" if candidate is verdict.winner else f"Trial {candidate.trial}"
+        return "Documented", "documented"
+    return (f"New ({candidate.name})", "new") if candidate is verdict.winner else (f"Trial {candidate.trial}", "other")
 
 
-def _role(verdict: Verdict, candidate: Candidate) -> Literal["new", "documented", "other"]:
-    return "documented" if candidate.baseline else "new" if candidate is verdict.winner else "other"
-
-
-_Given = tuple[str, Literal["new", "documented", "other", "gain"], Sequence[float], Estimate]
-
-
-def _axis(given: Sequence[_Given], through: float | None = None) -> Axis:
+def _axis(given: Sequence[tuple[str, Role, Sequence[float], Estimate]], through: float | None = None) -> Axis:
     values = [v for _, _, seeds, e in given for v in (*seeds, e.mean, e.low, e.high) if v is not None]
     if through is not None:
         values.append(through)

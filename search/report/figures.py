@@ -47,13 +47,16 @@ def _blank(width: float, height: float, rows: int = 1, columns: int = 1) -> tupl
     return figure, list(axes.flat)
 
 
-def _objective_axis(found: Findings, ax: Axes) -> None:
+def _finish(found: Findings, ax: Axes, along: str) -> None:
+    """Name the axes, of the objective and `along` what, and the lines."""
     objective = found.material.model.objective
     unit = "" if objective.unit == objective.metric else f" ({objective.unit})"
     ax.set_ylabel(objective.metric + unit, fontsize=9)
     ends = robust_range(found.material)
     if ends is not None:
         ax.set_ylim(*ends)
+    ax.set_xlabel(along, fontsize=9)
+    ax.legend(frameon=False, fontsize=8)
 
 
 def _best(found: Findings) -> Figure:
@@ -68,9 +71,7 @@ def _best(found: Findings) -> Figure:
         ax.step(steps, values, where="post", color=LIGHT.new, linewidth=2, label="best trained in full")
     if course.baseline is not None:
         ax.axhline(course.baseline, color=LIGHT.documented, linestyle="--", linewidth=1.6, label="documented")
-    _objective_axis(found, ax)
-    ax.set_xlabel(f"{found.material.unit}s trained by all trials", fontsize=9)
-    ax.legend(frameon=False, fontsize=8)
+    _finish(found, ax, f"{found.material.unit}s trained by all trials")
     return figure
 
 
@@ -98,9 +99,7 @@ def _curves(found: Findings) -> Figure:
     for rung in material.rungs[:-1]:
         ax.axvline(rung, color=LIGHT.muted, linewidth=0.8, linestyle=":")
     ax.set_xlim(material.records.begins, material.horizon)
-    _objective_axis(found, ax)
-    ax.set_xlabel(f"{material.unit} (dotted: rungs)", fontsize=9)
-    ax.legend(frameon=False, fontsize=8)
+    _finish(found, ax, f"{material.unit} (dotted: rungs)")
     return figure
 
 

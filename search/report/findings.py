@@ -97,13 +97,8 @@ def _schedules(material: Material) -> Schedules:
     found = schedules(material, winner.values if winner is not None else None)
     baseline = material.records.baseline
     if baseline is not None:
-        found = with_seen(
-            found,
-            material.model,
-            material.base,
-            _reports(material, baseline.number, f"trial {baseline.number}"),
-            new=False,
-        )
+        seen = _reports(material, baseline.number, f"trial {baseline.number}")
+        found = with_seen(found, material.model, material.base, seen, new=False)
     if winner is not None:
         native = with_values(material.base, winner.values)
         found = with_seen(found, material.model, native, _reports(material, winner.trial, winner.origin), new=True)

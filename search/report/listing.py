@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from search.report import remarks
 from search.report.findings import find
@@ -89,11 +89,8 @@ def row(material: Material) -> Row:
 
 def table(found: list[Row]) -> Table:
     """The list on a screen of 80 columns."""
-    shown = Table(box=None, pad_edge=False)
-    for column in ("search", "state", "verdict"):
-        shown.add_column(column)
-    for column in ("gain", "trials", "age", "size"):
-        shown.add_column(column, justify="right")
+    numbers = [Column(name, justify="right") for name in ("gain", "trials", "age", "size")]
+    shown = Table("search", "state", "verdict", *numbers, box=None, pad_edge=False)
     for each in found:
         gain = "–" if each.gain is None else number(each.gain, 3)
         age = "–" if each.last_event is None else duration(max(0.0, time.time() - each.last_event))

@@ -5,13 +5,13 @@ import gzip
 import json
 import re
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from functools import cache
 from importlib.resources import files
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
-from markupsafe import Markup, escape
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup
 from numpy.typing import NDArray
 
 from search.report import shown
@@ -24,11 +24,11 @@ _FRAME = ("base.js", "charts.js")
 """Scripts of every page: theme, numbers, lazily drawn charts."""
 
 
-@lru_cache(maxsize=1)
-def templates() -> Environment:
-    """The templates; everything that goes into one is escaped, unless it is `Markup` made here."""
+@cache
+def templates(package: str = "search.report") -> Environment:
+    """The templates of `package` and ours; what goes into one is escaped, unless it is `Markup` made here."""
     found = Environment(
-        loader=PackageLoader("search.report"),
+        loader=ChoiceLoader([PackageLoader(package), PackageLoader("search.report")]),
         autoescape=select_autoescape(default=True, default_for_string=True),
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -52,15 +52,8 @@ def page(title: str, body: Markup, data: Mapping[str, Any], scripts: Sequence[st
     """A whole page. `body` is what stands between the page's bar and its end; `data` is what `scripts`, texts of
     code, read as `Report.data`.
     """
-    return (
-        templates()
-        .get_template("page.html")
-        .render(
-            body=body,
-            plotly=_plotly_packed(),
-            **frame(title, data, scripts),
-        )
-    )
+    whole = templates().get_template("page.html")
+    return whole.render(body=body, plotly=_plotly_packed(), **frame(title, data, scripts))
 
 
 def frame(title: str, data: Mapping[str, Any], scripts: Sequence[str], style: str = "") -> dict[str, Any]:
@@ -79,16 +72,15 @@ def frame(title: str, data: Mapping[str, Any], scripts: Sequence[str], style: st
 
 def broken(text: str) -> Markup:
     """A dotted or underscored name, escaped, that may be broken where a reader would break it."""
-    parts = [str(escape(part)) for part in _JOINT.split(text)]
-    return Markup("<wbr>".join(parts))  # noqa: S704 - escaped right here
+    return Markup("<wbr>").join(_JOINT.split(text))
 
 
-def static(name: str) -> str:
-    """A file of ours."""
-    return (files("search.report") / "static" / name).read_text(encoding="utf-8")
+def static(name: str, package: str = "search.report") -> str:
+    """A file of ours, or of another package that has pages."""
+    return (files(package) / "static" / name).read_text(encoding="utf-8")
 
 
-@lru_cache(maxsize=1)
+@cache
 def _plotly_packed() -> str:
     """Plotly as a page holds it: compressed, in base 64. The page's own script unpacks it."""
     return base64.b64encode(gzip.compress(plotly_js().encode(), mtime=0)).decode()

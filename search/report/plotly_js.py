@@ -7,7 +7,7 @@ kinds of chart. So: register only ours there, and keep the modules that can be r
 
 import importlib.util
 import re
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 KINDS = frozenset({"scatter", "bar"})
@@ -21,7 +21,7 @@ _FORWARDED = re.compile(r"exports=([\w$]+)\(\)")
 _KIND = re.compile(r'moduleType:"trace",name:"(\w+)"')
 
 
-@lru_cache(maxsize=1)
+@cache
 def plotly_js() -> str:
     """The installed Plotly's script, reduced to `KINDS`."""
     return reduced(_shipped())

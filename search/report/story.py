@@ -184,15 +184,15 @@ def _facts(material: Material, course: Anytime, lanes: Timeline) -> Iterator[Fac
     replayed = material.records.replayed_steps
     saved += f"; {count(replayed, unit)} more replayed, which another trial had trained" if replayed else ""
     yield Fact("Searching", count(course.steps, unit), f"{count(len(material.trials), 'config')}; {saved}")
-    runs = (
-        f"{count(len(confirming), 'training')} on fresh seeds" if confirming else "nothing trained on fresh seeds yet"
-    )
-    yield Fact("Confirming", count(spent, unit), runs)
+    runs = count(len(confirming), "training") if confirming else "nothing trained"
+    yield Fact("Confirming", count(spent, unit), f"{runs} on fresh seeds{'' if confirming else ' yet'}")
     yield from _start(material)
     idle = f"; workers idle for {share(max(0.0, lanes.idle))}" if lanes.idle is not None else ""
     worked = sum(trial.seconds for trial in material.records.trials.values())
     yield Fact("Time", duration(worked), f"of training, {duration(_clock(lanes))} on the clock{idle}")
-    yield gpu_fact(material)
+    hours, gpus = gpu_hours(material)
+    used = f"{number(hours, 3)} GPU-hours" if gpus else "none"
+    yield Fact("GPU", used, ", ".join(gpus) or "everything ran on CPUs")
 
 
 def _start(material: Material) -> Iterator[Fact]:
@@ -213,13 +213,10 @@ def _clock(lanes: Timeline) -> float:
     return whole - sum(end - begin for begin, end in lanes.gaps)
 
 
-def gpu_fact(material: Material) -> Fact:
-    """GPU-hours: training time of trials on a GPU, by the share of one that each of them held."""
+def gpu_hours(material: Material) -> tuple[float, tuple[str, ...]]:
+    """Training time of trials on a GPU, by the share of one that each of them held; the GPUs' names."""
     asked = material.settings.get("resources", {}).get("gpu", "auto")
     held = float(asked) if isinstance(asked, int | float) and asked else 1.0
     on_gpu = [t for t in material.records.trials.values() if any(start.gpu for start in t.starts)]
-    if not on_gpu:
-        return Fact("GPU", "none", "everything ran on CPUs")
     names = sorted({start.gpu for t in on_gpu for start in t.starts if start.gpu})
-    hours = sum(t.seconds for t in on_gpu) * held / 3600
-    return Fact("GPU", f"{number(hours, 3)} GPU-hours", ", ".join(names))
+    return sum(t.seconds for t in on_gpu) * held / 3600, tuple(names)

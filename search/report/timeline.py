@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 from search.history.events import Ended, Event, Paused, Reported, Retried, Started, StartReady
 from search.report.material import sittings
@@ -112,11 +112,7 @@ def _stays(events: Iterable[Event], stretch: int) -> list[_Stay]:
 def _most_at_once(stays: Sequence[_Stay]) -> int:
     """How many workers were busy at the busiest moment."""
     moments = sorted([(s.begin, 1) for s in stays] + [(s.end, -1) for s in stays])
-    most = now = 0
-    for _, change in moments:
-        now += change
-        most = max(most, now)
-    return most
+    return max(accumulate(change for _, change in moments), default=0)
 
 
 def _lanes(stays: Sequence[_Stay]) -> tuple[list[int], tuple[str, ...]]:

@@ -1,8 +1,10 @@
 """Which confirmation runs are to be trained: the best configs and the baseline, in full, on fresh seeds."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import count
+from typing import Any
 
-from search.history.events import Proposed
+from search.history.events import Proposed, TrialKind
 from search.history.records import Records, Trial
 from search.results.procedure import settled
 from search.results.shortlist import candidates
@@ -108,19 +110,21 @@ def _configs(records: Records, objective: Objective, top: int, further: Sequence
     return ([baseline] if baseline else []) + candidates(records, objective, top, further)
 
 
+def missing(
+    records: Records, kind: TrialKind, wanted: Iterable[tuple[str, int, Mapping[str, Any]]], now: float
+) -> list[Proposed]:
+    """The runs of `wanted` (origin, seed, values) that nobody has proposed yet; numbers follow the search's trials."""
+    done = {(trial.proposed.origin, trial.proposed.seed) for trial in records.of_kind(kind)}
+    new = [run for run in wanted if run[:2] not in done]
+    numbers = count(max(records.trials, default=-1) + 1)
+    return [Proposed(next(numbers), values, seed, kind, origin, now) for origin, seed, values in new]
+
+
 def _missing(records: Records, wanted: Sequence[tuple[Trial, int]], now: float) -> list[Proposed]:
     """The runs of `wanted` that nobody has proposed yet."""
-    done = {(trial.proposed.origin, trial.proposed.seed) for trial in records.of_kind("confirm")}
-    new = [(trial, seed) for trial, seed in wanted if (f"trial {trial.number}", seed) not in done]
-    number = max(records.trials, default=-1) + 1
-    return [
-        Proposed(number + i, trial.values, seed, "confirm", f"trial {trial.number}", now)
-        for i, (trial, seed) in enumerate(new)
-    ]
+    return missing(records, "confirm", [(f"trial {t.number}", seed, t.values) for t, seed in wanted], now)
 
 
 def _over(records: Records, config: Trial, seed: int) -> bool:
-    origin = f"trial {config.number}"
-    return any(
-        run.over for run in records.of_kind("confirm") if run.proposed.origin == origin and run.proposed.seed == seed
-    )
+    wanted = f"trial {config.number}", seed
+    return any(run.over and (run.proposed.origin, run.proposed.seed) == wanted for run in records.of_kind("confirm"))

@@ -11,6 +11,7 @@ from typing import Any
 from search.history.events import Proposed
 from search.history.records import Records
 from search.results.ablation import LEAST, Setting, ablation, differing
+from search.results.confirm import missing
 from search.results.verdict import Verdict, counted, judge, part_origin
 from trainables.run import Objective
 
@@ -54,13 +55,8 @@ def explaining(records: Records, setting: Setting, most: int | None, now: float)
     way = ablation(records, setting, verdict.winner.values)
     if way is not None and of <= {len(way.changes)}:
         configs = {(i, len(way.changes)): change.values for i, change in enumerate(way.changes[:-1], 1)} | configs
-    done = {(run.proposed.origin, run.proposed.seed) for run in records.of_kind("explain")}
     wanted = [(part_origin(trial, *key), seed, configs[key]) for seed in verdict.pairs for key in sorted(configs)]
-    number = max(records.trials, default=-1) + 1
-    new = [(whose, seed, values) for whose, seed, values in wanted if (whose, seed) not in done]
-    return [
-        Proposed(number + i, dict(values), seed, "explain", whose, now) for i, (whose, seed, values) in enumerate(new)
-    ]
+    return missing(records, "explain", wanted, now)
 
 
 def unexplained(records: Records, setting: Setting, verdict: Verdict) -> str | None:

@@ -12,6 +12,7 @@ from search.common.git import git_commit, tool_version
 from search.history.records import Records
 from search.results.procedure import Estimate
 from search.results.verdict import Candidate, Verdict
+from search.results.winner import run_of
 from search.spec.search import Search
 from spaces import strict_yaml
 from spaces.paths import with_values
@@ -26,16 +27,13 @@ PACKAGES = ("torch", "numpy", "ray", "optuna", "mlflow", "pandas")
 
 def write_artifacts(folder: Path, records: Records, verdict: Verdict) -> Path | None:
     """Copy into `artifacts/` what the run that best.yaml repeats left to be looked at; None if it left nothing."""
-    chosen = verdict.handed_over
-    origin, seed = chosen.origin, next(iter(chosen.by_seed))
-    place = folder / "artifacts"
-    for run in records.on_fresh_seeds():
-        source = trial_folder(folder, run.number) / "artifacts"
-        if run.proposed.origin == origin and run.proposed.seed == seed and source.is_dir() and any(source.iterdir()):
-            shutil.rmtree(place, ignore_errors=True)
-            shutil.copytree(source, place)
-            return place
-    return None
+    run, place = run_of(records, verdict), folder / "artifacts"
+    source = trial_folder(folder, run.number) / "artifacts" if run is not None else None
+    if source is None or not source.is_dir() or not any(source.iterdir()):
+        return None
+    shutil.rmtree(place, ignore_errors=True)
+    shutil.copytree(source, place)
+    return place
 
 
 def write_best(
@@ -60,12 +58,8 @@ def write_best(
     }
     kept = not verdict.to_switch
     what = "Your own config: none that the search found is surely better" if kept else "The best config found"
-    write_text(
-        file,
-        as_config(
-            head(what, file) + _how_it_starts(search), search, prepared, chosen.values, seed, chosen.trial, evidence
-        ),
-    )
+    above = head(what, file) + _how_it_starts(search)
+    write_text(file, as_config(above, search, prepared, chosen.values, seed, chosen.trial, evidence))
     _write_native(folder / "native", search, chosen.values, kept, seed)
 
 

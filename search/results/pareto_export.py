@@ -8,7 +8,7 @@ from statistics import fmean
 from typing import Any
 
 import pandas as pd
-from rich.table import Table
+from rich.table import Column, Table
 
 from search.history.records import Records, Trial
 from search.results.export import as_config, head
@@ -59,11 +59,10 @@ def _confirmed(records: Records, trial: Trial, named: Sequence[tuple[str, str]])
 
 def shown(search: Search, members: Sequence[Member]) -> Table:
     """The front for the screen, each with the mean over fresh seeds where it was confirmed."""
-    table = Table(title="nothing beats these in all objectives at once", title_justify="left")
-    table.add_column("config")
     own = search.model.objective
-    for metric, mode in [(own.metric, own.mode), *((goal.metric, goal.mode) for goal in search.further)]:
-        table.add_column(f"{metric} ({mode})", justify="right")
+    goals = [(own.metric, own.mode), *((goal.metric, goal.mode) for goal in search.further)]
+    columns = [Column(f"{metric} ({mode})", justify="right") for metric, mode in goals]
+    table = Table("config", *columns, title="nothing beats these in all objectives at once", title_justify="left")
     for member in members:
         name = "documented baseline" if member.trial.baseline else f"trial {member.trial.number}"
         values = member.confirmed or member.values
@@ -92,12 +91,10 @@ def write_front(folder: Path, search: Search, prepared: Prepared, members: Seque
     write_text(folder / "pareto.csv", front_table(members, [k.path for k in search.space.knobs]).to_csv(index=False))
     place = folder / "pareto"
     place.mkdir(exist_ok=True)
-    names = {f"t{member.trial.number:04d}.yaml" for member in members}
-    for old in place.glob("t*.yaml"):  # of an earlier sitting; the front has moved on
-        if old.name not in names:
-            old.unlink()
-    for member in members:
-        file = place / f"t{member.trial.number:04d}.yaml"
+    files = {place / f"t{member.trial.number:04d}.yaml": member for member in members}
+    for old in set(place.glob("t*.yaml")) - set(files):  # of an earlier sitting; the front has moved on
+        old.unlink()
+    for file, member in files.items():
         provenance = {"objectives": member.values, "confirmed": member.confirmed or None}
         what, trial = "A config on the search's Pareto front", member.trial
         text = as_config(

@@ -18,7 +18,7 @@ from dataclasses import replace
 from search.history.records import Records
 from search.results.explain import parts, values_of
 from search.results.procedure import Estimate, in_turn, quantile
-from search.results.verdict import Candidate, Verdict, gains_of, judge
+from search.results.verdict import Verdict, gains_of, judge, part_origin
 from search.spec.config import Confirm
 from trainables.run import Objective
 
@@ -35,8 +35,8 @@ def conclude(records: Records, objective: Objective, confirm: Confirm) -> Verdic
     for (changes, of), values in sorted(parts(records, whole.trial).items(), reverse=True):
         if changes != (smaller.winner.part or (of, of))[0] - 1:
             break  # one is missing
-        by_seed = values_of(records, objective, part_of(whole, changes, of).origin)
-        part = replace(part_of(whole, changes, of), values=values, by_seed=by_seed)
+        by_seed = values_of(records, objective, part_origin(whole.trial, changes, of))
+        part = replace(whole, values=values, by_seed=by_seed, aside=None, part=(changes, of))
         known = gains_of(part, baseline, objective, None)
         gains = {seed: known[seed] for seed in verdict.pairs if seed in known}
         if len(gains) < len(verdict.pairs):
@@ -46,11 +46,6 @@ def conclude(records: Records, objective: Objective, confirm: Confirm) -> Verdic
             break
         smaller = replace(verdict, winner=part, gain=gain, pairs=gains)
     return verdict if smaller is verdict else _told(smaller, verdict, objective)
-
-
-def part_of(whole: Candidate, changes: int, of: int) -> Candidate:
-    """The config with so many of the changes of `whole`, of which nothing is known yet."""
-    return replace(whole, by_seed={}, aside=None, part=(changes, of))
 
 
 def _tested(gains: Sequence[float], verdict: Verdict, most: int | None) -> Estimate:

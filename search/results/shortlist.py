@@ -17,8 +17,8 @@ def scored(records: Records) -> list[Trial]:
 
 
 def _own(records: Records) -> list[Trial]:
-    """The scored trials that have trained something themselves: the others' values are copies."""
-    return [trial for trial in scored(records) if not trial.copied]
+    """The scored trials but the baseline that have trained something themselves: the others' values are copies."""
+    return [trial for trial in scored(records) if not trial.copied and not trial.baseline]
 
 
 def point(trial: Trial, objective: Objective, further: Sequence[Goal]) -> Point:
@@ -36,19 +36,17 @@ def candidates(records: Records, objective: Objective, top: int, further: Sequen
     With `further` objectives those trained furthest come first: the best by the first objective, then what a rung would
     promote. Equal configs once; the baseline and what diverged or failed are left out.
     """
-    usable = [trial for trial in _own(records) if not trial.baseline]
+    usable = _own(records)
     if further:
         return _unequal(_fronts_first(usable, objective, further), records, top)
-    return _unequal(
-        sorted(usable, key=lambda t: (objective.score(t.objective or 0.0), -t.step, t.number)), records, top
-    )
+    ranked = sorted(usable, key=lambda t: (objective.score(t.objective or 0.0), -t.step, t.number))
+    return _unequal(ranked, records, top)
 
 
 def furthest(records: Records, objective: Objective) -> Trial | None:
     """The best of the trials trained furthest, the baseline left out: what stands for the search unconfirmed, for its
     value is that of a whole training, if any is."""
-    usable = [trial for trial in _own(records) if not trial.baseline]
-    ranked = sorted(usable, key=lambda t: (-t.step, objective.score(t.objective or 0.0), t.number))
+    ranked = sorted(_own(records), key=lambda t: (-t.step, objective.score(t.objective or 0.0), t.number))
     return next(iter(_unequal(ranked, records, 1)), None)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from search.common.commands import python
 from search.history.records import Records
@@ -40,10 +40,8 @@ def tables(search: Search, verdict: Verdict) -> Iterator[Table]:
     seeds, uneven = max(counts), len(counts) > 1
     spent = f"{'up to ' * uneven}{seeds} seed{'s' * (seeds != 1)}, {search.length} {search.model.unit}s each"
     spent += f" from {search.model.unit} {search.begins} on" if search.begins else ""
-    scores = Table(title=f"{objective.measured}, {spent}", title_justify="left")
-    scores.add_column("config")
-    for column in ("mean", "95% interval"):
-        scores.add_column(column, justify="right")
+    numbers = [Column(name, justify="right") for name in ("mean", "95% interval")]
+    scores = Table("config", *numbers, title=f"{objective.measured}, {spent}", title_justify="left")
     for candidate in verdict.ranking:
         estimate = candidate.estimate
         interval = "–" if estimate.low is None else f"{estimate.low:.4f} to {estimate.high:.4f}"

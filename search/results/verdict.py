@@ -6,6 +6,7 @@ result. All candidates train on the same seeds, so that the difference of two of
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from statistics import fmean, stdev
 from typing import Any, Literal
 
@@ -177,10 +178,7 @@ def _all_at_once(ranking: Sequence[Candidate], baseline: Candidate, objective: O
     """All candidates on all seeds, each judged at its share of the error."""
     gains = {c.trial: gains_of(c, baseline, objective, None) for c in ranking if c is not baseline}
     compared = max(1, sum(len(one) > 1 for one in gains.values()))
-
-    def critical(n: int) -> float:
-        return quantile(n, compared)
-
+    critical = partial(quantile, comparisons=compared)
     means = {
         trial: Estimate.of(list(one.values()), critical(len(one)) if len(one) > 1 else None)
         for trial, one in gains.items()
@@ -195,9 +193,8 @@ def _all_at_once(ranking: Sequence[Candidate], baseline: Candidate, objective: O
     if gain is None or gain.low is None:
         return replace(open_, why="one seed gives no interval: confirm on at least two (confirm.seeds)")
     fair = f", allowing for the choice among {compared}" if compared > 1 else ""
-    return _decided(
-        open_, gain, f"{gain.n} fresh seeds{fair}", objective, seeds_needed(list(open_.pairs.values()), critical)
-    )
+    needed = seeds_needed(list(open_.pairs.values()), critical)
+    return _decided(open_, gain, f"{gain.n} fresh seeds{fair}", objective, needed)
 
 
 def _one_at_a_time(

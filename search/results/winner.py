@@ -6,7 +6,7 @@ from typing import Any
 
 from search.history.records import Records, Trial
 from search.results.parsimony import conclude
-from search.results.verdict import Candidate, Verdict
+from search.results.verdict import Verdict
 from search.spec.config import Confirm
 from search.spec.search import Search, objective_name
 from search.tracking.types import Registration
@@ -67,8 +67,9 @@ def registration(name: str, search: Search, verdict: Verdict, saved: Path | None
     """The winner as a version of the registered model `name`; `saved` is its checkpoint, `folder` its `place`."""
     objective, winner = search.model.objective, verdict.handed_over
     seed, value = next(iter(winner.by_seed.items()))
+    called = f"{'the ' * winner.baseline}{winner.name}"
     lines = [
-        f"**{search.name}**, {_called(winner)}, seed {seed}: {objective.metric} {value:.6g} {objective.unit}",
+        f"**{search.name}**, {called}, seed {seed}: {objective.metric} {value:.6g} {objective.unit}",
         "",
         f"Over fresh seeds: {winner.estimate}"
         + (f"; the documented baseline: {verdict.baseline.estimate}" if verdict.baseline is not None else ""),
@@ -93,10 +94,6 @@ def registration(name: str, search: Search, verdict: Verdict, saved: Path | None
         "weights": saved is not None,
     }
     return Registration(name, folder, "\n".join(lines), tags)
-
-
-def _called(candidate: Candidate) -> str:
-    return f"the {candidate.name}" if candidate.baseline else candidate.name
 
 
 def _weights_line(saved: Path | None) -> str:

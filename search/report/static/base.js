@@ -97,21 +97,16 @@ Report.startTheme = function (redraw) {
   systemDark.addEventListener("change", redraw);
 };
 
-/** Calls `prepare` before the page is printed, and `restore` after. */
-Report.startPrint = function (prepare, restore) {
-  const begin = () => {
-    if (printing) return;
-    printing = true;
-    prepare();
+/** Calls `redraw` before the page is printed, and after. */
+Report.startPrint = function (redraw) {
+  const set = (now) => {
+    if (printing === now) return;
+    printing = now;
+    redraw();
   };
-  const end = () => {
-    if (!printing) return;
-    printing = false;
-    restore();
-  };
-  addEventListener("beforeprint", begin);
-  addEventListener("afterprint", end);
-  matchMedia("print").addEventListener("change", (event) => (event.matches ? begin() : end()));
+  addEventListener("beforeprint", () => set(true));
+  addEventListener("afterprint", () => set(false));
+  matchMedia("print").addEventListener("change", (event) => set(event.matches));
   document.getElementById("print").addEventListener("click", () => print());
 };
 

@@ -93,10 +93,7 @@ Report.startCharts = function () {
     { rootMargin: "300px" },
   );
   for (const element of charts.keys()) seen.observe(element);
-  Report.startPrint(
-    () => charts.forEach((chart, element) => draw(element, chart)),
-    () => charts.forEach((chart, element) => draw(element, chart)),
-  );
+  Report.startPrint(Report.drawAll);
 };
 
 /** Draws all charts at once. */

@@ -7,6 +7,7 @@ const curve = {
 };
 const objective = Report.data.objective;
 const OBJECTIVE_TITLE = Report.plain(objective.metric) + (objective.unit === objective.metric ? "" : ` (${Report.plain(objective.unit)})`);
+const VALUE_RANGE = Report.data.range || undefined;
 const winnerIndex = Report.indexOf.get(Report.data.winner);
 const baselineIndex = Report.indexOf.get(Report.data.baseline);
 const abouts = new Map();
@@ -15,9 +16,6 @@ function about(index) {
   if (!abouts.has(index)) abouts.set(index, Report.about(index));
   return abouts.get(index);
 }
-
-/** A trial's value at a step; null where it has none. Kept by what diverged or ended by its own patience. */
-Report.valueRange = () => Report.data.range || undefined;
 
 Report.bestChart = function (colours) {
   const against = document.querySelector("input[name=against]:checked").value;
@@ -50,7 +48,7 @@ Report.bestChart = function (colours) {
     });
   }
   const time = scale === 60 ? "minutes of searching" : "seconds of searching";
-  return { traces, layout: { xaxis: { title: against === "steps" ? `${Report.data.unit}s trained by all trials` : time, rangemode: "tozero" }, yaxis: { title: OBJECTIVE_TITLE, range: Report.valueRange() } } };
+  return { traces, layout: { xaxis: { title: against === "steps" ? `${Report.data.unit}s trained by all trials` : time, rangemode: "tozero" }, yaxis: { title: OBJECTIVE_TITLE, range: VALUE_RANGE } } };
 };
 
 function groupOf(index) {
@@ -58,20 +56,19 @@ function groupOf(index) {
   return { completed: "completed", stopped: "stopped", diverged: "diverged", failed: "failed" }[trials.status[index]] || "going on";
 }
 
+function push(trace, x, y, text, index) {
+  trace.x.push(x);
+  trace.y.push(y);
+  trace.text.push(text);
+  trace.customdata.push(index);
+}
+
 function curvesOf(indices) {
   const found = { x: [], y: [], text: [], customdata: [] };
   for (const index of indices) {
     const label = about(index);
-    for (let at = curve.starts[index]; at < curve.starts[index + 1]; at++) {
-      found.x.push(curve.steps[at]);
-      found.y.push(curve.values[at]);
-      found.text.push(label);
-      found.customdata.push(index);
-    }
-    found.x.push(null);
-    found.y.push(null);
-    found.text.push("");
-    found.customdata.push(index);
+    for (let at = curve.starts[index]; at < curve.starts[index + 1]; at++) push(found, curve.steps[at], curve.values[at], label, index);
+    push(found, null, null, "", index);
   }
   return found;
 }
@@ -109,7 +106,7 @@ Report.curvesChart = function (colours) {
     traces,
     layout: {
       xaxis: { title: `${Report.data.unit} of a trial`, range: [0, Report.data.horizon * 1.02] },
-      yaxis: { title: OBJECTIVE_TITLE, range: Report.valueRange() },
+      yaxis: { title: OBJECTIVE_TITLE, range: VALUE_RANGE },
       shapes: marks.map((mark) => mark.shape),
       annotations: marks.map((mark) => mark.label),
     },
@@ -164,10 +161,17 @@ Report.importanceChart = function (colours) {
   };
 };
 
-Report.timelineChart = function (colours) {
-  const { lanes, trial, lane, begin, length, steps, kind, gaps } = Report.data.timeline;
+/** How long all trials took together, in seconds, and an axis' unit for it. */
+function workTime() {
+  const { begin, length } = Report.data.timeline;
   const whole = begin.reduce((most, at, i) => Math.max(most, at + length[i]), 0);
   const scale = whole > 7200 ? 3600 : whole > 600 ? 60 : 1;
+  return { whole, scale, title: { 1: "seconds", 60: "minutes", 3600: "hours" }[scale] + " since the first trial began" };
+}
+
+Report.timelineChart = function (colours) {
+  const { lanes, trial, lane, begin, length, steps, kind, gaps } = Report.data.timeline;
+  const { scale, title } = workTime();
   const traces = ["search", "confirm"].map((name) => {
     const own = trial.map((_, i) => i).filter((i) => (kind[i] === "search") === (name === "search"));
     return {
@@ -185,7 +189,7 @@ Report.timelineChart = function (colours) {
     traces: traces.filter((trace) => trace.y.length),
     layout: {
       height: 110 + lanes.length * 34, barmode: "overlay", shapes, uniformtext: { mode: "hide", minsize: 9 },
-      xaxis: { title: { 1: "seconds", 60: "minutes", 3600: "hours" }[scale] + " since the first trial began", rangemode: "tozero" },
+      xaxis: { title, rangemode: "tozero" },
       yaxis: { tickvals: lanes.map((_, i) => i), ticktext: lanes.map(Report.plain), autorange: "reversed", gridcolor: "rgba(0,0,0,0)" },
     },
   };
@@ -195,9 +199,8 @@ const USAGE = { cores: "processors in use", memory: "memory, GiB", gpu: "share o
 
 /** What each worker took of its machine, over the same time as the timeline. */
 Report.usageChart = (key) => function (colours) {
-  const { lanes, begin, length } = Report.data.timeline;
-  const whole = begin.reduce((most, at, i) => Math.max(most, at + length[i]), 0);
-  const scale = whole > 7200 ? 3600 : whole > 600 ? 60 : 1;
+  const { lanes } = Report.data.timeline;
+  const { whole, scale, title } = workTime();
   const shades = [colours.new, colours.documented, colours.confirm, colours.other];
   const broken = (at, of) => of.flatMap((one, i) => (i && at[i] - at[i - 1] > whole / 20 ? [null, one] : [one])); // it had nothing to do
   const traces = Report.data.usage[key].map(({ lane, at, value }, i) => ({
@@ -205,6 +208,5 @@ Report.usageChart = (key) => function (colours) {
     line: { color: shades[i % shades.length], width: 1.5, dash: ["solid", "dash", "dot", "dashdot"][Math.floor(i / shades.length) % 4] },
     marker: { color: shades[i % shades.length], size: 4 }, hovertemplate: `${Report.plain(lanes[lane])}: <b>%{y}</b><extra></extra>`,
   }));
-  const time = { 1: "seconds", 60: "minutes", 3600: "hours" }[scale] + " since the first trial began";
-  return { traces, layout: { height: 240, showlegend: traces.length > 1, xaxis: { title: time, rangemode: "tozero" }, yaxis: { title: USAGE[key], rangemode: "tozero" } } };
+  return { traces, layout: { height: 240, showlegend: traces.length > 1, xaxis: { title, rangemode: "tozero" }, yaxis: { title: USAGE[key], rangemode: "tozero" } } };
 };

@@ -85,13 +85,6 @@ Report.parallelChart = function (colours) {
   };
 };
 
-function push(trace, x, y, text, index) {
-  trace.x.push(x);
-  trace.y.push(y);
-  trace.text.push(text);
-  trace.customdata.push(index);
-}
-
 function cut(text, most) {
   return text.length > most ? text.slice(0, most - 1) + "…" : text;
 }
