@@ -6,10 +6,8 @@ from typing import Any
 
 from markupsafe import Markup
 
-from search.compare import configs
-from search.compare.courses import Course, Mean, course, mean
+from search.compare import configs, results
 from search.compare.groups import Table, apart, grouped, tables, warnings
-from search.compare.results import Cost, Difference, Summary, cost, differences, overlap, summary
 from search.compare.sources import Source
 from search.compare.story import Story, tell
 from search.report.page import page, static, templates
@@ -32,12 +30,12 @@ class Compared:
     """The groups of one table with all that is said of them."""
 
     table: Table
-    found: tuple[Summary, ...]
-    costs: tuple[tuple[Cost, ...], ...]
+    found: tuple[results.Summary, ...]
+    costs: tuple[tuple[results.Cost, ...], ...]
     """For each group, of each of its searches."""
-    gaps: tuple[Difference, ...]
-    courses: tuple[tuple[Course, ...], ...]
-    means: tuple[Mean | None, ...]
+    gaps: tuple[results.Difference, ...]
+    courses: tuple[tuple[results.Course, ...], ...]
+    means: tuple[results.Mean | None, ...]
     """Of groups of several searches."""
     warnings: tuple[str, ...]
     story: Story
@@ -64,17 +62,17 @@ def compare(sources: Sequence[Source], notes: Sequence[str] = ()) -> Comparison:
 
 
 def _compared(table: Table) -> Compared:
-    found = tuple(summary(group) for group in table.groups)
-    courses = tuple(tuple(course(source) for source in group.members) for group in table.groups)
-    gaps = tuple(differences(table, found))
+    found = tuple(results.summary(group) for group in table.groups)
+    courses = tuple(tuple(results.course(source) for source in group.members) for group in table.groups)
+    gaps = tuple(results.differences(table, found))
     return Compared(
         table=table,
         found=found,
-        costs=tuple(tuple(cost(source) for source in group.members) for group in table.groups),
+        costs=tuple(tuple(results.cost(source) for source in group.members) for group in table.groups),
         gaps=gaps,
         courses=courses,
-        means=tuple(mean(each) if len(each) > 1 else None for each in courses),
-        warnings=(*warnings(table), *(said for group in table.groups if (said := overlap(group)) is not None)),
+        means=tuple(results.mean(each) if len(each) > 1 else None for each in courses),
+        warnings=(*warnings(table), *(said for group in table.groups if (said := results.overlap(group)) is not None)),
         story=tell(table, found, gaps),
     )
 
@@ -145,7 +143,7 @@ def _data(each: Compared) -> dict[str, Any]:
     }
 
 
-def _mean(found: Mean | None) -> dict[str, Any] | None:
+def _mean(found: results.Mean | None) -> dict[str, Any] | None:
     if found is None:
         return None
     return {"steps": found.steps, "values": [_estimate(value) for value in found.values], "end": found.end}

@@ -92,10 +92,9 @@ class Hub:
     def refresh(self) -> None:
         """Look for new searches, and for what is new in those that are known."""
         here = {journal.parent.name: journal.parent for journal in sorted(self._results.glob(f"*/{JOURNAL}"))}
-        for gone in set(self._known) | set(self.damaged):
-            if gone not in here:
-                self._known.pop(gone, None)
-                self.damaged.pop(gone, None)
+        for gone in (self._known.keys() | self.damaged.keys()) - here.keys():
+            self._known.pop(gone, None)
+            self.damaged.pop(gone, None)
         for name, folder in here.items():
             try:
                 if name in self._known:

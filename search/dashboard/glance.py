@@ -9,13 +9,12 @@ from typing import Any
 from search.common.clock import now
 from search.dashboard.following import Following
 from search.history.records import Trial
+from search.report.data import thinned
 from search.report.progress import knobs_of, name_of, span
 from search.report.remarks import told
 from search.report.shown import duration, interval, number
 from search.report.story import status
-from search.results.verdict import Verdict
 from spaces.problems import BadInput
-from trainables.run import OBJECTIVE
 
 DRAWN, POINTS = 40, 200
 """Curves, and points of each."""
@@ -27,7 +26,6 @@ class Running:
 
     name: str
     host: str
-    step: int
     value: str
     knobs: str
 
@@ -73,9 +71,9 @@ def facts(one: Following) -> Iterator[tuple[str, str]]:
         left = progress.left(at)
         yield "Elapsed", duration(progress.elapsed(at))
         yield "Left", f"about {span(left)}" if left is not None else "not known yet"
-    verdict = material.verdict
-    if verdict is not None and verdict.gain is not None:
-        yield "Gain on fresh seeds", _gain(verdict)
+    gain = material.verdict.gain if material.verdict is not None else None
+    if gain is not None:
+        yield "Gain on fresh seeds", number(gain.mean, 3) + (f" ({interval(gain)})" if gain.low is not None else "")
 
 
 def remarks(one: Following) -> list[tuple[str, str]]:
@@ -86,17 +84,11 @@ def remarks(one: Following) -> list[tuple[str, str]]:
         return [("notes", str(error))]
 
 
-def _gain(verdict: Verdict) -> str:
-    assert verdict.gain is not None
-    known = verdict.gain.low is not None
-    return number(verdict.gain.mean, 3) + (f" ({interval(verdict.gain)})" if known else "")
-
-
 def running(one: Following) -> list[Running]:
     """The trials at work, by number."""
     progress = one.progress
     return [
-        Running(name_of(t), t.starts[-1].host if t.starts else "", t.step, progress.value(t), knobs_of(t))
+        Running(name_of(t), t.starts[-1].host if t.starts else "", progress.value(t), knobs_of(t))
         for t in one.material.records.trials.values()
         if t.status == "running"
     ][:DRAWN]
@@ -145,11 +137,5 @@ def _kind(trial: Trial, best: Trial | None, baseline: Trial | None) -> str:
 
 
 def _points(trial: Trial) -> dict[str, Sequence[float | None]]:
-    stride = -(-len(trial.reports) // POINTS)
-    last = len(trial.reports) - 1
-    kept = [report for index, report in enumerate(trial.reports) if index % stride == 0 or index == last]
-    return {"steps": [r.step for r in kept], "values": [_finite(r.metrics[OBJECTIVE]) for r in kept]}
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
+    kept = thinned(trial, -(-len(trial.reports) // POINTS))
+    return {"steps": [step for step, _ in kept], "values": [v if math.isfinite(v) else None for _, v in kept]}

@@ -11,7 +11,7 @@ from search.report.shown import setting_in
 from search.results.verdict import Verdict
 from search.spec.effect import changed
 from search.spec.storage import BASE
-from spaces.domain import Categorical, Float, Int, contains, describe, to_unit
+from spaces.domain import Categorical, Domain, contains, describe, to_unit
 from spaces.paths import Missing
 from spaces.problems import BadInput
 
@@ -59,9 +59,7 @@ def knob_changes(material: Material, verdict: Verdict) -> tuple[Change, ...]:
     for knob in material.space.knobs:
         old, new = setting_in(before, knob.path), setting_in(after, knob.path)
         differs = changed(material.model, material.base, before, after, knob.path, material.horizon)
-        touched: Literal["low", "high"] | None = None
-        if differs and knob.path in after and not isinstance(knob.domain, Categorical):
-            touched = edge(knob.domain, after[knob.path])
+        touched = edge(knob.domain, after[knob.path]) if differs and knob.path in after else None
         found.append(Change(knob.path, old, new, differs, describe(knob.domain), knob.why, touched))
     return tuple(found)
 
@@ -122,9 +120,9 @@ def _lines(before: str, after: str) -> Iterator[Line]:
         yield Line("skipped", "⋯")
 
 
-def edge(domain: Float | Int, value: Any) -> Literal["low", "high"] | None:
+def edge(domain: Domain, value: Any) -> Literal["low", "high"] | None:
     """The end of its domain that `value` lies at, if more may lie beyond it."""
-    if not contains(domain, value):
+    if isinstance(domain, Categorical) or not contains(domain, value):
         return None
     unit = to_unit(domain, value)
     if value == domain.low or unit <= EDGE:

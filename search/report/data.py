@@ -60,7 +60,7 @@ def curves(trials: Sequence[Trial], rungs: Sequence[int], every: int) -> dict[st
     """All learning curves end to end: `starts[i]` to `starts[i + 1]` are trial i's points; steps count in `every`."""
     total = sum(len(t.reports) for t in trials)
     stride = max(1, math.ceil(total / MOST))
-    kept = [_thinned(t, stride, frozenset(rungs)) for t in trials]
+    kept = [thinned(t, stride, rungs) for t in trials]
     starts = np.cumsum([0, *(len(points) for points in kept)])
     points = [point for of_trial in kept for point in of_trial]
     if any(step % every for step, _ in points):  # a run that ended itself between two evaluations
@@ -75,7 +75,8 @@ def curves(trials: Sequence[Trial], rungs: Sequence[int], every: int) -> dict[st
     }
 
 
-def _thinned(trial: Trial, stride: int, rungs: frozenset[int]) -> list[tuple[int, float]]:
+def thinned(trial: Trial, stride: int, rungs: Sequence[int] = ()) -> list[tuple[int, float]]:
+    """(step, objective) of one in `stride` evaluations, of the last one, and of those at rungs."""
     last = len(trial.reports) - 1
     return [
         (report.step, report.metrics[OBJECTIVE])

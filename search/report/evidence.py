@@ -74,12 +74,9 @@ def _axis(given: Sequence[tuple[str, Role, Sequence[float], Estimate]], through:
     spread = min((one for one in scales if one), default=high - low)  # as many decimals in every row
     rows = []
     for name, role, seeds, estimate in given:
-        low_at: float | None = None
-        high_at: float | None = None
-        between = ""
-        if estimate.low is not None and estimate.high is not None:
-            low_at, high_at = place(estimate.low), place(estimate.high)
-            between = f"{rounded(estimate.low, spread)} to {rounded(estimate.high, spread)}"
+        ends = [end for end in (estimate.low, estimate.high) if end is not None]
+        low_at, high_at = map(place, ends) if ends else (None, None)
+        between = " to ".join(rounded(end, spread) for end in ends)
         middle, dots = place(estimate.mean), tuple(place(v) for v in seeds)
         rows.append(Row(name, role, middle, low_at, high_at, dots, rounded(estimate.mean, spread), between))
     ticks = tuple((place(v), number(v)) for v in _ticks(low, high))

@@ -31,7 +31,7 @@ LEAST = 8
 BEST = 0.25
 """PED-ANOVA looks at this share of the trials: so few do rest a top decile on two or three."""
 FOLDS, TREES, SHUFFLES = 4, 60, 8
-INACTIVE = -1.0
+INACTIVE = -1.0  # the place of a knob that a config doesn't have
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,8 @@ def importance(
     of_level = [trials[number] for number in level.trials]
     values = np.array(level.values)
     shares = ped_anova(of_level, values, knobs, lower)
-    drops, skill = permutation(features(of_level, knobs), scores(values))
+    places = np.array([[knob.place(trial.values, INACTIVE) for knob in knobs] for trial in of_level], dtype=np.float64)
+    drops, skill = permutation(places, scores(values))
     total = drops.clip(0).sum()
     both = shares + (drops.clip(0) / total if total > 0 else 0)
     order = sorted(range(len(knobs)), key=lambda i: (-both[i], i))
@@ -106,11 +107,6 @@ def importance(
 def scores(values: Array) -> Array:
     """Normal scores of the ranks (van der Waerden): a diverged trial counts as the worst, and not by how much."""
     return np.asarray(norm.ppf(rankdata(values) / (len(values) + 1)), dtype=np.float64)
-
-
-def features(trials: Sequence[Trial], knobs: Sequence[Knob]) -> Array:
-    """(trials, knobs): where each value lies in its domain, 0 to 1; INACTIVE where the knob is."""
-    return np.array([[knob.place(trial.values, INACTIVE) for knob in knobs] for trial in trials], dtype=np.float64)
 
 
 def permutation(x: Array, y: Array) -> tuple[Array, float]:

@@ -21,32 +21,21 @@ class Palette:
     ground: str
 
 
-LIGHT = Palette(
-    new="#0072B2",
-    documented="#D55E00",
-    other="#8A8F98",
-    stopped="#B9BDC4",
-    diverged="#CC79A7",
-    failed="#6B4C7A",
-    confirm="#009E73",
-    text="#1B1F24",
-    muted="#5A626C",
-    grid="#E6E8EB",
-    ground="#FFFFFF",
-)
-DARK = Palette(
-    new="#56B4E9",
-    documented="#E69F00",
-    other="#8B929C",
-    stopped="#5D646E",
-    diverged="#CC79A7",
-    failed="#B79BC4",
-    confirm="#2FC39A",
-    text="#E8EAED",
-    muted="#A3ABB5",
-    grid="#2C3138",
-    ground="#181B20",
-)
+_COLOURS = {
+    "new": ("#0072B2", "#56B4E9"),
+    "documented": ("#D55E00", "#E69F00"),
+    "other": ("#8A8F98", "#8B929C"),
+    "stopped": ("#B9BDC4", "#5D646E"),
+    "diverged": ("#CC79A7", "#CC79A7"),
+    "failed": ("#6B4C7A", "#B79BC4"),
+    "confirm": ("#009E73", "#2FC39A"),
+    "text": ("#1B1F24", "#E8EAED"),
+    "muted": ("#5A626C", "#A3ABB5"),
+    "grid": ("#E6E8EB", "#2C3138"),
+    "ground": ("#FFFFFF", "#181B20"),
+}
+LIGHT = Palette(**{role: light for role, (light, _) in _COLOURS.items()})
+DARK = Palette(**{role: dark for role, (_, dark) in _COLOURS.items()})
 
 SCALE: tuple[tuple[float, str], ...] = (
     (0.0, "#00204C"),

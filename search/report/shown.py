@@ -58,9 +58,9 @@ def scale(estimate: Estimate) -> float:
 
 def duration(seconds: float) -> str:
     """`45 s`, `3.2 min`, `5.1 h`, `2.4 days`."""
-    for size, name in ((86400 * 2, "days"), (3600 * 2, "h"), (120, "min")):
-        if seconds >= size:
-            return f"{seconds / {'days': 86400, 'h': 3600, 'min': 60}[name]:.1f} {name}"
+    for size, name in ((86400, "days"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.1f} {name}"
     return f"{seconds:.0f} s"
 
 

@@ -100,10 +100,9 @@ def _stays(events: Iterable[Event], stretch: int) -> list[_Stay]:
                 step[trial] = event.step
                 if trial in running:
                     running[trial].end, running[trial].last = max(running[trial].end, at), event.step
-            case Paused(trial=trial, at=at) | Ended(trial=trial, at=at) | Retried(trial=trial, at=at):
-                if trial in running:
-                    stay = running.pop(trial)
-                    stay.end = max(stay.end, at)
+            case Paused() | Ended() | Retried():
+                if stay := running.pop(event.trial, None):
+                    stay.end = max(stay.end, event.at)
             case StartReady():
                 begins = event.step
     return found

@@ -132,7 +132,8 @@ def way(setting: Setting, before: Values, after: Values, score: Callable[[Sequen
     order = [knob.path for knob in setting.space.knobs]
     while left := differing(now, after):
         tried = [flipped(setting, now, after, path) for path in sorted(left, key=order.index)]
-        options = [values for values in tried if _is_step(setting, now, values)]
+        changing = [values for values in tried if differing(now, values)]
+        options = [values for values in changing if setting.takes(values) and not setting.alike(now, values)]
         if not options:
             predicted = found[-1].predicted if found else float(score([before])[0])
             alike = setting.alike(now, after)
@@ -144,10 +145,6 @@ def way(setting: Setting, before: Values, after: Values, score: Callable[[Sequen
         now = options[best]
         found.append(Change(tuple(sorted(knobs, key=order.index)), dict(now), float(predictions[best])))
     return found
-
-
-def _is_step(setting: Setting, now: Values, values: Values) -> bool:
-    return bool(differing(now, values)) and setting.takes(values) and not setting.alike(now, values)
 
 
 def flipped(setting: Setting, now: Values, after: Values, path: str) -> dict[str, Any]:

@@ -36,29 +36,15 @@ def due(
     """The runs to be proposed now, the baseline's first; numbers follow the search's trials. `seed`: the first.
     `workers`: trials that may train at once.
     """
+    configs = _configs(records, objective, confirm.top, further)
+    seeds = range(seed, seed + confirm.distinct)
     if confirm.seeds == "auto":
-        seeds = range(seed, seed + (confirm.most or 0))
-        return confirmation_in_turn(records, objective, confirm.top, seeds, now, further, max(1, workers // 2))
-    return confirmation(records, objective, confirm.top, range(seed, seed + confirm.seeds), now, further)
+        return _in_turn(records, objective, configs, seeds, now, max(1, workers // 2))
+    return _missing(records, [(config, one) for one in seeds for config in configs], now)
 
 
-def confirmation(
-    records: Records, objective: Objective, top: int, seeds: Sequence[int], now: float, further: Sequence[Goal] = ()
-) -> list[Proposed]:
-    """The runs still to be proposed where all candidates train on all seeds, the baseline's first; numbers follow the
-    search's trials."""
-    configs = _configs(records, objective, top, further)
-    return _missing(records, [(config, seed) for seed in seeds for config in configs], now)
-
-
-def confirmation_in_turn(
-    records: Records,
-    objective: Objective,
-    top: int,
-    seeds: Sequence[int],
-    now: float,
-    further: Sequence[Goal] = (),
-    ahead: int = 1,
+def _in_turn(
+    records: Records, objective: Objective, configs: Sequence[Trial], seeds: Sequence[int], now: float, ahead: int
 ) -> list[Proposed]:
     """The runs to be proposed now where seeds come in turn, at most `seeds`, so many `ahead` of what is decided.
 
@@ -66,7 +52,6 @@ def confirmation_in_turn(
     decided (`search.results.procedure`). The baseline's runs that are needed whichever it is wait behind those of the
     first seed, for workers that these leave idle. Empty while results are awaited, and at the end.
     """
-    configs = _configs(records, objective, top, further)
     if len(configs) < 2 or records.baseline is None:
         return []
     rivals, aside = configs, choosing_seed(records)

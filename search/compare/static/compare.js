@@ -59,9 +59,8 @@ function confirmedTrace(group) {
 
 /** The span of what matters: the courses and the confirmed means, not the far ends of wide intervals. */
 function span(one) {
-  const values = one.groups.flatMap((group) => [
-    ...group.members.flatMap((member) => [...member.values, ...(member.confirmed ? [member.confirmed.mean] : []), ...(member.baseline ? [member.baseline.mean] : [])]),
-  ]);
+  const members = one.groups.flatMap((group) => group.members);
+  const values = members.flatMap((member) => [...member.values, ...[member.confirmed, member.baseline].filter(Boolean).map((known) => known.mean)]);
   const low = Math.min(...values);
   const high = Math.max(...values);
   const room = 0.12 * (high - low) || 0.1 * Math.abs(high) || 1;

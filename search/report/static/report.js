@@ -24,16 +24,14 @@ for (const element of document.querySelectorAll(".chart")) {
 }
 
 let started = false;
-Report.startFilter(() => {
+const refresh = () => {
   if (!started) return;
   Report.redraw(...FILTERED);
   Report.drawTable();
-});
+};
+Report.startFilter(refresh);
 Report.startLevels(() => Report.redraw("c-parallel", "c-slice", "c-pair"));
-Report.startTable(() => {
-  Report.redraw(...FILTERED);
-  Report.drawTable();
-});
+Report.startTable(refresh);
 document.querySelectorAll("input[name=against]").forEach((radio) => radio.addEventListener("change", () => Report.redraw("c-best")));
 started = true;
 Report.startCharts();

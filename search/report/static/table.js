@@ -27,19 +27,13 @@ function ordered() {
   });
 }
 
-function cell(text, name) {
-  const made = document.createElement("td");
-  made.textContent = text;
-  if (name) made.className = name;
-  return made;
-}
-
 function row(i) {
   const made = document.createElement("tr");
   made.setAttribute("aria-selected", String(i === Report.selected));
   COLUMNS.forEach(([name, value], at) => {
     const shown = name === "seconds" ? Report.show(Math.round(value(i) * 10) / 10) : Report.show(value(i));
-    const one = cell(at === 0 ? "" : shown, NUMERIC[at] ? "n" : name === "status" ? `status ${trials.status[i]}` : "");
+    const one = document.createElement("td");
+    one.className = NUMERIC[at] ? "n" : name === "status" ? `status ${trials.status[i]}` : "";
     if (at === 0) {
       const button = document.createElement("button");
       button.type = "button";
@@ -48,7 +42,8 @@ function row(i) {
       button.setAttribute("aria-pressed", String(i === Report.selected));
       button.dataset.index = i;
       one.append(button);
-    } else if (name === "reason") one.title = trials.reason[i];
+    } else one.textContent = shown;
+    if (name === "reason") one.title = trials.reason[i];
     made.append(one);
   });
   return made;

@@ -15,10 +15,9 @@ from rich.console import Console
 
 from search.compare import configs
 from search.compare.__main__ import main
-from search.compare.courses import Course, course, mean
 from search.compare.groups import grouped, tables
 from search.compare.page import compare, html
-from search.compare.results import cost, outcome
+from search.compare.results import Course, cost, course, mean, outcome
 from search.compare.sources import Source, tracked
 from search.compare.text import screens
 from search.history.events import Event, Phase

@@ -10,10 +10,11 @@ from small_search import proposed, records_of, reported, trial
 
 from search.history.events import Event
 from search.history.records import Records
-from search.results.confirm import confirmation
+from search.results.confirm import due
 from search.results.procedure import Estimate
 from search.results.shortlist import candidates, furthest
 from search.results.verdict import Verdict, judge
+from search.spec.config import Confirm
 from trainables.run import Objective
 
 MIN = Objective("mae", "min", 1.0, "prior sd")
@@ -80,7 +81,7 @@ def test_equal_configs_and_the_baselines_own_are_confirmed_once() -> None:
 
 def test_confirmation_runs_come_seed_by_seed_with_the_baseline_first() -> None:
     records = records_of(base(0.1), trial(1, 0.5), trial(2, 0.3))
-    runs = confirmation(records, MIN, 1, [7, 8], now=5.0)
+    runs = due(records, MIN, Confirm(top=1, seeds=2), 7, now=5.0)
     assert [(r.trial, r.origin, r.seed, r.kind, r.at) for r in runs] == [
         (3, "trial 0", 7, "confirm", 5.0),
         (4, "trial 2", 7, "confirm", 5.0),
@@ -91,15 +92,15 @@ def test_confirmation_runs_come_seed_by_seed_with_the_baseline_first() -> None:
 
 
 def test_nothing_is_confirmed_where_every_trial_failed() -> None:
-    assert confirmation(records_of(base(None), trial(1, None, status="failed")), MIN, 1, [7, 8], now=0.0) == []
+    assert due(records_of(base(None), trial(1, None, status="failed")), MIN, Confirm(top=1, seeds=2), 7, now=0.0) == []
 
 
 def test_what_is_proposed_already_is_not_proposed_again() -> None:
     records = records_of(base(0.1), trial(1, 0.5))
-    first = confirmation(records, MIN, 1, [7, 8], now=0.0)
+    first = due(records, MIN, Confirm(top=1, seeds=2), 7, now=0.0)
     for run in first[:3]:
         records.apply(run)
-    again = confirmation(records, MIN, 1, [7, 8], now=1.0)
+    again = due(records, MIN, Confirm(top=1, seeds=2), 7, now=1.0)
     assert [(r.trial, r.origin, r.seed) for r in again] == [(5, "trial 1", 8)]
 
 

@@ -12,7 +12,7 @@ from search.history.events import Event, Proposed
 from search.history.records import Records
 from search.results import winner
 from search.results.ablation import Setting, ablation, differing
-from search.results.confirm import confirmation
+from search.results.confirm import due
 from search.results.explain import by_seed, explaining, parts, unexplained
 from search.results.export import write_best
 from search.results.parsimony import conclude
@@ -48,7 +48,7 @@ def confirmed(setting: Setting, gain: float = 1.0) -> Records:
     """Everything is over but what explains; the baseline's scores are those of the formula, if `gain` is 1."""
     events = list(searched(setting))
     objective = setting.model.objective
-    for run in confirmation(records_of(*events), objective, 1, SEEDS, 0.0):
+    for run in due(records_of(*events), objective, Confirm(top=1, seeds=len(SEEDS)), SEEDS[0], 0.0):
         value = score(run.values, run.seed) if run.origin != "trial 1" else 2.0 - gain + 0.002 * run.seed
         events.append(trial(run.trial, value, values=run.values, origin=run.origin, kind="confirm", seed=run.seed))
     return records_of(*events)
@@ -110,7 +110,7 @@ def test_it_is_told_why_a_switch_is_not_explained(setting: Setting) -> None:
         return unexplained(records, setting, verdict)
 
     few = [event for one in list(searched(setting))[:2] for event in one]
-    for run in confirmation(records_of(few), setting.model.objective, 1, SEEDS, 0.0):
+    for run in due(records_of(few), setting.model.objective, Confirm(top=1, seeds=len(SEEDS)), SEEDS[0], 0.0):
         value = score(run.values, run.seed)
         few += trial(run.trial, value, values=run.values, origin=run.origin, kind="confirm", seed=run.seed)
     assert "fewer than 8 trials" in (told(records_of(few)) or "")

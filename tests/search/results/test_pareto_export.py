@@ -11,9 +11,10 @@ from small_search import proposed, records_of, small_search
 
 from search.history.events import Ended, Event, Reported, Status
 from search.history.records import Records
-from search.results.confirm import confirmation
+from search.results.confirm import due
 from search.results.pareto_export import front, front_table, write_front
 from search.results.shortlist import candidates
+from search.spec.config import Confirm
 from search.spec.search import Search
 from spaces import strict_yaml
 from trainables.run import Prepared
@@ -93,5 +94,5 @@ def test_confirmed_are_the_best_by_the_first_objective_and_the_ends_of_the_front
     records = records_of(run(0, 0.9, 9.9, origin="baseline"), *crowd)
     assert [t.number for t in candidates(records, objective, 3)] == [1, 2, 3]
     assert [t.number for t in candidates(records, objective, 2, search.further)] == [1, 7]
-    runs = confirmation(records, objective, 2, [5], 0.0, search.further)
+    runs = due(records, objective, Confirm(top=2, seeds=1), 5, 0.0, search.further)
     assert [each.origin for each in runs] == ["trial 0", "trial 1", "trial 7"]
