@@ -27,7 +27,7 @@ SLICED, PAIRED, AXES = 6, 3, 12
 BINS = 300
 """Stretches of time that are told apart, however many evaluations there were."""
 GIB = 2**30
-_FIGURES = {
+_USAGE = {
     CORES: ("Processors that each worker used", "Processors in use, a worker each: the mean between two evaluations."),
     MEMORY: (
         "Memory that each worker held",
@@ -36,6 +36,7 @@ _FIGURES = {
     GPU: ("Share of the GPU that was busy", "How busy the worker's GPU was, at evaluations, whoever used it."),
     GPU_MEMORY: ("GPU memory that each worker held", "The most that torch held of the GPU between two evaluations."),
 }
+"""Of each quantity that workers take: its chart's name and caption."""
 
 
 def trial_columns(trials: Sequence[Trial], knobs: Sequence[Knob]) -> dict[str, Any]:
@@ -213,21 +214,21 @@ def usage_data(lanes: Timeline, trials: Mapping[int, Trial]) -> dict[str, list[d
             {
                 "lane": lane,
                 "at": [round((at + 0.5) * width, 1) for at in sorted(known)],
-                "value": [_of(key, known[at]) for at in sorted(known)],
+                "value": [_used(key, known[at]) for at in sorted(known)],
             }
             for lane, known in sorted(of_lane.items())
         ]
         for key, of_lane in found.items()
-        if key in _FIGURES
+        if key in _USAGE
     }
 
 
 def usage_figures(found: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     """Key, name and caption of each quantity that there is something to show of."""
-    return [(key, *shown) for key, shown in _FIGURES.items() if key in found]
+    return [(key, *shown) for key, shown in _USAGE.items() if key in found]
 
 
-def _of(key: str, values: list[float]) -> float:
+def _used(key: str, values: list[float]) -> float:
     return round(max(values) / GIB if key in {MEMORY, GPU_MEMORY} else float(np.mean(values)), 3)
 
 
