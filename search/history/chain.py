@@ -4,7 +4,7 @@ import dataclasses
 import json
 import zlib
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from search.history import events
 from search.history.events import Event
@@ -12,25 +12,7 @@ from spaces.problems import BadInput, cause
 
 REMEDY = "put the newest intact journal.jsonl back from a backup, or begin anew with another --name"
 
-_KINDS: dict[str, type[Any]] = {
-    kind.__name__: kind
-    for kind in (
-        events.WarmStarted,
-        events.StartReady,
-        events.Proposed,
-        events.Started,
-        events.Reported,
-        events.Forked,
-        events.Kept,
-        events.Paused,
-        events.Promoted,
-        events.Changed,
-        events.Retried,
-        events.Ended,
-        events.Phase,
-        events.Stopped,
-    )
-}
+_KINDS: dict[str, type[Any]] = {kind.__name__: kind for kind in get_args(Event)}
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from search.history.events import Status
 from search.simulate.clock import simulate
-from search.simulate.ours import RungPolicy
+from search.simulate.ours import RungPolicy, Source
 from search.simulate.table import Array
 from search.stopping.bracket import Bracket
 from search.stopping.ladder import ladder
@@ -110,8 +109,8 @@ def _kept(bracket: Bracket, finals: Mapping[int, float], alike: float) -> bool:
     return best is None or any(finals[trial] <= best + alike for trial in whole)
 
 
-class Listed:
-    """Configs in a given order."""
+class Listed(Source):
+    """Configs in a given order; there is nothing to learn."""
 
     def __init__(self, curves: Sequence[Sequence[float]]) -> None:
         self._curves = curves
@@ -119,18 +118,6 @@ class Listed:
     def propose(self, trial: int) -> Sequence[float] | None:
         """The curve that is next; None at the end of the list."""
         return self._curves[trial] if trial < len(self._curves) else None
-
-    def report(self, trial: int, step: int, value: float) -> None:
-        """There is nothing to learn."""
-
-    def pause(self, trial: int) -> None:
-        """There is nothing to learn."""
-
-    def resume(self, trial: int) -> None:
-        """There is nothing to learn."""
-
-    def end(self, trial: int, status: Status, value: float) -> None:
-        """There is nothing to learn."""
 
 
 def choices(horizon: int, every: int, current: int) -> list[int]:

@@ -1,9 +1,8 @@
 """The service's own policies: the rule of `search.stopping.bracket` with one of its samplers, and full trainings."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
 
 from search.history.events import Status
 from search.simulate.table import Table
@@ -12,15 +11,15 @@ from search.stopping.ladder import auto_first_rung, ladder
 from search.stopping.promotion_order import due
 from search.stopping.rungs import Mode, Rule
 
-Move = tuple[Literal["propose", "pause", "promote", "stop", "diverge", "complete"], int, int]
-"""A decision about a trial, at the step that it had reached."""
 
-
-class Source(Protocol):
-    """Proposes trials and hears what becomes of them, as `search.sampling.proposer.Proposer` does on Ray."""
+class Source:
+    """Proposes trials and hears what becomes of them, as `search.sampling.proposer.Proposer` does on Ray. One that
+    learns nothing of it, as random search, only proposes.
+    """
 
     def propose(self, trial: int) -> Sequence[float] | None:
         """The curve of a new trial; None where there is none to make."""
+        raise NotImplementedError
 
     def report(self, trial: int, step: int, value: float) -> None:
         """An evaluation."""
@@ -35,24 +34,14 @@ class Source(Protocol):
         """The trial is over; `value`: its last one."""
 
 
-def _ignore(move: Move) -> None: ...
-
-
 class RungPolicy:
     """Successive halving as the service runs it: `search.stopping.bracket.Bracket` decides,
     `search.stopping.promotion_order` orders, and the source hears of everything in the order in which it would on Ray.
     """
 
-    def __init__(
-        self,
-        bracket: Bracket,
-        source: Source,
-        trials: int | None = None,
-        first: int = 0,
-        observe: Callable[[Move], None] = _ignore,
-    ) -> None:
+    def __init__(self, bracket: Bracket, source: Source, trials: int | None = None, first: int = 0) -> None:
         """`trials`: at most so many, else as many as there is budget for. `first`: the number of the first one."""
-        self.bracket, self._source, self._observe = bracket, source, observe
+        self.bracket, self._source = bracket, source
         self._next, self._end = first, math.inf if trials is None else first + trials
         self._rungs = frozenset(bracket.rule.rungs)
         self._curves: dict[int, Sequence[float]] = {}
@@ -61,10 +50,8 @@ class RungPolicy:
         """A promoted trial, else a new one, else the closing promotion."""
         alone = not self.bracket.running and self._next >= self._end
         for trial in due(self.bracket, (), alone):
-            step = self.bracket.rule.rungs[self.bracket.waiting[trial]]
             self.bracket.start(trial)
             self._source.resume(trial)
-            self._observe(("promote", trial, step))
             return trial
         return self._new()
 
@@ -82,16 +69,10 @@ class RungPolicy:
             return True
         if verdict == "pause":
             self._source.pause(trial)
-            self._observe(("pause", trial, step))
         elif verdict == "complete":
             self._source.end(trial, "completed", value)
-            self._observe(("complete", trial, step))
-        elif trial in self.bracket.diverged:
-            self._source.end(trial, "diverged", value)
-            self._observe(("diverge", trial, step))
         else:
-            self._source.end(trial, "stopped", value)
-            self._observe(("stop", trial, step))
+            self._source.end(trial, "diverged" if trial in self.bracket.diverged else "stopped", value)
         return False
 
     def _new(self) -> int | None:
@@ -104,7 +85,6 @@ class RungPolicy:
         trial, self._next = self._next, self._next + 1
         self._curves[trial] = curve
         self.bracket.start(trial)
-        self._observe(("propose", trial, 0))
         return trial
 
 

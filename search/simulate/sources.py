@@ -53,7 +53,7 @@ class Rows:
         return self.table.snapped(values, self._unused)
 
 
-class Uniform:
+class Uniform(Source):
     """Random search by uniform draws from the unit cube.
 
     In distribution what `learned` of kind random draws; Optuna's way there takes most of a simulated search's time.
@@ -80,20 +80,8 @@ class Uniform:
         self._at += 1
         return self.rows.give(trial, self.rows.nearest(self._points[self._at - 1]))
 
-    def report(self, trial: int, step: int, value: float) -> None:
-        """Random search doesn't learn."""
 
-    def pause(self, trial: int) -> None:
-        """Random search doesn't learn."""
-
-    def resume(self, trial: int) -> None:
-        """Random search doesn't learn."""
-
-    def end(self, trial: int, status: Status, value: float) -> None:
-        """Random search doesn't learn."""
-
-
-class Learned:
+class Learned(Source):
     """The sampler of a real search: it hears of everything in the order in which it would on Ray."""
 
     def __init__(self, proposer: Proposer, train: Callable[[int, Mapping[str, Any]], Sequence[float] | None]) -> None:

@@ -1,32 +1,50 @@
 """Small tables of curves for tests of simulated searches."""
 
 from collections.abc import Iterable, Sequence
+from typing import Literal
 
 import numpy as np
 
 from search.history.events import Status
+from search.simulate.ours import Source
 from search.simulate.table import Array, Table
 from spaces.domain import Float
 from spaces.knob import Knob
 from spaces.space import Space
 
+Move = tuple[Literal["propose", "pause", "promote", "stopped", "diverged", "completed"], int, int]
+"""A decision about a trial, at the step that it had reached."""
 
-class Listed:
-    """A source of the given curves, in order."""
 
-    def __init__(self, curves: Sequence[Sequence[float]]) -> None:
-        self.curves = curves
+class Heard(Source):
+    """A source, and the decisions that it hears of."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._reached: dict[int, int] = {}
+        self.moves: list[Move] = []
 
     def propose(self, trial: int) -> Sequence[float] | None:
-        return self.curves[trial] if trial < len(self.curves) else None
+        curve = self._source.propose(trial)
+        if curve is not None:
+            self.moves.append(("propose", trial, 0))
+        return curve
 
-    def report(self, trial: int, step: int, value: float) -> None: ...
+    def report(self, trial: int, step: int, value: float) -> None:
+        self._source.report(trial, step, value)
+        self._reached[trial] = step
 
-    def pause(self, trial: int) -> None: ...
+    def pause(self, trial: int) -> None:
+        self._source.pause(trial)
+        self.moves.append(("pause", trial, self._reached[trial]))
 
-    def resume(self, trial: int) -> None: ...
+    def resume(self, trial: int) -> None:
+        self._source.resume(trial)
+        self.moves.append(("promote", trial, self._reached[trial]))
 
-    def end(self, trial: int, status: Status, value: float) -> None: ...
+    def end(self, trial: int, status: Status, value: float) -> None:
+        self._source.end(trial, status, value)
+        self.moves.append((status, trial, self._reached[trial]))  # type: ignore[arg-type]
 
 
 def flat(scores: Iterable[float], length: int) -> list[list[float]]:

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from simulated import Listed, flat, table_of
+from simulated import Heard, Move, flat, table_of
 
+from search.simulate.advice import Listed
 from search.simulate.clock import Choice, Run, simulate
-from search.simulate.ours import Halving, Move, RungPolicy, whole
+from search.simulate.ours import Halving, RungPolicy, whole
 from search.simulate.sources import Kind, Rows, learned, make_source
 from search.simulate.tournament import Ours, play, play_all
 from search.stopping.bracket import Bracket, Report
@@ -32,10 +33,10 @@ def search(
     marks: Sequence[int] = (),
 ) -> tuple[Run, list[Move], RungPolicy]:
     """A search of just these configs, in this order, until nothing is left to do."""
-    moves: list[Move] = []
     bracket = Bracket(Rule(mode, rungs, 3, "min", 1e9), exempt=lambda trial: baseline and trial == 0)
-    policy = RungPolicy(bracket, Listed(curves), len(curves), observe=moves.append)
-    return simulate(policy, workers, evaluations, marks), moves, policy
+    source = Heard(Listed(curves))
+    policy = RungPolicy(bracket, source, len(curves))
+    return simulate(policy, workers, evaluations, marks), source.moves, policy
 
 
 def test_one_worker_decides_as_the_paper_says() -> None:
@@ -47,34 +48,34 @@ def test_one_worker_decides_as_the_paper_says() -> None:
         *[("propose", 3, 0), ("pause", 3, 1), ("propose", 4, 0), ("pause", 4, 1), ("propose", 5, 0), ("pause", 5, 1)],
         *[("promote", 1, 1), ("pause", 1, 3)],
         *[("propose", 6, 0), ("pause", 6, 1), ("propose", 7, 0), ("pause", 7, 1), ("propose", 8, 0), ("pause", 8, 1)],
-        *[("promote", 2, 1), ("pause", 2, 3), ("promote", 0, 3), ("complete", 0, 9)],
+        *[("promote", 2, 1), ("pause", 2, 3), ("promote", 0, 3), ("completed", 0, 9)],
     ]
     assert run == Run((Choice(0, 0),), trials=9, evaluations=9 + 3 * 2 + 6)
 
 
 def test_without_enough_trials_for_a_promotion_the_best_is_trained_to_the_end() -> None:
     run, moves, _ = search(flat([2.0, 1.0], 9))
-    assert moves[-4:] == [("promote", 1, 1), ("pause", 1, 3), ("promote", 1, 3), ("complete", 1, 9)]
+    assert moves[-4:] == [("promote", 1, 1), ("pause", 1, 3), ("promote", 1, 3), ("completed", 1, 9)]
     assert run.chosen == (Choice(1, 1),) and run.evaluations == 1 + 9
 
 
 def test_the_baseline_is_never_paused() -> None:
     _, moves, _ = search(flat([9.0, 1.0, 2.0, 3.0], 9), baseline=True)
-    assert moves[:3] == [("propose", 0, 0), ("complete", 0, 9), ("propose", 1, 0)]
+    assert moves[:3] == [("propose", 0, 0), ("completed", 0, 9), ("propose", 1, 0)]
 
 
 def test_a_diverged_trial_ends_at_once_and_is_never_handed_over() -> None:
     curves = [[0.1, NAN, *[NAN] * 7], [2.0] * 9, [3.0] * 9, [4.0] * 9]
     run, moves, policy = search(curves)
-    assert ("diverge", 0, 2) in moves and run.chosen == (Choice(1, 1),)
+    assert ("diverged", 0, 2) in moves and run.chosen == (Choice(1, 1),)
     assert policy.bracket.diverged == {0}
 
 
 def test_in_mode_stop_the_worst_end_at_the_rung_and_others_run_through() -> None:
     _, moves, _ = search(flat([1.0, 2.0, 0.5], 9), mode="stop")
     assert moves == [
-        *[("propose", 0, 0), ("complete", 0, 9), ("propose", 1, 0), ("stop", 1, 1)],
-        *[("propose", 2, 0), ("complete", 2, 9)],
+        *[("propose", 0, 0), ("completed", 0, 9), ("propose", 1, 0), ("stopped", 1, 1)],
+        *[("propose", 2, 0), ("completed", 2, 9)],
     ]
 
 
@@ -115,12 +116,12 @@ def test_a_simulated_search_keeps_the_rules(
     curves: list[list[float]], workers: int, mode: Mode, baseline: bool
 ) -> None:
     run, moves, policy = search(curves, workers, mode, baseline=baseline)
-    ends = [move for move in moves if move[0] in {"stop", "diverge", "complete"}]
+    ends = [move for move in moves if move[0] in {"stopped", "diverged", "completed"}]
     assert len({trial for _, trial, _ in ends}) == len(ends), "a trial ends once"
     assert [trial for kind, trial, _ in moves if kind == "propose"] == list(range(len(curves)))
     reached = dict.fromkeys(range(len(curves)), 0)
     for kind, trial, step in moves:
-        if kind in {"pause", "stop", "diverge", "complete"}:
+        if kind in {"pause", "stopped", "diverged", "completed"}:
             assert step > reached[trial], "a trial only goes forward"
             reached[trial] = step
     assert run.evaluations == sum(reached.values())
@@ -137,11 +138,11 @@ def test_a_simulated_search_keeps_the_rules(
 def test_asking_the_bracket_at_every_step_changes_nothing(curves: list[list[float]], workers: int, mode: Mode) -> None:
     """The policy asks it only at rungs; Ray's adapter at each report."""
     _, moves, _ = search(curves, workers, mode)
-    heard: list[Move] = []
-    policy = RungPolicy(Bracket(Rule(mode, RUNGS, 3, "min", 1e9)), Listed(curves), len(curves), observe=heard.append)
+    source = Heard(Listed(curves))
+    policy = RungPolicy(Bracket(Rule(mode, RUNGS, 3, "min", 1e9)), source, len(curves))
     policy._rungs = frozenset(range(1, 10))
     simulate(policy, workers, 10**6)
-    assert heard == moves
+    assert source.moves == moves
 
 
 @given(CURVES, st.integers(1, 4))

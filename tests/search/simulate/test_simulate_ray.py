@@ -3,19 +3,21 @@
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from simulated import Heard, Move
 
-from search.history.events import Ended, Event, Paused, Promoted, Proposed, Status
+from search.history.events import Ended, Event, Paused, Promoted, Proposed
 from search.history.journal import read
 from search.history.records import Records
 from search.sampling.proposer import Proposer
 from search.sampling.trial_history import Problem, Sampling, Scoring
 from search.simulate.clock import simulate
-from search.simulate.ours import Move, RungPolicy
+from search.simulate.ours import RungPolicy
+from search.simulate.sources import Learned
 from search.spec.plan import make_plan
 from search.spec.resolve import resolve
 from search.stopping.bracket import Bracket
@@ -48,32 +50,6 @@ sys.exit(run.main(sys.argv[1:]))
 """
 
 
-class Formula:
-    """A source that proposes as the search does, and knows the curve of whatever is proposed."""
-
-    def __init__(self, proposer: Proposer, loss: Any, horizon: int) -> None:
-        self.proposer, self._loss, self._horizon = proposer, loss, horizon
-        self.values: dict[int, dict[str, Any]] = {}
-
-    def propose(self, trial: int) -> Sequence[float] | None:
-        values = self.proposer.propose(trial)
-        assert values is not None
-        self.values[trial] = values
-        return [self._loss(**values, step=step) for step in range(1, self._horizon + 1)]
-
-    def report(self, trial: int, step: int, value: float) -> None:
-        self.proposer.report(trial, step, value)
-
-    def pause(self, trial: int) -> None:
-        self.proposer.pause(trial)
-
-    def resume(self, trial: int) -> None:
-        self.proposer.resume(trial)
-
-    def end(self, trial: int, status: Status, value: float) -> None:
-        self.proposer.tell(trial, status, value)
-
-
 def move(event: Event, records: Records) -> Move | None:
     """What the journal says, as the simulator says it; None for what it leaves out: the end of paused trials, too."""
     match event:
@@ -84,9 +60,9 @@ def move(event: Event, records: Records) -> Move | None:
         case Promoted():
             return "promote", event.trial, event.step
         case Ended(status="completed"):
-            return "complete", event.trial, records.trials[event.trial].step
+            return "completed", event.trial, records.trials[event.trial].step
         case Ended() if not event.reason.startswith("not promoted"):
-            return "stop", event.trial, records.trials[event.trial].step
+            return "stopped", event.trial, records.trials[event.trial].step
         case _:
             return None
 
@@ -126,12 +102,18 @@ def test_a_search_on_ray_and_its_simulation_decide_alike(
         Scoring(objective.mode, objective.worst),
         None,
     )
-    source, simulated = Formula(proposer, trivial.loss, search.horizon), list[Move]()
+    values: dict[int, dict[str, Any]] = {}
+
+    def train(trial: int, proposed: Mapping[str, Any]) -> Sequence[float]:
+        values[trial] = dict(proposed)
+        return [trivial.loss(**proposed, step=step) for step in range(1, search.horizon + 1)]
+
+    source = Heard(Learned(proposer, train))
     rule = Rule("promote" if mode == "promote" else "stop", plan.rungs, 3, objective.mode, objective.worst)
-    policy = RungPolicy(Bracket(rule, exempt=lambda trial: trial == 0), source, TRIALS, observe=simulated.append)
+    policy = RungPolicy(Bracket(rule, exempt=lambda trial: trial == 0), source, TRIALS)
     run = simulate(policy, 1, 10**6)
 
-    assert on_ray == simulated
-    assert {trial.number: trial.values for trial in records.of_kind("search")} == source.values
+    assert on_ray == source.moves
+    assert {trial.number: trial.values for trial in records.of_kind("search")} == values
     assert records.search_steps == run.evaluations < TRIALS * 9
-    assert sum(kind == "promote" for kind, *_ in simulated) >= (3 if mode == "promote" else 0)
+    assert sum(kind == "promote" for kind, *_ in source.moves) >= (3 if mode == "promote" else 0)

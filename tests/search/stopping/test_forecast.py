@@ -6,9 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search.history.events import Status
 from search.simulate.clock import simulate
-from search.simulate.ours import RungPolicy
+from search.simulate.ours import RungPolicy, Source
 from search.stopping import forecast as module
 from search.stopping.bracket import Bracket
 from search.stopping.forecast import MOST, Forecast, forecast
@@ -22,7 +21,7 @@ def bracket(mode: Mode = "promote", rungs: tuple[int, ...] = RUNGS, settled: Seq
     return Bracket(rule, exempt=lambda trial: trial == 0, settled=lambda trial: settled[trial % len(settled)])
 
 
-class Drawn:
+class Drawn(Source):
     """A source whose trials are as good at every step as `scores` says."""
 
     def __init__(self, scores: Sequence[float]) -> None:
@@ -30,14 +29,6 @@ class Drawn:
 
     def propose(self, trial: int) -> Sequence[float]:
         return [self._scores[trial]] * RUNGS[-1]
-
-    def report(self, trial: int, step: int, value: float) -> None: ...
-
-    def pause(self, trial: int) -> None: ...
-
-    def resume(self, trial: int) -> None: ...
-
-    def end(self, trial: int, status: Status, value: float) -> None: ...
 
 
 @pytest.mark.parametrize("mode", ["promote", "stop"])
