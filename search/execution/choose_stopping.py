@@ -1,14 +1,12 @@
 """Which stopping rule a search runs by: ours from its replayed history, or one of Ray's own."""
 
-from collections.abc import Callable, Iterator, Mapping
-from functools import partial
+from collections.abc import Callable, Mapping
 from typing import Any, assert_never
 
 from ray.tune.schedulers import TrialScheduler
 
-from search.common.clock import now
 from search.execution.admission import Gate, Slots
-from search.execution.ray_scheduler import Decision, RungScheduler
+from search.execution.ray_scheduler import RungScheduler
 from search.execution.ray_schedulers import make_scheduler
 from search.history.events import (
     Changed,
@@ -23,14 +21,13 @@ from search.history.events import (
     Retried,
     Started,
 )
-from search.history.ledger import Ledger
 from search.persistence.folder import Folder
 from search.spec.plan import Plan, empty_rungs
 from search.spec.search import Search
 from search.spec.settling import by_trial
-from search.stopping.bracket import Bracket, Gone, Record, Report, Start, replay
+from search.stopping.bracket import Bracket, Report
 from search.stopping.kind import Lengths
-from search.stopping.rungs import Rule, further_scores
+from search.stopping.rungs import further_scores
 
 
 def _unbounded() -> int:
@@ -45,8 +42,8 @@ def choose(
     stopping = search.settings.early_stopping
     bracket = make_bracket(search, plan, lambda number: folder.records.trials[number].proposed.values)
     if bracket is not None:
-        replay(bracket, _history(folder, bracket.rule))
-        scheduler = RungScheduler(bracket, workers, exhausted, partial(_keep, folder.ledger))
+        _replay(bracket, folder)
+        scheduler = RungScheduler(bracket, workers, exhausted, folder.ledger.emit)
         return scheduler, scheduler
     unfinished = [trial.number for trial in folder.records.of_kind("search") if not trial.over]
     return Slots(_unbounded if stopping.groups_trials else workers, exhausted, unfinished), _rays(search)
@@ -70,26 +67,25 @@ def _rays(search: Search) -> TrialScheduler:
     return make_scheduler(search.settings.early_stopping, lengths, mode, changeable, seed)
 
 
-def _keep(ledger: Ledger, decision: Decision) -> None:
-    event = Paused if decision.kind == "pause" else Promoted
-    ledger.emit(event(decision.trial, decision.step, now()))
-
-
-def _history(folder: Folder, rule: Rule) -> Iterator[Record]:
-    """What happened so far, as the stopping rule sees it."""
+def _replay(bracket: Bracket, folder: Folder) -> None:
+    """Bring the rungs to where the journal left them. Reports alone are enough but for promotions still in flight (the
+    trials are then paused, and promotable as before); with what started them the state is the same to the last entry.
+    """
+    rule = bracket.rule
     kinds = {trial.number: trial.proposed.kind for trial in folder.records.trials.values()}
     for event in folder.replay(0):
         if isinstance(event, OfSearch) or kinds[event.trial] != "search":
             continue
         match event:
             case Proposed() | Promoted():
-                yield Start(event.trial)
+                bracket.start(event.trial)
             case Reported():
                 more = further_scores(rule.further, event.metrics, event.outcome)
-                yield Report(event.trial, event.step, rule.score(event.metrics["objective"]), event.outcome, more)
+                score = rule.score(event.metrics["objective"])
+                bracket.report(Report(event.trial, event.step, score, event.outcome, more))
             case Ended():
                 if event.status == "failed":
-                    yield Gone(event.trial)
+                    bracket.leave(event.trial)
             case Started() | Paused() | Changed() | Retried() | Forked() | Kept():
                 pass
             case _:

@@ -100,7 +100,7 @@ class ResultListener(Stopper, Callback):  # type: ignore[misc]
         if lending is None:
             return
         for kept in result.get(KEPT, ()):
-            if kept["key"] not in lending.index.entries:  # a report may come twice; what was deleted may be kept again
+            if kept["key"] not in lending.kept:  # a report may come twice; what was deleted may be kept again
                 self._ledger.emit(Kept(trial=trial.number, at=now(), **kept))
         if GONE in result:
             lending.gone(**result[GONE])

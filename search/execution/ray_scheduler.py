@@ -12,38 +12,27 @@ don't. What the caller sets up, and why, so that paused trials neither block nor
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Literal, assert_never
+from typing import Any, assert_never
 
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import TrialScheduler
 
-from search.stopping.bracket import Bracket, Report
-from search.stopping.promotion_order import due
+from search.common.clock import now
+from search.history.events import Paused, Promoted
+from search.stopping.bracket import Bracket, Report, due
 from search.stopping.rungs import further_scores
 from trainables.run import METRICS, OBJECTIVE, STEP, outcome_of
 
 TRIAL = "trial"  # key of a trial's number in its Ray config
 
 
-@dataclass(frozen=True)
-class Decision:
-    """A trial waits at a rung, or goes on from it. How a trial ended is Ray's to say: see `TrialFeed`."""
-
-    kind: Literal["pause", "promote"]
-    trial: int
-    step: int
-
-
-def _ignore(decision: Decision) -> None: ...
-
-
 class RungScheduler(TrialScheduler):  # type: ignore[misc]  # Ray is untyped: its classes are Any here
-    """Pauses, promotes and stops trials by `bracket`, which the caller may have brought up to date by `replay`.
+    """Pauses, promotes and stops trials by `bracket`, which the caller may have brought up to date.
 
     `workers`: how many trials may train at once, now; at least one. `exhausted`: whether the searcher will propose no
-    more new trials. `observe` hears every decision when it is taken, on the driver's loop; it must not raise.
+    more new trials. `emit` hears when a trial waits at a rung or goes on from it, on the driver's loop; it must not
+    raise. How a trial ended is Ray's to say: see `TrialFeed`.
     """
 
     _supports_buffered_results = False
@@ -53,7 +42,7 @@ class RungScheduler(TrialScheduler):  # type: ignore[misc]  # Ray is untyped: it
         bracket: Bracket,
         workers: Callable[[], int],
         exhausted: Callable[[], bool],
-        observe: Callable[[Decision], None] = _ignore,
+        emit: Callable[[Paused | Promoted], None],
     ) -> None:
         super().__init__()
         if workers() < 1:
@@ -62,7 +51,7 @@ class RungScheduler(TrialScheduler):  # type: ignore[misc]  # Ray is untyped: it
         self._metric = OBJECTIVE
         self._workers = workers
         self._exhausted = exhausted
-        self._observe = observe
+        self._emit = emit
         self._held: dict[int, Any] = {}  # the trials that Ray holds and that are not over, by number
         self._active: dict[int, None] = {}  # of these, in order of start, those that have or await a worker
         self._due: set[int] = set()  # of these, promoted ones that Ray still has as paused
@@ -137,7 +126,7 @@ class RungScheduler(TrialScheduler):  # type: ignore[misc]  # Ray is untyped: it
             case "continue":
                 return str(TrialScheduler.CONTINUE)
             case "pause":
-                self._observe(Decision("pause", report.trial, report.step))
+                self._emit(Paused(report.trial, report.step, now()))
                 return str(TrialScheduler.PAUSE)
             case "stop" | "complete":
                 return str(TrialScheduler.STOP)
@@ -205,7 +194,7 @@ class RungScheduler(TrialScheduler):  # type: ignore[misc]  # Ray is untyped: it
     def _promote(self, number: int) -> None:
         step = self.bracket.rule.rungs[self.bracket.waiting[number]]
         self.bracket.start(number)
-        self._observe(Decision("promote", number, step))
+        self._emit(Promoted(number, step, now()))
 
     def _abandon(self, tune_controller: Any) -> None:
         self._abandoning = True

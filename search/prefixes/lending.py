@@ -12,7 +12,7 @@ from search.history.events import Ended, Event, Kept, Paused, Reported, Retried
 from search.history.records import Records, Trial
 from search.prefixes.key import Chain, Identity
 from search.prefixes.predict import Outline, Prediction, forks
-from search.prefixes.store import Entry, Index, evicted
+from search.prefixes.store import Entry, evicted
 from trainables.prefix import Fork, Order, Sharing
 from trainables.run import METRICS, OBJECTIVE, STEP, Model
 
@@ -47,7 +47,7 @@ class Lending:
         """`present`: address -> bytes of what the store holds. `drop` deletes the state of an address, at once of those
         that nobody knows of."""
         self._common, self._records, self._drop = common, records, drop
-        self.index = Index()
+        self.kept: dict[str, Entry] = {}  # by key
         self._handed = 0  # trials handed out: the clock of hits
         self._known: dict[int, tuple[Chain, Outline]] = {}
         self._claims: dict[str, int] = {}  # key -> the trial that is to keep its state
@@ -80,9 +80,14 @@ class Lending:
             self._claims |= dict.fromkeys(keys, number)
         return Order(fork, keep, last_calm, room)
 
+    @property
+    def held(self) -> int:
+        """Bytes that all that is kept takes."""
+        return sum(entry.size for entry in self.kept.values())
+
     def gone(self, key: str, address: str) -> None:
         """A worker has not found the state of `key` at `address`, where it should be."""
-        entry = self.index.entries.get(key)
+        entry = self.kept.get(key)
         if entry is not None and entry.address == address:  # else its machine is of another type
             self._forget(entry)
 
@@ -99,7 +104,7 @@ class Lending:
                     self._lent.pop(event.trial, None)
                     self._known.pop(event.trial, None)
             case Reported():
-                entry = self.index.entries.get(self._lent.get(event.trial, ""))
+                entry = self.kept.get(self._lent.get(event.trial, ""))
                 if entry is not None and event.step > entry.step:
                     del self._lent[event.trial]
             case _:
@@ -108,7 +113,7 @@ class Lending:
     # What a trial starts from.
 
     def _fork(self, trial: Trial, chain: Chain, outline: Outline) -> Fork | None:
-        for entry in self.index.deepest_first():
+        for entry in sorted(self.kept.values(), key=lambda entry: -entry.step):  # of equal steps the one kept first
             if self._serves(entry, chain, outline, trial):
                 entry.hits.append(self._handed)
                 reports = tuple(_report(each) for each in self._reports(entry) if each[0] > trial.step)
@@ -150,7 +155,7 @@ class Lending:
         keep = {}
         for step in [*wanted[:MOST], self._horizon]:
             keys = chain.keys(step)
-            if not any(key in self.index.entries or key in self._claims for key in keys):
+            if not any(key in self.kept or key in self._claims for key in keys):
                 keep[step] = keys
         return keep
 
@@ -175,11 +180,11 @@ class Lending:
         """
         if not states:
             return 0
-        largest = max((entry.size for entry in self.index.entries.values()), default=0)
+        largest = max((entry.size for entry in self.kept.values()), default=0)
         size = int(largest * SLACK)
         promised = sum(self._room.values())
         self._evict(promised + size * states)
-        free = self._common.cap - self.index.held - promised
+        free = self._common.cap - self.held - promised
         needed = size * states or free
         if needed <= 0 or free < needed:
             return 0
@@ -187,18 +192,18 @@ class Lending:
         return needed
 
     def _evict(self, room: int) -> None:
-        needed = self.index.held + room - self._common.cap
-        for entry in evicted(self.index.entries.values(), needed, set(self._lent.values()), self._handed):
+        needed = self.held + room - self._common.cap
+        for entry in evicted(self.kept.values(), needed, set(self._lent.values()), self._handed):
             self._forget(entry)
 
     def _forget(self, entry: Entry) -> None:
-        self.index.drop(entry.key)
+        self.kept.pop(entry.key, None)
         if entry.address:
             self._drop(entry.address)
 
     def _add(self, event: Kept) -> None:
         entry = Entry(event.key, event.address, event.step, event.size, event.seen, event.trial, [self._handed])
-        self.index.add(entry)
+        self.kept[entry.key] = entry
         if event.address and event.trial in self._room:
             self._room[event.trial] = max(0, self._room[event.trial] - event.size)
 

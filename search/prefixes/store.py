@@ -1,6 +1,6 @@
 """Which kept states stay: those that save much for their size and were asked for lately, within a cap."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 FADING = 0.98
@@ -42,32 +42,3 @@ def evicted(entries: Iterable[Entry], needed: int, in_use: Collection[str], now:
             chosen.append(entry)
             needed -= entry.size
     return chosen
-
-
-class Index:
-    """What is kept, by key, and what it takes in all."""
-
-    def __init__(self) -> None:
-        self._by_key: dict[str, Entry] = {}
-
-    @property
-    def entries(self) -> Mapping[str, Entry]:
-        """By key."""
-        return self._by_key
-
-    @property
-    def held(self) -> int:
-        """Bytes."""
-        return sum(entry.size for entry in self._by_key.values())
-
-    def add(self, entry: Entry) -> None:
-        """Take in a state that has been kept."""
-        self._by_key[entry.key] = entry
-
-    def drop(self, key: str) -> Entry | None:
-        """Forget one."""
-        return self._by_key.pop(key, None)
-
-    def deepest_first(self) -> list[Entry]:
-        """All of them; of equal steps the ones kept first come first."""
-        return sorted(self._by_key.values(), key=lambda entry: -entry.step)

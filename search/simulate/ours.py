@@ -6,9 +6,8 @@ from dataclasses import dataclass
 
 from search.history.events import Status
 from search.simulate.table import Table
-from search.stopping.bracket import Bracket, Report
+from search.stopping.bracket import Bracket, Report, due
 from search.stopping.ladder import auto_first_rung, ladder
-from search.stopping.promotion_order import due
 from search.stopping.rungs import Mode, Rule
 
 
@@ -35,8 +34,8 @@ class Source:
 
 
 class RungPolicy:
-    """Successive halving as the service runs it: `search.stopping.bracket.Bracket` decides,
-    `search.stopping.promotion_order` orders, and the source hears of everything in the order in which it would on Ray.
+    """Successive halving as the service runs it: `search.stopping.bracket` decides and orders, and the source hears of
+    everything in the order in which it would on Ray.
     """
 
     def __init__(self, bracket: Bracket, source: Source, trials: int | None = None, first: int = 0) -> None:

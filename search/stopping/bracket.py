@@ -2,20 +2,13 @@
 
 import math
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass, field
 from typing import assert_never
 
 from search.stopping import pareto
 from search.stopping.rungs import WITNESSES, Rule, Ruling, Rung, newest, promotable, tells
 from trainables.run import Outcome
-
-
-@dataclass(frozen=True)
-class Start:
-    """A trial got, or gets, a worker: as a new trial, promoted from the rung it waits at, or after a failure."""
-
-    trial: int
 
 
 @dataclass(frozen=True)
@@ -27,16 +20,6 @@ class Report:
     score: float  # lower is better
     outcome: Outcome = "running"
     more: tuple[float, ...] = ()  # scores in the further objectives, if the rule has any
-
-
-@dataclass(frozen=True)
-class Gone:
-    """A trial failed for good or was taken away: what it reported stays, it is never promoted."""
-
-    trial: int
-
-
-Record = Start | Report | Gone
 
 
 def _nobody(trial: int) -> bool:  # noqa: ARG001 - the default of `exempt`
@@ -76,7 +59,8 @@ class Bracket:
         self._index = {step: index for index, step in enumerate(self.rule.rungs)}
 
     def start(self, trial: int) -> None:
-        """The trial runs toward its next rung; one that waits is thereby promoted, one that is over stays so."""
+        """The trial got, or gets, a worker to run toward its next rung: as a new trial, promoted from the rung it waits
+        at, or after a failure. One that is over stays so."""
         if trial in self.over:
             return
         if trial not in self.reached:
@@ -87,7 +71,7 @@ class Bracket:
         self.running.add(trial)
 
     def leave(self, trial: int) -> None:
-        """The trial is gone for good."""
+        """The trial failed for good or was taken away: what it reported stays, it is never promoted."""
         self.running.discard(trial)
         if (at := self.waiting.pop(trial, None)) is not None:
             self.rungs[at].close(trial)
@@ -215,16 +199,20 @@ class Bracket:
                 self.reached[trial] = at + 2
 
 
-def replay(bracket: Bracket, history: Iterable[Record]) -> None:
-    """Bring `bracket` to where `history` left it. Reports alone are enough but for promotions still in flight (the
-    trials are then paused, and promotable as before); with their Starts the state is the same to the last entry."""
-    for record in history:
-        match record:
-            case Start(trial):
-                bracket.start(trial)
-            case Report():
-                bracket.report(record)
-            case Gone(trial):
-                bracket.leave(trial)
-            case _:
-                assert_never(record)
+def due(bracket: Bracket, busy: Container[int], alone: bool) -> Iterator[int]:
+    """The paused trials that free workers take up, on Ray and in the simulator, in order: those that are promoted, from
+    the top rung down; with none of them, and if `alone`, the closing promotion. Where this gives too few, new trials
+    follow.
+
+    `busy`: trials that have a worker though they are paused (they still save, or run up to their rung once more).
+    `alone`: no trial has a worker, and no new one will come.
+    """
+    some = False
+    for trial in bracket.promotions():
+        if trial not in busy:
+            some = True
+            yield trial
+    if alone and not some:
+        closing = bracket.closing()
+        if closing is not None:
+            yield closing

@@ -11,8 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import product
 
-from search.stopping.bracket import Bracket, Report
-from search.stopping.promotion_order import due
+from search.stopping.bracket import Bracket, Report, due
 
 PLAYS = 6
 """Of each pair of the two below."""

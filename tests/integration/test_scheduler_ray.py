@@ -14,10 +14,12 @@ import pytest
 import ray
 from ray import cloudpickle, tune
 from ray.tune.search import Searcher
+from rung_history import Record, Start, replay
 
-from search.execution.ray_scheduler import Decision, RungScheduler
+from search.execution.ray_scheduler import RungScheduler
 from search.execution.ray_schedulers import make_scheduler
-from search.stopping.bracket import Bracket, Record, Report, Start, replay
+from search.history.events import Paused, Promoted
+from search.stopping.bracket import Bracket, Report
 from search.stopping.hyperband import Hyperband
 from search.stopping.kind import Lengths, StoppingKind
 from search.stopping.median import Median
@@ -28,6 +30,8 @@ from spaces.domain import Categorical, Float
 from trainables.run import DIVERGED, OBJECTIVE, STEP, TRAINED
 
 pytestmark = pytest.mark.integration
+
+Decision = tuple[type[Paused | Promoted], int, int]
 
 RUNGS = (1, 3, 9, 27)
 HORIZON = RUNGS[-1]
@@ -175,17 +179,19 @@ class Ours:
         given: int = 0,
     ) -> None:
         self.decisions: list[Decision] = []
+
+        def hear(event: Paused | Promoted) -> None:
+            self.decisions.append((type(event), event.trial, event.step))
+
         self.feeder = Feeder(folder, values, lambda: self.scheduler)
         self.feeder.given = given
         bracket = Bracket(Rule(mode, RUNGS, 3, "min", 1e9))
         replay(bracket, history)
-        self.scheduler = RungScheduler(
-            bracket, lambda: workers, lambda: self.feeder.given == len(values), self.decisions.append
-        )
+        self.scheduler = RungScheduler(bracket, lambda: workers, lambda: self.feeder.given == len(values), hear)
         grid = fit(folder, monkeypatch, self.scheduler, self.feeder, workers, callbacks=[Retries(self, failures)])
         self.results = {result.config["trial"]: result for result in grid}  # the last one of a trial that was retried
         self.rungs = [len(rung.ranked) for rung in self.scheduler.bracket.rungs]
-        self.kinds = Counter(decision.kind for decision in self.decisions)
+        self.kinds = Counter(kind for kind, *_ in self.decisions)
         for result in self.results.values():  # every pause went through a checkpoint, and nothing was trained twice
             if result.metrics and "trained" in result.metrics:
                 assert result.metrics["trained"] == list(range(1, result.metrics[STEP] + 1))
@@ -201,7 +207,7 @@ def test_promotion(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
     assert search.results[0].metrics[STEP] == HORIZON
     if workers == 1:
         assert search.rungs == [27, 9, 3, 1]
-        assert search.kinds == {"pause": 39, "promote": 13} and len(search.scheduler.waiting()) == 26
+        assert search.kinds == {Paused: 39, Promoted: 13} and len(search.scheduler.waiting()) == 26
     assert len(search.pids()) == workers  # actors are reused throughout
 
 
@@ -216,11 +222,11 @@ def simulated(scores: list[float]) -> tuple[list[Decision], list[int]]:
         elif number is None and (number := bracket.closing()) is None:
             return decisions, sorted(bracket.waiting)
         if number in bracket.waiting:
-            decisions.append(Decision("promote", number, RUNGS[bracket.waiting[number]]))
+            decisions.append((Promoted, number, RUNGS[bracket.waiting[number]]))
         bracket.start(number)
         step = RUNGS[bracket.reached[number]]
         if bracket.report(Report(number, step, scores[number])) == "pause":
-            decisions.append(Decision("pause", number, step))
+            decisions.append((Paused, number, step))
 
 
 def test_one_worker_decides_as_the_pure_rules_in_the_same_order(

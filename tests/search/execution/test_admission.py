@@ -19,7 +19,9 @@ class Supply:
 
 
 def rung_gate(room: list[int], supply: Supply) -> Gate:
-    return RungScheduler(Bracket(Rule("promote", (1, 3), 3, "min", 9.0)), lambda: room[0], supply.exhausted)
+    return RungScheduler(
+        Bracket(Rule("promote", (1, 3), 3, "min", 9.0)), lambda: room[0], supply.exhausted, lambda _: None
+    )
 
 
 def test_slots_open_and_close_with_the_room() -> None:

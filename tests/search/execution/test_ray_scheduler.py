@@ -19,9 +19,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ray.tune.schedulers import AsyncHyperBandScheduler
+from rung_history import Gone, Record, Start, replay
 
-from search.execution.ray_scheduler import Decision, RungScheduler
-from search.stopping.bracket import Bracket, Gone, Record, Report, Start, replay
+from search.execution.ray_scheduler import RungScheduler
+from search.history.events import Paused, Promoted
+from search.stopping.bracket import Bracket, Report
 from search.stopping.ladder import ladder
 from search.stopping.rungs import Mode, Rule
 from trainables.run import DIVERGED, ENDED, OBJECTIVE, STEP
@@ -53,14 +55,14 @@ def scheduler(
     reduction: int = 3,
     workers: int = 1,
     exhausted: Callable[[], bool] = lambda: False,
-    observe: Callable[[Decision], None] = lambda _: None,
+    emit: Callable[[Paused | Promoted], None] = lambda _: None,
     exempt: Callable[[int], bool] = lambda _: False,
     history: list[Record] | None = None,
 ) -> RungScheduler:
     rule = Rule(mode, rungs, reduction, objective, -9.0 if objective == "max" else 9.0)  # type: ignore[arg-type]
     bracket = Bracket(rule, exempt=exempt)
     replay(bracket, history or [])
-    return RungScheduler(bracket, lambda: workers, exhausted, observe)
+    return RungScheduler(bracket, lambda: workers, exhausted, emit)
 
 
 def result(step: int, objective: float, **more: str) -> dict[str, Any]:
@@ -151,7 +153,7 @@ class World:
     every: int = 1
     rng: np.random.Generator = field(default_factory=lambda: np.random.default_rng(0))
     history: list[Record] = field(default_factory=list)
-    decisions: list[Decision] = field(default_factory=list)
+    decisions: list[Paused | Promoted] = field(default_factory=list)
     abandoned: set[int] = field(default_factory=set)
     proposed: int = 0
     first_exempt: bool = True
@@ -165,14 +167,14 @@ class World:
             self.mode,
             workers=self.workers,
             exhausted=lambda: self.proposed >= self.trials,
-            observe=self.hear,
+            emit=self.hear,
             exempt=lambda n: self.first_exempt and n == 0,
             history=self.history,
         )
 
-    def hear(self, decision: Decision) -> None:
+    def hear(self, decision: Paused | Promoted) -> None:
         self.decisions.append(decision)
-        if decision.kind == "promote":
+        if isinstance(decision, Promoted):
             self.history.append(Start(decision.trial))
 
     def stop_trial(self, trial: Trial) -> None:  # what the scheduler calls
@@ -338,8 +340,8 @@ def test_textbook_rungs(workers: int) -> None:
     world.boot()
     world.run()
     assert world.rungs() == [27, 9, 3, 1]
-    kinds = [d.kind for d in world.decisions]
-    assert (kinds.count("pause"), kinds.count("promote"), len(world.abandoned)) == (39, 13, 26)
+    kinds = [type(decision) for decision in world.decisions]
+    assert (kinds.count(Paused), kinds.count(Promoted), len(world.abandoned)) == (39, 13, 26)
 
 
 def test_a_grown_search_promotes_further() -> None:

@@ -37,9 +37,7 @@ class Scene:
             store=None,
             max_failures=2,
             checks={"folder": lambda: None},
-            lending=SimpleNamespace(
-                index=SimpleNamespace(entries=self.entries), gone=lambda **key: self.gone.append(key)
-            ),
+            lending=SimpleNamespace(kept=self.entries, gone=lambda **key: self.gone.append(key)),
         )
         self.listener = ResultListener(stage, {f"r{number}": number for number in range(3)})
 

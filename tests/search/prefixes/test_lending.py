@@ -172,8 +172,8 @@ def test_the_store_stays_within_its_cap_and_lets_go_of_what_is_worth_least() -> 
                 scene.reports(number, step, scene.records.trials[number].step + 1)
                 scene.kept(number, step, keys[0])
         scene.tell(Ended(number, "stopped", "", 0.0))
-        assert scene.lending.index.held <= 25
-    assert scene.dropped and scene.lending.index.held == 20
+        assert scene.lending.held <= 25
+    assert scene.dropped and scene.lending.held == 20
 
 
 entries = st.lists(

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rung_history import Gone, Record, Start, replay
 
-from search.stopping.bracket import Bracket, Gone, Record, Report, Start, replay
+from search.stopping.bracket import Bracket, Report
 from search.stopping.rungs import RECENT, TELLING, WITNESSES, Entry, Mode, Rule, beyond_cutoff, promotable, tells
 from trainables.run import Outcome
 

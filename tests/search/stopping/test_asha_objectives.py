@@ -5,8 +5,9 @@ import math
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rung_history import Start, replay
 
-from search.stopping.bracket import Bracket, Report, Start, replay
+from search.stopping.bracket import Bracket, Report
 from search.stopping.pareto import order
 from search.stopping.rungs import Goal, Rule, controlled, further_scores
 
