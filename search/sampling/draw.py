@@ -5,12 +5,13 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import numpy as np
-from optuna.study import StudyDirection
+from optuna.pruners import NopPruner
+from optuna.study import Study, StudyDirection
 
 from search.sampling.codec import Code, code
 from search.sampling.kinds import make_sampler, window
 from search.sampling.samplers import SamplerContext, Standing, draw_seed
-from search.sampling.study import View, view_study
+from search.sampling.study import View
 from search.sampling.trial_history import Problem
 from spaces.space import Space
 from spaces.values import thaw
@@ -41,7 +42,8 @@ class Draws:
             return {path: thaw(value) for path, value in drawn.items()}
         past = standing.window(*window(kind))
         sampler = make_sampler(kind, seed, standing.finished, self._context)
-        trial = view_study(View(self._name, self._direction, past, number=index), self._name, sampler).ask()
+        view = View(self._name, self._direction, past, number=index)
+        trial = Study(self._name, view, sampler, NopPruner()).ask()
         values: dict[str, Any] = {}
         for knob in self._space.knobs:
             if self._space.is_active(knob, values, self._base):

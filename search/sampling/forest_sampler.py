@@ -11,11 +11,4 @@ WINDOW = 375, 1500
 
 def make(seed: int, finished: int, context: SamplerContext) -> BaseSampler:  # noqa: ARG001
     """The sampler, told of the search's rungs and of what each config has."""
-    return ForestSampler(
-        seed=seed,
-        horizon=context.horizon,
-        rungs=context.rungs,
-        baseline=context.baseline,
-        active=context.active,
-        project=context.project,
-    )
+    return ForestSampler(seed, **vars(context))  # whose arguments go by the same names

@@ -81,11 +81,10 @@ class Proposer:
         self._newest = -1  # the highest number of them
         self._standing = Standing(self._direction)
         self._told: dict[int, FrozenTrial] = {}  # by our number; their own numbers count from 0 without gaps
-        self._outside: dict[int, tuple[str, ...]] = {}
+        self.outside: dict[int, tuple[str, ...]] = {}  # trial -> the reasons why it is no point of the space
         self._seen: set[str] = set()
         self._seen_before: set[str] = set()  # by earlier searches, to the end
         self._first = first
-        self._duplicates = 0
         # Each config of a finite space, and each of the grid: those that are passed by have been proposed.
         self._every: Iterator[dict[str, Any]] | None = every_config(space, base) if snap is None else None
         self._grid: Iterator[dict[str, Any]] = combinations(space, base, sampling.points)
@@ -95,16 +94,6 @@ class Proposer:
         if self._file:
             self._file.remark(self._note())
             self._file.write(self._told.values())
-
-    @property
-    def outside(self) -> Mapping[int, tuple[str, ...]]:
-        """The trials that the study does not know, by number, with the reasons why they are no points of the space."""
-        return self._outside
-
-    @property
-    def duplicates(self) -> int:
-        """How many trials repeat the values of an earlier one."""
-        return self._duplicates
 
     @property
     def file_error(self) -> str | None:
@@ -127,13 +116,10 @@ class Proposer:
         if values is None:
             return None
         trial = self._add(PastTrial(number, values, "running", origin))
-        match self._file, trial:
-            case None, _:
-                pass
-            case file, None:
-                file.remark(self._note())
-            case file, trial:
-                file.create(trial)
+        if self._file and trial is None:
+            self._file.remark(self._note())
+        elif self._file and trial is not None:
+            self._file.create(trial)
         return values
 
     def report(self, number: int, step: int, value: float, more: Sequence[float] = ()) -> None:
@@ -233,13 +219,12 @@ class Proposer:
         self._newest = max(self._newest, past.number)
         key = text_of(past.values)
         if past.number >= 0:
-            self._duplicates += key in self._seen
             self._seen.add(key)
         elif past.status in {"completed", "diverged"}:
             self._seen_before.add(key)
         reasons = self._space.outside(past.values, self._base)
         if reasons:
-            self._outside[past.number] = tuple(reasons)
+            self.outside[past.number] = tuple(reasons)
             return None
         index = len(self._told)
         trial = FrozenTrial(
@@ -320,7 +305,7 @@ class Proposer:
 
     def _note(self) -> str:
         """What a reader of the study file should know."""
-        lines = [f"trial {n} ({self._origins[n]}): {'; '.join(why)}" for n, why in self._outside.items()]
+        lines = [f"trial {n} ({self._origins[n]}): {'; '.join(why)}" for n, why in self.outside.items()]
         return "\n".join(["Not in this study, for they lie outside its space:", *lines]) if lines else ""
 
 

@@ -12,11 +12,10 @@ from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution
-from optuna.storages import BaseStorage, JournalStorage
+from optuna.storages import InMemoryStorage, JournalStorage
 from optuna.storages.journal import BaseJournalBackend, JournalFileBackend, JournalFileOpenLock
 from optuna.storages.journal._file import get_lock_file
-from optuna.study import Study, StudyDirection
-from optuna.study._frozen import FrozenStudy
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from trainables.files import write_bytes
@@ -24,14 +23,16 @@ from trainables.files import write_bytes
 STUDY_ID = 0  # one study per storage
 
 
-class View(BaseStorage):
-    """A study as a sampler sees it while it makes one proposal: past trials by reference and one new trial.
+class View(InMemoryStorage):
+    """A study as a sampler sees it while it makes one proposal: past trials by reference and one new trial. All else
+    that a storage can do raises KeyError, for Optuna's own storage below knows no study and no trial.
 
     Nothing is copied and nothing is kept: a proposal that is drawn again leaves no trace, and neither do the notes that
     samplers write on a trial (Optuna's TPE notes values of inactive knobs, which a rebuilt study could not know).
     """
 
     def __init__(self, name: str, direction: StudyDirection, past: Sequence[FrozenTrial], number: int) -> None:
+        super().__init__()
         self._name, self._direction, self._past, self._number = name, direction, past, number
         self._new: FrozenTrial | None = None
 
@@ -54,10 +55,6 @@ class View(BaseStorage):
     def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
         """A sampler's note on the new trial."""
         self.get_trial(trial_id).system_attrs[key] = value
-
-    def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:
-        """Not used by samplers; here for completeness."""
-        self.get_trial(trial_id).user_attrs[key] = value
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
         """The new trial: no sampler asks for another by its id."""
@@ -90,39 +87,6 @@ class View(BaseStorage):
     def get_study_system_attrs(self, study_id: int) -> dict[str, Any]:
         """None."""
         return {}
-
-    def get_all_studies(self) -> list[FrozenStudy]:
-        """No sampler lists studies."""
-        raise NotImplementedError
-
-    def create_new_study(self, directions: Sequence[StudyDirection], study_name: str | None = None) -> int:
-        """A view is made with its study."""
-        raise NotImplementedError
-
-    def delete_study(self, study_id: int) -> None:
-        """A view is dropped as a whole."""
-        raise NotImplementedError
-
-    def set_study_user_attr(self, study_id: int, key: str, value: Any) -> None:
-        """Nothing is kept."""
-        raise NotImplementedError
-
-    def set_study_system_attr(self, study_id: int, key: str, value: Any) -> None:
-        """Nothing is kept: a sampler with a memory could not be rebuilt."""
-        raise NotImplementedError
-
-    def set_trial_state_values(self, trial_id: int, state: TrialState, values: Sequence[float] | None = None) -> bool:
-        """The new trial ends with the proposal."""
-        raise NotImplementedError
-
-    def set_trial_intermediate_value(self, trial_id: int, step: int, intermediate_value: float) -> None:
-        """The new trial reports nothing."""
-        raise NotImplementedError
-
-
-def view_study(view: View, name: str, sampler: optuna.samplers.BaseSampler) -> Study:
-    """The study of `view`, for one `ask`."""
-    return Study(study_name=name, storage=view, sampler=sampler, pruner=optuna.pruners.NopPruner())
 
 
 METRIC_NAMES = "study:metric_names"

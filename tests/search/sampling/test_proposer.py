@@ -248,7 +248,6 @@ def test_a_finite_space_is_tried_once_and_then_used_up(tmp_path: Path, kind: str
             drawn.append(tuple(values.values()))
             search.tell(number, "completed", 0.5)
     assert len(set(drawn)) == len(drawn) == config_count(SMALL, BASE, kind, 3)
-    assert search.duplicates == 0
 
 
 def test_a_space_with_a_rare_continuum_is_drawn_until_there_is_a_new_config(tmp_path: Path) -> None:
@@ -257,7 +256,7 @@ def test_a_space_with_a_rare_continuum_is_drawn_until_there_is_a_new_config(tmp_
     base = {**BASE, "kind": "none", "period": 0.5}
     search = proposer(tmp_path, "random", space, base)
     drawn = [json.dumps(search.propose(number)) for number in range(30)]
-    assert len(set(drawn)) == 30 and search.duplicates == 0
+    assert len(set(drawn)) == 30
     assert config_count(space, base, "random", 3) is None and config_count(space, base, "grid", 3) == 5
 
 
@@ -601,7 +600,6 @@ def test_a_rebuilt_search_goes_on_as_the_undisturbed_one(tmp_path: Path, kind: s
         assert rest == proposed[before : before + len(rest)], f"cut at {cut}: {script[cut]}"
         assert resumed.file_error is None
         if to_the_end:
-            assert resumed.duplicates == whole.duplicates
             assert comparable(stored(tmp_path)) == comparable(final)
 
 

@@ -365,12 +365,6 @@ def test_the_grid_leaves_out_what_was_trained_to_its_end_or_diverged(tmp_path: P
     assert [trial.values for trial in again] == values[:2] + values[3:]
 
 
-def test_a_first_trial_is_no_duplicate_of_its_observation(tmp_path: Path) -> None:
-    search = proposer(tmp_path / "a", taken(5))
-    go_on(search, range(6))
-    assert search.duplicates == 0
-
-
 def test_the_study_file_shows_observations_before_the_searchs_own(tmp_path: Path) -> None:
     start = taken(10)
     go_on(proposer(tmp_path / "a", start), range(3))
