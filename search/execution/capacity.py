@@ -75,9 +75,10 @@ class Room:
     say: Callable[[str], None]
     look: Callable[[], Sequence[Node]] = alive
     clock: Callable[[], float] = time.monotonic
-    asked: Asked | None = None
+    asked: Asked = field(init=False)
 
     def __post_init__(self) -> None:
+        self.asked = Asked(self.need)
         self._nodes = {node.id: node for node in self.look()}
         self._fit = fitting(self.need, self._nodes.values())
         self._looked = self._told = self.clock()
@@ -86,7 +87,7 @@ class Room:
 
     def __call__(self) -> int:
         """How many trials may have or await a worker now."""
-        return max(1, self._capped(self._fit))
+        return max(1, self._fit if self.most is None else min(self._fit, self.most))
 
     def tend(self, has_pending_work: Callable[[], bool]) -> None:
         """Look at the nodes again if it is time to. `has_pending_work`: whether the search has work for more."""
@@ -96,21 +97,12 @@ class Room:
         with suppress(*_AWAY):  # a head that is away for a moment: what was, holds
             self._take_in({node.id: node for node in self.look()})
             if self.most is not None:
-                self._ask(min(self.most - self(), ASKED_AT_ONCE) if has_pending_work() else 0)
+                self.asked.keep(min(self.most - self(), ASKED_AT_ONCE) if has_pending_work() else 0)
 
     def close(self) -> None:
         """Ask for nothing any more."""
-        if self.asked is not None:
-            with suppress(*_AWAY):  # what was asked for ends with this process in any case
-                self._ask(0)
-
-    def _ask(self, count: int) -> None:
-        if self.asked is None:
-            self.asked = Asked(self.need)
-        self.asked.keep(max(0, count))
-
-    def _capped(self, count: int) -> int:
-        return count if self.most is None else min(count, self.most)
+        with suppress(*_AWAY):  # what was asked for ends with this process in any case
+            self.asked.keep(0)
 
     def _take_in(self, now: dict[str, Node]) -> None:
         before, had, known = self(), self._fit, self._nodes

@@ -62,9 +62,10 @@ def unreached(path: Path, store: Prefix | None, nodes: Mapping[str, str], say: S
     try:
         token.write_text(token.name, encoding="utf-8")
         blind = _asked(str(token.absolute()), token.name, nodes, say, _look_at_folder)
-        for node in nodes:
-            answer = token.with_name(f"{token.name}-{node}")
-            if node not in blind and not _answered(answer, token.name):
+        for node in [each for each in nodes if each not in blind]:
+            try:
+                check_seen(token.with_name(f"{token.name}-{node}"), token.name)
+            except Unseen:
                 blind[node] = "what is written there is not seen here"
         return blind
     except OSError as error:
@@ -142,11 +143,3 @@ def _look_at_store(where: str, content: str, node: str) -> str | None:  # noqa: 
     """On a node: write, list, read and delete an object."""
     wrong = trouble(Prefix(where))
     return None if wrong is None else f"{socket.gethostname()}: {wrong}"
-
-
-def _answered(file: Path, content: str) -> bool:
-    try:
-        check_seen(file, content)
-    except Unseen:
-        return False
-    return True

@@ -80,10 +80,6 @@ class RungScheduler(TrialScheduler):  # type: ignore[misc]  # Ray is untyped: it
         free = self.free()
         return sum(1 for _ in islice(self._runnable(), free)) < free
 
-    def waiting(self) -> list[int]:
-        """Numbers of the paused trials, whether Ray holds them or not."""
-        return sorted(self.bracket.waiting)
-
     def finished(self) -> bool:
         """Whether nothing runs, nothing can be promoted, nothing will come, and Ray holds no paused trial."""
         self._refresh()

@@ -3,6 +3,7 @@ first come, first served with processes that are kept."""
 
 import math
 from collections.abc import Callable, Mapping
+from types import SimpleNamespace
 from typing import Any, Literal, assert_never
 
 import numpy as np
@@ -24,8 +25,6 @@ from spaces.values import Value
 from trainables.run import OBJECTIVE, TRAINED
 
 FACTORS = (0.8, 1.2)  # of a numeric knob's perturbation; Jaderberg et al. 2017, arXiv 1711.09846, appendix A
-
-
 RESAMPLE = 0.25  # chance that a copied knob is drawn anew, instead of perturbed; as there
 
 
@@ -143,12 +142,6 @@ class _HyperBand(HyperBandScheduler):  # type: ignore[misc]  # Ray is untyped: i
         return str(action)
 
 
-class _Anyone:
-    """Stands for the controller where Ray's class only looks whether there is a search algorithm."""
-
-    search_alg = None
-
-
 class _Pbt(PopulationBasedTraining):  # type: ignore[misc]  # Ray is untyped: its classes are Any here
     """Ray's PBT, with a searcher (Ray refuses one, though it only proposes the first values) and with our values.
 
@@ -171,7 +164,7 @@ class _Pbt(PopulationBasedTraining):  # type: ignore[misc]  # Ray is untyped: it
             perturbation_interval=interval,
             quantile_fraction=quantile,
             resample_probability=RESAMPLE,
-            custom_explore_fn=_unused,
+            custom_explore_fn=lambda config: config,  # Ray wants one; `_get_new_config` does without
             log_config=False,
         )
         self._changeable = dict(changeable)
@@ -182,13 +175,8 @@ class _Pbt(PopulationBasedTraining):  # type: ignore[misc]  # Ray is untyped: it
         return {}
 
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:  # noqa: ARG002
-        super().on_trial_add(_Anyone(), trial)
+        super().on_trial_add(SimpleNamespace(search_alg=None), trial)  # all that Ray's class looks at
 
     def _get_new_config(self, trial: Any, trial_to_clone: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         values = explore(trial_to_clone.config["values"], self._changeable, RESAMPLE, self._rng)
         return {**trial.config, "values": values}, {}
-
-
-def _unused(config: dict[str, Any]) -> dict[str, Any]:
-    """Ray wants mutations or a function; `_get_new_config` does without either."""
-    return config

@@ -15,7 +15,6 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from search.history.chain import End, fields_of, parse
@@ -27,9 +26,6 @@ FSYNC_SECONDS = 1.0
 TAIL = 4096  # bytes that hold a short record at the end, whole
 
 
-def _silent(text: str) -> None: ...
-
-
 class Journal:
     """Opened for appending by the one process that owns the search."""
 
@@ -37,7 +33,7 @@ class Journal:
         self,
         path: Path,
         end: End | None = None,
-        say: Callable[[str], None] = _silent,
+        say: Callable[[str], None] = lambda _: None,
         first: Callable[[bytes], None] | None = None,
     ) -> None:
         """Append to `path`; cut it to `end` before (what `read` found intact, which is looked for if it isn't given).
@@ -103,9 +99,7 @@ class Journal:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
 

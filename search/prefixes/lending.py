@@ -148,7 +148,8 @@ class Lending:
     # What a trial keeps.
 
     def _keep(self, number: int, chain: Chain, outline: Outline, begun: int) -> dict[int, tuple[str, str]]:
-        others = [*self._common.prediction.outlines, *self._tried(number)]
+        at_work = (other for known, (_, other) in self._known.items() if known != number)
+        others = [*self._common.prediction.outlines, *at_work]
         found = forks(outline, others, self._common.prediction.lengths)
         wanted = [step for step, count in found.items() if count >= WANTED and step > begun]
         wanted.sort(key=lambda step: -step * found[step])
@@ -158,10 +159,6 @@ class Lending:
             if not any(key in self.kept or key in self._claims for key in keys):
                 keep[step] = keys
         return keep
-
-    def _tried(self, number: int) -> Iterator[Outline]:
-        """The outlines of the other trials at work."""
-        return (outline for other, (_, outline) in self._known.items() if other != number)
 
     def _last_calm(self, chain: Chain, outline: Outline, begun: int) -> dict[int, str]:
         """Where a controller may act at any time, and others of the space would act at another."""

@@ -36,11 +36,6 @@ class Lengths:
     begins: int = 0
     """The step that all trainings start from."""
 
-    @property
-    def intervals(self) -> int:
-        """Between evaluations."""
-        return self.intervals_before(self.horizon)
-
     def intervals_before(self, step: int) -> int:
         """Whole ones, from the start to `step`."""
         return max(0, step - self.begins) // self.every
@@ -61,19 +56,20 @@ class Outline:
         self._static = digest(static)
         self._settings = "" if controller is None else digest(controller.settings(config))
         earliest = lengths.horizon if controller is None else min(lengths.horizon, controller.earliest(config))
+        self._whole = lengths.intervals_before(lengths.horizon)
         self._calm = lengths.intervals_before(earliest)  # intervals before the controller may act
         self._intervals: list[str] = []
 
     def common(self, other: "Outline") -> int:
         """The evaluation up to which two trainings are the same; the start where they are not at the next."""
-        most = self._lengths.intervals
+        most = self._whole
         if self._settings != other._settings:
             most = min(most, self._calm, other._calm)
         return self._alike(other, most)
 
     def scheduled(self, other: "Outline") -> int:
         """As `common`, as long as no controller acts."""
-        return self._alike(other, self._lengths.intervals)
+        return self._alike(other, self._whole)
 
     def differs_in_settings(self, other: "Outline") -> bool:
         """Whether the controllers would do something else once they act."""

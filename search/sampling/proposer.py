@@ -207,7 +207,7 @@ class Proposer:
             self._standing.put(_as_seen(trial))
 
     def _put(self, trial: FrozenTrial, step: int, value: float, more: Sequence[float]) -> None:
-        trial.intermediate_values[step] = self._finite(value)
+        trial.intermediate_values[step] = float(value) if math.isfinite(value) else self._scoring.worst
         if self._several and more:
             self._several.put(trial.number, step, (score(value, self._scoring.mode), *more))
 
@@ -260,7 +260,8 @@ class Proposer:
                 trial.state, trial.value = TrialState.COMPLETE, value
             case "stopped":
                 # Its last report as its value: what `Study.tell` does for a pruned trial.
-                trial.state, trial.value = TrialState.PRUNED, self._last(trial)
+                trial.state = TrialState.PRUNED
+                trial.value = None if trial.last_step is None else trial.intermediate_values[trial.last_step]
             case "diverged":
                 trial.state, trial.value = TrialState.COMPLETE, self._scoring.worst
                 trial.set_constraint("diverged", 1.0)
@@ -295,13 +296,6 @@ class Proposer:
         if trial is not None and trial.state != TrialState.RUNNING:
             raise ValueError(f"trial {number} is over: {trial.user_attrs['status']}")
         return trial
-
-    @staticmethod
-    def _last(trial: FrozenTrial) -> float | None:
-        return None if trial.last_step is None else trial.intermediate_values[trial.last_step]
-
-    def _finite(self, value: float) -> float:
-        return float(value) if math.isfinite(value) else self._scoring.worst
 
     def _note(self) -> str:
         """What a reader of the study file should know."""

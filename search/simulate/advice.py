@@ -58,8 +58,6 @@ def replay(
     every: int,
     baseline: int | None = None,
     settled: Sequence[int] = (),
-    workers: int = WORKERS,
-    replays: int = REPLAYS,
 ) -> tuple[Replay, ...]:
     """Promotion with each of the first rungs `firsts` (steps) over the configs with these `curves`.
 
@@ -73,7 +71,7 @@ def replay(
     horizon = curves.shape[1] * every
     others = [row for row in range(len(curves)) if row != baseline]
     rng = np.random.default_rng(0)
-    draws = [rng.choice(others, min(len(others), MOST)).tolist() for _ in range(replays)]
+    draws = [rng.choice(others, min(len(others), MOST)).tolist() for _ in range(REPLAYS)]
     plain: list[list[float]] = curves.tolist()
     worst, alike = float(np.nanmax(curves)), noise(curves)
     found = []
@@ -87,9 +85,9 @@ def replay(
             if settled:
                 bracket.settled = [settled[row] for row in order].__getitem__
             policy = RungPolicy(bracket, Listed([plain[row] for row in order]), len(order))
-            evaluations += simulate(policy, workers, ENDLESS, every=every).evaluations
+            evaluations += simulate(policy, WORKERS, ENDLESS, every=every).evaluations
             kept += _kept(bracket, {t: plain[row][-1] for t, row in enumerate(order) if row != baseline}, alike)
-        found.append(Replay(first, kept / replays, evaluations * every / replays))
+        found.append(Replay(first, kept / REPLAYS, evaluations * every / REPLAYS))
     return tuple(found)
 
 

@@ -1,7 +1,7 @@
 """One search on a simulated clock: workers that each train one evaluation per unit of time."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -60,7 +60,7 @@ def simulate(
     if workers < 1:
         raise ValueError(f"workers is {workers}; it must be at least 1")
     floor = _Floor(policy, workers)
-    standing = _Standing()
+    newest: dict[int, tuple[int, float]] = {}  # trial -> evaluations, value
     marks = marks or (evaluations,)
     chosen: list[Choice] = []
     spent = 0
@@ -73,16 +73,19 @@ def simulate(
             value = floor.curves[trial][at]
             floor.done[trial] = at = at + 1
             spent += 1
-            standing.put(trial, at, value)
+            if math.isfinite(value):
+                newest[trial] = at, value
+            else:
+                newest.pop(trial, None)
             if not policy.report(trial, at * every, value):
                 floor.release(worker)
             if floor.busy < workers:
                 floor.fill()
             while len(chosen) < len(marks) and spent >= marks[len(chosen)]:
-                chosen.append(standing.choice())
+                chosen.append(_choice(newest))
             if spent >= evaluations:
                 break
-    chosen += [standing.choice()] * (len(marks) - len(chosen))
+    chosen += [_choice(newest)] * (len(marks) - len(chosen))
     return Run(tuple(chosen), len(floor.done), spent)
 
 
@@ -116,23 +119,10 @@ class _Floor:
         self.busy -= 1
 
 
-class _Standing:
-    """The trials' newest values, and who leads by them."""
-
-    def __init__(self) -> None:
-        self._newest: dict[int, tuple[int, float]] = {}  # trial -> evaluations, value
-
-    def put(self, trial: int, evaluations: int, value: float) -> None:
-        """Take in a trial's newest evaluation."""
-        if math.isfinite(value):
-            self._newest[trial] = evaluations, value
-        else:
-            self._newest.pop(trial, None)
-
-    def choice(self) -> Choice:
-        """Who would be handed over now."""
-        if not self._newest:
-            return Choice(None, None)
-        newest = min((value, trial) for trial, (_, value) in self._newest.items())
-        furthest = min((-at, value, trial) for trial, (at, value) in self._newest.items())
-        return Choice(newest[1], furthest[2])
+def _choice(newest: Mapping[int, tuple[int, float]]) -> Choice:
+    """Who would be handed over now."""
+    if not newest:
+        return Choice(None, None)
+    least = min((value, trial) for trial, (_, value) in newest.items())
+    furthest = min((-at, value, trial) for trial, (at, value) in newest.items())
+    return Choice(least[1], furthest[2])

@@ -56,17 +56,13 @@ def rung_checks(
     return tuple(checks)
 
 
-def _at_once(values: Mapping[str, Any]) -> int:  # noqa: ARG001 - the default of `settled`
-    return 0
-
-
 def first_rung_advice(
     records: Records,
     rungs: Sequence[int],
     reduction: int,
     mode: Literal["min", "max"],
     every: int,
-    settled: Callable[[Mapping[str, Any]], int] = _at_once,
+    settled: Callable[[Mapping[str, Any]], int],
 ) -> advice.Advice | None:
     """What another first rung would have done, by replays of the trials whose whole curve is known; None where there
     are fewer than 8 of them (`control` in early_stopping, or kind none, makes some). `settled`: the step from which a

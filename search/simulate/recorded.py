@@ -73,7 +73,7 @@ def read_search(folder: Path) -> Recorded:
             true=seen[:, -1],
             every=every,
             baseline=next((row for row, trial in enumerate(whole) if trial.baseline), None),
-            unit_name=_unit_name(folder),
+            unit_name=str(_plan(folder).get("unit", "step")),
         ),
         len(trials),
         fairness.first_rung_advice(
@@ -104,10 +104,6 @@ def _plan(folder: Path) -> Mapping[str, Any]:
     path = folder / PLAN
     found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     return found if isinstance(found, dict) else {}
-
-
-def _unit_name(folder: Path) -> str:
-    return str(_plan(folder).get("unit", "step"))
 
 
 def _rungs(folder: Path, described: Mapping[str, Any], horizon: int) -> tuple[Sequence[int], int]:

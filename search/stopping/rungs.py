@@ -27,8 +27,6 @@ RECENT = 100
 WITNESSES = 3
 """So many trials that have not settled pass a rung and reach the next one before it is asked whether it tells."""
 
-_CONTROL = 2**32
-
 
 @dataclass(frozen=True)
 class Goal:
@@ -207,4 +205,4 @@ def controlled(trial: int, seed: int, share: float) -> bool:
     """Whether the trial is in the control group: a random `share` of the trials, the same ones for equal seeds, that
     train to the horizon whatever the rungs say. Never trial 0, the baseline, which does so anyway."""
     digest = hashlib.sha256(f"control:{seed}:{trial}".encode()).digest()
-    return trial > 0 and int.from_bytes(digest[:4], "big") < share * _CONTROL
+    return trial > 0 and int.from_bytes(digest[:4], "big") < share * 2**32

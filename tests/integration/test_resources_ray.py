@@ -99,7 +99,7 @@ def test_ray_reads_labels_as_we_do_and_a_place_asked_for_is_granted_by_a_node_th
         room.clock = lambda: now[0]
         now[0] += 1e6
         room.tend(lambda: True)
-        assert room.asked is not None and len(room.asked.waiting) == 1
+        assert len(room.asked.waiting) == 1
         cluster.add(num_cpus=2, resources={"late": 2})
 
         def joined() -> bool:

@@ -66,7 +66,7 @@ def observe(
     rows: list[tuple[int, int, float, float]] = []
     for index, trial in enumerate(trials):
         for step, value in _readings(trial, rungs, horizon):
-            rows.append((index, step, 0.0, _or_worst(signs[0] * value)))
+            rows.append((index, step, 0.0, math.inf if math.isnan(value) else signs[0] * value))
         if trial.state == TrialState.COMPLETE or (trial.state == TrialState.PRUNED and _violation(trial)):
             rows.append((index, horizon, _violation(trial), finals.get(index, math.inf)))
     table = np.array(rows, dtype=np.float64).reshape(-1, 4)
@@ -119,7 +119,3 @@ def _violation(trial: FrozenTrial) -> float:
     if not trial.system_attrs:  # reading constraints takes longer than all else here, and few trials have any
         return 0.0
     return sum(value for value in trial.constraints.values() if value > 0)
-
-
-def _or_worst(score: float) -> float:
-    return math.inf if math.isnan(score) else score

@@ -29,8 +29,8 @@ class Cluster:
             raise ConnectionError
         return list(self.nodes)
 
-    def room(self, most: int | None = None, own: bool = False, asked: Asked | None = None) -> Room:
-        return Room(NEED, most, own, self.said.append, self.look, lambda: self.now, asked)
+    def room(self, most: int | None = None, own: bool = False) -> Room:
+        return Room(NEED, most, own, self.said.append, self.look, lambda: self.now)
 
     def later(self, room: Room, seconds: float = POLL_SECONDS, has_pending_work: bool = True) -> int:
         self.now += seconds

@@ -1,7 +1,7 @@
 """Finished searches replayed: which of their trials can be, and what follows for the first rung."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +29,10 @@ def trial(number: int, curve: Sequence[float], status: Status, lr: float) -> lis
         diverged = status == "diverged" and step == len(curve)
         events.append(Reported(number, step, {"objective": objective}, 1.0, 0.0, "diverged" if diverged else "running"))
     return [*events, Ended(number, status, "", 0.0)]
+
+
+def at_once(values: Mapping[str, float]) -> int:
+    return 0
 
 
 def history(full: int, stopped: int = 0) -> list[Event]:
@@ -141,7 +145,7 @@ def test_a_config_that_is_compared_only_after_the_curves_have_crossed_is_kept() 
     assert together.kept < 0.2 and settled.kept > 0.6 and settled.steps > together.steps
     known = Records(history(9))
     late = first_rung_advice(known, (2, 6, 18), 3, "min", 1, lambda values: 18 if values["lr"] > 0 else 0)
-    assert late is not None and late != first_rung_advice(known, (2, 6, 18), 3, "min", 1)
+    assert late is not None and late != first_rung_advice(known, (2, 6, 18), 3, "min", 1, at_once)
 
 
 def test_steps_count_training_not_evaluations() -> None:
@@ -207,8 +211,8 @@ def test_first_rungs_to_try_lie_on_the_grid_below_the_horizon() -> None:
 
 
 def test_advice_from_records_needs_eight_whole_curves() -> None:
-    assert first_rung_advice(Records(history(6)), (2, 6, 18), 3, "min", 1) is None
-    said = first_rung_advice(Records(history(9)), (2, 6, 18), 3, "min", 1)
+    assert first_rung_advice(Records(history(6)), (2, 6, 18), 3, "min", 1, at_once) is None
+    said = first_rung_advice(Records(history(9)), (2, 6, 18), 3, "min", 1, at_once)
     assert said is not None and said.text.startswith("on your history, first rung ")
-    whole = first_rung_advice(Records(history(9)), (18,), 3, "min", 1)
+    whole = first_rung_advice(Records(history(9)), (18,), 3, "min", 1, at_once)
     assert whole is not None and "the steps of training everything in full" in whole.text
