@@ -21,6 +21,7 @@ from search.execution.admission import Gate, Halt, Kind
 from search.execution.cluster import Cluster
 from search.execution.failures import LOSSES, failure_of, seen_before
 from search.execution.node_checks import RAY, notes_place
+from search.execution.ray_scheduler import Unpickled
 from search.execution.trial_feed import TrialFeed
 from search.history.events import Changed, Ended, Forked, Kept, Reported, Retried, Started
 from search.history.ledger import Ledger
@@ -52,7 +53,7 @@ PENDING = 10**6
 it is never what decides, the gate is."""
 
 
-class ResultListener(Stopper, Callback):  # type: ignore[misc]
+class ResultListener(Unpickled, Stopper, Callback):  # type: ignore[misc]
     """Hears every result and failure; ends the experiment when it should end."""
 
     def __init__(self, stage: "Stage", numbers: Mapping[str, int]) -> None:
@@ -63,10 +64,6 @@ class ResultListener(Stopper, Callback):  # type: ignore[misc]
         self._until: float | None = None
         self._warned: set[str] = set()
         self._mixed = False
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Nothing, as for the feed."""
-        return {}
 
     def __call__(self, trial_id: str, result: Mapping[str, Any]) -> bool:
         """Keep the report. Ray asks this first of all; the answer is always to let the scheduler decide."""

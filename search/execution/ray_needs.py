@@ -46,11 +46,9 @@ def check_address_space() -> None:
     if hard == resource.RLIM_INFINITY or hard >= ADDRESSES:
         resource.setrlimit(resource.RLIMIT_AS, (hard, hard))
         return
-    what = (
-        f"addresses are limited to {hard / GIB:.1f} GiB, and Ray's processes take up to {ADDRESSES / GIB:.0f} GiB of "
-    )
-    what += "them, mostly without memory behind: lift that limit, and hold trials to their memory with "
-    raise BadInput.of("ulimit -v", f"{what}resources.memory")
+    said = f"addresses are limited to {hard / GIB:.1f} GiB, and Ray's processes take up to {ADDRESSES / GIB:.0f} GiB"
+    what = "of them, mostly without memory behind: lift that limit, and hold trials to their memory with"
+    raise BadInput.of("ulimit -v", f"{said} {what} resources.memory")
 
 
 def remedy(error: Exception) -> str:

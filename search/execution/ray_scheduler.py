@@ -27,7 +27,14 @@ from trainables.run import METRICS, OBJECTIVE, STEP, outcome_of
 TRIAL = "trial"  # key of a trial's number in its Ray config
 
 
-class RungScheduler(TrialScheduler):  # type: ignore[misc]  # Ray is untyped: its classes are Any here
+class Unpickled:
+    """Has no state to keep: Ray pickles its whole setup for Tuner.restore, which we don't use; ours is replayed."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+
+class RungScheduler(Unpickled, TrialScheduler):  # type: ignore[misc]  # Ray is untyped: its classes are Any here
     """Pauses, promotes and stops trials by `bracket`, which the caller may have brought up to date.
 
     `workers`: how many trials may train at once, now; at least one. `exhausted`: whether the searcher will propose no
@@ -56,10 +63,6 @@ class RungScheduler(TrialScheduler):  # type: ignore[misc]  # Ray is untyped: it
         self._active: dict[int, None] = {}  # of these, in order of start, those that have or await a worker
         self._due: set[int] = set()  # of these, promoted ones that Ray still has as paused
         self._abandoning = False
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Nothing: Ray pickles its whole setup for Tuner.restore, which we don't use; our state is replayed."""
-        return {}
 
     # What the searcher asks.
 

@@ -15,6 +15,7 @@ from ray.tune.schedulers import (
     TrialScheduler,
 )
 
+from search.execution.ray_scheduler import Unpickled
 from search.stopping.hyperband import Hyperband
 from search.stopping.kind import Lengths, StoppingKind
 from search.stopping.median import Median
@@ -28,7 +29,7 @@ FACTORS = (0.8, 1.2)  # of a numeric knob's perturbation; Jaderberg et al. 2017,
 RESAMPLE = 0.25  # chance that a copied knob is drawn anew, instead of perturbed; as there
 
 
-class KeepsWorkers(FIFOScheduler):  # type: ignore[misc]  # Ray is untyped: its classes are Any here
+class KeepsWorkers(Unpickled, FIFOScheduler):  # type: ignore[misc]  # Ray is untyped: its classes are Any here
     """First come, first served, where trials follow from the results of others: the processes of trials that have ended
     stay for those to come.
 
@@ -40,10 +41,6 @@ class KeepsWorkers(FIFOScheduler):  # type: ignore[misc]  # Ray is untyped: its 
     def __init__(self, workers: Callable[[], int]) -> None:
         super().__init__()
         self._workers, self._kept = workers, 0
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Nothing: Ray pickles its setup for a restore that we don't use."""
-        return {}
 
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
         """Have a process kept for each worker that there is now."""
@@ -142,7 +139,7 @@ class _HyperBand(HyperBandScheduler):  # type: ignore[misc]  # Ray is untyped: i
         return str(action)
 
 
-class _Pbt(PopulationBasedTraining):  # type: ignore[misc]  # Ray is untyped: its classes are Any here
+class _Pbt(Unpickled, PopulationBasedTraining):  # type: ignore[misc]  # Ray is untyped: its classes are Any here
     """Ray's PBT, with a searcher (Ray refuses one, though it only proposes the first values) and with our values.
 
     Ray copies the whole config of the better trial, its number and seed included, and perturbs without bounds; here a
@@ -169,10 +166,6 @@ class _Pbt(PopulationBasedTraining):  # type: ignore[misc]  # Ray is untyped: it
         )
         self._changeable = dict(changeable)
         self._rng = rng
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Nothing: Ray pickles its whole setup for Tuner.restore, which we don't use."""
-        return {}
 
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:  # noqa: ARG002
         super().on_trial_add(SimpleNamespace(search_alg=None), trial)  # all that Ray's class looks at

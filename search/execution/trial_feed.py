@@ -7,6 +7,7 @@ from ray.tune.search import Searcher
 
 from search.common.clock import now
 from search.execution.admission import Slots
+from search.execution.ray_scheduler import Unpickled
 from search.history.events import Ended
 from trainables.prefix import PREFIX
 from trainables.run import DIVERGED, ENDED, OBJECTIVE, STEP, outcome_of
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 UNTRAINED = "what it changes never acted: the same training as"
 
 
-class TrialFeed(Searcher):  # type: ignore[misc]  # Ray is untyped: its classes are Any here
+class TrialFeed(Unpickled, Searcher):  # type: ignore[misc]  # Ray is untyped: its classes are Any here
     """Gives Ray the trials that a gate lets through, and hears of their ends."""
 
     def __init__(self, stage: "Stage") -> None:
@@ -61,10 +62,6 @@ class TrialFeed(Searcher):  # type: ignore[misc]  # Ray is untyped: its classes 
             case _:
                 same = f"{UNTRAINED} trial {trial.forked.source}" if trial.forked and trial.copied else ""
                 self._ledger.emit(Ended(number, "completed", str(result.get(ENDED, same)), now()))
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Nothing: Ray pickles its setup for a restore that we don't use; the journal holds what counts."""
-        return {}
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing: the journal holds it."""

@@ -1,18 +1,18 @@
 """What each trial of a search does with shared prefixes: from what it starts, and which of its states are kept.
 
 Decided when the trial is handed out, from what is known then. One trial at a time is to keep a state; another one that
-needs the same unfinished prefix trains it too, and keeps nothing: waiting would leave a worker idle.
+needs the same unfinished prefix trains it too, and keeps nothing: waiting would leave a worker idle. States that save
+much for their size and were asked for lately stay, within a cap.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from search.history.events import Ended, Event, Kept, Paused, Reported, Retried
 from search.history.records import Records, Trial
 from search.prefixes.key import Chain, Identity
 from search.prefixes.predict import Outline, Prediction, forks
-from search.prefixes.store import Entry, evicted
 from trainables.prefix import Fork, Order, Sharing
 from trainables.run import METRICS, OBJECTIVE, STEP, Model
 
@@ -22,6 +22,45 @@ SLACK = 1.05
 """By how much a state may be larger than the largest so far: counters in it take more or less room."""
 MOST = 3
 """States that a trial keeps at most, the deepest ones that are wanted most first."""
+FADING = 0.98
+"""What a hit is worth when one more trial has been handed out."""
+
+
+@dataclass
+class Entry:
+    """A kept state. Only `hits` changes."""
+
+    key: str
+    address: str
+    """Empty where nothing is stored: the reports of a whole training, which are in the journal."""
+    step: int
+    size: int
+    seen: int | None
+    """The longest stretch without a gain that its controller had seen; None once it had acted."""
+    source: int
+    """The trial that kept it."""
+    hits: list[int] = field(default_factory=list)
+    """When it was asked for, in trials handed out by then."""
+
+    def worth(self, now: int) -> float:
+        """Steps saved × recent hits / bytes, a hit fading by `FADING` with each trial; being kept counts as one."""
+        recent = sum(FADING ** (now - at) for at in self.hits)
+        return self.step * recent / max(1, self.size)
+
+
+def evicted(entries: Iterable[Entry], needed: int, in_use: Collection[str], now: int) -> list[Entry]:
+    """The entries to delete so that `needed` bytes come free: the least worth first, never one that is in use.
+
+    Fewer where that is all there are; none where `needed` is not above 0.
+    """
+    chosen: list[Entry] = []
+    for entry in sorted(entries, key=lambda entry: (entry.worth(now), entry.address)):
+        if needed <= 0:
+            break
+        if entry.size and entry.key not in in_use:
+            chosen.append(entry)
+            needed -= entry.size
+    return chosen
 
 
 @dataclass(frozen=True)
@@ -107,8 +146,6 @@ class Lending:
                 entry = self.kept.get(self._lent.get(event.trial, ""))
                 if entry is not None and event.step > entry.step:
                     del self._lent[event.trial]
-            case _:
-                return
 
     # What a trial starts from.
 

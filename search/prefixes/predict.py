@@ -5,6 +5,7 @@ schedules that part in between and meet again; keys are exact. A controller that
 configs as soon as it may act at all, which says too little.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -132,12 +133,8 @@ def predict(
 
 def forks(one: Outline, others: Sequence[Outline], lengths: Lengths) -> dict[int, int]:
     """The steps at which `one` parts from each of the others after a common beginning -> from how many."""
-    found: dict[int, int] = {}
-    for other in others:
-        step = one.common(other)
-        if lengths.begins < step < lengths.horizon:
-            found[step] = found.get(step, 0) + 1
-    return found
+    steps = (one.common(other) for other in others)
+    return Counter(step for step in steps if lengths.begins < step < lengths.horizon)
 
 
 def _configs(model: Model[Any, Any], space: Space, base: Mapping[str, Any]) -> Iterator[Any]:

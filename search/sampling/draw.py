@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 from optuna.pruners import NopPruner
+from optuna.samplers import BaseSampler
 from optuna.study import Study, StudyDirection
 
 from search.sampling.codec import Code, code
-from search.sampling.kinds import make_sampler, window
+from search.sampling.kinds import sampler_module
 from search.sampling.samplers import SamplerContext, Standing, draw_seed
 from search.sampling.study import View
 from search.sampling.trial_history import Problem
@@ -40,8 +41,9 @@ class Draws:
         if kind == "random":  # without Optuna: a study per draw takes several times as long, and teaches nothing
             drawn = self._space.sample(np.random.default_rng(seed), self._base)
             return {path: thaw(value) for path, value in drawn.items()}
-        past = standing.window(*window(kind))
-        sampler = make_sampler(kind, seed, standing.finished, self._context)
+        module = sampler_module(kind)
+        past = standing.window(*module.WINDOW)
+        sampler: BaseSampler = module.make(seed, standing.finished, self._context)
         view = View(self._name, self._direction, past, number=index)
         trial = Study(self._name, view, sampler, NopPruner()).ask()
         values: dict[str, Any] = {}

@@ -42,11 +42,9 @@ def config_count(space: Space, base: Mapping[str, Any], kind: str, points: int) 
 
 def _values(domain: Domain) -> Iterable[Value]:
     """All values of a finite domain, without making a list of a long one."""
-    match domain:
-        case Int():
-            return range(domain.low, domain.high + 1, domain.step)
-        case _:
-            return grid(domain, size(domain) or 1)
+    if isinstance(domain, Int):
+        return range(domain.low, domain.high + 1, domain.step)
+    return grid(domain, size(domain) or 1)
 
 
 def _products(space: Space, base: Mapping[str, Any], axes: Sequence[Iterable[Value]]) -> Iterator[dict[str, Any]]:

@@ -22,14 +22,6 @@ class Report:
     more: tuple[float, ...] = ()  # scores in the further objectives, if the rule has any
 
 
-def _nobody(trial: int) -> bool:  # noqa: ARG001 - the default of `exempt`
-    return False
-
-
-def _at_once(trial: int) -> int:  # noqa: ARG001 - the default of `settled`
-    return 0
-
-
 @dataclass
 class Bracket:
     """The rungs of a search and where each trial stands: all the state that decisions need.
@@ -43,8 +35,8 @@ class Bracket:
     """
 
     rule: Rule
-    exempt: Callable[[int], bool] = field(default=_nobody, compare=False)
-    settled: Callable[[int], int] = field(default=_at_once, compare=False)
+    exempt: Callable[[int], bool] = field(default=lambda _: False, compare=False)
+    settled: Callable[[int], int] = field(default=lambda _: 0, compare=False)
     rungs: tuple[Rung, ...] = ()
     first: dict[int, int] = field(default_factory=dict)  # trial -> index of the first rung by which it has settled
     reached: dict[int, int] = field(default_factory=dict)  # trial -> index of the rung that it reaches next

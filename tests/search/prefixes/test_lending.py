@@ -11,9 +11,8 @@ from hypothesis import strategies as st
 from search.history.events import Ended, Kept, Paused, Proposed, Reported
 from search.history.records import Records
 from search.prefixes.key import Identity
-from search.prefixes.lending import Common, Lending
+from search.prefixes.lending import Common, Entry, Lending, evicted
 from search.prefixes.predict import Lengths, Outline, Prediction
-from search.prefixes.store import Entry, evicted
 from trainables.prefix import Controller, Order, Sharing
 from trainables.run import Model
 
