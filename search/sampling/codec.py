@@ -32,7 +32,16 @@ class Code:
 
     def suggest(self, trial: Trial) -> Any:
         """Ask the trial's sampler for a value of this knob."""
-        return self.decode(trial._suggest(self.path, self.distribution))
+        match self.domain:
+            case Float(low=low, high=high, log=log, step=step):
+                return self.decode(trial.suggest_float(self.path, low, high, log=log, step=step))
+            case Int(low=low, high=high, log=log, step=whole):
+                return self.decode(trial.suggest_int(self.path, low, high, log=log, step=whole))
+            case Categorical():
+                assert isinstance(self.distribution, CategoricalDistribution)
+                return self.decode(trial.suggest_categorical(self.path, self.distribution.choices))
+            case _:
+                assert_never(self.domain)
 
 
 def code(path: str, domain: Domain) -> Code:
