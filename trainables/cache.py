@@ -21,7 +21,6 @@ from trainables.files import FOLDER_MODE
 from trainables.storage import FULL
 
 MANIFEST = "manifest.json"
-_BLOCK = 1 << 20  # bytes read at a time
 
 Stamp = tuple[str, int, int, int]
 """What changes when a file does: its absolute path, inode, bytes and time of change in ns (zeros: no such file)."""
@@ -78,11 +77,8 @@ def sha256_of(path: Path) -> str:
     """The SHA-256 of a file's content, read once per stamp in this process."""
     key = stamp_of(path)
     if key not in _hashes:
-        digest = hashlib.sha256()
         with path.open("rb") as file:
-            while block := file.read(_BLOCK):
-                digest.update(block)
-        _hashes[key] = digest.hexdigest()
+            _hashes[key] = hashlib.file_digest(file, "sha256").hexdigest()
     return _hashes[key]
 
 

@@ -54,13 +54,13 @@ def packed(state: Mapping[str, Any]) -> bytes:
 
 def put(folder: P, step: int, content: bytes) -> P:
     """As `write`, of what `packed` made."""
-    name = f"{step:09d}.pt"
-    _put(folder, name, content)
-    held = _files(folder)
+    name, place = f"{step:09d}.pt", _at(folder)
+    place.put(name, content)
+    held = place.sizes()
     if _EVICTED in held:
-        _drop(folder, _EVICTED)
+        place.delete(_EVICTED)
     for old in _newest_first(held)[KEPT:]:
-        _drop(folder, old)
+        place.delete(old)
     return folder / name
 
 
@@ -71,22 +71,22 @@ def newest(folder: Place, device: str) -> tuple[int, dict[str, Any]] | None:
 
 def newest_file(folder: Path) -> Path | None:
     """The newest checkpoint in `folder` that is intact; None where there is none. Needs no torch."""
-    return next((folder / name for name in _newest_first(_files(folder)) if _checked(folder, name) is not None), None)
+    return next(
+        (folder / name for name in _newest_first(_at(folder).sizes()) if _checked(folder, name) is not None), None
+    )
 
 
 def intact(folder: Place, device: str) -> Iterator[tuple[int, dict[str, Any]]]:
     """The intact checkpoints as (step, state), newest first, each read when it is asked for."""
-    for name in _newest_first(_files(folder)):
-        state = _read(folder, name, device)
-        if state is not None:
-            yield _step(name), state
+    for name in _newest_first(_at(folder).sizes()):
+        data = _checked(folder, name)
+        if data is not None:
+            yield _step(name), loaded(data, device)
 
 
 def taken(folder: Place, step: int) -> bytes | None:
     """The bytes of the intact checkpoint at `step`; None where there is none."""
-    name = f"{step:09d}.pt"
-    data = _content(folder, name) if name in _files(folder) else None
-    return data if data is not None and whole(data) is not None else None
+    return _checked(folder, f"{step:09d}.pt")
 
 
 def digest_of(data: bytes) -> str:
@@ -105,15 +105,15 @@ def loaded(data: bytes, device: str) -> dict[str, Any]:
 
 def remove(folder: Place, beyond: int = -1) -> None:
     """Delete the checkpoints in `folder` of steps above `beyond`: by default all."""
-    for name in _newest_first(_files(folder)):
+    for name in _newest_first(_at(folder).sizes()):
         if _step(name) > beyond:
-            _drop(folder, name)
+            _at(folder).delete(name)
 
 
 def trim(folder: Place) -> None:
     """Delete all checkpoints in `folder` but the newest."""
-    for name in _newest_first(_files(folder))[1:]:
-        _drop(folder, name)
+    for name in _newest_first(_at(folder).sizes())[1:]:
+        _at(folder).delete(name)
 
 
 def evict(folder: Place) -> None:
@@ -126,19 +126,14 @@ def evict(folder: Place) -> None:
     remove(folder)
 
 
-def evicted(folder: Place) -> bool:
-    """Whether checkpoints were deleted here to make room, and none was written since."""
-    return _EVICTED in _files(folder)
-
-
 def steps(folder: Place) -> list[int]:
     """The steps of the checkpoints in `folder`, intact or not, newest first."""
-    return [_step(name) for name in _newest_first(_files(folder))]
+    return [_step(name) for name in _newest_first(_at(folder).sizes())]
 
 
 def size(folder: Place) -> int:
     """Bytes that the checkpoints in `folder` take."""
-    return held(_files(folder)).bytes
+    return held(_at(folder).sizes()).bytes
 
 
 def held(files: Mapping[str, int]) -> Held:
@@ -153,7 +148,7 @@ def survey(base: Place) -> dict[int, Held]:
     match base:
         case Path():
             for folder in (base / "trials").glob("t[0-9]*"):
-                files[int(folder.name[1:])] = _files(folder / "checkpoints")
+                files[int(folder.name[1:])] = _at(folder / "checkpoints").sizes()
         case Prefix():
             for path, length in (base / "trials").sizes(recursive=True).items():
                 trial, _, rest = path.partition("/")
@@ -172,51 +167,36 @@ def _step(name: str) -> int:
     return int(name.partition(".")[0])
 
 
-def _files(place: Place) -> dict[str, int]:
-    """Name -> bytes."""
-    match place:
-        case Prefix():
-            return place.sizes()
-        case Path():
-            found = {}
-            for path in place.glob("*"):
-                with suppress(OSError):  # replaced meanwhile
-                    found[path.name] = path.stat().st_size
-            return found
+class _Folder:
+    """A folder as a `Prefix` would be one."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def sizes(self) -> dict[str, int]:
+        found = {}
+        for path in self._path.glob("*"):
+            with suppress(OSError):  # replaced meanwhile
+                found[path.name] = path.stat().st_size
+        return found
+
+    def get(self, name: str) -> bytes | None:
+        with suppress(OSError):
+            return (self._path / name).read_bytes()
+        return None
+
+    def put(self, name: str, content: bytes) -> None:
+        self._path.mkdir(parents=True, exist_ok=True)
+        for left in self._path.glob(".*.partial"):  # by a worker that died while it wrote
+            left.unlink(missing_ok=True)
+        write_bytes(self._path / name, content, sync=True)
+
+    def delete(self, name: str) -> None:
+        (self._path / name).unlink(missing_ok=True)
 
 
-def _put(place: Place, name: str, content: bytes) -> None:
-    match place:
-        case Prefix():
-            place.put(name, content)
-        case Path():
-            _replace(place, name, content)
-
-
-def _replace(folder: Path, name: str, content: bytes) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    for left in folder.glob(".*.partial"):  # by a worker that died while it wrote
-        left.unlink(missing_ok=True)
-    write_bytes(folder / name, content, sync=True)
-
-
-def _drop(place: Place, name: str) -> None:
-    match place:
-        case Prefix():
-            place.delete(name)
-        case Path():
-            (place / name).unlink(missing_ok=True)
-
-
-def _content(place: Place, name: str) -> bytes | None:
-    match place:
-        case Prefix():
-            return place.get(name)
-        case Path():
-            try:
-                return (place / name).read_bytes()
-            except OSError:
-                return None
+def _at(place: Place) -> Prefix | _Folder:
+    return _Folder(place) if isinstance(place, Path) else place
 
 
 def whole(data: bytes) -> bytes | None:
@@ -226,10 +206,5 @@ def whole(data: bytes) -> bytes | None:
 
 def _checked(place: Place, name: str) -> bytes | None:
     """The file that `write` made, if it is whole."""
-    data = _content(place, name)
+    data = _at(place).get(name)
     return data if data is not None and whole(data) is not None else None
-
-
-def _read(place: Place, name: str, device: str) -> dict[str, Any] | None:
-    data = _checked(place, name)
-    return loaded(data, device) if data is not None else None

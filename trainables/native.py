@@ -8,7 +8,7 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, assert_never
+from typing import Any
 
 from pydantic import BaseModel
 
@@ -33,15 +33,7 @@ def read_native(path: Path) -> dict[str, Any]:
 
 def parse_native(text: str, name: str, where: str) -> dict[str, Any]:
     """The config in `text`, whose form the suffix of `name` tells."""
-    match form_of(name, where):
-        case "yaml":
-            value = loads(text, where)
-        case "json":
-            value = _from_json(text, where)
-        case "python":
-            value = native_edit.python_config(text, where)
-        case other:
-            assert_never(other)
+    value = _READERS[form_of(name, where)](text, where)
     if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
         raise BadInput.of(
             where, f"expected a mapping of config keys to values, which your script looks up, got {_short(value)}"
@@ -74,19 +66,7 @@ def _unknown(section: BaseModel, prefix: str) -> Iterator[str]:
 
 def plain(config: NativeSection) -> dict[str, Any]:
     """The whole config, unknown keys too, as mappings, lists, numbers and text."""
-    whole = _plain(config.model_dump())
-    assert isinstance(whole, dict)
-    return whole
-
-
-def _plain(value: Any) -> Any:
-    match value:
-        case Mapping():
-            return {key: _plain(item) for key, item in value.items()}
-        case list() | tuple():
-            return [_plain(item) for item in value]
-        case _:
-            return value
+    return with_values(config.model_dump(), {})
 
 
 def rewrite(text: str, name: str, changes: Mapping[str, Any]) -> str:
@@ -107,7 +87,7 @@ def rewrite(text: str, name: str, changes: Mapping[str, Any]) -> str:
 
 def _attempts(text: str, form: Form, changes: Mapping[str, Any], wanted: Mapping[str, Any], name: str) -> Iterator[str]:
     """From the gentlest to the surest: in place; anew with its comments; anew from the values alone."""
-    yield native_edit.edited(text, form, changes, _writer(form), name)
+    yield native_edit.edited(text, form, changes, _WRITERS[form], name)
     if form == "json":
         yield native_edit.dumped_json(text, wanted)
     if form == "yaml":  # anchors and merges: a value stands in several places
@@ -201,18 +181,6 @@ def _yaml_float(value: float) -> str:
     return f"{mantissa}{'' if '.' in mantissa or not e else '.0'}{e}{exponent}"
 
 
-def _writer(form: Form) -> Callable[[Any], str]:
-    match form:
-        case "yaml":
-            return yaml_value
-        case "json":
-            return json.dumps
-        case "python":
-            return python_value
-        case other:
-            assert_never(other)
-
-
 def _from_json(text: str, where: str) -> Any:
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         seen = dict(pairs)
@@ -234,3 +202,11 @@ def _from_json(text: str, where: str) -> Any:
 def _short(value: Any) -> str:
     shown = repr(value)
     return shown if len(shown) <= 60 else shown[:57] + "…"
+
+
+_READERS: Mapping[Form, Callable[[str, str], Any]] = {
+    "yaml": loads,
+    "json": _from_json,
+    "python": native_edit.python_config,
+}
+_WRITERS: Mapping[Form, Callable[[Any], str]] = {"yaml": yaml_value, "json": json.dumps, "python": python_value}

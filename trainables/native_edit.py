@@ -193,29 +193,19 @@ def python_config(text: str, where: str) -> dict[str, Any]:
     problems: list[Problem] = []
     for key, value in zip(node.keys, node.values, strict=True):
         if not (isinstance(key, ast.Constant) and isinstance(key.value, str)):
-            problems.append(
-                Problem(
-                    f"{where} CONFIG",
-                    f"line {value.lineno}: keys must be plain text: your script computes one, here it is read",
-                )
-            )
+            what = f"line {value.lineno}: keys must be plain text: your script computes one, here it is read"
+            problems.append(Problem(f"{where} CONFIG", what))
             continue
+        at = f"{where} {key.value}"
         if key.value in out:
-            problems.append(
-                Problem(
-                    f"{where} {key.value}", "this key stands twice; your script takes the last one in silence: keep one"
-                )
-            )
+            what = "this key stands twice; your script takes the last one in silence: keep one"
+            problems.append(Problem(at, what))
         try:
-            out[key.value] = _listed(ast.literal_eval(value), f"{where} {key.value}")
+            out[key.value] = _listed(ast.literal_eval(value), at)
         except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
             shown = (ast.get_source_segment(text, value) or "")[:60]
-            problems.append(
-                Problem(
-                    f"{where} {key.value}",
-                    f"{shown!r} is no literal; your script computes it, and here nothing is run: write the value",
-                )
-            )
+            what = f"{shown!r} is no literal; your script computes it, and here nothing is run: write the value"
+            problems.append(Problem(at, what))
         except BadInput as error:
             problems.extend(error.problems)
     if problems:

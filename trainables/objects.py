@@ -7,6 +7,7 @@ anew, and a search that gave up would lose what it has.
 import os
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, TypeVar
@@ -65,24 +66,20 @@ class Prefix:
 
     def put(self, name: str, data: bytes) -> None:
         """Write the object `name`, in place of an earlier one."""
-        path = f"{self.path}/{name}"
 
         def write() -> None:
-            with self.filesystem.open_output_stream(path, compression=None) as stream:
+            with self.filesystem.open_output_stream(f"{self.path}/{name}", compression=None) as stream:
                 stream.write(data)
 
         self._asked(write)
 
     def get(self, name: str) -> bytes | None:
         """The object's content; None where there is none of this name."""
-        path = f"{self.path}/{name}"
 
         def read() -> bytes | None:
-            try:
-                with self.filesystem.open_input_file(path) as file:
-                    return bytes(file.read())
-            except FileNotFoundError:
-                return None
+            with suppress(FileNotFoundError), self.filesystem.open_input_file(f"{self.path}/{name}") as file:
+                return bytes(file.read())
+            return None
 
         return self._asked(read)
 
@@ -111,27 +108,15 @@ class Prefix:
 
     def delete(self, name: str) -> None:
         """Delete the object `name`, if there is one."""
-        path = f"{self.path}/{name}"
-
-        def delete() -> None:
-            try:
-                self.filesystem.delete_file(path)
-            except FileNotFoundError:
-                return
-
-        self._asked(delete)
+        self._asked(lambda: self._gone(self.filesystem.delete_file, name))
 
     def clear(self, name: str) -> None:
         """Delete the folder `name` with all in it, if there is one."""
-        path = f"{self.path}/{name}"
+        self._asked(lambda: self._gone(self.filesystem.delete_dir, name))
 
-        def clear() -> None:
-            try:
-                self.filesystem.delete_dir(path)
-            except FileNotFoundError:
-                return
-
-        self._asked(clear)
+    def _gone(self, delete: Callable[[str], None], name: str) -> None:
+        with suppress(FileNotFoundError):
+            delete(f"{self.path}/{name}")
 
     def _asked(self, question: Callable[[], T]) -> T:
         return until_it_answers(question, str(self), self.say, self.tries)

@@ -5,18 +5,17 @@ Two trainings that agree in everything up to a step are in the same state there.
 what only the worker knows of its machine. So a worker of another machine type finds nothing, and trains.
 """
 
-import hashlib
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
+from typing import Any, Generic, TypeVar
 
 from trainables import checkpoints, fingerprint
 from trainables.objects import Prefix
 from trainables.run import AHEAD, SECONDS, STEP, Native, Run
+from trainables.signed import digest
 
 STORE = "prefixes"
 """In the search's folder, or its store: a folder per kept state, called by its address."""
@@ -64,18 +63,10 @@ class Sharing(Generic[C]):
     """`realised` in short, where that is long: equal for equal ones. For predictions only."""
 
 
-@runtime_checkable
-class Shareable(Protocol):
-    """A model whose trials may share prefixes."""
-
-    @property
-    def sharing(self) -> Sharing[Any] | None:
-        """What it promises; None: nothing."""
-
-
 def sharing_of(model: object) -> Sharing[Any] | None:
-    """What a model promises of its trainings; None where it says nothing of that."""
-    return model.sharing if isinstance(model, Shareable) else None
+    """What a model promises of its trainings, as its `sharing`; None where it says nothing of that."""
+    promised: Sharing[Any] | None = getattr(model, "sharing", None)
+    return promised
 
 
 @dataclass(frozen=True)
@@ -132,7 +123,7 @@ class Kept:
 
 def address(key: str, environment: Mapping[str, Any]) -> str:
     """Where the state of `key` is kept that came about in `environment`."""
-    return _digest([key, dict(environment)])
+    return digest([key, dict(environment)])
 
 
 def environment() -> dict[str, Any]:
@@ -161,7 +152,7 @@ class TrialPrefix:
         if fork is None:
             return None
         if fork.stored:
-            where = self._address(fork.key)
+            where = address(fork.key, self._environment)
             state = self._found(where, fork.step)
             if state is None:
                 self._gone = {"key": fork.key, "address": where}
@@ -214,7 +205,7 @@ class TrialPrefix:
         return found
 
     def _found(self, where: str, step: int) -> Mapping[str, Any] | None:
-        for at, state in checkpoints.intact(self._place(where), "cpu"):
+        for at, state in checkpoints.intact(place_of(self._base, where), "cpu"):
             if at == step and state.get("address") == where:
                 run: Mapping[str, Any] = state["run"]
                 return run
@@ -231,8 +222,8 @@ class TrialPrefix:
 
     def _put(self, step: int, run: Mapping[str, Any], key: str, seen: int | None) -> Kept | None:
         """Put a state into the store; None where it is there already, too large, or not that of the step alone."""
-        where = self._address(key)
-        place = self._place(where)
+        where = address(key, self._environment)
+        place = place_of(self._base, where)
         if run.get(AHEAD) or checkpoints.steps(place):
             return None
         data = checkpoints.packed({"run": run, "address": where})
@@ -241,12 +232,6 @@ class TrialPrefix:
         self._room -= len(data)
         checkpoints.put(place, step, data)
         return Kept(key, where, step, len(data), seen)
-
-    def _address(self, key: str) -> str:
-        return address(key, self._environment)
-
-    def _place(self, where: str) -> checkpoints.Place:
-        return place_of(self._base, where)
 
 
 def place_of(base: checkpoints.Place, where: str) -> checkpoints.Place:
@@ -276,10 +261,6 @@ def drop(base: checkpoints.Place, where: str) -> None:
         for left in place.iterdir():  # of a worker that died while it wrote
             left.unlink(missing_ok=True)
         place.rmdir()
-
-
-def _digest(what: Any) -> str:
-    return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:32]
 
 
 @cache

@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TextIO
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
@@ -74,7 +74,7 @@ def main() -> None:
     request = Request.model_validate(json.load(sys.stdin))
 
     def say(event: Mapping[str, Any]) -> None:
-        _write(answers, event)
+        print(json.dumps(event), file=answers, flush=True)
 
     import torch  # after the streams are apart; one thread, as a trial has
 
@@ -91,11 +91,6 @@ def run(request: Request, say: Say) -> None:
 
         if not _trained(request, training, told) and not training.values:
             return
-
-
-def _write(answers: TextIO, event: Mapping[str, Any]) -> None:
-    answers.write(json.dumps(event) + "\n")
-    answers.flush()
 
 
 def _trained(request: Request, training: Training, say: Say) -> bool:

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spaces.problems import BadInput, nearest
-from trainables.own import declare, spec
+from spaces.schema import parse
+from trainables.own import spec
+from trainables.own.model import OwnModel, Reference
 from trainables.run import Model
 
 if TYPE_CHECKING:  # only a worker needs it
@@ -71,4 +73,4 @@ def model_of(
         return model_named(name, where)
     if "spec" in trainable:
         return spec.from_reference(trainable, where, copy)
-    return declare.from_reference(trainable, where, work, copy, keeper)
+    return OwnModel(parse(Reference, trainable, where), work, copy, keeper)

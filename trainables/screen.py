@@ -26,7 +26,8 @@ class Screen:
         self._queue: SimpleQueue[str] = SimpleQueue()
         self._behind = 0
         self._written = threading.Condition(threading.RLock())
-        self._lost = False
+        self.lost = False
+        """Whether the stream takes nothing any more."""
         self._log: Path | None = None
         self._kept: list[str] = []
         """What neither the stream nor the log has taken so far."""
@@ -39,11 +40,6 @@ class Screen:
         """Of the stream."""
         return getattr(self._stream, "encoding", None) or "utf-8"
 
-    @property
-    def lost(self) -> bool:
-        """Whether the stream takes nothing any more."""
-        return self._lost
-
     def isatty(self) -> bool:
         """Whether the stream is a terminal."""
         return self._stream.isatty()
@@ -55,9 +51,9 @@ class Screen:
     def write(self, text: str) -> int:
         """Print `text`, some time soon; where the stream is lost, write it to the log."""
         with self._written:
-            if not self._lost and self._behind + len(text) > self._limit:
-                self._lost = True
-            if self._lost:
+            if not self.lost and self._behind + len(text) > self._limit:
+                self.lost = True
+            if self.lost:
                 self._note(text)
             elif self._fd is None:
                 self._print(text)
@@ -80,8 +76,8 @@ class Screen:
         """Wait until all is printed, while the stream takes something at least every so many `seconds`."""
         with self._written:
             until, before = time.monotonic() + seconds, self._behind
-            self._note("") if self._lost else None
-            while self._behind and not self._lost and time.monotonic() < until:
+            self._note("") if self.lost else None
+            while self._behind and not self.lost and time.monotonic() < until:
                 self._written.wait(0.1)
                 if self._behind < before:
                     until, before = time.monotonic() + seconds, self._behind
@@ -92,7 +88,7 @@ class Screen:
         """
         while True:
             text = self._queue.get()
-            if not self._lost:
+            if not self.lost:
                 self._print(text)
             else:
                 with self._written:
@@ -112,7 +108,7 @@ class Screen:
             while data:
                 data = data[os.write(self._fd, data) :]
         except (OSError, ValueError):  # ValueError: the stream is closed
-            self._lost = True
+            self.lost = True
             _silence(self._fd)
             with self._written:
                 self._note(text)

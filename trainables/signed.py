@@ -26,8 +26,8 @@ class Signature:
     def of(cls, trial: int, seed: int, config: Mapping[str, Any], code: str | Mapping[str, Any]) -> "Signature":
         """Of a trial that trains `config` (JSON-like values). `code`: the module of its model, or what else says which
         code it is."""
-        known = fingerprint.code_digest(code) if isinstance(code, str) else _digest(code)
-        return cls(trial, seed, _digest(config), known)
+        known = fingerprint.code_digest(code) if isinstance(code, str) else digest(code)
+        return cls(trial, seed, digest(config), known)
 
     def signed(self, step: int, state: Mapping[str, Any]) -> dict[str, Any]:
         """`state` with whose it is, of which step, and on which machine type it came about."""
@@ -54,5 +54,6 @@ class Signature:
         return isinstance(found, Mapping) and found.get("code") != self.code
 
 
-def _digest(what: Mapping[str, Any]) -> str:
+def digest(what: Any) -> str:
+    """Of JSON-like values, and of others by what they are called."""
     return hashlib.sha256(json.dumps(what, sort_keys=True, default=repr).encode()).hexdigest()[:32]

@@ -3,7 +3,7 @@
 import json
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -217,11 +217,10 @@ class Bridge(tune.Trainable):  # type: ignore[misc]  # Ray's class is untyped fo
         assert self._run is not None
         run, home = self._run, Path(self._job.folder) if self._store is None else self._store
         state = run.state()
-        storage.when_there_is_room(
-            lambda: start.write(home, self._seed, run.step, state, self._described),
-            self._log.warning,
-            mark=Path(self._job.folder) / DISK_FULL,
-        )
+        self._when_there_is_room(lambda: start.write(home, self._seed, run.step, state, self._described))
+
+    def _when_there_is_room(self, write: Callable[[], object]) -> None:
+        storage.when_there_is_room(write, self._log.warning, mark=Path(self._job.folder) / DISK_FULL)
 
     def _show(self) -> None:
         """Write the artifacts; a picture that can't be drawn is no reason to fail."""
@@ -242,8 +241,7 @@ class Bridge(tune.Trainable):  # type: ignore[misc]  # Ray's class is untyped fo
         step = self._run.step
         state = self._signature.signed(step, {"run": self._run.state(), _REPORT: self._last})
         state[start.CONFIG] = self._described
-        mark = Path(self._job.folder) / DISK_FULL
-        storage.when_there_is_room(lambda: checkpoints.write(self._place, step, state), self._log.warning, mark=mark)
+        self._when_there_is_room(lambda: checkpoints.write(self._place, step, state))
         self._costs = [self._costs[-1], time.perf_counter() - began]  # two: the first may load torch, or one be unlucky
         self._unsaved = 0.0
 

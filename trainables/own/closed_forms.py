@@ -129,13 +129,9 @@ def nanogpt(peak: float, warmup: int, decay: int, floor: float) -> Closed:
     return Closed(value, warmup)
 
 
-def warmed(peak: float, warmup: int, after: Callable[[int], float]) -> Closed:
-    """Hugging Face's linear warmup from 0, then `peak` times `after` of the step."""
-    return Closed(lambda t: peak * (t / max(1, warmup) if t < warmup else after(t)), warmup)
-
-
 def huggingface(kind: str, peak: float, warmup: int, total: int, more: dict[str, float]) -> Closed:
-    """The schedule that `lr_scheduler_type` names. Raises KeyError for one that is not a function of the step."""
+    """The schedule that `lr_scheduler_type` names: but for `constant` a linear warmup from 0, then `peak` times a shape
+    of the step. Raises KeyError for one that is not such a function."""
     rest = max(1, total - warmup)
 
     def share(t: int) -> float:
@@ -174,7 +170,8 @@ def huggingface(kind: str, peak: float, warmup: int, total: int, more: dict[str,
     }
     if kind == "constant":
         return Closed(lambda t: peak)  # noqa: ARG005
-    return warmed(peak, warmup, shapes[kind])
+    shape = shapes[kind]
+    return Closed(lambda t: peak * (t / max(1, warmup) if t < warmup else shape(t)), warmup)
 
 
 KINDS = (

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from trainables.own import held_files, readings
-from trainables.own.keeper import Paused
 from trainables.own.order import Order
 from trainables.own.process import Ends, Output, Process, environment, start
 from trainables.run import AHEAD, Metrics, UserCodeError, score
@@ -38,28 +37,14 @@ class CommandRun:
         self._order, self._unit = order, order.declared.unit
         self._process: Process | None = None
         self._output: Output | None = None
-        self._step = 0
+        self.step = 0
+        self.worst = order.declared.goal.worst
+        self.ended: str | None = None
         self._rows: readings.Rows = {}
-        self._ended: str | None = None
         self._zero = False  # whether there were metrics of a step 0
         self._went, self._arrived = 0.0, 0.0  # unix seconds: when it was last let go on, and its last metrics came
         self._restored = False  # `{dir}` holds what belongs to the step
         self._source = readings.source_of(order.declared, order.folder)
-
-    @property
-    def step(self) -> int:
-        """Units trained so far."""
-        return self._step
-
-    @property
-    def ended(self) -> str | None:
-        """Why the command has ended before its full length, if it has."""
-        return self._ended
-
-    @property
-    def worst(self) -> float:
-        """The declared worst value."""
-        return self._order.worst
 
     def train(self, until: int) -> Metrics:
         """Let the command train to step `until`; its metrics there. Raises UserCodeError and CommandError."""
@@ -78,7 +63,7 @@ class CommandRun:
             self._check_passed(until)
             time.sleep(LOOK_SECONDS)
         self._arrived = time.time()
-        self._step = until
+        self.step = until
         if until == self._order.length:
             self._finish()
         elif self._process is not None:
@@ -87,15 +72,15 @@ class CommandRun:
 
     def evaluate(self) -> Metrics:
         """What was read last."""
-        return dict(self._rows.get(self._step, {}))
+        return dict(self._rows.get(self.step, {}))
 
     def state(self) -> dict[str, Any]:
         """The metrics so far, and the command's own checkpoint where it keeps one."""
-        state: dict[str, Any] = {"step": self._step}
-        if self._order.declared.paused != "checkpoint" or self._step == self._order.length or self._ended is not None:
+        state: dict[str, Any] = {"step": self.step}
+        if self._order.declared.paused != "checkpoint" or self.step == self._order.length or self.ended is not None:
             if done := self._is_done():
                 self._read()
-            return {**state, "rows": self._kept_rows(None if done else self._step)}
+            return {**state, "rows": self._kept_rows(None if done else self.step)}
         files = self._checkpoint()
         self._read()
         kept = held_files.taken(self._order.folder, [*files, *self._source.files()])
@@ -106,7 +91,7 @@ class CommandRun:
         """Go on from `state`: with its checkpoint, or from the start, where known metrics are passed over."""
         self.close()
         self._source = readings.source_of(self._order.declared, self._order.folder)
-        self._step = int(state["step"])
+        self.step = int(state["step"])
         self._rows = {int(step): dict(row) for step, row in state["rows"].items()}
         self._restored = "files" in state
         if self._restored:
@@ -125,9 +110,9 @@ class CommandRun:
         self._read()
         note = {"rows": {str(step): row for step, row in self._rows.items()}, "errors": list(process.errors)}
         judged = order.declared.goal
-        badness = score(self._rows[self._step][judged.metric], judged.mode)
+        badness = score(self._rows[self.step][judged.metric], judged.mode)
         self._process = None
-        ended = order.keeper.hold(order.work.name, Paused(ends, self._step, note), badness)
+        ended = order.keeper.hold(order.work.name, ends, self.step, note, badness)
         self.close()
         return ended
 
@@ -144,16 +129,17 @@ class CommandRun:
     def _taken(self) -> bool:
         """Go on with the command that was held when the trial paused; whether there was one."""
         order = self._order
-        held = order.keeper.take(order.work.name, self._step) if order.keeper is not None and self._step else None
+        held = order.keeper.take(order.work.name, self.step) if order.keeper is not None and self.step else None
         if held is None:
             return False
-        self._attach(held.ends, stopped=True)
+        ends, note = held
+        self._attach(ends, stopped=True)
         assert self._process is not None
         if self._process.code not in (None, 0):  # killed while it was held
             self.close()
             return False
-        self._rows |= {int(step): dict(row) for step, row in held.note["rows"].items()}
-        self._process.errors.extend(held.note["errors"])
+        self._rows |= {int(step): dict(row) for step, row in note["rows"].items()}
+        self._process.errors.extend(note["errors"])
         return True
 
     def artifacts(self, folder: Path) -> None:
@@ -167,7 +153,7 @@ class CommandRun:
         if self._output is not None:
             self._output.close()
             self._output = None
-        if self._step < self._order.length and self._ended is None:
+        if self.step < self._order.length and self.ended is None:
             for path in held_files.matching(self._order.folder, self._order.declared.checkpoints):
                 path.unlink(missing_ok=True)
 
@@ -191,9 +177,8 @@ class CommandRun:
 
     def _attach(self, ends: Ends, stopped: bool = False) -> None:
         """Read what a command prints."""
-        heard = self._source.heard if isinstance(self._source, readings.Printed) else _ignored
         self._output = Output(self._order.work)
-        self._process = Process(ends, self._output, heard, stopped)
+        self._process = Process(ends, self._output, self._source.heard, stopped)
 
     def _complete(self, step: int) -> bool:
         return all(name in self._rows.get(step, {}) for name in self._order.declared.judged[:1])
@@ -201,7 +186,7 @@ class CommandRun:
     def _read(self) -> None:
         for step, row in self._source.read().items():
             self._zero = self._zero or (step == 0 and self._order.declared.judged[0] in row)
-            if step > self._step:
+            if step > self.step:
                 self._rows.setdefault(step, {}).update(row)
 
     def _kept_rows(self, upto: int | None = None) -> readings.Rows:
@@ -229,8 +214,8 @@ class CommandRun:
             what = f"the command ended by itself after {self._unit} {last} of {self._order.length}"
             if last == self._order.length - 1 and self._zero:
                 raise UserCodeError(f"{what}, and it counts from 0: declare metrics.first: 0")
-            self._ended = what
-            self._step = last
+            self.ended = what
+            self.step = last
             return dict(self._rows[last])
         if code == 0:
             raise UserCodeError(f"the command ended without {name} for {self._unit} {until}: {self._source.seen()}")
@@ -259,7 +244,7 @@ class CommandRun:
         while True:
             files = self._files()
             if order.declared.stepped:
-                fresh = self._last_kept() == order.declared.counted(self._step)
+                fresh = self._last_kept() == order.declared.counted(self.step)
             else:
                 fresh = held_files.written(files) >= newer_than
             late = time.monotonic() > deadline or process.code is not None or len(self._ahead()) > 0
@@ -285,11 +270,7 @@ class CommandRun:
     def _last_kept(self) -> int:
         """The last step up to this one, as the script counts, of which all checkpoint files are there."""
         declared = self._order.declared
-        return held_files.last_step(self._order.folder, declared.checkpoints, declared.counted(self._step))
+        return held_files.last_step(self._order.folder, declared.checkpoints, declared.counted(self.step))
 
     def _ahead(self) -> list[int]:
-        return [step for step in self._rows if step > self._step and self._complete(step)]
-
-
-def _ignored(line: str) -> None:
-    """What is printed is no metric here."""
+        return [step for step in self._rows if step > self.step and self._complete(step)]

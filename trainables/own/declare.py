@@ -1,17 +1,12 @@
-"""Making the model of a declared trainable: from a search's YAML, or from what a file or a job says of it."""
+"""Making the model of a search's declared trainable."""
 
 import shlex
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from spaces.schema import parse
 from trainables.own import code
 from trainables.own.declaration import Declaration
 from trainables.own.model import OwnModel, Reference
-
-if TYPE_CHECKING:  # only a worker needs it
-    from trainables.own.keeper import Keeper
 
 
 def from_declaration(declared: Declaration, yaml: Path, base: tuple[str, str | None]) -> OwnModel:
@@ -60,10 +55,3 @@ def _started(declared: Declaration) -> list[str]:
     words = shlex.split(f"{declared.command} {declared.evaluate or ''}")
     modules = [after for word, after in pairwise(words) if word == "-m"]
     return [*words, *(f"{module.replace('.', '/')}{end}" for module in modules for end in (".py", "/__main__.py"))]
-
-
-def from_reference(
-    raw: Any, where: str, work: Path | None = None, copy: Path | None = None, keeper: "Keeper | None" = None
-) -> OwnModel:
-    """The model that a file or a job refers to. Raises BadInput where the reference is damaged."""
-    return OwnModel(parse(Reference, raw, where), work, copy, keeper)

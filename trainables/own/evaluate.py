@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from trainables.own import function, held_files, huggingface, lightning, random_states
-from trainables.own.arguments import Filling, command_line
 from trainables.own.declaration import Declaration
 from trainables.own.handle import Config, as_numbers
 from trainables.own.load import load
@@ -72,8 +71,7 @@ def _by_command(model: OwnModel, config: Mapping[str, Any], state: Mapping[str, 
     held_files.put_back(order.folder, state["files"])
     order.write_config()
     checkpoint = held_files.newest(order.folder, declared.checkpoints)
-    filling = Filling(config, order.config, seed, order.folder, order.length, checkpoint)
-    line = command_line(declared, filling, declared.evaluate)
+    line = order.line(checkpoint, declared.evaluate)
     try:
         done = subprocess.run(  # noqa: S603
             line.words,

@@ -6,72 +6,31 @@ Event message (tensorflow/core/util/event.proto) the fields step (2) and summary
 """
 
 import struct
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator
 
 _HEAD, _TAIL = 12, 4
-_FLOAT, _DOUBLE = 1, 2  # of DataType
 
-Named = Callable[[int, str, float], tuple[int, dict[str, float]]]
-
-
-class EventFiles:
-    """The scalars of all event files below a folder."""
-
-    def __init__(self, folder: Path, named: Named, judged: Sequence[str]) -> None:
-        self._folder, self._named, self._judged = folder, named, judged
-        self._offsets: dict[Path, int] = {}
-        self._tags: dict[str, None] = {}
-
-    def read(self) -> dict[int, dict[str, float]]:
-        """The scalars of the records that are complete since."""
-        found: dict[int, dict[str, float]] = {}
-        for path in sorted(self._folder.rglob("*tfevents*")):
-            for step, tag, value in self._new(path):
-                self._tags[tag] = None
-                units, metrics = self._named(step, tag, value)
-                found.setdefault(units, {}).update(metrics)
-        return found
-
-    def _new(self, path: Path) -> Iterator[tuple[int, str, float]]:
-        try:
-            with path.open("rb") as file:
-                file.seek(self._offsets.get(path, 0))
-                content = file.read()
-        except OSError:
-            return
-        at = 0
-        while at + _HEAD <= len(content):
-            length = struct.unpack_from("<Q", content, at)[0]
-            if at + _HEAD + length + _TAIL > len(content):
-                break
-            yield from _scalars(content[at + _HEAD : at + _HEAD + length])
-            at += _HEAD + length + _TAIL
-        self._offsets[path] = self._offsets.get(path, 0) + at
-
-    def seen(self) -> str:
-        """The tags, or that there is no file."""
-        if not self._offsets:
-            return f"there is no event file in {self._folder}"
-        return f"the event files have the tags {', '.join(self._tags) or '(none)'}"
-
-    def trouble(self) -> str | None:
-        """Nothing shows before the end."""
-        return None
-
-    def files(self) -> list[Path]:
-        """None: what is written later lies in files of its own."""
-        return []
+Scalar = tuple[int, str, float]
+"""Step, tag and value."""
 
 
-def _scalars(event: bytes) -> Iterator[tuple[int, str, float]]:
-    step, summaries = 0, []
-    for field, value in _fields(event):
-        if field == 2 and isinstance(value, int):
-            step = value
-        elif field == 5 and isinstance(value, bytes):
-            summaries.append(value)
-    for summary in summaries:
+def scalars_of(content: bytes) -> tuple[int, list[Scalar]]:
+    """How many bytes the whole records take that `content` begins with, and their scalars."""
+    found: list[Scalar] = []
+    at = 0
+    while at + _HEAD <= len(content):
+        end = at + _HEAD + struct.unpack_from("<Q", content, at)[0]
+        if end + _TAIL > len(content):
+            break
+        found += _scalars(content[at + _HEAD : end])
+        at = end + _TAIL
+    return at, found
+
+
+def _scalars(event: bytes) -> Iterator[Scalar]:
+    fields = list(_fields(event))
+    step = next((value for field, value in reversed(fields) if field == 2 and isinstance(value, int)), 0)
+    for summary in (value for field, value in fields if field == 5 and isinstance(value, bytes)):
         for field, item in _fields(summary):
             if field == 1 and isinstance(item, bytes):
                 tag, number = _value(item)
@@ -80,39 +39,26 @@ def _scalars(event: bytes) -> Iterator[tuple[int, str, float]]:
 
 
 def _value(item: bytes) -> tuple[str, float | None]:
-    tag, number = "", None
-    for field, value in _fields(item):
-        if field == 1 and isinstance(value, bytes):
-            tag = value.decode("utf-8", "replace")
-        elif field == 2 and isinstance(value, float):
-            number = value
-        elif field == 8 and isinstance(value, bytes):
-            number = _tensor(value)
-    return tag, number
+    fields = dict(_fields(item))
+    tag, number, tensor = fields.get(1), fields.get(2), fields.get(8)
+    if isinstance(tensor, bytes):
+        number = _tensor(tensor)
+    name = tag.decode("utf-8", "replace") if isinstance(tag, bytes) else ""
+    return name, number if isinstance(number, float) else None
 
 
 def _tensor(tensor: bytes) -> float | None:
-    kind, content, listed = 0, b"", None
-    for field, value in _fields(tensor):
-        if field == 1 and isinstance(value, int):
-            kind = value
-        elif field == 4 and isinstance(value, bytes):
-            content = value
-        elif field == 5:
-            listed = (
-                value
-                if isinstance(value, float)
-                else struct.unpack("<f", value[:4])[0]
-                if isinstance(value, bytes)
-                else None
-            )
-    if listed is not None:
-        return float(listed)
-    if kind == _FLOAT and len(content) == 4:
-        return float(struct.unpack("<f", content)[0])
-    if kind == _DOUBLE and len(content) == 8:
-        return float(struct.unpack("<d", content)[0])
-    return None
+    match dict(_fields(tensor)):  # of DataType, 1 is float and 2 double
+        case {5: float(listed)}:
+            return listed
+        case {5: bytes(listed)}:
+            return float(struct.unpack("<f", listed[:4])[0])
+        case {1: 1, 4: bytes(content)} if len(content) == 4:
+            return float(struct.unpack("<f", content)[0])
+        case {1: 2, 4: bytes(content)} if len(content) == 8:
+            return float(struct.unpack("<d", content)[0])
+        case _:
+            return None
 
 
 def _fields(message: bytes) -> Iterator[tuple[int, int | float | bytes]]:

@@ -48,13 +48,6 @@ class Expression:
     def __post_init__(self) -> None:
         self._check(self._tree())
 
-    @property
-    def keys(self) -> tuple[str, ...]:
-        """The config keys that it names, dotted."""
-        found: list[str] = []
-        _collect(self._tree(), found)
-        return tuple(dict.fromkeys(key for key in found if key != LENGTH))
-
     def value(self, native: Mapping[str, Any], length: int) -> float:
         """Its value for a config and the length of its training. Raises ExpressionError."""
         try:
@@ -109,18 +102,6 @@ def _dotted(node: ast.expr) -> str | None:
             return None if before is None else f"{before}.{node.attr.replace(_HYPHEN, '-')}"
         case _:
             return None
-
-
-def _collect(node: ast.AST, found: list[str]) -> None:
-    match node:
-        case ast.Call():
-            for argument in node.args:
-                _collect(argument, found)
-        case ast.Name() | ast.Attribute():
-            found.append(_dotted(node) or "")
-        case _:
-            for child in ast.iter_child_nodes(node):
-                _collect(child, found)
 
 
 def _evaluated(node: ast.expr, native: Mapping[str, Any], length: int) -> float:

@@ -57,24 +57,10 @@ class FunctionRun:
         self._task = task
         self._reporter = _Reporter(task)
         self._thread: threading.Thread | None = None
-        self._step = 0
+        self.step = 0
+        self.worst = task.worst
+        self.ended: str | None = None
         self._metrics: dict[str, float] = {}
-        self._ended: str | None = None
-
-    @property
-    def step(self) -> int:
-        """Units trained so far."""
-        return self._step
-
-    @property
-    def ended(self) -> str | None:
-        """Why the function has returned before the full length, if it has."""
-        return self._ended
-
-    @property
-    def worst(self) -> float:
-        """The declared worst value."""
-        return self._task.worst
 
     def train(self, until: int) -> Metrics:
         """Let the function train to its report of step `until`; what it reported there. Raises what it raises."""
@@ -90,18 +76,18 @@ class FunctionRun:
         reporter.arrived.clear()
         if reporter.error is not None:
             raise self._explained(reporter.error)
-        if reporter.step == self._step and not reporter.returned:
+        if reporter.step == self.step and not reporter.returned:
             raise AssertionError("woken without a report")
         if reporter.step == 0:
             raise UserCodeError("the function returned without a report; call run.report after every unit trained")
         if reporter.step > until:
-            every = until - self._step
+            every = until - self.step
             what = f"{unit} {reporter.step} was reported where {unit} {until} was expected"
             what += f": set budget.evaluate_every to a multiple of the {unit}s between reports, not {every}"
             raise UserCodeError(what)
         if reporter.returned and reporter.step < self._task.length:
-            self._ended = f"the function returned after {unit} {reporter.step} of {self._task.length}"
-        self._step, self._metrics = reporter.step, dict(reporter.metrics)
+            self.ended = f"the function returned after {unit} {reporter.step} of {self._task.length}"
+        self.step, self._metrics = reporter.step, dict(reporter.metrics)
         return self._metrics
 
     def evaluate(self) -> Metrics:
@@ -111,14 +97,14 @@ class FunctionRun:
     def state(self) -> dict[str, Any]:
         """The reported state and the random states of that moment."""
         if not self._task.checkpoints:
-            return {"step": self._step}
+            return {"step": self.step}
         given = self._reporter.state
         if given is None:
             raise UserCodeError(_NO_STATE)
         now = given() if callable(given) else given
         kept = {"state": now, "random": self._reporter.random, "seed": self._task.seed}
         try:
-            return {"step": self._step, "kept": _packed(kept)}
+            return {"step": self.step, "kept": _packed(kept)}
         except UserCodeError as error:
             raise UserCodeError(f"{self._reporter.at}: {error}") from error
 
@@ -126,11 +112,11 @@ class FunctionRun:
         """Go on from `state`: the function finds it in `resume`, or starts over where it keeps none."""
         self.close()
         self._thread, self._reporter = None, _Reporter(self._task)
-        self._step = int(state["step"])
+        self.step = int(state["step"])
         kept = state.get("kept")
-        self._reporter.known = self._step
+        self._reporter.known = self.step
         if kept is not None:
-            self._reporter.step = self._step
+            self._reporter.step = self.step
             self._reporter.kept = _unpacked(kept)
 
     def artifacts(self, folder: Path) -> None:
@@ -181,6 +167,7 @@ class _Reporter:
 
     def __init__(self, task: Task) -> None:
         self._task = task
+        self.config, self.seed = task.config, task.seed
         self.arrived, self.go = threading.Event(), threading.Event()
         self.over = self.returned = False
         self.error: BaseException | None = None
@@ -196,16 +183,6 @@ class _Reporter:
         self.kept: dict[str, Any] | None = None
         self.parts: tuple[Stateful, ...] = ()
         """What `restore` keeps."""
-
-    @property
-    def config(self) -> Config:
-        """The trial's config."""
-        return self._task.config
-
-    @property
-    def seed(self) -> int:
-        """The trial's seed."""
-        return self._task.seed
 
     @property
     def folder(self) -> Path:

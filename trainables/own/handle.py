@@ -133,8 +133,3 @@ def check_stateful(parts: Sequence[Any]) -> None:
                 f"restore: argument {number} is of type {type(part).__name__}, without state_dict and load_state_dict"
             )
             raise UserCodeError(f"{what}; give it as part of state=… to run.report, and take it from run.resume()")
-
-
-def told(metrics: Mapping[str, float]) -> str:
-    """The metrics on a line."""
-    return "  ".join(f"{name} {value:.6g}" for name, value in metrics.items())

@@ -7,7 +7,6 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +18,6 @@ from trainables.own.process import SUPERVISOR, Ends, pair
 LONELY = 10.0  # seconds without any worker: between the last one of a trial and the first of the next
 _SHARE = 0.5  # of the node's memory, for all that is held
 _CGROUP = Path("/sys/fs/cgroup/memory.max")
-
-
-@dataclass(frozen=True)
-class Paused:
-    """A stopped command, and what its trial needs to go on with it."""
-
-    ends: Ends
-    step: int
-    note: Mapping[str, Any]
-    """What its run has read of it."""
 
 
 class Keeper:
@@ -80,22 +69,23 @@ class Keeper:
                 raise RuntimeError(f"{words[0]} can't be started: {told['error']}")
             return Ends(mine, out[0], err[0], int(told["pid"]), grace)
 
-    def hold(self, key: str, paused: Paused, badness: float) -> list[str]:
+    def hold(self, key: str, ends: Ends, step: int, note: Mapping[str, Any], badness: float) -> list[str]:
         """Hold a stopped command until `take`; this worker has it no longer.
 
         Args:
             key: The trial's name.
-            paused: What is held.
+            ends: What is held.
+            step: Units that it has trained.
+            note: What its run has read of it.
             badness: How bad its newest objective is: of two that are trained as far, the worse one is ended first.
 
         Returns:
             The keys of those that are ended for it; its own among them where there is no room for it.
 
         """
-        ends = paused.ends
         note = {
-            **paused.note,
-            "step": paused.step,
+            **note,
+            "step": step,
             "gpus": _gpus(),
             "pid": ends.pid,
             "grace": ends.grace,
@@ -104,7 +94,7 @@ class Keeper:
         asked = {
             "ask": "hold",
             "key": key,
-            "step": paused.step,
+            "step": step,
             "badness": badness,
             "size": _size(ends.pid),
             "note": note,
@@ -113,8 +103,8 @@ class Keeper:
         ends.close()
         return list(told["ended"])
 
-    def take(self, key: str, step: int) -> Paused | None:
-        """The command of a trial that was held at `step`; None where it is held no longer."""
+    def take(self, key: str, step: int) -> tuple[Ends, Mapping[str, Any]] | None:
+        """The command of a trial that was held at `step`, and its note; None where it is held no longer."""
         told, fds = self._asked({"ask": "take", "key": key, "step": step, "gpus": _gpus()}, [])
         note = told["note"]
         if note is None:
@@ -122,7 +112,7 @@ class Keeper:
         control, out, err = fds
         rests = tuple(rest.encode("latin-1") for rest in note["rests"])
         ends = Ends(socket.socket(fileno=control), out, err, int(note["pid"]), float(note["grace"]), rests)
-        return Paused(ends, step, note)
+        return ends, note
 
     def _asked(self, message: dict[str, Any], fds: list[int]) -> tuple[dict[str, Any], list[int]]:
         keep.send(self._socket, message, fds)

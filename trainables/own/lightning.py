@@ -38,9 +38,7 @@ def training(make: Callable[[Any], Any], unit: Literal["epoch", "step"], checkpo
         _check(trainer, unit)
         trainer.callbacks.append(_reporting(library, run, unit, checkpoints))
         state = run.resume()
-        begin = None
-        if state is not None:
-            begin = written(state, run.folder)
+        begin = None if state is None else written(state, run.folder)
         # Our own file, written by this trial: hyperparameters in it are any Python objects.
         trainer.fit(*fit, ckpt_path=begin, weights_only=False)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from trainables.native import read_native
 from trainables.own import random_states
-from trainables.own.handle import Config, State, Stateful, as_numbers, check_stateful, check_step, told
+from trainables.own.handle import Config, State, Stateful, as_numbers, check_stateful, check_step
 
 
 @dataclass
@@ -31,7 +31,8 @@ class LocalRun:
     def report(self, step: int, *, state: State | None = None, **metrics: Any) -> None:  # noqa: ARG002
         """Print the metrics."""
         self._last = check_step(step, self._last, "step")
-        print(f"{self._last}  {told(as_numbers(metrics))}", flush=True)  # noqa: T201
+        numbers = (f"{name} {value:.6g}" for name, value in as_numbers(metrics).items())
+        print(self._last, *numbers, sep="  ", flush=True)  # noqa: T201
 
 
 def local_run(config: Mapping[str, Any] | str | Path, seed: int = 0, folder: str | Path | None = None) -> LocalRun:

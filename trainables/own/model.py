@@ -8,7 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
-from spaces.paths import Missing, get, leaves, with_values
+from spaces.paths import get, has, leaves, with_values
 from spaces.problems import BadInput, Problem, nearest
 from spaces.schema import Section, Text, parse
 from trainables.keys import differing
@@ -89,7 +89,7 @@ class OwnModel:
         problems = [
             Problem(f"{where} trainable.{key}", f"the config has no key {path!r}{nearest(path, leaves(native))}")
             for key, path in (("length", self.declared.length), ("seed", self.declared.seed))
-            if path is not None and not _holds(native, path)
+            if path is not None and not has(native, path)
         ]
         if problems:
             raise BadInput(problems)
@@ -97,8 +97,8 @@ class OwnModel:
         if type(length) is not int or length < 1:
             what = f"the config's {self.length_key} is {length!r}; a length is a whole number of {self.unit}s from 1"
             raise BadInput.of(f"{where} trainable.length", what)
-        self._schedules(config, where)
-        self._settles(config, where)
+        self.schedules(config, where)
+        self.settles(config, where)
         return config
 
     def parse_data(self, data: Native, config: OwnConfig, where: str) -> OwnData:  # noqa: ARG002
@@ -119,11 +119,20 @@ class OwnModel:
 
     def knobs(self, config: OwnConfig, step: int) -> Mapping[str, float]:
         """The declared schedules' values while training unit `step` (0-based)."""
-        return {name: schedule.at(step) for name, schedule in self._schedules(config, "").items()}
+        return {name: schedule.at(step) for name, schedule in self.schedules(config).items()}
 
-    def schedules(self, config: OwnConfig) -> Mapping[str, Schedule]:
-        """The declared schedules, for a config."""
-        return self._schedules(config, "")
+    def schedules(self, config: OwnConfig, where: str = "") -> Mapping[str, Schedule]:
+        """The declared schedules, for a config of the file `where`. Raises BadInput."""
+        length = int(get(config.native, self.length_key))
+        found, problems = {}, []
+        for name, declared in self.declared.schedules.items():
+            try:
+                found[name] = schedule_of(declared, config.native, length)
+            except PresetError as error:
+                problems.append(Problem(f"{where} trainable.schedules.{name}", str(error)))
+        if problems:
+            raise BadInput(problems)
+        return found
 
     def static(self, config: OwnConfig) -> Native:
         """The whole config: what the code makes of a key is not known."""
@@ -149,9 +158,19 @@ class OwnModel:
         words = set(_words(self.declared.schedules)) - {self.length_key}
         return {path: get(config.native, path) for path in leaves(config.native) if path not in words}
 
-    def settles(self, config: OwnConfig) -> int | None:
+    def settles(self, config: OwnConfig, where: str = "") -> int | None:
         """When the last of the declared schedules settles; None where nothing is declared, or `unknown`."""
-        return self._settles(config, "")
+        declared = self.declared.settles
+        if declared == UNKNOWN or (declared is None and not self.declared.schedules):
+            return None
+        latest = max((schedule.settles for schedule in self.schedules(config, where).values()), default=0)
+        if declared is None:
+            return latest
+        try:
+            value = Expression(declared).value(config.native, int(get(config.native, self.length_key)))
+        except ExpressionError as error:
+            raise BadInput.of(f"{where} trainable.settles", str(error)) from error
+        return max(latest, math.ceil(value), 0)
 
     def build(self, config: OwnConfig, prepared: Prepared, seed: int) -> Run:
         """A run at step 0."""
@@ -172,31 +191,11 @@ class OwnModel:
         """What the command is to train."""
         from trainables.own.order import Order  # lazy, as below
 
-        return Order(
-            declared=self.declared,
-            native=native,
-            changes=self._changes(native),
-            base_name=self.reference.base_name,
-            base_text=self.reference.base_text,
-            root=root,
-            work=self.work,
-            seed=seed,
-            length=int(get(native, self.length_key)),
-            worst=self.objective.worst,
-            keeper=self._keeper,
-        )
+        return Order(self.reference, native, root, self.work, seed, self._keeper)
 
     def seeded(self, native: Native, seed: int) -> dict[str, Any]:
         """The config with the seed in it, where the code takes it from there."""
         return dict(native) if self.declared.seed is None else with_values(native, {self.declared.seed: seed})
-
-    def _changes(self, native: Native) -> dict[str, Any]:
-        """What differs from the user's file, by dotted key."""
-        known = self.reference
-        if known.base_text is None:
-            return {}
-        own = parse_native(known.base_text, known.base_name, known.base_name)
-        return {path: value for path in leaves(native) if not _same(own, path, value := get(native, path))}
 
     def _function(self, native: Native, root: Path, seed: int) -> Run:
         from trainables.own import function, load  # lazy: torch takes seconds to import, and planning needs none
@@ -248,31 +247,6 @@ class OwnModel:
         line = command_line(self.declared, Filling(native, config, seed, place, length))
         return f"cd {shlex.quote(self.reference.folder)} && {made}{line}"
 
-    def _schedules(self, config: OwnConfig, where: str) -> dict[str, Schedule]:
-        length = int(get(config.native, self.length_key))
-        found, problems = {}, []
-        for name, declared in self.declared.schedules.items():
-            try:
-                found[name] = schedule_of(declared, config.native, length)
-            except PresetError as error:
-                problems.append(Problem(f"{where} trainable.schedules.{name}", str(error)))
-        if problems:
-            raise BadInput(problems)
-        return found
-
-    def _settles(self, config: OwnConfig, where: str) -> int | None:
-        declared = self.declared.settles
-        if declared == UNKNOWN or (declared is None and not self.declared.schedules):
-            return None
-        latest = max((schedule.settles for schedule in self._schedules(config, where).values()), default=0)
-        if declared is None:
-            return latest
-        try:
-            value = Expression(declared).value(config.native, int(get(config.native, self.length_key)))
-        except ExpressionError as error:
-            raise BadInput.of(f"{where} trainable.settles", str(error)) from error
-        return max(latest, math.ceil(value), 0)
-
 
 def _words(declared: Any) -> Iterator[str]:
     """All that may be the name of a config key in what is declared of schedules."""
@@ -287,15 +261,3 @@ def _words(declared: Any) -> Iterator[str]:
             yield from _WORD.findall(declared)
         case _:
             return
-
-
-def _same(native: Native, path: str, value: Any) -> bool:
-    return _holds(native, path) and bool(get(native, path) == value) and type(get(native, path)) is type(value)
-
-
-def _holds(native: Native, path: str) -> bool:
-    try:
-        get(native, path)
-    except Missing:
-        return False
-    return True

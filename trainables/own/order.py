@@ -1,34 +1,40 @@
 """What a command is to train: its config, its folder, its command line."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trainables.native import as_yaml, rewrite
+from spaces.paths import get, has, leaves
+from trainables.native import as_yaml, parse_native, rewrite
 from trainables.own.arguments import CommandLine, Filling, command_line
 from trainables.own.declaration import Declaration
 from trainables.own.keeper import Keeper
+from trainables.own.model import Reference
+from trainables.run import Native
 
 
 @dataclass(frozen=True)
 class Order:
     """What the command is to train."""
 
-    declared: Declaration
-    native: Mapping[str, Any]
-    changes: Mapping[str, Any]
-    """Of `native`, what differs from the user's file."""
-    base_name: str
-    base_text: str | None
+    reference: Reference
+    native: Native
     root: Path
     work: Path
     """The trial's own folder."""
     seed: int
-    length: int
-    worst: float
     keeper: Keeper | None = None
     """Who keeps it in memory while its trial is paused; None: nobody."""
+
+    @property
+    def declared(self) -> Declaration:
+        """What is declared of the command."""
+        return self.reference.declaration
+
+    @property
+    def length(self) -> int:
+        """Units of the training."""
+        return int(get(self.native, self.declared.length))
 
     @property
     def folder(self) -> Path:
@@ -38,17 +44,26 @@ class Order:
     @property
     def config(self) -> Path:
         """`{config}`."""
-        return self.work / "config" / self.base_name
+        return self.work / "config" / self.reference.base_name
 
     def write_config(self) -> None:
         """The user's file with this training's values."""
         self.config.parent.mkdir(parents=True, exist_ok=True)
-        text = as_yaml(self.native)
-        if self.base_text is not None:
-            text = rewrite(self.base_text, self.base_name, self.changes)
-        self.config.write_text(text, encoding="utf-8")
+        name, text = self.reference.base_name, self.reference.base_text
+        if text is None:
+            written = as_yaml(self.native)
+        else:
+            own = parse_native(text, name, name)
+            paths = leaves(self.native)
+            changes = {path: value for path in paths if not _same(own, path, value := get(self.native, path))}
+            written = rewrite(text, name, changes)
+        self.config.write_text(written, encoding="utf-8")
 
-    def line(self, checkpoint: Path | None) -> CommandLine:
-        """The command line, going on from `checkpoint`."""
+    def line(self, checkpoint: Path | None, line: str | None = None) -> CommandLine:
+        """The command line, going on from `checkpoint`; or another `line` with this training's values."""
         filling = Filling(self.native, self.config, self.seed, self.folder, self.length, checkpoint)
-        return command_line(self.declared, filling)
+        return command_line(self.declared, filling, line)
+
+
+def _same(native: Native, path: str, value: Any) -> bool:
+    return has(native, path) and bool(get(native, path) == value) and type(get(native, path)) is type(value)

@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psutil
@@ -168,9 +168,7 @@ class Process:
     def given(self) -> Ends:
         """Its ends, for whoever holds it from now on: it is stopped, and what it has printed so far has been read."""
         self.stop()
-        rests = tuple(reader.end() for reader in self._readers)
-        ends = self._ends
-        return Ends(ends.control, ends.out, ends.err, ends.pid, ends.grace, rests)
+        return replace(self._ends, rests=tuple(reader.end() for reader in self._readers), child=None)
 
     def end(self) -> None:
         """SIGTERM, after the grace SIGKILL; returns when all of its processes are gone."""

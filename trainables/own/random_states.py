@@ -11,22 +11,18 @@ from typing import Any
 def seed_all(seed: int) -> None:
     """Seed every generator that is there."""
     random.seed(seed)
-    numpy = sys.modules.get("numpy")
-    if numpy is not None:
+    if numpy := sys.modules.get("numpy"):
         numpy.random.seed(seed % 2**32)
-    torch = sys.modules.get("torch")
-    if torch is not None:
+    if torch := sys.modules.get("torch"):
         torch.manual_seed(seed)  # the GPUs' as well
 
 
 def taken() -> dict[str, Any]:
     """The states, of libraries that have been imported: others have drawn nothing."""
     states: dict[str, Any] = {"python": random.getstate()}
-    numpy = sys.modules.get("numpy")
-    if numpy is not None:
+    if numpy := sys.modules.get("numpy"):
         states["numpy"] = numpy.random.get_state()
-    torch = sys.modules.get("torch")
-    if torch is not None:
+    if torch := sys.modules.get("torch"):
         states["torch"] = torch.get_rng_state()
         if torch.cuda.is_initialized():
             states["cuda"] = torch.cuda.get_rng_state_all()

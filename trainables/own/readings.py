@@ -1,4 +1,4 @@
-"""Where a command's metrics are read while it runs: its CSV or JSONL file, or what it prints."""
+"""Where a command's metrics are read while it runs: its files, or what it prints."""
 
 import csv
 import difflib
@@ -6,14 +6,13 @@ import io
 import json
 import re
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from spaces.problems import nearest
 from trainables.own.declaration import Declaration
-from trainables.own.event_files import EventFiles
-from trainables.own.mlflow_files import MlflowFiles
+from trainables.own.event_files import Scalar, scalars_of
 
 Rows = dict[int, dict[str, float]]
 """Metrics by the units that were trained then."""
@@ -32,9 +31,15 @@ class Source(Protocol):
 
     def trouble(self) -> str | None:
         """What shows already that nothing will come of it, if something does."""
+        return None
 
     def files(self) -> list[Path]:
         """Files that the script goes on writing when it resumes: they belong to its checkpoint."""
+        return []
+
+    def heard(self, line: str) -> None:  # noqa: ARG002 - for those that listen
+        """Take a line of standard output; called in the thread that reads it."""
+        return
 
 
 def source_of(declared: Declaration, folder: Path) -> Source:
@@ -44,13 +49,13 @@ def source_of(declared: Declaration, folder: Path) -> Source:
     names = Names(declared)
     match given.kind:
         case "csv":
-            return FileRows(folder, _path(folder, given.csv), names, CsvRows())
+            return CsvFile(folder, _path(folder, given.csv), names)
         case "jsonl":
-            return FileRows(folder, _path(folder, given.jsonl), names, JsonRows())
+            return JsonFile(folder, _path(folder, given.jsonl), names)
         case "tensorboard":
-            return EventFiles(_path(folder, given.tensorboard), names.of_tags, names.judged)
+            return EventFiles(_path(folder, given.tensorboard), names)
         case "mlflow":
-            return MlflowFiles(folder / "mlruns", names.of_tags, names.judged)
+            return MlflowFiles(folder / "mlruns", names)
         case _:
             assert given.stdout is not None
             return Printed(re.compile(given.stdout), names)
@@ -66,53 +71,58 @@ class Names:
     def __init__(self, declared: Declaration) -> None:
         assert declared.metrics is not None
         self.counter = declared.counter
-        self.judged = declared.judged
         self._first = declared.metrics.first
         self._ours = {theirs: ours for ours, theirs in declared.metrics.names.items()}
-        self.theirs = {name: declared.metrics.names.get(name, name) for name in self.judged}
+        self.theirs = [declared.metrics.names.get(name, name) for name in declared.judged]
 
     def of_row(self, row: Mapping[str, Any]) -> tuple[int, dict[str, float]] | None:
         """Units trained and the metrics of one row; None for a row without the count."""
         count = _number(row.get(self.counter))
         if count is None:
             return None
-        found = {self._ours.get(k, k): number for k, v in row.items() if (number := _number(v)) is not None}
+        found = {self.ours(k): number for k, v in row.items() if (number := _number(v)) is not None}
         found.pop(self.counter, None)
         return self.units(count), found
 
-    def of_tags(self, count: int, tag: str, value: float) -> tuple[int, dict[str, float]]:
-        """Units trained and a metric that is kept on its own."""
-        return self.units(count), {self._ours.get(tag, tag): value}
+    def ours(self, theirs: str) -> str:
+        """Our name of a metric."""
+        return self._ours.get(theirs, theirs)
 
     def units(self, count: float) -> int:
         """Units trained, where the script counts `count`."""
         return int(count) + 1 - self._first
 
 
-class FileRows:
+class FileRows(Source):
     """A file that the script appends to, read as it grows; one that starts anew is read anew."""
 
-    def __init__(self, folder: Path, path: Path, names: Names, form: "CsvRows | JsonRows") -> None:
-        self._folder, self._path, self._names, self._form = folder, path, names, form
+    def __init__(self, folder: Path, path: Path, names: Names) -> None:
+        self._folder, self._path, self._names = folder, path, names
         self._offset = 0
         self._counted = 0
         self._rows = 0
+        self._keys: list[str] = []
+        """Of the rows seen."""
+
+    def _restarted(self) -> None:
+        """The file begins anew."""
+
+    def _parsed(self, text: str) -> Iterator[Mapping[str, Any]]:
+        """The rows of whole lines."""
+        raise NotImplementedError
 
     def read(self) -> Rows:
         """The metrics of the lines that are complete since."""
         try:
-            with self._path.open("rb") as file:
-                if self._path.stat().st_size < self._offset:
-                    self._offset = 0
-                    self._form.restart()
-                file.seek(self._offset)
-                content = file.read()
+            if self._path.stat().st_size < self._offset:
+                self._offset = 0
+                self._restarted()
+            whole = _whole_lines(_since(self._path, self._offset))
         except OSError:
             return {}
-        whole = content[: content.rfind(b"\n") + 1]
         self._offset += len(whole)
         found: Rows = {}
-        for row in self._form.rows(whole.decode("utf-8", "replace")):
+        for row in self._parsed(whole.decode("utf-8", "replace")):
             self._rows += 1
             named = self._names.of_row(row)
             if named is not None:
@@ -125,9 +135,8 @@ class FileRows:
         if not self._path.is_file():
             remedy = "set trainable.metrics to a file that the command writes, in {dir} or by its full path"
             return f"{self._path.name} never appeared; {holds(self._path.parent)}; {remedy}"
-        keys = self._form.keys
-        wanted = [self._names.counter, *self._names.theirs.values()]
-        missing = [name for name in wanted if name not in keys]
+        keys = self._keys
+        missing = [name for name in (self._names.counter, *self._names.theirs) if name not in keys]
         if not self._rows or not missing:
             return f"{self._path.name} has {self._rows} rows, and none of that unit"
         return f"{self._path.name} has {', '.join(keys)}, and no {' and no '.join(missing)}{nearest(missing[0], keys)}"
@@ -141,49 +150,27 @@ class FileRows:
         return [self._path] if self._path.is_file() and self._path.is_relative_to(self._folder) else []
 
 
-class CsvRows:
+class CsvFile(FileRows):
     """Lines with commas below a header; another header may follow."""
 
-    def __init__(self) -> None:
-        self._header: list[str] = []
+    def _restarted(self) -> None:
+        self._keys = []
 
-    @property
-    def keys(self) -> list[str]:
-        """The columns."""
-        return self._header
-
-    def restart(self) -> None:
-        """The file begins anew."""
-        self._header = []
-
-    def rows(self, text: str) -> Iterator[Mapping[str, str]]:
-        """The rows of whole lines."""
+    def _parsed(self, text: str) -> Iterator[Mapping[str, Any]]:
         for cells in csv.reader(io.StringIO(text)):
             cells = [cell.strip() for cell in cells]
             if not cells:
                 continue
-            if not self._header or (len(cells) > 1 and all(_number(cell) is None and cell for cell in cells)):
-                self._header = cells
+            if not self._keys or (len(cells) > 1 and all(_number(cell) is None and cell for cell in cells)):
+                self._keys = cells
             else:
-                yield dict(zip(self._header, cells, strict=False))
+                yield dict(zip(self._keys, cells, strict=False))
 
 
-class JsonRows:
+class JsonFile(FileRows):
     """One JSON object per line; keys of inner objects are dotted."""
 
-    def __init__(self) -> None:
-        self._keys: dict[str, None] = {}
-
-    @property
-    def keys(self) -> list[str]:
-        """The keys seen."""
-        return list(self._keys)
-
-    def restart(self) -> None:
-        """The file begins anew."""
-
-    def rows(self, text: str) -> Iterator[Mapping[str, Any]]:
-        """The rows of whole lines."""
+    def _parsed(self, text: str) -> Iterator[Mapping[str, Any]]:
         for line in text.splitlines():
             try:
                 row = json.loads(line)
@@ -191,11 +178,75 @@ class JsonRows:
                 continue
             if isinstance(row, dict):
                 flat = dict(_flat(row, ""))
-                self._keys |= dict.fromkeys(flat)
+                self._keys = list(dict.fromkeys([*self._keys, *flat]))
                 yield flat
 
 
-class Printed:
+class TaggedFiles(Source):
+    """All files of a kind below a folder, in which each metric is kept on its own."""
+
+    _PATTERN: ClassVar[str]
+
+    def __init__(self, folder: Path, names: Names) -> None:
+        self._folder, self._names = folder, names
+        self._offsets: dict[Path, int] = {}
+        self._tags: dict[str, None] = {}
+
+    def _parsed(self, path: Path, content: bytes) -> tuple[int, Iterable[Scalar]]:
+        """How many bytes of what is new in a file are whole, and what they hold."""
+        raise NotImplementedError
+
+    def read(self) -> Rows:
+        """What is complete since."""
+        found: Rows = {}
+        for path in sorted(self._folder.glob(self._PATTERN)):
+            offset = self._offsets.get(path, 0)
+            try:
+                taken, scalars = self._parsed(path, _since(path, offset))
+            except OSError:
+                continue
+            self._offsets[path] = offset + taken
+            for step, tag, value in scalars:
+                self._tags[tag] = None
+                found.setdefault(self._names.units(step), {})[self._names.ours(tag)] = value
+        return found
+
+
+class EventFiles(TaggedFiles):
+    """TensorBoard's event files."""
+
+    _PATTERN = "**/*tfevents*"
+
+    def _parsed(self, path: Path, content: bytes) -> tuple[int, Iterable[Scalar]]:  # noqa: ARG002
+        return scalars_of(content)
+
+    def seen(self) -> str:
+        """The tags, or that there is no file."""
+        if not self._offsets:
+            return f"there is no event file in {self._folder}"
+        return f"the event files have the tags {', '.join(self._tags) or '(none)'}"
+
+
+class MlflowFiles(TaggedFiles):
+    """MLflow's own files of the runs that a script makes with it, given MLFLOW_TRACKING_URI, read without MLflow: each
+    metric is a file `<experiment>/<run>/metrics/<name>` with lines of time, value and step."""
+
+    _PATTERN = "*/*/metrics/**/*"
+
+    def _parsed(self, path: Path, content: bytes) -> tuple[int, Iterable[Scalar]]:
+        whole = _whole_lines(content)
+        lines = [line.split() for line in whole.decode("utf-8", "replace").splitlines()]
+        return len(whole), [(int(parts[2]), _metric(path), float(parts[1])) for parts in lines if len(parts) >= 3]
+
+    def seen(self) -> str:
+        """The metrics, or that there is no run."""
+        names = sorted(set(map(_metric, self._offsets)))
+        if not names:
+            return f"no MLflow run was made in {self._folder}: does the script set a tracking URI of its own?"
+        return f"its MLflow run has {', '.join(names)}"
+
+
+class Printed(Source):
     """Lines of standard output that a regular expression matches."""
 
     def __init__(self, pattern: re.Pattern[str], names: Names) -> None:
@@ -240,10 +291,6 @@ class Printed:
         """So many lines and not one match."""
         return self.seen() if self._count >= _NOT_ONE and not self._matched else None
 
-    def files(self) -> list[Path]:
-        """None."""
-        return []
-
 
 def holds(folder: Path) -> str:
     """What a folder holds, for people."""
@@ -251,6 +298,20 @@ def holds(folder: Path) -> str:
     if not names:
         return f"{folder} is empty"
     return f"{folder} holds {', '.join(names[:8])}" + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+
+
+def _since(path: Path, offset: int) -> bytes:
+    with path.open("rb") as file:
+        file.seek(offset)
+        return file.read()
+
+
+def _whole_lines(content: bytes) -> bytes:
+    return content[: content.rfind(b"\n") + 1]
+
+
+def _metric(path: Path) -> str:
+    return path.as_posix().partition("/metrics/")[2]
 
 
 def _flat(row: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:

@@ -48,7 +48,7 @@ def test_the_least_promising_lose_theirs_when_room_runs_out(mode: str, best: int
     search.paused(3, 0.4)
     search.paused(4, 0.3, step=9)  # a higher rung is worth more than a better value
     assert 4 in search.held() and len(search.said) == 1
-    assert checkpoints.evicted(trial_folder(tmp_path, 2) / "checkpoints") or mode == "max"
+    assert checkpoints.survey(tmp_path)[2].evicted or mode == "max"
 
 
 def test_a_running_trial_keeps_its_own(tmp_path: Path) -> None:

@@ -43,7 +43,6 @@ def test_what_formulas_are_worth(text: str | int | float, value: float) -> None:
 def test_a_minus_without_spaces_is_a_keys_hyphen() -> None:
     with pytest.raises(ExpressionError, match=r"no key 'length-warmup'.* a minus between two keys needs spaces"):
         Expression("length-warmup").value(NATIVE, 24)
-    assert Expression("ceil(decay-epochs / length)").keys == ("decay-epochs",)
 
 
 @given(numbers, numbers, st.sampled_from("+-*"))
@@ -86,7 +85,3 @@ def test_any_text_is_a_formula_or_refused(text: str) -> None:
 def test_a_formula_without_a_value_says_why(text: str, told: str) -> None:
     with pytest.raises(ExpressionError, match=told):
         Expression(text).value(NATIVE, 10)
-
-
-def test_the_keys_that_a_formula_names() -> None:
-    assert Expression("max(warmup, train.share * length) + warmup").keys == ("warmup", "train.share")

@@ -104,15 +104,15 @@ def test_lines_that_a_regular_expression_matches(
 ) -> None:
     found = source(tmp_path, stdout=pattern)
     for line in lines:
-        found.heard(line)  # type: ignore[attr-defined]
+        found.heard(line)
     assert {step: row for step, row in found.read().items() if row["val_loss"] == row["val_loss"]} == rows
 
 
 def test_a_flood_of_lines_without_a_match_is_told_with_the_nearest(tmp_path: Path) -> None:
     found = source(tmp_path, stdout=r"Epoch (?P<epoch>\d+): val_loss (?P<val_loss>\S+)")
     for i in range(600):
-        found.heard(f"step {i} of 600")  # type: ignore[attr-defined]
+        found.heard(f"step {i} of 600")
         if i == 7:
-            found.heard("epoch 1 - val_loss 0.5")  # type: ignore[attr-defined]
+            found.heard("epoch 1 - val_loss 0.5")
     told = found.trouble()
     assert told is not None and told.endswith("the nearest: 'epoch 1 - val_loss 0.5'")

@@ -7,7 +7,8 @@ import torch
 
 from spaces.problems import BadInput
 from trainables.own.declaration import Declaration
-from trainables.own.declare import from_declaration, from_reference
+from trainables.own.declare import from_declaration
+from trainables.registry import model_of
 from trainables.run import UserCodeError
 
 EXAMPLES = Path(__file__).parents[3] / "configs" / "own"
@@ -33,7 +34,7 @@ def _alone(tmp_path, monkeypatch):
 
 def build(folder: Path, declared: dict, config: dict, work: Path, seed: int = 3):
     model = from_declaration(Declaration.model_validate(declared), folder / "mine.yaml", ("mine.yaml", None))
-    model = from_reference(model.reference.model_dump(mode="json"), "reference", work)
+    model = model_of(model.name, model.reference.model_dump(mode="json"), "reference", work)
     parsed = model.parse(config, "config")
     return model.build(parsed, model.prepare(model.parse_data({}, parsed, "data"), parsed), seed)
 
