@@ -1,8 +1,6 @@
 """A trial's share of a GPU's memory: Ray's fractions are bookkeeping, torch holds a process to one."""
 
 import math
-from collections.abc import Callable
-from typing import Protocol
 
 from spaces.problems import BadInput
 
@@ -11,33 +9,21 @@ CONTEXT = GIB // 2
 """What CUDA and its libraries take in each process beside torch's tensors, roughly; torch's limit doesn't count it."""
 
 
-class Cuda(Protocol):
-    """What of `torch.cuda` is used here."""
-
-    def is_available(self) -> bool:
-        """Whether this process sees a GPU."""
-
-    def mem_get_info(self) -> tuple[int, int]:
-        """Bytes free and in all, on the current device."""
-
-    def set_per_process_memory_fraction(self, fraction: float) -> None:
-        """Hold this process's tensors to that share of the current device."""
-
-
-def limit(gpu: float, held: int | None, cuda: Callable[[], Cuda]) -> str | None:
+def limit(gpu: float, held: int | None) -> str | None:
     """Hold this process to its share of its GPU, where it has one. Returns a warning where the trials of a GPU together
     may hold more than it has.
 
     `gpu`: GPUs that a trial has. `held`: bytes of GPU memory that it may hold, CUDA's own included; None: its share.
-    `cuda`: gives `torch.cuda`, asked only where there is something to limit. Raises BadInput as `share` does.
+    Raises BadInput as `share` does.
     """
     if gpu == 0 or (gpu >= 1 and held is None):
         return None
-    device = cuda()
-    if not device.is_available():
+    import torch  # lazy: not where there is nothing to limit
+
+    if not torch.cuda.is_available():
         return None
-    total = device.mem_get_info()[1]
-    device.set_per_process_memory_fraction(share(gpu, held, total))
+    total = torch.cuda.mem_get_info()[1]
+    torch.cuda.set_per_process_memory_fraction(share(gpu, held, total))
     return crowded(gpu, held, total)
 
 

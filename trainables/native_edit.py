@@ -33,11 +33,9 @@ class Spot:
         """The value at a key of a mapping or an index of a list."""
         if self.entries is not None:
             return self.entries[part][1] if part in self.entries else None
-        return (
-            self.items[int(part)]
-            if self.items is not None and part.isdecimal() and int(part) < len(self.items)
-            else None
-        )
+        if self.items is not None and part.isdecimal() and int(part) < len(self.items):
+            return self.items[int(part)]
+        return None
 
     def last(self) -> int:
         """The end of the last thing written in it: a YAML block's own end lies after the comments that follow it."""

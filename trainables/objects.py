@@ -170,9 +170,11 @@ def filesystem(scheme: str, query: str, attempts: int = 3) -> Any:
         return fs.FileSystem.from_uri(f"{scheme}://bucket/{'?' + query if query else ''}")[0]
     given = dict(parse_qsl(query))
     endpoint = given.get("endpoint_override") or endpoint_of(os.environ)
+    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
     over, separator, host = endpoint.rpartition("://")
     return fs.S3FileSystem(
-        region=given.get("region") or _region(os.environ, endpoint),
+        # A server of one's own seldom has regions, but a request must name one; Amazon's SDK looks further by itself.
+        region=given.get("region") or region or ("us-east-1" if endpoint else None),
         endpoint_override=host.rstrip("/") or None,
         scheme=given.get("scheme") or (over if separator else None),
         connect_timeout=CONNECT_SECONDS,
@@ -185,9 +187,3 @@ def filesystem(scheme: str, query: str, attempts: int = 3) -> Any:
 def endpoint_of(environment: Mapping[str, str]) -> str:
     """The S3 server that the environment names; empty: Amazon's own."""
     return environment.get("AWS_ENDPOINT_URL_S3") or environment.get("AWS_ENDPOINT_URL") or ""
-
-
-def _region(environment: Mapping[str, str], endpoint: str) -> str | None:
-    """A server of one's own seldom has regions, but a request must name one; Amazon's SDK looks further by itself."""
-    named = environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION")
-    return named or ("us-east-1" if endpoint else None)

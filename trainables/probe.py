@@ -125,7 +125,10 @@ def _trained(request: Request, training: Training, say: Say) -> bool:
         say({"event": "error", "what": "; ".join(map(str, error.problems))})
         return False
     except Exception as error:
-        say({"event": "error", "what": explained(error, root), "at": getattr(run, "step", 0)})
+        what = located(error, root)
+        if isinstance(error, UserCodeError):
+            what = what.replace(f"{UserCodeError.__name__}: ", "", 1)
+        say({"event": "error", "what": what, "at": getattr(run, "step", 0)})
         return False
     finally:
         if run is not None:
@@ -190,14 +193,6 @@ def _awaited(path: Path) -> Mapping[str, Any]:
         time.sleep(_WAIT)
     state: Mapping[str, Any] = torch.load(path, weights_only=True)
     return state
-
-
-def explained(error: BaseException, root: Path) -> str:
-    """An error on one line: file and line of the user's code, and what was wrong there."""
-    text = located(error, root)
-    if isinstance(error, UserCodeError):
-        text = text.replace(f"{UserCodeError.__name__}: ", "", 1)
-    return text
 
 
 if __name__ == "__main__":

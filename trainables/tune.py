@@ -64,7 +64,7 @@ class Bridge(tune.Trainable):  # type: ignore[misc]  # Ray's class is untyped fo
         limit_threads(job.threads)
         self._job = job
         self._node = ray.get_runtime_context().get_node_id() if ray.is_initialized() else ""
-        self._warning = gpu.limit(job.gpu, job.gpu_memory, _cuda)
+        self._warning = gpu.limit(job.gpu, job.gpu_memory)
         self._run: Run | None = None
         self._keeper = keeper.Keeper(f"{job.folder} {job.sitting}", job.held) if job.held else None
         self._costs = [FIRST_SAVE]
@@ -303,9 +303,3 @@ def _advise(error: Exception) -> None:
     advice = guard.out_of_memory(error)
     if advice is not None:
         raise OutOfMemory(advice) from error
-
-
-def _cuda() -> gpu.Cuda:
-    import torch  # as below
-
-    return torch.cuda

@@ -1,11 +1,14 @@
 """A trial's share of a GPU's memory, on a GPU of the test's own."""
 
+import sys
+from types import SimpleNamespace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from spaces.problems import BadInput
-from trainables.gpu import CONTEXT, GIB, Cuda, crowded, limit, share
+from trainables.gpu import CONTEXT, GIB, crowded, limit, share
 
 TOTAL = 80 * GIB
 
@@ -13,14 +16,9 @@ TOTAL = 80 * GIB
 class Device:
     """A GPU of 80 GiB, as `torch.cuda` shows one."""
 
-    def __init__(self, there: bool = True) -> None:
-        self.there = there
+    def __init__(self) -> None:
+        self.there = True
         self.fractions: list[float] = []
-        self.asked = 0
-
-    def __call__(self) -> Cuda:
-        self.asked += 1
-        return self
 
     def is_available(self) -> bool:
         return self.there
@@ -32,33 +30,40 @@ class Device:
         self.fractions.append(fraction)
 
 
-def test_a_fraction_of_a_gpu_gets_that_share_of_its_memory() -> None:
-    device = Device()
-    assert limit(0.25, None, device) is None
+@pytest.fixture
+def device(monkeypatch: pytest.MonkeyPatch) -> Device:
+    found = Device()
+    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=found))
+    return found
+
+
+def test_a_fraction_of_a_gpu_gets_that_share_of_its_memory(device: Device) -> None:
+    assert limit(0.25, None) is None
     assert device.fractions == [(20 * GIB - CONTEXT) / TOTAL]
 
 
 @pytest.mark.parametrize("gpu", [0.0, 1.0, 4.0])
-def test_a_whole_gpu_and_none_are_left_alone_and_torch_is_not_loaded(gpu: float) -> None:
-    device = Device()
-    assert limit(gpu, None, device) is None
-    assert device.asked == 0 and not device.fractions
+def test_a_whole_gpu_and_none_are_left_alone_and_torch_is_not_loaded(
+    gpu: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)  # importing it is an error
+    assert limit(gpu, None) is None
 
 
-def test_without_cuda_there_is_nothing_to_limit() -> None:
-    device = Device(there=False)
-    assert limit(0.5, 10 * GIB, device) is None and not device.fractions
+def test_without_cuda_there_is_nothing_to_limit(device: Device) -> None:
+    device.there = False
+    assert limit(0.5, 10 * GIB) is None and not device.fractions
 
 
-def test_a_given_amount_holds_on_a_whole_gpu_too() -> None:
-    device = Device()
-    assert limit(1.0, 10 * GIB, device) is None
-    assert limit(0.125, 10 * GIB, device) is None
+def test_a_given_amount_holds_on_a_whole_gpu_too(device: Device) -> None:
+    assert limit(1.0, 10 * GIB) is None
+    assert limit(0.125, 10 * GIB) is None
     assert device.fractions == [(10 * GIB - CONTEXT) / TOTAL] * 2
 
 
+@pytest.mark.usefixtures("device")
 def test_a_sum_that_does_not_fit_is_told() -> None:
-    told = limit(0.25, 30 * GIB, Device())
+    told = limit(0.25, 30 * GIB)
     assert told is not None
     assert "4 trials share a GPU and may hold 30 GiB each, more than the 80 GiB that it has; with gpu: 0.375" in told
     assert "a trial may hold 90 GiB of its GPU" in str(crowded(1.0, 90 * GIB, TOTAL))

@@ -181,7 +181,7 @@ class CommandRun:
         self._process = Process(ends, self._output, self._source.heard, stopped)
 
     def _complete(self, step: int) -> bool:
-        return all(name in self._rows.get(step, {}) for name in self._order.declared.judged[:1])
+        return self._order.declared.judged[0] in self._rows.get(step, {})
 
     def _read(self) -> None:
         for step, row in self._source.read().items():

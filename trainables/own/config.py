@@ -1,9 +1,9 @@
 """A user's config as its own file holds it: whatever keys it has are known, and their values tell their kinds."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
-from spaces.domain import Categorical, Domain, Float
+from spaces.domain import Categorical, Float
 from spaces.paths import get, has
 from spaces.problems import Problem
 from spaces.schema import NativeSection, Section
@@ -31,8 +31,8 @@ def kind_problems(space: Space, base: Mapping[str, Any], where: str) -> Iterator
         if not has(base, knob.path):
             continue  # said by the space's own check
         held = get(base, knob.path)
-        for value in _samples(knob.domain):
-            if not _fits(held, value):
+        for value in knob.domain.choices if isinstance(knob.domain, Categorical) else (knob.domain.low,):
+            if held is not None and value is not None and _kind(held) != _kind(value):
                 what = f"the config holds {held!r}, {_kind(held)}; the space would put {value!r} there, {_kind(value)}"
                 yield Problem(f"{where} space.{knob.path}", f"{what}; give values of the same kind")
                 break
@@ -40,14 +40,6 @@ def kind_problems(space: Space, base: Mapping[str, Any], where: str) -> Iterator
             if type(held) is int and isinstance(knob.domain, Float) and not knob.of:
                 what = f"the config holds {held}, a whole number; write it as {float(held)!r}, or search it with int:"
                 yield Problem(f"{where} space.{knob.path}", what)
-
-
-def _samples(domain: Domain) -> Sequence[Any]:
-    return domain.choices if isinstance(domain, Categorical) else (domain.low,)
-
-
-def _fits(held: Any, value: Any) -> bool:
-    return held is None or value is None or _kind(held) == _kind(value)
 
 
 def _kind(value: Any) -> str:

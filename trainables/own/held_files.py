@@ -91,7 +91,7 @@ def put_back(folder: Path, contents: Mapping[str, Any]) -> None:
     for name, content in contents.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(np.asarray(content).tobytes())
+        path.write_bytes(content if isinstance(content, bytes) else np.asarray(content).tobytes())
 
 
 def _written(path: Path) -> float:

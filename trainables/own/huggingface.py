@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from trainables.own import held_files
 from trainables.own.handle import Trial
 from trainables.run import UserCodeError
 
@@ -129,9 +130,5 @@ def unpacked(state: Mapping[str, bytes], place: Path) -> Path:
     """The folder of a checkpoint, written again."""
     shutil.rmtree(place, ignore_errors=True)
     folder = place / state["name"].decode()
-    for name, content in state.items():
-        if name != "name":
-            path = folder / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
+    held_files.put_back(folder, {name: content for name, content in state.items() if name != "name"})
     return folder

@@ -227,18 +227,14 @@ class _Reader:
         return self._rest
 
     def _read(self) -> None:
-        while True:
-            ready = _ready([self._fd, self._wake], None)
-            if self._fd in ready:  # first: whoever ends this wants what is there
-                content = os.read(self._fd, _CHUNK)
-                if not content:
-                    if self._rest:
-                        self._tell(self._rest)
-                        self._rest = b""
-                    break
-                self._take(content)
-            else:
+        while self._fd in _ready([self._fd, self._wake], None):  # first: whoever ends this wants what is there
+            content = os.read(self._fd, _CHUNK)
+            if not content:
+                if self._rest:
+                    self._tell(self._rest)
+                    self._rest = b""
                 break
+            self._take(content)
         os.close(self._wake)
 
     def _take(self, content: bytes) -> None:
