@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from trainables.own import held_files, readings
-from trainables.own.order import Order
+from trainables.own.order import Order, source_of
 from trainables.own.process import Ends, Output, Process, environment, start
 from trainables.run import AHEAD, Metrics, UserCodeError, score
 
@@ -44,7 +44,7 @@ class CommandRun:
         self._zero = False  # whether there were metrics of a step 0
         self._went, self._arrived = 0.0, 0.0  # unix seconds: when it was last let go on, and its last metrics came
         self._restored = False  # `{dir}` holds what belongs to the step
-        self._source = readings.source_of(order.declared, order.folder)
+        self._source = source_of(order.declared, order.folder)
 
     def train(self, until: int) -> Metrics:
         """Let the command train to step `until`; its metrics there. Raises UserCodeError and CommandError."""
@@ -90,7 +90,7 @@ class CommandRun:
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from `state`: with its checkpoint, or from the start, where known metrics are passed over."""
         self.close()
-        self._source = readings.source_of(self._order.declared, self._order.folder)
+        self._source = source_of(self._order.declared, self._order.folder)
         self.step = int(state["step"])
         self._rows = {int(step): dict(row) for step, row in state["rows"].items()}
         self._restored = "files" in state

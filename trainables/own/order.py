@@ -1,5 +1,6 @@
-"""What a command is to train: its config, its folder, its command line."""
+"""What a command is to train: its config, its folder, its command line; and where its metrics are."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ from trainables.own.arguments import CommandLine, Filling, command_line
 from trainables.own.declaration import Declaration
 from trainables.own.keeper import Keeper
 from trainables.own.model import Reference
+from trainables.own.readings import CsvFile, JsonFile, Names, Printed, Source
+from trainables.own.tagged_files import EventFiles, MlflowFiles
 from trainables.run import Native
 
 
@@ -63,6 +66,29 @@ class Order:
         """The command line, going on from `checkpoint`; or another `line` with this training's values."""
         filling = Filling(self.native, self.config, self.seed, self.folder, self.length, checkpoint)
         return command_line(self.declared, filling, line)
+
+
+def source_of(declared: Declaration, folder: Path) -> Source:
+    """The declared source of a training whose `{dir}` is `folder`."""
+    given = declared.metrics
+    assert given is not None
+    names = Names(declared)
+    match given.kind:
+        case "csv":
+            return CsvFile(folder, _path(folder, given.csv), names)
+        case "jsonl":
+            return JsonFile(folder, _path(folder, given.jsonl), names)
+        case "tensorboard":
+            return EventFiles(_path(folder, given.tensorboard), names)
+        case "mlflow":
+            return MlflowFiles(folder / "mlruns", names)
+        case _:
+            assert given.stdout is not None
+            return Printed(re.compile(given.stdout), names)
+
+
+def _path(folder: Path, given: str | None) -> Path:
+    return folder / (given or "").replace("{dir}/", "").replace("{dir}", ".")
 
 
 def _same(native: Native, path: str, value: Any) -> bool:

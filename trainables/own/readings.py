@@ -6,13 +6,12 @@ import io
 import json
 import re
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 from spaces.problems import nearest
 from trainables.own.declaration import Declaration
-from trainables.own.event_files import Scalar, scalars_of
 
 Rows = dict[int, dict[str, float]]
 """Metrics by the units that were trained then."""
@@ -40,29 +39,6 @@ class Source(Protocol):
     def heard(self, line: str) -> None:  # noqa: ARG002 - for those that listen
         """Take a line of standard output; called in the thread that reads it."""
         return
-
-
-def source_of(declared: Declaration, folder: Path) -> Source:
-    """The declared source of a training whose `{dir}` is `folder`."""
-    given = declared.metrics
-    assert given is not None
-    names = Names(declared)
-    match given.kind:
-        case "csv":
-            return CsvFile(folder, _path(folder, given.csv), names)
-        case "jsonl":
-            return JsonFile(folder, _path(folder, given.jsonl), names)
-        case "tensorboard":
-            return EventFiles(_path(folder, given.tensorboard), names)
-        case "mlflow":
-            return MlflowFiles(folder / "mlruns", names)
-        case _:
-            assert given.stdout is not None
-            return Printed(re.compile(given.stdout), names)
-
-
-def _path(folder: Path, given: str | None) -> Path:
-    return folder / (given or "").replace("{dir}/", "").replace("{dir}", ".")
 
 
 class Names:
@@ -117,7 +93,7 @@ class FileRows(Source):
             if self._path.stat().st_size < self._offset:
                 self._offset = 0
                 self._restarted()
-            whole = _whole_lines(_since(self._path, self._offset))
+            whole = whole_lines(since(self._path, self._offset))
         except OSError:
             return {}
         self._offset += len(whole)
@@ -182,70 +158,6 @@ class JsonFile(FileRows):
                 yield flat
 
 
-class TaggedFiles(Source):
-    """All files of a kind below a folder, in which each metric is kept on its own."""
-
-    _PATTERN: ClassVar[str]
-
-    def __init__(self, folder: Path, names: Names) -> None:
-        self._folder, self._names = folder, names
-        self._offsets: dict[Path, int] = {}
-        self._tags: dict[str, None] = {}
-
-    def _parsed(self, path: Path, content: bytes) -> tuple[int, Iterable[Scalar]]:
-        """How many bytes of what is new in a file are whole, and what they hold."""
-        raise NotImplementedError
-
-    def read(self) -> Rows:
-        """What is complete since."""
-        found: Rows = {}
-        for path in sorted(self._folder.glob(self._PATTERN)):
-            offset = self._offsets.get(path, 0)
-            try:
-                taken, scalars = self._parsed(path, _since(path, offset))
-            except OSError:
-                continue
-            self._offsets[path] = offset + taken
-            for step, tag, value in scalars:
-                self._tags[tag] = None
-                found.setdefault(self._names.units(step), {})[self._names.ours(tag)] = value
-        return found
-
-
-class EventFiles(TaggedFiles):
-    """TensorBoard's event files."""
-
-    _PATTERN = "**/*tfevents*"
-
-    def _parsed(self, path: Path, content: bytes) -> tuple[int, Iterable[Scalar]]:  # noqa: ARG002
-        return scalars_of(content)
-
-    def seen(self) -> str:
-        """The tags, or that there is no file."""
-        if not self._offsets:
-            return f"there is no event file in {self._folder}"
-        return f"the event files have the tags {', '.join(self._tags) or '(none)'}"
-
-
-class MlflowFiles(TaggedFiles):
-    """MLflow's own files of the runs that a script makes with it, given MLFLOW_TRACKING_URI, read without MLflow: each
-    metric is a file `<experiment>/<run>/metrics/<name>` with lines of time, value and step."""
-
-    _PATTERN = "*/*/metrics/**/*"
-
-    def _parsed(self, path: Path, content: bytes) -> tuple[int, Iterable[Scalar]]:
-        whole = _whole_lines(content)
-        lines = [line.split() for line in whole.decode("utf-8", "replace").splitlines()]
-        return len(whole), [(int(parts[2]), _metric(path), float(parts[1])) for parts in lines if len(parts) >= 3]
-
-    def seen(self) -> str:
-        """The metrics, or that there is no run."""
-        names = sorted(set(map(_metric, self._offsets)))
-        if not names:
-            return f"no MLflow run was made in {self._folder}: does the script set a tracking URI of its own?"
-        return f"its MLflow run has {', '.join(names)}"
-
-
 class Printed(Source):
     """Lines of standard output that a regular expression matches."""
 
@@ -300,18 +212,16 @@ def holds(folder: Path) -> str:
     return f"{folder} holds {', '.join(names[:8])}" + (f" and {len(names) - 8} more" if len(names) > 8 else "")
 
 
-def _since(path: Path, offset: int) -> bytes:
+def since(path: Path, offset: int) -> bytes:
+    """What a file holds from a byte on."""
     with path.open("rb") as file:
         file.seek(offset)
         return file.read()
 
 
-def _whole_lines(content: bytes) -> bytes:
+def whole_lines(content: bytes) -> bytes:
+    """The lines that have their end."""
     return content[: content.rfind(b"\n") + 1]
-
-
-def _metric(path: Path) -> str:
-    return path.as_posix().partition("/metrics/")[2]
 
 
 def _flat(row: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from trainables.own.declaration import Declaration
-from trainables.own.readings import Source, source_of
+from trainables.own.order import source_of
+from trainables.own.readings import Source
 
 # Written by torch.utils.tensorboard.SummaryWriter: Loss/val .5 at 1 and .25 at 2; `new` .25 at 3 in the newer style.
 EVENTS = bytes.fromhex(
