@@ -17,6 +17,7 @@ from pydantic import Field
 from spaces.paths import with_values
 from spaces.problems import BadInput
 from spaces.schema import NativeSection, Section, Text, Whole
+from trainables.files import replacing
 from trainables.own.config import OwnConfig
 from trainables.own.load import located
 from trainables.own.model import OwnModel
@@ -178,11 +179,9 @@ def _evaluated(
 def _stored(path: Path, state: Mapping[str, Any]) -> int:
     import torch  # see above
 
-    part = path.with_suffix(".part")
-    torch.save(dict(state), part)
-    size = part.stat().st_size
-    part.replace(path)
-    return size
+    with replacing(path) as part:
+        torch.save(dict(state), part)
+        return part.stat().st_size
 
 
 def _awaited(path: Path) -> Mapping[str, Any]:

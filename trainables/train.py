@@ -19,7 +19,7 @@ from pydantic import Field
 
 from spaces import strict_yaml
 from spaces.paths import Missing, with_values
-from spaces.problems import BadInput, Problem
+from spaces.problems import BadInput
 from spaces.schema import Section, Text, Whole, parse
 from trainables import checkpoints, fingerprint, start
 from trainables.layout import CODE
@@ -130,9 +130,7 @@ def _check_kind(file: Path) -> None:
     beside = file.absolute().parent.parent / "best.yaml"
     if file.suffix not in {".yaml", ".yml"} or (file.absolute().parent.name == "native" and beside.is_file()):
         found = beside if beside.is_file() else "best.yaml in the search's folder"
-        raise BadInput(
-            [Problem(f"{file}", f"is for your own script; this command trains a search's best.yaml: {found}")]
-        )
+        raise BadInput.of(f"{file}", f"is for your own script; this command trains a search's best.yaml: {found}")
 
 
 def _train(options: argparse.Namespace) -> int:
@@ -174,7 +172,9 @@ def _train(options: argparse.Namespace) -> int:
                 run, min(options.until or training.steps, training.steps), every, _progress(model, training.steps)
             )
             if options.checkpoint is not None:
-                _keep(options.checkpoint, run, start.described(model.name, native, training.data, training.seed))
+                described = start.described(model.name, native, training.data, training.seed)
+                state = {"run": run.state(), start.CONFIG: described}
+                _say(f"state: {checkpoints.write(options.checkpoint, run.step, state)}")
             machine = fingerprint.fingerprint()
             if options.artifacts is not None:
                 options.artifacts.mkdir(parents=True, exist_ok=True)
@@ -186,11 +186,6 @@ def _train(options: argparse.Namespace) -> int:
             run.close()
     recorded = Recorded.of(training.provenance)
     return _finish(model, done, recorded, machine, sorted([*given, *(["until"] if options.until is not None else [])]))
-
-
-def _keep(folder: Path, run: Run, described: str) -> None:
-    """Write the run's whole state, for a search or another training to go on from."""
-    _say(f"state: {checkpoints.write(folder, run.step, {'run': run.state(), start.CONFIG: described})}")
 
 
 def _begin(file: Path, begin: Begin, model: str) -> Mapping[str, Any]:

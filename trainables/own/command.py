@@ -39,7 +39,7 @@ class CommandRun:
         self._output: Output | None = None
         self.step = 0
         self.worst = order.declared.goal.worst
-        self.ended: str | None = None
+        self.ended: str | None = None  # why the command has ended before its full length, if it has
         self._rows: readings.Rows = {}
         self._zero = False  # whether there were metrics of a step 0
         self._went, self._arrived = 0.0, 0.0  # unix seconds: when it was last let go on, and its last metrics came

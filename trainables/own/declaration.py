@@ -229,14 +229,13 @@ class Declaration(Section):
     @property
     def goal(self) -> Objective:
         """The objective, and the further ones."""
-        metrics = {key: mode for key, mode in self.objective.items() if key not in _ABOUT}
-        first = next(iter(metrics))
+        first, *rest = self.judged
         return Objective(
             metric=first,
-            mode=metrics.pop(first),
+            mode=self.objective[first],
             worst=float(self.objective["worst"]),
             unit=self.objective.get("unit", first),
-            further=metrics,
+            further={name: self.objective[name] for name in rest},
         )
 
     @property

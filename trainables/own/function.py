@@ -59,7 +59,7 @@ class FunctionRun:
         self._thread: threading.Thread | None = None
         self.step = 0
         self.worst = task.worst
-        self.ended: str | None = None
+        self.ended: str | None = None  # why the function has returned before the full length, if it has
         self._metrics: dict[str, float] = {}
 
     def train(self, until: int) -> Metrics:
@@ -167,7 +167,6 @@ class _Reporter:
 
     def __init__(self, task: Task) -> None:
         self._task = task
-        self.config, self.seed = task.config, task.seed
         self.arrived, self.go = threading.Event(), threading.Event()
         self.over = self.returned = False
         self.error: BaseException | None = None
@@ -183,6 +182,16 @@ class _Reporter:
         self.kept: dict[str, Any] | None = None
         self.parts: tuple[Stateful, ...] = ()
         """What `restore` keeps."""
+
+    @property
+    def config(self) -> Config:
+        """The trial's config."""
+        return self._task.config
+
+    @property
+    def seed(self) -> int:
+        """The trial's seed."""
+        return self._task.seed
 
     @property
     def folder(self) -> Path:
