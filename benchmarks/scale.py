@@ -28,7 +28,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -112,27 +113,22 @@ class Meter:
         }
 
 
-class Watched:
-    """The service's own view of a search, and a meter that looks on; it fulfils `search.app.progress.View`."""
+@contextmanager
+def watched(
+    inner: AbstractContextManager[Callable[[Any], None]], meter: Meter, end: Callable[[], None]
+) -> Iterator[Callable[[Any], None]]:
+    """The service's own view of a search, as `search.app.progress.view` gives it, and a meter that looks on."""
+    with inner as shown:
 
-    def __init__(self, inner: Any, meter: Meter, end: Callable[[], None]) -> None:
-        self._inner, self._meter, self._end = inner, meter, end
+        def show(event: Any) -> None:
+            shown(event)
+            match type(event).__name__, getattr(event, "name", ""):
+                case "Reported", _:
+                    meter()
+                case "Phase", "confirm":
+                    end()
 
-    def __call__(self, event: Any) -> None:
-        """As the inner view does."""
-        self._inner(event)
-        match type(event).__name__, getattr(event, "name", ""):
-            case "Reported", _:
-                self._meter()
-            case "Phase", "confirm":
-                self._end()
-
-    def __enter__(self) -> "Watched":
-        self._inner.__enter__()
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        self._inner.__exit__(*error)
+        yield show
 
 
 def ours(case: Case, folder: Path, address: str) -> dict[str, float]:
@@ -151,8 +147,8 @@ def ours(case: Case, folder: Path, address: str) -> dict[str, float]:
     plan, prepared = make_plan(search), search.model.prepare(search.data, None)
     meter, found = Meter(), {}
     view = session.view  # type: ignore
-    session.view = lambda outlook, console: Watched(  # type: ignore
-        view(outlook, console), meter, lambda: found.update(meter.measured(case.trials))
+    session.view = lambda outlook, console, detail: watched(  # type: ignore
+        view(outlook, console, detail), meter, lambda: found.update(meter.measured(case.trials))
     )
     with (folder / "output.txt").open("w") as output:
         code = session.run(Invocation(search, plan, prepared, folder / "search", address, "", Console(file=output)))

@@ -1,8 +1,7 @@
 """What a person sees while the search runs: a live panel on a terminal, one plain line per event elsewhere."""
 
-from collections.abc import Callable
-from types import TracebackType
-from typing import Protocol, Self
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -12,92 +11,60 @@ from rich.text import Text
 
 from search.app.invocation import Detail
 from search.common.clock import now
-from search.history.events import Ended, Event, Phase, Retried, StartReady, WarmStarted
+from search.history.events import Ended, Event, Listener, Phase, Retried, StartReady, WarmStarted
 from search.report.progress import ProgressEstimate, knobs_of, line, name_of, span
 
 
-class View(Protocol):
-    """A way of showing progress: listens to events between entering and leaving."""
+def plain(outlook: ProgressEstimate, write: Callable[[str], None]) -> Listener:
+    """Writes one line per event, if it has one."""
 
-    def __call__(self, event: Event) -> None:
-        """Show what the records have just taken in."""
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
-
-
-class Plain:
-    """One line per event."""
-
-    def __init__(self, outlook: ProgressEstimate, write: Callable[[str], None]) -> None:
-        self._outlook, self._write = outlook, write
-
-    def __call__(self, event: Event) -> None:
-        """Write the event's line, if it has one."""
-        self._outlook.note(event)
-        text = line(event, self._outlook)
+    def show(event: Event) -> None:
+        outlook.note(event)
+        text = line(event, outlook)
         if text is not None:
-            self._write(text)
+            write(text)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        pass
+    return show
 
 
-class Panel:
-    """A live panel: running trials, best against the baseline, trials over and units trained of those planned, time."""
+@contextmanager
+def panel(outlook: ProgressEstimate, console: Console) -> Iterator[Listener]:
+    """A live panel: running trials, best against the baseline, trials over and units trained of those planned, time.
+    Above it a line is left for what should stay on screen."""
 
-    def __init__(self, outlook: ProgressEstimate, console: Console) -> None:
-        self._outlook = outlook
-        self._live = Live(console=console, get_renderable=self._render, refresh_per_second=2, transient=True)
-
-    def __call__(self, event: Event) -> None:
-        """Leave a line above the panel for what should stay on screen."""
-        self._outlook.note(event)
-        text = line(event, self._outlook)
+    def show(event: Event) -> None:
+        outlook.note(event)
+        text = line(event, outlook)
         if text is not None and isinstance(event, Ended | Retried | Phase | WarmStarted | StartReady):
-            self._live.console.print(text, highlight=False, markup=False)
+            console.print(text, highlight=False, markup=False)
 
-    def __enter__(self) -> Self:
-        self._live.__enter__()
-        return self
+    with Live(console=console, get_renderable=lambda: _rendered(outlook), refresh_per_second=2, transient=True):
+        yield show
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._live.__exit__(kind, error, trace)
 
-    def _render(self) -> RenderableType:
-        outlook = self._outlook
-        table = Table(box=None, pad_edge=False, header_style="dim")
-        for column in ("running", outlook.unit, outlook.objective.metric):
-            table.add_column(Text(column))  # Text: nothing in a name is markup
-        for trial in list(outlook.records.trials.values()):
-            if trial.status == "running":
-                value = "–" if trial.objective is None else f"{trial.objective:.4f}"
-                table.add_row(Text(name_of(trial)), str(trial.step), value)
-        if not table.rows:
-            table.add_row("starting workers …")
-        at = now()
-        trained, left, best = outlook.trained, outlook.left(at), outlook.best
-        share = Table.grid(padding=(0, 1))
-        share.add_row(
-            ProgressBar(total=max(outlook.planned, 1), completed=min(trained, outlook.planned), width=20),
-            Text(
-                f"{trained} of about {outlook.planned} {outlook.unit}s, {span(outlook.elapsed(at))}"
-                + (f", about {span(left)} left" if left is not None else "")
-            ),
-        )
-        values = f"best {outlook.value(best)}   baseline {outlook.documented}"
-        knobs = [_line(f"{name_of(best)}: {knobs_of(best)}")] if best is not None and best.values else []
-        return Group(table, _line(values), *knobs, _line(outlook.counts), share)
+def _rendered(outlook: ProgressEstimate) -> RenderableType:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for column in ("running", outlook.unit, outlook.objective.metric):
+        table.add_column(Text(column))  # Text: nothing in a name is markup
+    for trial in list(outlook.records.trials.values()):
+        if trial.status == "running":
+            value = "–" if trial.objective is None else f"{trial.objective:.4f}"
+            table.add_row(Text(name_of(trial)), str(trial.step), value)
+    if not table.rows:
+        table.add_row("starting workers …")
+    at = now()
+    trained, left, best = outlook.trained, outlook.left(at), outlook.best
+    share = Table.grid(padding=(0, 1))
+    share.add_row(
+        ProgressBar(total=max(outlook.planned, 1), completed=min(trained, outlook.planned), width=20),
+        Text(
+            f"{trained} of about {outlook.planned} {outlook.unit}s, {span(outlook.elapsed(at))}"
+            + (f", about {span(left)} left" if left is not None else "")
+        ),
+    )
+    values = f"best {outlook.value(best)}   baseline {outlook.documented}"
+    knobs = [_line(f"{name_of(best)}: {knobs_of(best)}")] if best is not None and best.values else []
+    return Group(table, _line(values), *knobs, _line(outlook.counts), share)
 
 
 def _line(text: str) -> Text:
@@ -105,14 +72,15 @@ def _line(text: str) -> Text:
     return Text(text, no_wrap=True, overflow="ellipsis")
 
 
-def view(outlook: ProgressEstimate, console: Console, detail: Detail = "normal") -> View:
-    """The panel on a terminal, plain lines otherwise and where all is to be told."""
+def view(outlook: ProgressEstimate, console: Console, detail: Detail = "normal") -> AbstractContextManager[Listener]:
+    """What shows each event that the records have taken in: the panel on a terminal, plain lines otherwise and where
+    all is to be told."""
     if console.is_terminal and detail == "normal":
-        return Panel(outlook, console)
+        return panel(outlook, console)
 
     def write(text: str) -> None:  # not through rich, which costs the driver 40 us a line: each evaluation has one
         console.file.write(f"{text}\n")
         console.file.flush()
 
     silent = console.quiet or detail == "quiet"
-    return Plain(outlook, (lambda text: None) if silent else write)  # noqa: ARG005
+    return nullcontext(plain(outlook, (lambda text: None) if silent else write))  # noqa: ARG005

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 from small_search import proposed, reported, trial
 
-from search.app.progress import Panel, Plain, view
+from search.app.progress import panel, plain, view
 from search.common.clock import now
 from search.history.events import Changed, Ended, Event, Paused, Phase, Promoted, Proposed, Reported, Retried, Started
 from search.history.records import Records
@@ -27,10 +27,10 @@ def lines(*events: Event, objective: Objective = MAE) -> list[str]:
     """What is written for the events, one by one as they happen."""
     known = Records()
     written: list[str] = []
-    with Plain(ProgressEstimate(known, objective, "epoch", 100, 24), written.append) as shown:
-        for event in events:
-            known.apply(event)
-            shown(event)
+    shown = plain(ProgressEstimate(known, objective, "epoch", 100, 24), written.append)
+    for event in events:
+        known.apply(event)
+        shown(event)
     return written
 
 
@@ -46,8 +46,8 @@ def output(console: Console) -> str:
 def rendered(seen: ProgressEstimate) -> str:
     """The panel as it stands on a terminal of 80 columns."""
     console = terminal()
-    with Panel(seen, console) as panel:
-        panel(Phase("search", now()))
+    with panel(seen, console) as shown:
+        shown(Phase("search", now()))
     return output(console)
 
 
@@ -98,7 +98,6 @@ def test_off_a_terminal_lines_are_plain_long_and_without_markup() -> None:
     known = Records([proposed(0)])
     with view(ProgressEstimate(known, MAE, "epoch", 10, 24), console) as shown:
         shown(Changed(0, values, 0.0))
-    assert isinstance(shown, Plain)
     assert output(console) == f"trial 0: takes on {values}\n"
 
 
@@ -197,10 +196,10 @@ def test_the_panel_fits_80_columns_and_more_epochs_than_planned() -> None:
 def test_lines_above_the_panel_are_ends_retries_and_phases() -> None:
     console = terminal()
     known = Records()
-    with Panel(ProgressEstimate(known, MAE, "epoch", 10, 24), console) as panel:
+    with panel(ProgressEstimate(known, MAE, "epoch", 10, 24), console) as shown:
         for event in (*trial(0, 0.5), Retried(0, "worker died", 0.0), Paused(0, 18, 0.0)):
             known.apply(event)
-            panel(event)
+            shown(event)
     text = output(console)
     assert "trial 0: completed at epoch 18, mae 0.5000, the best so far" in text and "worker died" in text
     assert "waits at" not in text and "(1.0 s)" not in text
@@ -212,9 +211,9 @@ def test_names_and_reasons_are_no_markup() -> None:
     odd = Objective("[bold]mae", "min", 1.0, "x")
     trials = [proposed(0, {"[bold]x": 1.0}), proposed(1, kind="confirm", origin="[/red]")]
     known = Records([*trials, *(Started(n, "h", 1, "", 0.0) for n in (0, 1))])
-    with Panel(ProgressEstimate(known, odd, "[blue]epoch", 10, 24), console) as panel:
+    with panel(ProgressEstimate(known, odd, "[blue]epoch", 10, 24), console) as shown:
         for event in (Retried(0, "no knob '[bold]x' [/nope]", 0.0), Ended(0, "failed", "[red]bad[/red]", 0.0)):
-            panel(event)
+            shown(event)
     text = output(console)
     assert "no knob '[bold]x' [/nope]" in text and "[red]bad[/red]" in text
     panel_at_the_end = text[text.rindex("running") :]
@@ -223,9 +222,12 @@ def test_names_and_reasons_are_no_markup() -> None:
 
 
 def test_a_terminal_gets_the_panel() -> None:
-    assert isinstance(view(outlook(), terminal()), Panel)
-    assert isinstance(view(outlook(), Console(file=StringIO())), Plain)
-    assert isinstance(view(outlook(), terminal(), "verbose"), Plain)
+    on_terminal, elsewhere, verbose = terminal(), Console(file=StringIO()), terminal()
+    for console, detail in ((on_terminal, "normal"), (elsewhere, "normal"), (verbose, "verbose")):
+        with view(outlook(), console, detail) as shown:
+            shown(Phase("search", 0.0))
+    assert "starting workers" in output(on_terminal)
+    assert output(elsewhere) == output(verbose) == "-- searching\n"
     for console in (terminal(), Console(file=StringIO())):
         with view(outlook(), console, "quiet") as shown:
             shown(Phase("search", 0.0))
