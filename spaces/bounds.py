@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from spaces.problems import BadInput, Problem
+from spaces.problems import BadInput, Problem, raise_any
 
 MOST_BYTES = 1 << 18
 """Of a config file: those of real trainings have some thousand, and a megabyte of YAML takes many seconds to read."""
@@ -65,8 +65,7 @@ def check_value(value: Any, where: str, finite: bool = False) -> None:
             problems.append(Problem(f"{where} {path if len(path) < 80 else path[:79] + '…'}".strip(), what))
         if depth > DEEPEST or len(problems) >= _SHOWN:
             break
-    if problems:
-        raise BadInput(problems)
+    raise_any(problems)
 
 
 def _walk(value: Any) -> Iterator[tuple[str, Any, int]]:

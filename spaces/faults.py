@@ -100,11 +100,8 @@ def _order_faults(low: float, high: float) -> list[tuple[str, str]]:
 
 
 def _log_faults(low: float, whole: bool) -> list[tuple[str, str]]:
-    if whole and low < 1:
-        return [("low", f"with log the lower end must be at least 1, got {show(low)}; raise it or drop log")]
-    if low <= 0:
-        return [("low", f"with log the lower end must be above 0, got {show(low)}; raise it or drop log")]
-    return []
+    least = "at least 1" if whole else "above 0"
+    return [("low", f"with log the lower end must be {least}, got {show(low)}; raise it or drop log")] * (low <= 0)
 
 
 def _step_faults(step: float, log: Any, whole: bool) -> list[tuple[str, str]]:

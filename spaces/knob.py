@@ -1,9 +1,8 @@
 """Knobs: where in the config, which values, under which conditions; and the order that conditions impose."""
 
-import heapq
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal, assert_never
+from typing import Any, Literal
 
 from spaces.domain import Categorical, Domain, Float, Int, snap, to_unit
 from spaces.values import ABSENT, Absent, Value, freeze, same, thaw
@@ -88,20 +87,14 @@ def _steps(share: float, horizon: int) -> int:
 
 
 def _domain_as_dict(domain: Domain) -> dict[str, Any]:
-    match domain:
-        case Float():
-            kind, step = "float", domain.step
-        case Int():
-            kind, step = "int", None if domain.step == 1 else domain.step
-        case Categorical():
-            return {"choice": thaw(domain.choices)}
-        case _:
-            assert_never(domain)
+    if isinstance(domain, Categorical):
+        return {"choice": thaw(domain.choices)}
+    kind, no_step = ("float", None) if isinstance(domain, Float) else ("int", 1)
     raw: dict[str, Any] = {kind: [domain.low, domain.high]}
     if domain.log:
         raw["log"] = True
-    if step is not None:
-        raw["step"] = step
+    if domain.step != no_step:
+        raw["step"] = domain.step
     return raw
 
 
@@ -110,29 +103,18 @@ def in_order(knobs: Iterable[Knob]) -> tuple[Knob, ...]:
 
     Raises ValueError for a path that stands twice and for conditions in a circle.
     """
-    given = tuple(knobs)
-    place = {knob.path: index for index, knob in enumerate(given)}
-    if len(place) < len(given):
+    waiting = list(knobs)
+    needs = dependencies(waiting)
+    if len(needs) < len(waiting):
         raise ValueError("a knob's path stands twice in the space")
-    needs = dependencies(given)
-    needed_by: dict[str, list[str]] = {path: [] for path in place}
-    for path, needed in needs.items():
-        for other in needed:
-            needed_by[other].append(path)
-    open_needs = {path: len(needed) for path, needed in needs.items()}
-    ready = [place[path] for path, count in open_needs.items() if count == 0]
-    heapq.heapify(ready)
-    ordered: list[Knob] = []
-    while ready:
-        knob = given[heapq.heappop(ready)]
-        ordered.append(knob)
-        for path in needed_by[knob.path]:
-            open_needs[path] -= 1
-            if open_needs[path] == 0:
-                heapq.heappush(ready, place[path])
-    if len(ordered) < len(given):
-        raise ValueError(f"conditions in a circle: {' -> '.join(circles(needs)[0])}")
-    return tuple(ordered)
+    ordered: dict[str, Knob] = {}
+    while waiting:
+        ready = next((knob for knob in waiting if ordered.keys() >= set(needs[knob.path])), None)
+        if ready is None:
+            raise ValueError(f"conditions in a circle: {' -> '.join(circles(needs)[0])}")
+        waiting.remove(ready)
+        ordered[ready.path] = ready
+    return tuple(ordered.values())
 
 
 def dependencies(knobs: Iterable[Knob]) -> dict[str, list[str]]:

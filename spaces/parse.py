@@ -8,7 +8,7 @@ warmup_steps: {float: [0, 0.1], of: budget, documented: 0.02}  # shares of a run
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal, assert_never
+from typing import Any, Literal
 
 from spaces.domain import Categorical, Domain, Float, Int, describe, typed
 from spaces.faults import DomainError, value_faults
@@ -125,8 +125,6 @@ def _adjusted(was: Domain, raw: Mapping[Any, Any], place: Place) -> Domain | Non
         case Float() | Int():
             log, step = raw.get("log", was.log), raw.get("step", was.step)
             return _built("float" if isinstance(was, Float) else "int", (was.low, was.high), log, step, place)
-        case _:
-            assert_never(was)
 
 
 def _of(raw: Mapping[Any, Any], domain: Domain, was: Knob | None, place: Place) -> Literal["budget"] | None:
@@ -201,15 +199,12 @@ def _when(raw: Any, path: str, place: Place) -> tuple[Condition, ...]:
 
 
 def _documented(raw: Mapping[Any, Any], domain: Domain, was: Knob | None, place: Place) -> Value | Absent:
-    if "documented" in raw:
-        try:
-            return typed(domain, raw["documented"])
-        except ValueError as error:
-            place.say(f"{error}; the domain is {describe(domain)}")
-            return ABSENT
-    if was is None or isinstance(was.documented, Absent):
+    given = raw.get("documented", was.documented if was else ABSENT)
+    if isinstance(given, Absent):
         return ABSENT
     try:
-        return typed(domain, was.documented)
-    except ValueError:  # the revised knob is of another kind, in which the documented value has no form
+        return typed(domain, given)
+    except ValueError as error:
+        if "documented" in raw:  # else the revised knob is of another kind, in which the documented value has no form
+            place.say(f"{error}; the domain is {describe(domain)}")
         return ABSENT

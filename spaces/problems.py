@@ -35,6 +35,12 @@ class BadInput(Exception):
         return BadInput, (self.problems,)  # survives the trip from a worker process
 
 
+def raise_any(problems: Iterable[Problem]) -> None:
+    """Raise BadInput with all of `problems`, if there are any."""
+    if found := tuple(problems):
+        raise BadInput(found)
+
+
 def bad_input(error: Exception) -> BadInput:
     """What an error says as bad input: itself, or that a path is too long. Raises any other error again."""
     if isinstance(error, BadInput):

@@ -6,7 +6,7 @@ from typing import Any
 from spaces.foreign import called
 from spaces.knob import Knob
 from spaces.parse import Place, is_path, parse_knob, say_structure
-from spaces.paths import get, has, leaves
+from spaces.paths import Missing, get, has, leaves
 from spaces.problems import nearest
 from spaces.values import ABSENT, Absent, Value, freeze, show
 
@@ -14,21 +14,18 @@ FIXED = "fixed"
 
 
 def revise_knobs(
-    knobs: tuple[Knob, ...], raw: Any, base: Mapping[str, Any], place: Place
+    knobs: tuple[Knob, ...], raw: Mapping[str, Any], base: Mapping[str, Any], place: Place
 ) -> tuple[list[Knob], dict[str, Value]]:
     """The knobs after the revision `raw`, and the values of the keys that it fixes; problems are said at `place`."""
     revised = {knob.path: knob for knob in knobs}
     fixed: dict[str, Value] = {}
-    if raw is None:
-        return list(revised.values()), fixed
-    if not isinstance(raw, Mapping):
-        place.say(f"expected a mapping of dotted keys to domains or fixed values, got {show(raw)}")
-        return [], fixed
     for path, entry in raw.items():
         here = place.at(str(path))
-        if path not in revised and not _is_key(path, base, revised, here):
-            continue
-        if isinstance(entry, str) and (what := called(entry)):
+        if path not in revised and not is_path(path):
+            here.say(f"expected a dotted path as the key, got {show(path)}")
+        elif path not in revised and not is_value(base, path):
+            say_unknown(path, base, revised, here)
+        elif isinstance(entry, str) and (what := called(entry)):
             here.say(what)
         elif _fixes(entry):
             value = _fixed(entry, here)
@@ -55,21 +52,9 @@ def say_unknown(path: str, base: Mapping[str, Any], knobs: Mapping[str, Knob], p
 
 def is_value(base: Mapping[str, Any], path: str) -> bool:
     """Whether `path` leads to a value of the config: it exists, and is no section."""
-    if not has(base, path):
-        return False
     try:
         freeze(get(base, path))
-    except ValueError:
-        return False
-    return True
-
-
-def _is_key(path: Any, base: Mapping[str, Any], knobs: Mapping[str, Knob], place: Place) -> bool:
-    if not is_path(path):
-        place.say(f"expected a dotted path as the key, got {show(path)}")
-        return False
-    if not is_value(base, path):
-        say_unknown(path, base, knobs, place)
+    except (Missing, ValueError):
         return False
     return True
 

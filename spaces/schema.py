@@ -99,15 +99,10 @@ def parse(schema: type[S], value: Any, where: str, prefix: str = "") -> S:
 def located_in(section: BaseModel) -> Iterator[tuple[str, str]]:
     """The key and value of each path in a section's fields of the type `Located`, or of several."""
     for name, field in type(section).model_fields.items():
-        if _has_mark(field) and (value := getattr(section, name)) is not None:
+        marked = any(isinstance(mark, _Located) for mark in (*field.metadata, *_marks(field.annotation)))
+        if marked and (value := getattr(section, name)) is not None:
             for each in [value] if isinstance(value, str) else value:
                 yield name, each
-
-
-def _has_mark(part: Any) -> bool:
-    marks = (*getattr(part, "metadata", ()), *getattr(part, "__metadata__", ()))
-    inner = [part.annotation] if hasattr(part, "annotation") else get_args(part)
-    return any(isinstance(mark, _Located) for mark in marks) or any(map(_has_mark, inner))
 
 
 def _at(where: str, path: str) -> str:

@@ -14,7 +14,7 @@ from spaces.domain import contains, describe, sample, typed
 from spaces.knob import Condition, Knob, in_order, in_steps, knob_as_dict
 from spaces.parse import Place, parse_knobs
 from spaces.paths import get
-from spaces.problems import BadInput, nearest
+from spaces.problems import nearest, raise_any
 from spaces.revise import is_value, revise_knobs, say_unknown
 from spaces.values import Value, freeze, show
 
@@ -42,18 +42,19 @@ class Space:
         """The YAML form (path -> knob) of JSON-able values; `parse_space` gives an equal space back."""
         return {knob.path: knob_as_dict(knob) for knob in self.knobs}
 
-    def revised(self, raw: Any, where: str, base: Native, prefix: str = "space") -> "Revision":
-        """The space after a search's own `space:` section; null changes nothing.
+    def revised(self, raw: Mapping[str, Any], where: str, base: Native) -> tuple["Space", Mapping[str, Value]]:
+        """The space after a search's own `space:` section, and the keys taken out of it: their values (path -> value)
+        belong into the base before the space is used.
 
         Per dotted key, `raw` holds a scalar or `{fixed: value}`: not searched, fixed to it; a mapping with a domain:
         replaces the knob's domain and adds the knob if only `base` has the key; a mapping without a domain: changes
         just what it gives (log, step, when, why, documented). What a mapping omits stays; `when: null` drops the
         conditions. Raises BadInput with every problem.
         """
-        place = Place(where, prefix, [])
+        place = Place(where, "space", [])
         knobs, fixed = revise_knobs(self.knobs, raw, base, place)
-        _raise(place)
-        return Revision(Space(tuple(knobs)), fixed)
+        raise_any(place.problems)
+        return Space(tuple(knobs)), fixed
 
     def only(self, paths: Iterable[str], where: str) -> "Space":
         """The space of just the knobs at `paths`; the config decides what conditions on the others say.
@@ -66,7 +67,7 @@ class Space:
         for path in kept:
             if path not in known:
                 place.say(f"the space has no knob {path!r}{nearest(path, known)}")
-        _raise(place)
+        raise_any(place.problems)
         return Space(tuple(knob for knob in self.knobs if knob.path in kept))
 
     def in_steps(self, horizon: int) -> "Space":
@@ -100,7 +101,7 @@ class Space:
                     _check_condition(condition, known[condition.knob], at_condition)
                 elif not is_value(base, condition.knob):
                     say_unknown(condition.knob, base, known, at_condition)
-        _raise(place)
+        raise_any(place.problems)
 
     def is_active(self, knob: Knob, chosen: Mapping[str, Any], base: Native) -> bool:
         """Whether the knob's conditions hold, where `chosen` has the values of the active knobs before it."""
@@ -163,14 +164,6 @@ class Space:
         return None
 
 
-@dataclass(frozen=True)
-class Revision:
-    """A revised space, and the keys taken out of it: put `fixed` (path -> value) into the base before using `space`."""
-
-    space: Space
-    fixed: Mapping[str, Value]
-
-
 def parse_space(raw: Any, where: str, prefix: str = "space") -> Space:
     """The space of a mapping dotted path -> knob, as spaces/<model>.yaml has it (see spaces.parse for a knob's form).
 
@@ -178,13 +171,8 @@ def parse_space(raw: Any, where: str, prefix: str = "space") -> Space:
     """
     place = Place(where, prefix, [])
     knobs = parse_knobs(raw, place)
-    _raise(place)
+    raise_any(place.problems)
     return Space(tuple(knobs))
-
-
-def _raise(place: Place) -> None:
-    if place.problems:
-        raise BadInput(place.problems)
 
 
 def _check_condition(condition: Condition, knob: Knob, place: Place) -> None:

@@ -9,7 +9,7 @@ from search.spec.config import Settings
 from search.spec.fit import Fitted, described, possible
 from spaces import strict_yaml
 from spaces.paths import get, with_values
-from spaces.problems import BadInput, Problem, nearest
+from spaces.problems import BadInput, Problem, nearest, raise_any
 from spaces.schema import NativeSection
 from spaces.space import Space, parse_space
 from spaces.values import show
@@ -75,38 +75,35 @@ def searched_space(
     """The knobs that are searched from the config `native`, and the values of those that are fixed instead. Raises
     BadInput, also for an entry of `space:` or `knobs:` that would have no effect.
     """
-    revision = model_space(model).revised(settings.space, where, native)
-    space = revision.space
+    space, fixed = model_space(model).revised(settings.space, where, native)
     if settings.knobs is not None:
-        space = space.only([path for path in settings.knobs if path not in revision.fixed], f"{where} knobs")
-        _check_listed(settings.knobs, settings.space, revision.fixed, where)
-    fitted = possible(space, with_values(native, revision.fixed), named(settings))
+        space = space.only([path for path in settings.knobs if path not in fixed], f"{where} knobs")
+        _check_listed(settings.knobs, settings.space, fixed, where)
+    fitted = possible(space, with_values(native, fixed), named(settings))
     space = fitted.space
     space.check(native, model.unsearchable, where)
     _check_read(model, space, native, where)
-    _check_active(space, named(settings), {**native}, revision.fixed, where)
+    _check_active(space, named(settings), native, fixed, where)
     if not space.knobs:
         why = described(fitted.left_out)
         raise BadInput.of(f"{where} space", "no knob is left to search" + (f"; {why}" if why else ""))
-    if isinstance(model, OwnModel) and (odd := list(kind_problems(space, native, where))):
-        raise BadInput(odd)
-    return fitted, revision.fixed
+    if isinstance(model, OwnModel):
+        raise_any(kind_problems(space, native, where))
+    return fitted, fixed
 
 
 def _check_listed(knobs: Sequence[str], given: Mapping[str, Any], fixed: Mapping[str, Any], where: str) -> None:
     """Refuse domains in `space:` for knobs that `knobs:` leaves out."""
     what = "not in knobs, so it would not be searched; add it there, take it out here, or give it a single value"
-    idle = [Problem(f"{where} space.{path}", what) for path in given if path not in knobs and path not in fixed]
-    if idle:
-        raise BadInput(idle)
+    raise_any(Problem(f"{where} space.{path}", what) for path in given if path not in knobs and path not in fixed)
 
 
 def _check_active(
-    space: Space, named: set[str], native: Mapping[str, Any], fixed: Mapping[str, Any], where: str
+    space: Space, named: Collection[str], native: Mapping[str, Any], fixed: Mapping[str, Any], where: str
 ) -> None:
     """Refuse knobs that the user names and that no config has, for a key that isn't searched rules them out."""
     searched = space.by_path
-    problems = [
+    raise_any(
         Problem(
             f"{where} {knob.path}",
             f"never acts: it needs {condition.knob} to be {' or '.join(map(show, condition.allowed))}, which is "
@@ -117,19 +114,15 @@ def _check_active(
         for condition in knob.when
         if condition.knob not in searched
         and not condition.allows(value := fixed.get(condition.knob, get(native, condition.knob)))
-    ]
-    if problems:
-        raise BadInput(problems)
+    )
 
 
 def _check_read(model: Model[Any, Any], space: Space, native: Mapping[str, Any], where: str) -> None:
     """Refuse knobs on keys of the user's file that are only carried through."""
     config = model.parse(native, where)
     unread, known = unknown_keys(config), type(config).model_fields
-    problems = [
+    raise_any(
         Problem(f"{where} space.{knob.path}", f"{model.name} does not read this key{nearest(knob.path, known)}")
         for knob in space.knobs
         if any(f"{knob.path}.".startswith(f"{key}.") for key in unread)
-    ]
-    if problems:
-        raise BadInput(problems)
+    )

@@ -97,7 +97,7 @@ def test_no_condition_on_a_share() -> None:
 
 
 def revised(text: str) -> dict[str, Any]:
-    knob = parsed(SPACE).revised(loads(text, ""), "s", BASE).space.by_path["interval"]
+    knob = parsed(SPACE).revised(loads(text, ""), "s", BASE)[0].by_path["interval"]
     return {"domain": knob.domain, "of": knob.of, "documented": knob.documented}
 
 
