@@ -1,7 +1,6 @@
 """One search from the command line to the exported best config: `python -m search.run CONFIG`."""
 
 import argparse
-import re
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,11 +14,11 @@ from search.common.clock import now
 from search.common.command_line import argument_parser, command, say
 from search.common.commands import python
 from search.common.exit_codes import Exit
-from search.spec import presence, sharing, storage
+from search.spec import here, sharing, storage
 from search.spec.as_begun import as_begun
 from search.spec.plan import Plan, make_plan
 from search.spec.plan_text import describe
-from search.spec.resolve import resolve
+from search.spec.resolve import NAME, resolve
 from search.spec.search import Search, adopted
 from search.spec.start import check_data
 from search.spec.storage import DESCRIPTION, Home
@@ -32,8 +31,6 @@ from trainables.screen import Screen
 
 if TYPE_CHECKING:  # it takes a while to import
     from search.persistence.object_store_journal import Mirror
-
-_MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -75,7 +72,7 @@ def _run(options: argparse.Namespace, console: Console, screen: Screen) -> int:
     seed = [f"sampler.seed={options.seed}"] if options.seed is not None else []
     if options.fork and options.resume:
         raise BadInput.of("--fork", "begins a new search, or goes on with it when typed again: leave --resume out")
-    if options.register is not None and not _MODEL_NAME.fullmatch(options.register):
+    if options.register is not None and not NAME.fullmatch(options.register):
         what = f"{options.register!r} can't name a registered model; use letters, digits, '.', '_' and '-'"
         raise BadInput.of("--register", what)
     kept = [storage.override(options.storage)] if options.storage is not None else []
@@ -91,7 +88,7 @@ def _run(options: argparse.Namespace, console: Console, screen: Screen) -> int:
         _check_earlier(search, home, options.config.parent)
         for line in _known(search, options):
             say(console, line)
-        presence.check_weights(search)
+        here.check_weights(search)
         return Exit.DONE
     from search.persistence import (
         folder,  # pandas takes a while to import; --plan has no use for it
@@ -184,7 +181,7 @@ def _sit(
 def _prepared(search: Search) -> Prepared:
     """The data, checked, and that trials can start with it. Raises BadInput; what is wrong with a key of the base is
     said with the base's name."""
-    presence.check_weights(search)
+    here.check_weights(search)
     try:
         prepared = search.model.prepare(search.data, search.model.parse(search.base, "base"))
         check_data(search.start, search.model, search.base, search.data, prepared.digest)

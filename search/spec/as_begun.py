@@ -77,12 +77,8 @@ def _said(search: Search, path: str) -> bool:
     return any(has(given, ".".join(path.split(".")[:depth])) for depth in range(len(path.split(".")), 0, -1))
 
 
-def _alike(one: Any, other: Any) -> bool:
-    """Whether two domains hold the same values; the reasons beside them are for people."""
-    return isinstance(one, Mapping) and _bare(one) == _bare(other)
-
-
 def _bare(domain: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a domain says which values it holds; the reasons beside them are for people."""
     return {key: value for key, value in domain.items() if key not in {"why", "documented"}}
 
 
@@ -92,7 +88,7 @@ def _space(search: Search, recorded: Mapping[str, Any]) -> Space:
     listed = search.settings.knobs
     kept: dict[str, Any] = {}
     for path, domain in recorded.items():
-        if path in search.settings.space and not _alike(mine.get(path), domain):
+        if path in search.settings.space and _bare(mine.get(path, {})) != _bare(domain):
             kept |= {path: mine[path]} if path in mine else {}
         elif listed is None or path in listed:
             kept[path] = domain

@@ -7,12 +7,13 @@ from typing import Any
 
 from search.spec import start
 from search.spec.config import Settings
-from search.spec.own import checked
 from search.spec.problems import Problems
+from search.stopping.asha import Asha
 from spaces import strict_yaml
-from spaces.problems import BadInput
+from spaces.problems import BadInput, Problem, raise_any
 from trainables.native import parse_native
 from trainables.own import spec
+from trainables.own.declaration import Declaration
 from trainables.own.declare import from_declaration
 from trainables.own.model import OwnModel
 from trainables.registry import model_named
@@ -42,6 +43,11 @@ class Basis:
     def own(self) -> bool:
         """Whether the model is code of the user's."""
         return self.settings.trainable is not None or self.outside is not None
+
+    @property
+    def begins(self) -> int:
+        """The step that every trial starts from."""
+        return 0 if self.origin is None else self.origin.point.step
 
     def default_name(self, path: Path) -> str:
         """What a search of the YAML `path` is called where nobody says."""
@@ -83,7 +89,7 @@ def basis(settings: Settings, path: Path, problems: Problems) -> Basis | None:
         settings = settings.model_copy(update={"model": model.name})
     if declared is not None:
         named = settings
-        settings = problems.checked(lambda: checked(named, declared, str(path)), "early_stopping", "confirm") or named
+        settings = problems.checked(lambda: _fitting(named, declared, str(path)), "early_stopping", "confirm") or named
     elif source is None:
         given = dict(model.documented())
     return Basis(settings, model, given or {}, source, base_name, outside)
@@ -105,3 +111,30 @@ def _origin(known: Basis, path: Path, results: Path | None) -> start.Origin | No
         what = "a trial of this code can't go on from a step: it keeps no checkpoint (trainable.pause, "
         raise BadInput.of(f"{path} start", what + "trainable.checkpoint); give it one, or leave start out")
     return start.found(settings.start, model, path, results)
+
+
+def _fitting(settings: Settings, declared: Declaration, where: str) -> Settings:
+    """The settings with a stopping rule that the user's code can be stopped by. Raises BadInput where the one asked for
+    pauses trials that can't go on, and where confirmation would be void.
+    """
+    stopping = settings.early_stopping
+    problems = []
+    if declared.paused == "stop" and stopping.kind != "none":
+        remedy = "use mode: stop, or declare trainable.pause: checkpoint, rerun or hold"
+        if isinstance(stopping, Asha) and "mode" not in stopping.model_fields_set:
+            stopping = stopping.model_copy(update={"mode": "stop"})
+        elif isinstance(stopping, Asha) and stopping.mode == "promote":
+            what = "promote pauses trials, and this one can't go on after a pause"
+            problems.append(Problem(f"{where} early_stopping.mode", f"{what}; {remedy}"))
+        elif stopping.kind in ("hyperband", "pbt"):
+            what = f"{stopping.kind} pauses trials, and this one can't go on after a pause; use kind: asha"
+            problems.append(Problem(f"{where} early_stopping.kind", what))
+    if declared.paused == "hold" and stopping.kind == "pbt":
+        what = "pbt hands one trial's state to another, and a process in memory has none to hand over"
+        problems.append(Problem(f"{where} early_stopping.kind", f"{what}; use kind: asha"))
+    if settings.confirm.seeds and not declared.seeded:
+        what = "the command takes no {seed}, so that confirmation on fresh seeds would be void; add {seed} to it, name "
+        what += "the config's key with trainable.seed, or set confirm.seeds to 0"
+        problems.append(Problem(f"{where} trainable.command", what))
+    raise_any(problems)
+    return settings.model_copy(update={"early_stopping": stopping})

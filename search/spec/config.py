@@ -69,13 +69,9 @@ class Confirm(Section):
     gain, up to this share of it: 0.1 gives up at most a tenth. null: hand over all changes."""
 
     @model_validator(mode="after")
-    def _max_is_of_auto(self) -> Self:
+    def _fits(self) -> Self:
         if self.max is not None and self.seeds != "auto":
             raise ValueError(f"max belongs to seeds: auto; drop it, or write auto instead of {self.seeds}")
-        return self
-
-    @model_validator(mode="after")
-    def _parsimony_is_of_explain(self) -> Self:
         if self.parsimony is not None and not self.explain:
             raise ValueError("parsimony needs the trainings of explain: true; add it, or drop parsimony")
         return self

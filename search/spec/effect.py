@@ -15,7 +15,7 @@ from spaces.knob import Knob
 from spaces.paths import Missing, get, has, leaves, with_values
 from spaces.problems import BadInput
 from spaces.space import Space
-from spaces.values import Value, freeze, same, thaw
+from spaces.values import Value, freeze, same
 from trainables.run import Model
 
 DENSE = 1024
@@ -31,13 +31,10 @@ DRAWS = 200
 Native = Mapping[str, Any]
 
 
-def same_effect(model: Model[Any, Any], one: Native, other: Native, horizon: int, dense: int = DENSE) -> bool:
-    """Whether two native configs train alike for `horizon` steps. False where one of them is refused.
-
-    Compared are the first `dense` steps and as many later ones.
-    """
-    configs = _taken(model, (one, other))
-    return len(configs) == 2 and _alike(model, configs, _steps(horizon, dense))
+def same_effect(model: Model[Any, Any], one: Native, other: Native, horizon: int) -> bool:
+    """Whether two native configs train alike for `horizon` steps. False where one of them is refused."""
+    configs = taken(model, (one, other))
+    return len(configs) == 2 and _alike(model, configs, _steps(horizon, DENSE))
 
 
 def changed(model: Model[Any, Any], base: Native, before: Native, after: Native, path: str, horizon: int) -> bool:
@@ -76,7 +73,7 @@ def hiding(model: Model[Any, Any], knob: Knob, base: Native, horizon: int) -> st
 
 def _is_inert(model: Model[Any, Any], space: Space, knob: Knob, base: Native, horizon: int) -> bool:
     rng = np.random.default_rng(0)
-    drawn = ({path: thaw(value) for path, value in space.sample(rng, base).items()} for _ in range(DRAWS))
+    drawn = (space.sample(rng, base) for _ in range(DRAWS))
     points: list[Native] = [{}] if knob in space.active(space.baseline(base), base) else []
     further = islice((values for values in drawn if knob.path in values), POINTS + MORE_POINTS)
     found = [False]  # of a knob that is active nowhere, or that no config takes, nothing is known
@@ -91,11 +88,11 @@ def _is_inert(model: Model[Any, Any], space: Space, knob: Knob, base: Native, ho
 def _acts(model: Model[Any, Any], native: Native, knob: Knob, horizon: int, dense: int = DENSE) -> bool | None:
     """Whether two values of `knob` in `native` differ in their effect; None where no two can be compared."""
     tried = [with_values(native, {knob.path: value}) for value in _tried(knob.domain)]
-    configs = _taken(model, tried)
+    configs = taken(model, tried)
     return None if len(configs) < 2 else not _alike(model, configs, _steps(horizon, dense))
 
 
-def _taken(model: Model[Any, Any], natives: Sequence[Native]) -> list[Any]:
+def taken(model: Model[Any, Any], natives: Sequence[Native]) -> list[Any]:
     """The configs that the model takes."""
     configs = []
     for native in natives:
@@ -117,7 +114,7 @@ def _alike(model: Model[Any, Any], configs: Sequence[Any], steps: Sequence[int])
     return True
 
 
-def _tried(domain: Domain) -> list[Any]:
+def _tried(domain: Domain) -> list[Value]:
     rng = np.random.default_rng(0)
     drawn = [sample(domain, rng) for _ in range(4)]
     match domain:
@@ -129,7 +126,7 @@ def _tried(domain: Domain) -> list[Any]:
     for value in values:
         if not any(same(value, other) for other in unlike):
             unlike.append(value)
-    return [thaw(value) for value in unlike]
+    return unlike
 
 
 def _others(base: Native, recipe: Native, path: str) -> Iterator[Any]:

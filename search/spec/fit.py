@@ -7,7 +7,7 @@ from typing import Any
 from search.spec.effect import hiding, inert
 from spaces.knob import Knob
 from spaces.paths import get
-from spaces.problems import BadInput, Problem
+from spaces.problems import Problem, raise_any
 from spaces.revise import is_value
 from spaces.space import Space
 from spaces.values import show
@@ -53,8 +53,7 @@ def acting(
                 f"{'budget.steps' if key is None else key}, or take this knob out"
             )
             problems.append(Problem(f"{where} {knob.path}", told))
-    if problems:
-        raise BadInput(problems)
+    raise_any(problems)
     return _without(space, left_out)
 
 

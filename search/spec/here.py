@@ -1,15 +1,23 @@
-"""What must lie on this machine for a search to begin here: its data, an earlier search, variables, folders."""
+"""What must lie on this machine for a search to begin here: its data, an earlier search, a checkpoint that its training
+config starts from, variables, folders. All is found missing before data is read or generated."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from search.common.store_uri import unusable_folder
 from search.history import journal
 from search.spec.config import Notify, Settings, WarmStart
 from search.spec.problems import Problems
+from search.spec.search import Search
 from search.spec.storage import JOURNAL, Home, located
-from spaces.problems import BadInput, Problem, nearest
+from spaces.paths import get, has
+from spaces.problems import BadInput, Problem, nearest, raise_any
 from spaces.schema import Section, located_in
+from trainables.start import WEIGHTS
+
+NOT_NAMED = (None, "", "None")  # users' files write None, which YAML reads as text
 
 
 def check(settings: Settings, path: Path, results: Path, name: str, problems: Problems) -> None:
@@ -28,13 +36,28 @@ def check(settings: Settings, path: Path, results: Path, name: str, problems: Pr
 
 def check_data(data: Section, where: str) -> None:
     """Raise BadInput for each folder or file that the section `data:` names and that is not there."""
-    problems = [
+    raise_any(
         Problem(f"{where} data.{key}", f"{found}: no such folder; a relative path is from where the command runs")
         for key, text in located_in(data)
         if not (found := Path(text).expanduser().absolute()).exists()
-    ]
-    if problems:
-        raise BadInput(problems)
+    )
+
+
+def check_weights(search: Search) -> None:
+    """Raise BadInput for a checkpoint that the base starts from and that is not there."""
+    keys: Mapping[str, Any] = WEIGHTS.get(search.model.name, {})
+    held = {key: get(search.base, key) for key in keys if has(search.base, key)}
+    wanted = [key for key, value in keys.items() if value is None and held.get(key) not in NOT_NAMED]
+    if not wanted or any(value is not None and held.get(key) != value for key, value in keys.items()):
+        return
+    from trainables.start_weights import Start  # lazy: torch takes seconds to import, and few searches need it
+
+    for key in wanted:
+        try:
+            Start(key, str(held[key])).file()
+        except BadInput as error:
+            named = [Problem(f"{search.base_name} {each.where}", each.what) for each in error.problems]
+            raise BadInput(named) from error
 
 
 def check_notify(notify: Notify | None, source: str) -> None:

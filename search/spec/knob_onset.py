@@ -5,11 +5,10 @@ from typing import Any
 
 import numpy as np
 
+from search.spec.effect import taken
 from search.spec.search import Search
 from spaces.domain import sample
 from spaces.paths import with_values
-from spaces.problems import BadInput
-from spaces.values import thaw
 
 DRAWN = 15
 """Configs in each of which every knob is changed on its own."""
@@ -27,10 +26,10 @@ def acting(search: Search) -> Mapping[str, int]:
     places = looked_at(search)
     partings: dict[str, list[int]] = {knob.path: [] for knob in search.space.knobs}
     for _ in range(DRAWN):
-        one = {path: thaw(value) for path, value in search.space.sample(rng, search.base).items()}
+        one = search.space.sample(rng, search.base)
         course = course_of(search, one, places)
         for knob in search.space.knobs:
-            other = {**one, knob.path: thaw(sample(knob.domain, rng))}
+            other = {**one, knob.path: sample(knob.domain, rng)}
             if course is None or knob.path not in one or other == one:
                 continue
             if {each.path for each in search.space.active(other, search.base)} != set(one):
@@ -50,8 +49,5 @@ def looked_at(search: Search) -> Sequence[int]:
 def course_of(search: Search, values: Mapping[str, Any], places: Sequence[int]) -> Course | None:
     """The values in force at each of the places; None for what is no config: not every model takes every point of its
     space."""
-    try:
-        config = search.model.parse(with_values(search.base, values), "a config of the space")
-    except BadInput:
-        return None
-    return [search.model.knobs(config, at) for at in places]
+    configs = taken(search.model, [with_values(search.base, values)])
+    return [search.model.knobs(configs[0], at) for at in places] if configs else None

@@ -5,19 +5,18 @@ A config that differs from the baseline before that step is no continuation of t
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import groupby, islice
 from typing import Any
 
 import numpy as np
 
-from search.spec.effect import inert
+from search.spec.effect import inert, taken
 from search.spec.fit import possible
 from spaces.domain import Categorical, Domain, Float, Int, contains, describe, grid, size
 from spaces.knob import Knob
 from spaces.paths import get, with_values
-from spaces.problems import BadInput, Problem
+from spaces.problems import Problem, raise_any
 from spaces.space import Space
-from spaces.values import thaw
 from trainables.alike import alike
 from trainables.run import Model
 
@@ -41,14 +40,8 @@ class Start:
     def keeps(self, values: Mapping[str, Any], beside: Mapping[str, Any] | None = None) -> bool:
         """Whether the base trains alike up to the start with `values` in it and with `beside`; False where the model
         refuses one of them."""
-        try:
-            one, other = (
-                self.model.parse(with_values(self.base, each), "a config of the space")
-                for each in (values, beside or {})
-            )
-        except BadInput:
-            return False
-        return alike(self.model, one, other, self.step)
+        configs = taken(self.model, [with_values(self.base, each) for each in (values, beside or {})])
+        return len(configs) == 2 and alike(self.model, configs[0], configs[1], self.step)
 
 
 @dataclass(frozen=True)
@@ -93,8 +86,7 @@ def acting_after(start: Start, space: Space, named: Collection[str], given: Coll
         for path, domain in left.items()
         if path in given
     ]
-    if problems:
-        raise BadInput(problems)
+    raise_any(problems)
     return Later(fitted.space, tuple(early), fitted.left_out, left)
 
 
@@ -103,7 +95,7 @@ def _late(start: Start, space: Space, knob: Knob) -> Late:
     if knob in space.active(space.baseline(start.base), start.base):
         return lambda value: start.keeps({knob.path: value})
     rng = np.random.default_rng(0)
-    drawn = ({path: thaw(value) for path, value in space.sample(rng, start.base).items()} for _ in range(200))
+    drawn = (space.sample(rng, start.base) for _ in range(200))
     having = (values for values in drawn if knob.path in values)
     switches = {condition.knob for condition in knob.when}
     points = [{path: v for path, v in values.items() if path in switches} for values in islice(having, POINTS)]
@@ -113,13 +105,13 @@ def _late(start: Start, space: Space, knob: Knob) -> Late:
 def _narrowed(domain: Domain, late: Late, base: Any) -> Domain | None:
     """The part of a domain that changes nothing before the start; None where that is one value at most."""
     if isinstance(domain, Categorical):
-        choices = tuple(choice for choice in domain.choices if late(thaw(choice)))
+        choices = tuple(choice for choice in domain.choices if late(choice))
         return replace(domain, choices=choices) if len(choices) > 1 else None
     ends = grid(domain, 3)
     if all(late(value) for value in ends):
         return domain
     points = sorted({*grid(domain, 9), *([base] if contains(domain, base) else [])})
-    runs = _runs(points, [late(value) for value in points])
+    runs = _runs([late(value) for value in points])
     if not runs:
         return None
     first, last = next(
@@ -131,15 +123,10 @@ def _narrowed(domain: Domain, late: Late, base: Any) -> Domain | None:
     return found if size(found) != 1 else None
 
 
-def _runs(points: Sequence[Any], good: Sequence[bool]) -> list[tuple[int, int]]:
+def _runs(good: Sequence[bool]) -> list[tuple[int, int]]:
     """The first and last index of each stretch of points that are good."""
-    runs: list[tuple[int, int]] = []
-    for index in range(len(points)):
-        if good[index] and runs and runs[-1][1] == index - 1:
-            runs[-1] = (runs[-1][0], index)
-        elif good[index]:
-            runs.append((index, index))
-    return runs
+    runs = [[*run] for is_good, run in groupby(range(len(good)), key=lambda index: good[index]) if is_good]
+    return [(run[0], run[-1]) for run in runs]
 
 
 def _edge(domain: Float | Int, late: Late, inside: Any, outside: Any) -> Any:
@@ -164,7 +151,7 @@ def _together(start: Start, space: Space) -> list[str]:
     blamed: list[str] = []
     rng = np.random.default_rng(0)
     for _ in range(DRAWN):
-        values = {path: thaw(value) for path, value in space.sample(rng, start.base).items() if path not in blamed}
+        values = {path: value for path, value in space.sample(rng, start.base).items() if path not in blamed}
         while not start.keeps(values):
             mended = [path for path in values if start.keeps({k: v for k, v in values.items() if k != path})]
             if not (mended or values):

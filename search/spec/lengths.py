@@ -1,8 +1,8 @@
 """How long a search's trials are and what it may spend: spans, times and sizes of the YAML, read once."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from search.common.quantities import seconds, size, units
 from search.spec.config import Settings
@@ -10,10 +10,6 @@ from search.spec.problems import Problems
 from spaces.paths import get
 from spaces.problems import Problem
 from trainables.run import Model
-
-T = TypeVar("T")
-Ceilings = tuple[float | None, int | None, int | None, int | None, int | None]
-"""What `limits` gives."""
 
 
 @dataclass(frozen=True)
@@ -34,15 +30,13 @@ def lengths(model: Model[Any, Any], settings: Settings, native: Mapping[str, Any
     budget, unit = settings.budget, model.unit
     problems = Problems()
 
-    def span(key: str, value: int | str | None) -> int | None:
-        return problems.checked(lambda: units(value, unit, f"{where} budget.{key}")) if value is not None else None
+    def span(key: str) -> int | None:
+        return problems.read(lambda value, at: units(value, unit, at), getattr(budget, key), f"{where} budget.{key}")
 
-    horizon = span("steps", budget.steps)
-    horizon = horizon or int(get(native, model.length_key)) - begins
-    every = span("evaluate_every", budget.evaluate_every) or _cadence(horizon)
-    total = span("total_steps", budget.total_steps)
-    limit = budget.wall
-    wall = problems.checked(lambda: seconds(limit, f"{where} budget.wall")) if limit is not None else None
+    horizon = span("steps") or int(get(native, model.length_key)) - begins
+    every = span("evaluate_every") or _cadence(horizon)
+    total = span("total_steps")
+    wall = problems.read(seconds, budget.wall, f"{where} budget.wall")
     if every > horizon or horizon % every:
         near = max(e for e in range(1, min(every, horizon) + 1) if horizon % e == 0)
         what = (
@@ -53,21 +47,15 @@ def lengths(model: Model[Any, Any], settings: Settings, native: Mapping[str, Any
     return Limits(begins + horizon, every, total, wall)
 
 
-def limits(settings: Settings, where: str) -> Ceilings:
-    """Seconds that a trial may be silent; bytes of memory, and of GPU memory, that it may hold; bytes of disk that all
-    may hold."""
-    problems = Problems()
-
-    def read(value: int | float | str | None, reader: Callable[[Any, str], T], key: str) -> T | None:
-        return None if value is None else problems.checked(lambda: reader(value, f"{where} {key}"))
-
-    timeout = read(settings.trial_timeout, seconds, "trial_timeout")
-    memory = read(settings.resources.memory, size, "resources.memory")
-    gpu_memory = read(settings.resources.gpu_memory, size, "resources.gpu_memory")
-    disk = read(settings.resources.disk, size, "resources.disk")
-    prefixes = read(settings.resources.prefixes, size, "resources.prefixes")
+def ceilings(settings: Settings, where: str) -> dict[str, Any]:
+    """By the names that a `Search` has for them: seconds that a trial may be silent; bytes of memory, and of GPU
+    memory, that it may hold; bytes of disk that all checkpoints, and all shared states, may take."""
+    problems, resources = Problems(), settings.resources
+    sizes = ("memory", "gpu_memory", "disk", "prefixes")
+    found: dict[str, Any] = {"trial_timeout": problems.read(seconds, settings.trial_timeout, f"{where} trial_timeout")}
+    found |= {key: problems.read(size, getattr(resources, key), f"{where} resources.{key}") for key in sizes}
     problems.stop()
-    return timeout, memory, gpu_memory, disk, prefixes
+    return found
 
 
 def _cadence(horizon: int) -> int:

@@ -79,14 +79,15 @@ def make_plan(search: Search) -> Plan:
     settles = [max(0, settled - begins) for settled in drawn]
     compared = [settling.comparable(settled, search, shared) - begins for settled in drawn]
     rungs = stopping.rungs(Lengths(search.length, search.every, search.model.unit, compared))
-    configs, total = _configs(search), search.total_steps
+    sampler, total = search.settings.sampler, search.total_steps
+    configs = config_count(search.space, search.base, sampler.kind, sampler.points)
     trials = _trials(search, rungs, compared, shared)
     trials = trials if configs is None else min(trials, configs)
     found = _forecast(search, rungs, compared, trials)
     least, entering, most = (found.at(share) for share in (0, 0.5, 1))
 
-    def again(reaching: Sequence[int]) -> int:
-        return _trained_again(rungs, reaching) if search.starts_over else 0
+    def again(reaching: Sequence[int]) -> int:  # each trial that reaches a rung starts over on its way to the next
+        return sum(on * rung for on, rung in zip(reaching[1:], rungs, strict=False)) if search.starts_over else 0
 
     def steps(reaching: Sequence[int]) -> int:
         trained = _trained(rungs, reaching, shared) + again(reaching)
@@ -132,11 +133,6 @@ def _start_steps(search: Search, fresh: int) -> int:
     return point.step * sum(seed not in point.kept for seed in seeds)
 
 
-def _configs(search: Search) -> int | None:
-    sampler = search.settings.sampler
-    return config_count(search.space, search.base, sampler.kind, sampler.points)
-
-
 def _trials(search: Search, rungs: tuple[int, ...], compared: Sequence[int], shared: Shared) -> int:
     """How many trials there will be: as many as asked for, or as the steps are expected to last for."""
     asked, total = search.settings.budget.trials, search.total_steps
@@ -155,11 +151,6 @@ def _trained(rungs: Sequence[int], entering: Sequence[int], shared: Shared) -> i
     """Units trained when so many trials enter each rung."""
     ends = (*entering[1:], 0)
     return round(sum((here - on) * shared.trained(rung) for here, on, rung in zip(entering, ends, rungs, strict=True)))
-
-
-def _trained_again(rungs: Sequence[int], entering: Sequence[int]) -> int:
-    """Units trained a second time when each trial that enters a rung starts over on its way to the next."""
-    return sum(on * rung for on, rung in zip(entering[1:], rungs, strict=False))
 
 
 def _forecast(search: Search, rungs: tuple[int, ...], compared: Sequence[int], trials: int) -> Forecast:

@@ -1,9 +1,9 @@
 """All that is wrong with a search in one round: checks that go on after the first one has found something."""
 
 from collections.abc import Callable, Iterable
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from spaces.problems import BadInput, Problem, bad_input
+from spaces.problems import BadInput, Problem, bad_input, raise_any
 
 T = TypeVar("T")
 
@@ -36,7 +36,10 @@ class Problems:
             self.wrong.update(keys[:1])
             return None
 
+    def read(self, reader: Callable[[Any, str], T], value: Any, where: str) -> T | None:
+        """What `reader` makes of a value, which is said to stand at `where`; None for None and where that is wrong."""
+        return None if value is None else self.checked(lambda: reader(value, where))
+
     def stop(self) -> None:
         """Raise BadInput if anything was found."""
-        if self.found:
-            raise BadInput(dict.fromkeys(self.found))
+        raise_any(dict.fromkeys(self.found))

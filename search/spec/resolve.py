@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -18,14 +18,14 @@ from search.spec.settings_file import read_settings
 from search.stopping.kind import Lengths
 from search.stopping.rungs import Goal
 from spaces.paths import get, with_values
-from spaces.problems import BadInput, Problem
+from spaces.problems import BadInput, Problem, raise_any
 from spaces.schema import Section
 from spaces.space import Space
 from trainables.keys import unsettled
 from trainables.native import plain, unknown_keys
 from trainables.run import PACE, Model, Objective
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _GUESSED = " (held against the documented recipe, for base can't be read)"
 
 
@@ -57,9 +57,10 @@ def resolve(
     settings, problems = read_settings(path, overrides)
     known = basis(settings, path, problems)
     settings = settings if known is None else known.settings
-    limits = problems.checked(lambda: lengths.limits(settings, where), "resources", "trial_timeout")
+    limits = problems.checked(lambda: lengths.ceilings(settings, where), "resources", "trial_timeout")
     problems.checked(lambda: _check_tracking(settings, where), "tracking")
-    problems.checked(lambda: _check_storage(settings, where), "storage")
+    if (kept := settings.storage) is not None:
+        problems.checked(lambda: storage.parsed(kept, f"{where} storage"), "storage")
     chosen = name or settings.name or (path.stem if known is None else known.default_name(path))
     problems.checked(lambda: _check_name(fork or chosen), "name")
     forked = None if fork is None else problems.checked(lambda: _forked(settings, chosen, fork, where), "warm_start")
@@ -95,8 +96,7 @@ def _shape(known: Basis, where: str, local: bool, problems: Problems) -> _Shape:
     native = native if length is None else with_values(native, {model.length_key: length.horizon})
     data = problems.checked(lambda: model.parse_data(settings.data or {}, model.parse(native, where), where), "data")
     if length is not None:
-        begins = 0 if known.origin is None else known.origin.step
-        spans = Lengths(length.horizon - begins, length.every, model.unit, (0,))
+        spans = Lengths(length.horizon - known.begins, length.every, model.unit, (0,))
         problems.checked(lambda: settings.early_stopping.rungs(spans), "early_stopping")
     if local and data is not None:
         problems.note, section = "", data
@@ -115,17 +115,17 @@ def _acting(known: Basis, shape: _Shape, where: str) -> tuple[Space, dict[str, s
     later: late.Later | None = None
     if origin is not None:
         origin.check(model, native, known.base_name if known.source is not None else "the base", where)
-        begin = late.Start(model, native, origin.step, horizon)
+        begin = late.Start(model, native, known.begins, horizon)
         later = late.acting_after(begin, alive.space, asked, settings.space, where)
         left_out |= later.left_out
     space = alive.space if later is None else later.space
     if not space.knobs:
-        _none_left(model, later, 0 if origin is None else origin.step, left_out, where)
+        _none_left(model, later, known.begins, left_out, where)
     return space, left_out, later
 
 
-def _put_together(known: Basis, shape: _Shape, limits: lengths.Ceilings, name: str, where: str) -> Search:
-    model, origin, native, length, fixed = known.model, known.origin, shape.native, shape.length, shape.fixed
+def _put_together(known: Basis, shape: _Shape, limits: Mapping[str, Any], name: str, where: str) -> Search:
+    model, origin, native, fixed = known.model, known.origin, shape.native, shape.fixed
     space, left_out, later = _acting(known, shape, where)
     config, read = model.parse(native, where), model.parse(known.given, known.base_name)
     remarks = tuple(f"{known.base_name}: {said}" for said in read.remarks())
@@ -133,7 +133,6 @@ def _put_together(known: Basis, shape: _Shape, limits: lengths.Ceilings, name: s
     unknown = unknown_keys(config)
     carried = (f"{known.base_name}: carried through unread: {', '.join(unknown)}",) if unknown else ()
     open_keys = {path: taken for path, taken in unsettled(read) if path not in fixed} if known.source else {}
-    timeout, memory, gpu_memory, disk, prefixes = limits
     return Search(
         name=name,
         source=where,
@@ -145,23 +144,16 @@ def _put_together(known: Basis, shape: _Shape, limits: lengths.Ceilings, name: s
         data=shape.data,
         space=space,
         fixed={**{key: value for key, value in known.trial.items() if key not in space.by_path}, **fixed},
-        horizon=length.horizon,
-        every=length.every,
-        total_steps=length.total_steps,
-        wall=length.wall,
+        **asdict(shape.length),
+        **limits,
         further=shape.further,
-        trial_timeout=timeout,
-        memory=memory,
-        gpu_memory=gpu_memory,
-        disk=disk,
-        prefixes=prefixes,
         warnings=(*remarks, *carried),
         filled=filled(model, with_values(known.given, fixed), config, space, {*left_out, *open_keys}),
         unsettled=open_keys,
         left_out=left_out,
         outside=None if known.outside is None else known.outside.model_dump(mode="json"),
         later=later,
-        start=None if origin is None else origin.point(),
+        start=None if origin is None else origin.point,
     )
 
 
@@ -180,17 +172,12 @@ def _length(known: Basis, native: Mapping[str, Any], where: str) -> lengths.Limi
     settings, model, origin = known.settings, known.model, known.origin
     if origin is not None:
         origin.check_length(int(get(native, model.length_key)), settings.budget.steps is not None, model.unit, where)
-    return lengths.lengths(model, settings, native, 0 if origin is None else origin.step, where)
+    return lengths.lengths(model, settings, native, known.begins, where)
 
 
 def _check_name(name: str) -> None:
-    if not _NAME.fullmatch(name):
+    if not NAME.fullmatch(name):
         raise BadInput.of("name", f"{name!r} can't name a folder; use letters, digits, '.', '_' and '-'")
-
-
-def _check_storage(settings: Settings, where: str) -> None:
-    if settings.storage is not None:
-        storage.parsed(settings.storage, f"{where} storage")
 
 
 def _forked(settings: Settings, source: str, fork: str, where: str) -> Settings:
@@ -222,8 +209,7 @@ def _further(settings: Settings, own: Objective, where: str) -> tuple[Goal, ...]
             problems.append(Problem(f"{where} objectives", what))
     if len({goal.metric for goal in goals}) < len(goals):
         problems.append(Problem(f"{where} objectives", "a metric stands there twice"))
-    if problems:
-        raise BadInput(problems)
+    raise_any(problems)
     return tuple(goals[1:])
 
 
@@ -238,5 +224,4 @@ def _check_tracking(settings: Settings, where: str) -> None:
     if experiment is not None and (not experiment.strip() or VARIABLE.search(experiment)):
         what = "is no name; environment variables are not expanded here, so write the experiment's name itself"
         problems.append(Problem(f"{where} tracking.experiment", f"{experiment!r} {what}"))
-    if problems:
-        raise BadInput(problems)
+    raise_any(problems)

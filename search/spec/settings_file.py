@@ -8,7 +8,7 @@ from search.common.store_uri import mask
 from search.spec.config import Settings
 from search.spec.problems import Problems
 from spaces import strict_yaml
-from spaces.problems import BadInput, Problem
+from spaces.problems import BadInput, Problem, raise_any
 from spaces.schema import parse
 
 
@@ -54,8 +54,7 @@ def overridden(raw: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, An
             _set(out, key, strict_yaml.loads(value, f"--set {text}"))
         except BadInput as error:
             problems += error.problems
-    if problems:
-        raise BadInput(problems)
+    raise_any(problems)
     return out
 
 

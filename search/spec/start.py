@@ -36,7 +36,7 @@ class StartPoint:
     step: int
     source: str
     """For people: `epoch 300 of results/x trial 7`."""
-    identity: Mapping[str, Any]
+    identity: Mapping[str, Any] = field(init=False)
     """What makes it this start and no other, as plain values."""
     given: Path | None = None
     """A checkpoint that the user gave: one state for every seed. None: each seed's own, trained."""
@@ -49,6 +49,10 @@ class StartPoint:
     objective: float | None = None
     """At the step, where it is known."""
 
+    def __post_init__(self) -> None:
+        content = {} if self.given is None else {"checkpoint": sha256_of(self.given)}
+        object.__setattr__(self, "identity", {"step": self.step, **content})
+
     @property
     def trained(self) -> bool:
         """Whether the training up to the step is done here, for each seed anew."""
@@ -59,9 +63,8 @@ class StartPoint:
 class Origin:
     """A start as it was found, before it is held against the search's own config."""
 
-    start: Start
-    step: int
-    source: str
+    point: StartPoint
+    """What the search keeps of it."""
     model: str | None = None
     """None where nothing is known of the training."""
     native: Mapping[str, Any] = field(default_factory=dict)
@@ -70,41 +73,28 @@ class Origin:
     """Text and name of the user's native file that it came from."""
     values: Mapping[str, Any] = field(default_factory=dict)
     """What the trial changed in it, by path."""
-    given: Path | None = None
-    kept: Mapping[int, Path] = field(default_factory=dict)
-    data_digest: str | None = None
-    objective: float | None = None
     note: str | None = None
     """What the user should know."""
-
-    def point(self) -> StartPoint:
-        """What the search keeps of it."""
-        identity: dict[str, Any] = {"step": self.step}
-        if self.given is not None:
-            identity |= {"checkpoint": sha256_of(self.given)}
-        weights = self.given is not None and not self.native
-        return StartPoint(
-            self.step, self.source, identity, self.given, weights, self.kept, self.data_digest, self.objective
-        )
 
     def check_length(self, length: int, asked: bool, unit: str, where: str) -> None:
         """Raise BadInput where a training that is `length` long ends before the start; `asked`: budget.steps is given,
         which counts from there."""
-        if not asked and self.step >= length:
-            what = f"{self.source} is not before the end of the training, {unit} {length}: start earlier, or say in "
-            raise BadInput.of(f"{where} start", f"{what}budget.steps how many more {unit}s a trial is to be trained")
+        if not asked and self.point.step >= length:
+            what = f"{self.point.source} is not before the end of the training, {unit} {length}: start earlier, or say "
+            raise BadInput.of(f"{where} start", f"{what}in budget.steps how many more {unit}s a trial is to be trained")
 
     def check(self, model: Model[Any, Any], base: Mapping[str, Any], base_name: str, where: str) -> None:
         """Raise BadInput, naming each difference, unless training `base` up to the step is what was trained."""
+        step, source = self.point.step, self.point.source
         if self.model is not None and self.model != model.name:
-            raise BadInput.of(f"{where} start", f"{self.source} is a training of {self.model}, not of {model.name}")
+            raise BadInput.of(f"{where} start", f"{source} is a training of {self.model}, not of {model.name}")
         if not self.native:
             return
-        found = list(differing(model, base, self.native, self.step))
+        found = list(differing(model, base, self.native, step))
         if found:
             shown = [f"{path}: {show(theirs)} there, {show(mine)} in {base_name}" for path, mine, theirs in found]
             more = f"; … and {len(shown) - SHOWN} more" if len(shown) > SHOWN else ""
-            what = f"{self.source} was trained with another config than {base_name} up to {model.unit} {self.step}: "
+            what = f"{source} was trained with another config than {base_name} up to {model.unit} {step}: "
             remedy = "; set them alike, or leave base out: it is then the config that was trained"
             raise BadInput.of(f"{where} start", what + "; ".join(shown[:SHOWN]) + more + remedy)
 
@@ -115,7 +105,7 @@ def found(given: Start, model: Model[Any, Any], path: Path, results: Path | None
     where = f"{path} start"
     if given.train_to is not None:
         step = units(given.train_to, model.unit, f"{where}.train_to")
-        return Origin(given, step, f"the baseline, trained to {model.unit} {step}")
+        return Origin(StartPoint(step, f"the baseline, trained to {model.unit} {step}"))
     if given.search is not None:
         return _of_search(given, model, path)
     return _of_checkpoint(given, model, path, results)
@@ -151,17 +141,19 @@ def _of_search(given: Start, model: Model[Any, Any], path: Path) -> Origin:
     of_trial = checkpoint_folder(folder, number)
     file = of_trial / f"{step:09d}.pt"
     assert isinstance(file, Path)
+    point = StartPoint(
+        step,
+        f"{model.unit} {step} of {folder} trial {number}",
+        kept={trial.proposed.seed: file} if file.is_file() else {},
+        data_digest=str(described["data_digest"]) if "data_digest" in described else None,
+        objective=next((report.metrics[OBJECTIVE] for report in trial.reports if report.step == step), None),
+    )
     return Origin(
-        start=given,
-        step=step,
-        source=f"{model.unit} {step} of {folder} trial {number}",
+        point,
         model=str(described["settings"]["model"]),
         native=with_values(described["base"], trial.values),
         text=None if source is None else (source.read_text(encoding="utf-8"), source.name),
         values=trial.values,
-        kept={trial.proposed.seed: file} if file.is_file() else {},
-        data_digest=str(described["data_digest"]) if "data_digest" in described else None,
-        objective=next((report.metrics[OBJECTIVE] for report in trial.reports if report.step == step), None),
     )
 
 
@@ -186,8 +178,8 @@ def _of_checkpoint(given: Start, model: Model[Any, Any], path: Path, results: Pa
             what = f"{file} is damaged: its content is not what its hash says; take another checkpoint"
             raise BadInput.of(f"{where}.checkpoint", what)
         if isinstance(model, OwnModel) and model.declared.checkpoints:
-            return _of_command(given, model, file, step, where)
-        return _of_weights(given, model, file, step, where)
+            return _of_command(model, file, step, where)
+        return _of_weights(model, file, step, where)
     content = checkpoints.loaded(data, "cpu")
     if start.CONFIG not in content:
         what = f"{file} doesn't say which config it was trained with, as an earlier version wrote it: "
@@ -198,12 +190,12 @@ def _of_checkpoint(given: Start, model: Model[Any, Any], path: Path, results: Pa
         raise BadInput.of(f"{where}.step", f"is missing: say how many {model.unit}s {file} was trained for")
     if step is not None and step != at:
         raise BadInput.of(f"{where}.step", f"is {step}, but {file} was trained to {model.unit} {at}; leave step out")
-    source = f"{model.unit} {at} of {file}"
     value = content.get("report", {}).get(OBJECTIVE)
-    return Origin(given, at, source, described["model"], described["config"], given=file, objective=value, note=note)
+    point = StartPoint(at, f"{model.unit} {at} of {file}", file, objective=value)
+    return Origin(point, described["model"], described["config"], note=note)
 
 
-def _of_weights(given: Start, model: Model[Any, Any], file: Path, step: int | None, where: str) -> Origin:
+def _of_weights(model: Model[Any, Any], file: Path, step: int | None, where: str) -> Origin:
     """A checkpoint that another trainer wrote: its weights. What they are is checked when the data is known."""
     if model.name not in start.WEIGHTS:
         what = f"{file} is no checkpoint of ours, and {model.name} starts from none of another trainer's"
@@ -212,17 +204,17 @@ def _of_weights(given: Start, model: Model[Any, Any], file: Path, step: int | No
         what = f"is missing: {file} holds weights only; say how many {model.unit}s they were trained for"
         raise BadInput.of(f"{where}.step", what)
     note = f"{file.name} holds weights alone: the optimizer starts anew at {model.unit} {step}, with empty moments"
-    return Origin(given, step, f"{model.unit} {step}, with the weights of {file}", given=file, note=note)
+    return Origin(StartPoint(step, f"{model.unit} {step}, with the weights of {file}", file, weights=True), note=note)
 
 
-def _of_command(given: Start, model: OwnModel, file: Path, step: int | None, where: str) -> Origin:
+def _of_command(model: OwnModel, file: Path, step: int | None, where: str) -> Origin:
     """A checkpoint that the user's own command has written."""
     if step is None:
         raise BadInput.of(f"{where}.step", f"is missing: say how many {model.unit}s {file} was trained for")
     if model.declared.checkpoint_at(file.name, step) is None:
         what = f"{file} can't be a whole checkpoint of the command, which is {' and '.join(model.declared.checkpoints)}"
         raise BadInput.of(f"{where}.checkpoint", f"{what}: name a file that is, or start from a trial of a search")
-    return Origin(given, step, f"{model.unit} {step}, with the command's own {file}", given=file)
+    return Origin(StartPoint(step, f"{model.unit} {step}, with the command's own {file}", file, weights=True))
 
 
 def _file(text: str, path: Path, results: Path | None, where: str) -> tuple[Path, str | None]:
@@ -235,17 +227,11 @@ def _file(text: str, path: Path, results: Path | None, where: str) -> tuple[Path
         return newest, None
     if file is not None:
         return file, None
-    copy = None if results is None else checkpoints.newest_file(_kept(results))
+    copy = None if results is None else checkpoints.newest_file((results / start.given_state(0)).parent)
     if copy is None:
         what = f"there is no {text} (looked for beside the YAML and from where the command runs)"
         raise BadInput.of(f"{where}.checkpoint", f"{what}; a search that has begun keeps a copy: put it back there")
     return copy, f"start.checkpoint {text} is not there any more; going on with the search's own copy, {copy}"
-
-
-def _kept(results: Path) -> Path:
-    place = start.place(results / start.FOLDER, None)
-    assert isinstance(place, Path)
-    return place
 
 
 def with_weights(model: str, native: Mapping[str, Any], file: Path) -> dict[str, Any]:
