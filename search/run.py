@@ -132,6 +132,7 @@ def _sit(
     # Ray, torch, Optuna and MLflow take seconds to import: only from here on, so that bad input is answered quickly.
     from search.app import notify, session
     from search.app.invocation import Invocation
+    from search.execution.choose_stopping import check_stopping
     from search.persistence import local_copy
     from search.warm_start import earlier, warm
 
@@ -139,7 +140,7 @@ def _sit(
     if options.fork:
         earlier.check_fork(search, path)
     old = earlier.read(search, path, options.config.parent)
-    session.check_stopping(search)
+    check_stopping(search)
     search = probe.before_search(search, lambda text: say(aside, text))
     if (why := sharing.withdrawn(search, plan.shared)) is not None:
         say(console, f"{why}; planned anew")
@@ -207,7 +208,7 @@ def _known(search: Search, options: argparse.Namespace) -> list[str]:
     """What was found of the user's own code, or how to find it."""
     if search.trainable is None:
         return []
-    found = probe.known_findings(search)
+    found = probe.kept(search)
     sets = [word for override in options.overrides for word in ("--set", override)]
     return probe.lines(found) if found else [f"not checked yet: {python('search.check', [str(options.config), *sets])}"]
 

@@ -25,12 +25,12 @@ class RunContext:
     halt: Halt
     set_back: Callable[[], str | None]
     """Says by how much the system's clock was set back, if it was and Ray suffers from it."""
-    data: str = ""
+    disk_full: Callable[[], None]
+    """Tells people when workers wait for room on the disk."""
+    data: str
     """Digest of the data."""
     name: str = field(default_factory=lambda: uuid.uuid4().hex)
     """Tells this sitting's workers from those of others."""
-    disk_full: Callable[[], None] = lambda: None
-    """Tells people when workers wait for room on the disk."""
 
     def trouble(self) -> str | None:
         """What has happened to the folder. Asked on every turn of Ray's loop."""

@@ -17,7 +17,6 @@ from search.app.stages import run_confirmation, run_search
 from search.common.clock import SetBack, now
 from search.common.exit_codes import Exit
 from search.execution.admission import Halt
-from search.execution.choose_stopping import check_stopping
 from search.execution.cluster import Cluster, connected
 from search.execution.node_checks import check_nodes
 from search.history.events import Phase, Stopped
@@ -37,11 +36,8 @@ from spaces.problems import cause
 from trainables import storage
 from trainables.files import write_text
 from trainables.layout import AGAIN
-from trainables.objects import Prefix
 from trainables.start import given_state
 from trainables.storage import when_there_is_room
-
-__all__ = ["check_stopping", "run"]
 
 
 def run(asked: Invocation) -> int:
@@ -72,7 +68,8 @@ def _run(asked: Invocation, folder: Folder, cluster: Cluster | None, workers: in
         say(summary.state(path, folder.records, plan.unit, search.settings.budget.trials))
     tracker = _tracker(asked, folder, workers, start=cluster is not None or halt.reason is None)
     outlook = ProgressEstimate(folder.records, search.model.objective, plan.unit, plan.steps, plan.trials)
-    mode, first = search.model.objective.mode, confirmed_first(search)
+    mode = search.model.objective.mode
+    first = first_seed(search.settings) if search.settings.confirm.seeds else None  # of the runs that best.yaml names
     retention = CheckpointRetention(path, folder.records, mode, search.disk, say, first, store)
     folder.ledger.listen(retention)
     with view(outlook, asked.console, asked.detail) as shown:
@@ -92,7 +89,9 @@ def _run(asked: Invocation, folder: Folder, cluster: Cluster | None, workers: in
         return _without_folder(asked, folder, halt.reason or "", tracker)
     when_there_is_room(lambda: tables.write_tables(path, folder.records, [k.path for k in search.space.knobs]), say)
     if store is not None and not halt.resumable:
-        _bring(search, folder, store)
+        winner.bring(store, _handed_over(folder, search), path)
+        if search.start is not None and not search.start.trained:
+            storage.download(store, str(Path(given_state(search.begins)).parent), path)
     for line in () if halt.resumable else summary.remarks(search, folder.records):
         say(line)
     code = hand_over(asked, folder, tracker, halt)
@@ -112,18 +111,6 @@ def _handed_over(folder: Folder, search: Search) -> int | None:
     return winner.number_of(folder.records, search.model.objective, search.settings.confirm)
 
 
-def confirmed_first(search: Search) -> int | None:
-    """The seed of the first confirmation runs, which best.yaml names; None where nothing is confirmed."""
-    return first_seed(search.settings) if search.settings.confirm.seeds else None
-
-
-def _bring(search: Search, folder: Folder, store: Prefix) -> None:
-    """Copy into the folder what is handed over of the store."""
-    winner.bring(store, _handed_over(folder, search), folder.path)
-    if search.start is not None and not search.start.trained:
-        storage.download(store, str(Path(given_state(search.begins)).parent), folder.path)
-
-
 def _without_folder(asked: Invocation, folder: Folder, gone: str, tracker: Sender) -> int:
     """Nothing can be kept any more: say so, and how to go on; the exit code."""
     told = folder.mend()
@@ -131,15 +118,6 @@ def _without_folder(asked: Invocation, folder: Folder, gone: str, tracker: Sende
         tracker.finish(SearchStatus("interrupted"), timeout=5)
     asked.say(f"{gone}: {told}; go on with: {asked.again}")
     return Exit.TRY_AGAIN
-
-
-def _context(asked: Invocation, folder: Folder, cluster: Cluster, halt: Halt) -> RunContext:
-    set_back = SetBack() if cluster.own else _never
-    full = DiskFull(folder.path, asked.say)
-    return RunContext(asked.search, asked.plan, folder, cluster, halt, set_back, asked.prepared.digest, disk_full=full)
-
-
-def _never() -> None: ...
 
 
 def _sit(asked: Invocation, folder: Folder, cluster: Cluster | None, halt: Halt) -> None:
@@ -151,7 +129,9 @@ def _sit(asked: Invocation, folder: Folder, cluster: Cluster | None, halt: Halt)
         if halt.reason is not None:
             folder.ledger.emit(Stopped("signal", halt.reason, now()))
         return
-    context = _context(asked, folder, cluster, halt)
+    set_back = SetBack() if cluster.own else lambda: None
+    full = DiskFull(folder.path, asked.say)
+    context = RunContext(asked.search, asked.plan, folder, cluster, halt, set_back, full, asked.prepared.digest)
     _stages(context)
     while context.halt.kind == "clock":
         asked.say(f"{context.halt.reason}: Ray's processes are started anew, trials go on from their checkpoints")

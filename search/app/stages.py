@@ -81,9 +81,16 @@ def run_search(context: RunContext) -> None:
 
 def run_confirmation(context: RunContext) -> None:
     """Train the best configs and the baseline in full on fresh seeds; then the winner with a part of its changes."""
-    _train(context, _FreshSeeds(context, "confirm", _confirming(context)))
-    if context.search.settings.confirm.explain and context.halt.reason is None:
-        _train(context, _FreshSeeds(context, "explain", _explaining(context)))
+    search, records, cluster = context.search, context.folder.records, context.cluster
+    model, confirm, seed = search.model, search.settings.confirm, first_seed(search.settings)
+
+    def confirming() -> list[Proposed]:
+        return due(records, model.objective, confirm, seed, now(), search.further, cluster.workers)
+
+    _train(context, _FreshSeeds(context, "confirm", confirming))
+    if confirm.explain and context.halt.reason is None:
+        setting = Setting(search.space, search.base, model, search.horizon, context.plan.rungs)
+        _train(context, _FreshSeeds(context, "explain", lambda: explaining(records, setting, confirm.most, now())))
 
 
 def _train(context: RunContext, source: "_FreshSeeds") -> None:
@@ -123,9 +130,7 @@ def _proposer(context: RunContext) -> Proposer:
     search, records = context.search, context.folder.records
     sampler, objective = search.settings.sampler, search.model.objective
     return Proposer(
-        Problem(
-            search.name, search.space, search.base, search.horizon, context.plan.rungs, search.model.objective.metric
-        ),
+        Problem(search.name, search.space, search.base, search.horizon, context.plan.rungs, objective.metric),
         Sampling(sampler.kind, sampler.seed, sampler.points),
         Scoring(objective.mode, objective.worst, 1 + len(search.further)),
         context.folder.path / "study.journal",
@@ -141,14 +146,12 @@ def _is_copy(trial: Trial, search: Search) -> bool:
 
 def _past(trial: Trial, search: Search) -> PastTrial:
     status: Status = "running" if trial.status == "proposed" else trial.status
-    if _is_copy(trial, search):
-        reports, status = [], "failed" if trial.over else status
-    else:
-        reports = trial.reports
+    copy = _is_copy(trial, search)
+    reports = [] if copy else trial.reports
     return PastTrial(
         number=trial.number,
         values=trial.values,
-        status=status,
+        status="failed" if copy and trial.over else status,
         origin=trial.proposed.origin,
         reports=[(report.step, report.metrics["objective"]) for report in reports],
         more=[further_scores(search.further, report.metrics, report.outcome) for report in reports],
@@ -184,18 +187,6 @@ class _Source:
         origin = self._proposer.origin(number)
         self._context.folder.ledger.emit(Proposed(number, values, seed, "search", origin, now()))
         return number
-
-
-def _confirming(context: RunContext) -> Callable[[], list[Proposed]]:
-    search, records = context.search, context.folder.records
-    confirm, seed = search.settings.confirm, first_seed(search.settings)
-    return lambda: due(records, search.model.objective, confirm, seed, now(), search.further, context.cluster.workers)
-
-
-def _explaining(context: RunContext) -> Callable[[], list[Proposed]]:
-    search, records = context.search, context.folder.records
-    setting = Setting(search.space, search.base, search.model, search.horizon, context.plan.rungs)
-    return lambda: explaining(records, setting, search.settings.confirm.most, now())
 
 
 class _FreshSeeds:
@@ -246,9 +237,7 @@ class _Study:
         trial = self._records.trials[event.trial]
         copy = _is_copy(trial, self._search)
         match event:
-            case Reported() if copy:
-                pass
-            case Reported():
+            case Reported() if not copy:
                 more = further_scores(self._search.further, event.metrics, event.outcome)
                 self._proposer.report(event.trial, event.step, event.metrics["objective"], more)
             case Paused():
@@ -258,7 +247,7 @@ class _Study:
             case Ended():
                 # A sampler passes over what has failed.
                 self._proposer.tell(event.trial, "failed" if copy else event.status, trial.objective, event.reason)
-            case Proposed() | Started() | Changed() | Retried() | Forked() | Kept():
+            case Reported() | Proposed() | Started() | Changed() | Retried() | Forked() | Kept():
                 pass
             case _:
                 assert_never(event)

@@ -70,8 +70,7 @@ def _there(context: RunContext, point: StartPoint, key: int | None) -> bool:
         when_there_is_room(lambda: checkpoints.put(place, point.step, held), context.cluster.say)
     if known is None:
         digest = checkpoints.digest_of(data)
-        event = StartReady(key, point.step, digest, point.source, 0, 0.0, point.objective, now())
-        context.folder.ledger.emit(event)
+        context.folder.ledger.emit(StartReady(key, point.step, digest, point.source, 0, 0.0, point.objective, now()))
     return True
 
 
@@ -176,17 +175,8 @@ def _hand_on(context: RunContext, point: StartPoint, trial: Trial) -> None:
     below = None if store is None else store / start.FOLDER
     checkpoints.remove(checkpoint_folder(context.folder.path / start.FOLDER, trial.number, below))
     if known is None:
-        event = StartReady(
-            seed=seed,
-            step=point.step,
-            digest=checkpoints.digest_of(data),
-            source=point.source,
-            trained=point.step,
-            seconds=trial.seconds,
-            objective=trial.objective,
-            at=now(),
-        )
-        context.folder.ledger.emit(event)
+        digest, cost, value = checkpoints.digest_of(data), trial.seconds, trial.objective
+        context.folder.ledger.emit(StartReady(seed, point.step, digest, point.source, point.step, cost, value, now()))
 
 
 class _Told:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from search.check.measure import (
@@ -26,16 +26,12 @@ from trainables.own.observed import compare
 
 Level = Literal["good", "note", "warning", "void"]
 """`void`: confirmation on fresh seeds would mean nothing."""
-
-
 _HOW = {
     RESUMED: "going on from a checkpoint: ",
     AGAIN: "a second time in the same process: ",
     SCORED: "evaluate: ",
     SCORED_SEED: "evaluate, with another seed: ",
 }
-
-
 _MIXED = ": confirmation mixes the split's chance with the training's; split with a constant seed"
 
 
@@ -49,10 +45,6 @@ class Finding:
     text: str
     """What it means and what to do; empty where nothing is to be said."""
     level: Level = "good"
-
-    def as_dict(self) -> dict[str, Any]:
-        """JSON-able fields."""
-        return asdict(self)
 
 
 def failure(measured: Measurements) -> str | None:
@@ -97,10 +89,8 @@ def _repeats(search: Search, measured: Measurements) -> Iterator[Finding]:
         yield Finding("repeats", "same bits", "")
     else:
         unit = search.model.objective.unit
-        what = (
-            f"the same config and seed differ by {width:.3g} {unit}: comparisons within that are chance, and so is a "
-        )
-        yield Finding("repeats", f"within ±{width:.2g}", f"{what}rerun of best.yaml", "note")
+        what = f"the same config and seed differ by {width:.3g} {unit}: comparisons within that are chance, and so is "
+        yield Finding("repeats", f"within ±{width:.2g}", f"{what}a rerun of best.yaml", "note")
 
 
 def _resume(search: Search, measured: Measurements) -> Iterator[Finding]:
@@ -128,13 +118,10 @@ def _resume(search: Search, measured: Measurements) -> Iterator[Finding]:
     if measured.trainings[AGAIN].reports and noise >= width > 0:
         yield Finding("resume", f"within ±{width:.2g}", f"differs by {width:.3g} at {at}, as repeats do", "note")
         return
-    what = f"a training that goes on from a checkpoint differs by {width:.3g} at {at}"
-    if width == 0:
-        what = f"a training that goes on from a checkpoint has other weights at {at}"
-    what += (
-        "; usual causes: optimizer, scheduler, gradient scaler or data order missing from the state, or run.resume() "
-    )
-    what += "called before they are built. Until then: pause: stop or pause: rerun"
+    other = f"differs by {width:.3g}" if width else "has other weights"
+    what = f"a training that goes on from a checkpoint {other} at {at}"
+    what += "; usual causes: optimizer, scheduler, gradient scaler or data order missing from the state, or "
+    what += "run.resume() called before they are built. Until then: pause: stop or pause: rerun"
     yield Finding("resume", f"differs by {width:.2g}", what, "warning")
 
 
@@ -144,12 +131,9 @@ def _seed(search: Search, measured: Measurements) -> Iterator[Finding]:
         yield _unchecked("seed", measured)
         return
     if _same(search, first, other):
-        name = _seed_argument(search)
-        what = (
-            f"seeds {search.settings.sampler.seed} and {search.settings.sampler.seed + 1} train the same bits: {name} "
-        )
-        what += "is ignored, so that confirmation on fresh seeds would be void"
-        yield Finding("seed", "ignored", f"{what}{_seed_key(search)}", "void")
+        name, seed = _seed_argument(search), search.settings.sampler.seed
+        what = f"seeds {seed} and {seed + 1} train the same bits: {name} is ignored, so that confirmation on fresh "
+        yield Finding("seed", "ignored", f"{what}seeds would be void{_seed_key(search)}", "void")
     else:
         yield Finding("seed", "acts", "")
 
@@ -190,9 +174,8 @@ def _validation(search: Search, measured: Measurements) -> Iterator[Finding]:
         what = "what is validated on changes from run to run: draw it with a generator of its own, seeded by a constant"
         yield Finding("validation", "moves", what, "warning")
     else:
-        yield Finding(
-            "validation", "moves with the seed", f"what is validated on changes with the seed{_MIXED}", "warning"
-        )
+        what = f"what is validated on changes with the seed{_MIXED}"
+        yield Finding("validation", "moves with the seed", what, "warning")
 
 
 def _scored_twice(search: Search, measured: Measurements) -> Finding:
@@ -216,8 +199,7 @@ def _knobs(search: Search, measured: Measurements) -> Iterator[Finding]:
     for path, value in measured.moved.items():
         told = measured.trainings[f"{KNOB}{path}"]
         if told.error is not None:
-            what = f"{path}: {show(value)} can't be trained: {told.error}"
-            yield Finding(f"knob {path}", "fails", what, "warning")
+            yield Finding(f"knob {path}", "fails", f"{path}: {show(value)} can't be trained: {told.error}", "warning")
         elif told.diverged is None and not told.reports:
             unchecked += 1
         elif told.diverged is None and _same(search, first, told):
@@ -283,9 +265,8 @@ def _schedules(search: Search, measured: Measurements) -> Iterator[Finding]:
 
 
 def _unchecked(about: str, measured: Measurements) -> Finding:
-    return Finding(
-        about, "not checked", f"there was no time for it in {measured.seconds:.0f} s; --seconds gives more", "note"
-    )
+    what = f"there was no time for it in {measured.seconds:.0f} s; --seconds gives more"
+    return Finding(about, "not checked", what, "note")
 
 
 def _difference(search: Search, one: list[Mapping[str, float]], other: list[Mapping[str, float]]) -> float:

@@ -21,7 +21,8 @@ import trainables
 from search.spec.search import Search
 from spaces.domain import grid
 from spaces.knob import Knob
-from spaces.values import Value, thaw
+from spaces.values import thaw
+from trainables.own.model import OwnModel
 
 FIRST, AGAIN, RESUMED, OTHER, KNOB = "baseline", "again", "resumed", "other-seed", "knob-"
 SCORED, SCORED_SEED, SCORED_KNOB = "scored", "scored-other-seed", "scored-knob-"
@@ -53,8 +54,6 @@ class Measurements:
     trainings: Mapping[str, Measured]
     moved: Mapping[str, Any]
     """Each knob that was moved, with the value."""
-    within: bool
-    """Whether all of it was done before the time was up."""
     seconds: float
 
 
@@ -64,14 +63,14 @@ def measure(search: Search, seconds: float) -> Measurements:
     told = Told()
     with tempfile.TemporaryDirectory(prefix="search-check-") as folder:
         children = [_Child(request, told) for request in requests(search, folder)]
-        within = _ended(children, told, began + seconds)
-    return measurements(search, told, within, time.monotonic() - began)
+        _wait(children, told, began + seconds)
+    return measurements(search, told, time.monotonic() - began)
 
 
-def measurements(search: Search, told: "Told", within: bool, seconds: float) -> Measurements:
+def measurements(search: Search, told: "Told", seconds: float) -> Measurements:
     """All that was told of a search's requests."""
     moved = {path: value for path, (value, _) in _moved(search).items()}
-    return Measurements(_until(search), told.trainings, moved, within, seconds)
+    return Measurements(_until(search), told.trainings, moved, seconds)
 
 
 def requests(search: Search, folder: str) -> list[dict[str, Any]]:
@@ -99,9 +98,10 @@ def requests(search: Search, folder: str) -> list[dict[str, Any]]:
         "folder": folder,
     }
     wanted = [alone]
-    if len(until) > 1 and _resumes(search):
+    declared = search.model.declared if isinstance(search.model, OwnModel) else None
+    if len(until) > 1 and (declared is None or declared.paused == "checkpoint"):
         wanted.append([resumed])
-        if _evaluates(search):
+        if declared is not None and declared.evaluate is not None:
             scored = {"seed": seed, "until": until[:1], "restore": saved, "evaluate": True}
             moved = [
                 {**scored, "name": f"{SCORED_KNOB}{path}", "values": {**others, path: value}}
@@ -141,16 +141,6 @@ class Told:
         return any(told.error for told in unchanged) or self.trainings[FIRST].diverged is not None
 
 
-def _resumes(search: Search) -> bool:
-    declared = getattr(search.model, "declared", None)
-    return declared is None or declared.paused == "checkpoint"
-
-
-def _evaluates(search: Search) -> bool:
-    declared = getattr(search.model, "declared", None)
-    return declared is not None and declared.evaluate is not None
-
-
 def _moved(search: Search) -> dict[str, tuple[Any, dict[str, Any]]]:
     """Each knob with another value than the baseline's, and what else must be set so that it acts at all."""
     base = {path: thaw(value) for path, value in search.space.baseline(search.base).items()}
@@ -166,10 +156,11 @@ def _moved(search: Search) -> dict[str, tuple[Any, dict[str, Any]]]:
 
 def _far_from(knob: Knob, present: Any) -> Any:
     """A value well away from the present one, but not at the end of the domain, where trainings may diverge."""
-    values: list[Value] = list(grid(knob.domain, 7)[1:-1] or grid(knob.domain, 2))
-    others = [thaw(value) for value in values if thaw(value) != present]
-    if not others:
-        others = [thaw(value) for value in grid(knob.domain, 2) if thaw(value) != present]
+    inside, ends = (
+        [value for value in map(thaw, values) if value != present]
+        for values in (grid(knob.domain, 7)[1:-1], grid(knob.domain, 2))
+    )
+    others = inside or ends
     if not others:
         return None
     numeric = [v for v in others if isinstance(v, int | float) and not isinstance(v, bool)]
@@ -220,14 +211,6 @@ class _Child:
             for line in self.process.stdout:
                 self._told.take(json.loads(line))
 
-    @property
-    def over(self) -> bool:
-        return self.process.poll() is not None
-
-    @property
-    def died(self) -> bool:
-        return self.process.poll() not in (None, 0)
-
     def end(self) -> None:
         """End the process with all that it started, and take in what it told last."""
         died = self.process.poll()
@@ -251,16 +234,14 @@ class _Child:
                 return
 
 
-def _ended(children: Sequence[_Child], told: Told, deadline: float) -> bool:
-    """Wait until all are over, one is of no use or the time is up; whether they were over in time."""
+def _wait(children: Sequence[_Child], told: Told, deadline: float) -> None:
+    """Wait until all are over, one is of no use or the time is up; then end them."""
     try:
         while time.monotonic() < deadline:
-            if all(child.over for child in children):
-                return True
-            if told.hopeless() or any(child.died for child in children):
-                return True
+            codes = [child.process.poll() for child in children]
+            if None not in codes or any(codes) or told.hopeless():
+                break
             time.sleep(0.05)
-        return False
     finally:
         for child in children:
             child.end()

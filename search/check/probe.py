@@ -1,19 +1,25 @@
 """The probe as one act: measure, or remember, and refuse what can't be searched."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
-from typing import Any
+import json
+import platform
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
-from search.check.cache import keep, kept, key_of
 from search.check.findings import Finding, failure, findings
 from search.check.measure import measure
 from search.check.protocol import protocol
 from search.common.quantities import seconds
 from search.spec.search import Search
 from spaces.problems import BadInput
+from trainables.cache import cache_root, content_key
+from trainables.files import write_text
 
 LIMIT = 60.0
 """Seconds that a probe may take unless asked for more."""
+_VERSION = 3  # of what is measured and of how it is told
+_PACKAGES = ("torch", "numpy", "transformers", "accelerate", "lightning", "pytorch-lightning")
 
 
 def check(search: Search, within: float = LIMIT, again: bool = False) -> list[Finding]:
@@ -28,8 +34,7 @@ def check(search: Search, within: float = LIMIT, again: bool = False) -> list[Fi
         BadInput: where the baseline can't be trained, with file and line of the user's code.
 
     """
-    key = key_of(search)
-    known = None if again else kept(key)
+    known = None if again else kept(search)
     if known is not None:
         return known
     measured = measure(search, within)
@@ -37,7 +42,7 @@ def check(search: Search, within: float = LIMIT, again: bool = False) -> list[Fi
     if wrong is not None:
         raise BadInput.of(f"{search.source} trainable", wrong)
     found = [*protocol(search), *findings(search, measured)]
-    keep(key, found)
+    _keep(search, found)
     return found
 
 
@@ -47,28 +52,13 @@ def before_search(search: Search, say: Callable[[str], None]) -> Search:
     if search.trainable is None or limit is None:
         return search
     allowed = seconds(limit, "check")
-    if kept(key_of(search)) is None:
+    if kept(search) is None:
         say(f"check: the baseline is trained first, for at most {allowed:.0f} s …")
     found = check(search, allowed)
     refuse_void(search, found)
     for line in lines(found):
         say(line)
-    return checked(search, found)
-
-
-def known_findings(search: Search) -> list[Finding] | None:
-    """What an earlier probe found of the same code, if there was one."""
-    return kept(key_of(search)) if search.trainable is not None else None
-
-
-def checked(search: Search, found: Sequence[Finding]) -> Search:
-    """The search that carries what was found into plan, report and best.yaml."""
-    return replace(search, checked=as_mapping(found))
-
-
-def as_mapping(found: Sequence[Finding]) -> Mapping[str, Any]:
-    """What was found, by question."""
-    return {finding.about: finding.found for finding in found}
+    return replace(search, checked={each.about: each.found for each in found})  # for plan, report and best.yaml
 
 
 def refuse_void(search: Search, found: Sequence[Finding]) -> None:
@@ -88,3 +78,33 @@ def lines(found: Sequence[Finding]) -> list[str]:
         f"{signs[each.level]} {each.about:<{wide}} {each.found}{f': {each.text}' if each.text else ''}"
         for each in found
     ]
+
+
+def _place(search: Search) -> Path:
+    """The file of what was found, named by all that it depends on."""
+    packages = {}
+    for name in _PACKAGES:
+        try:
+            packages[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    known = {"check": _VERSION, "python": platform.python_version(), "packages": packages, "every": search.every}
+    return cache_root() / "checked" / f"{content_key({**search.identity(), **known})}.json"
+
+
+def kept(search: Search) -> list[Finding] | None:
+    """What an earlier probe found of the same code, config and versions, if there was one."""
+    try:
+        return [Finding(**each) for each in json.loads(_place(search).read_text(encoding="utf-8"))]
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def _keep(search: Search, found: Sequence[Finding]) -> None:
+    """Keep findings for the next search of the same code. Where nothing can be written, they are found again."""
+    place = _place(search)
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        write_text(place, json.dumps([asdict(each) for each in found], indent=1) + "\n")
+    except (OSError, BadInput):
+        return

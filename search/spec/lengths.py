@@ -39,10 +39,8 @@ def lengths(model: Model[Any, Any], settings: Settings, native: Mapping[str, Any
     wall = problems.read(seconds, budget.wall, f"{where} budget.wall")
     if every > horizon or horizon % every:
         near = max(e for e in range(1, min(every, horizon) + 1) if horizon % e == 0)
-        what = (
-            f"{every} {unit}s does not divide budget.steps, {horizon}: evaluations would miss the last rung; try {near}"
-        )
-        problems.found.append(Problem(f"{where} budget.evaluate_every", what))
+        what = f"{every} {unit}s does not divide budget.steps, {horizon}: evaluations would miss the last rung; try "
+        problems.found.append(Problem(f"{where} budget.evaluate_every", f"{what}{near}"))
     problems.stop()
     return Limits(begins + horizon, every, total, wall)
 

@@ -51,10 +51,8 @@ def parsed(text: str, where: str) -> Path | Prefix:
             raise BadInput.of(where, "is empty; give a folder or s3://BUCKET/PREFIX, or leave it out")
         return Path(text).expanduser()
     if scheme not in SCHEMES:
-        what = (
-            f"{scheme}:// can't be used; give s3://BUCKET/PREFIX, or a folder that every node sees, as in /nfs/searches"
-        )
-        raise BadInput.of(where, what)
+        forms = "s3://BUCKET/PREFIX, or a folder that every node sees, as in /nfs/searches"
+        raise BadInput.of(where, f"{scheme}:// can't be used; give {forms}")
     parts_ = urlsplit(text)
     if not parts_.netloc or parts_.netloc != rest.partition("/")[0].partition("?")[0] or parts_.fragment:
         raise BadInput.of(where, f"{text!r} names no bucket; expected {scheme}://BUCKET/PREFIX")

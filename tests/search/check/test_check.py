@@ -84,7 +84,7 @@ def told_of(search: Search, folder: Path) -> Measurements:
     for request in requests(search, str(folder)):
         if not told.hopeless():
             training.run(training.Request.model_validate_json(json.dumps(request)), told.take)
-    return measurements(search, told, True, 1.0)
+    return measurements(search, told, 1.0)
 
 
 def found(path: Path) -> dict[str, Finding]:
@@ -248,7 +248,7 @@ def test_what_is_found_is_kept_until_the_code_changes(tmp_path, monkeypatch):
     assert probe.check(resolve(path)) == first
     with (tmp_path / "train.py").open("a") as file:
         file.write("# changed\n")
-    assert probe.known_findings(resolve(path)) is None
+    assert probe.kept(resolve(path)) is None
 
 
 @pytest.mark.integration
