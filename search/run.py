@@ -131,7 +131,7 @@ def _sit(
     path = home.path
     # Ray, torch, Optuna and MLflow take seconds to import: only from here on, so that bad input is answered quickly.
     from search.app import notify, session
-    from search.app.invocation import Invocation
+    from search.app.invocation import Detail, Invocation
     from search.execution.choose_stopping import check_stopping
     from search.persistence import local_copy
     from search.warm_start import earlier, warm
@@ -156,22 +156,12 @@ def _sit(
     search = sharing.settled(search, plan.shared)
     start = warm.warm_start(search, old, prepared.digest, now()) if old is not None else None
     again = _again(options)
+    detail: Detail = "quiet" if options.quiet else "verbose" if options.verbose else "normal"
+    asked = Invocation(
+        search, plan, prepared, path, options.address, again, console, detail, start, options.register, mirror
+    )
     try:
-        code = session.run(
-            Invocation(
-                search,
-                plan,
-                prepared,
-                path,
-                options.address,
-                again,
-                console,
-                "quiet" if options.quiet else "verbose" if options.verbose else "normal",
-                start,
-                options.register,
-                mirror,
-            )
-        )
+        code = session.run(asked)
     except KeyboardInterrupt:
         say(console, f"stopped at once; go on with: {again}")
         return Exit.INTERRUPTED

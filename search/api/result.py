@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from search.report import build
-from search.report.material import Material, gather
+from search.report.material import gather
 from search.results import tables
 from search.results.verdict import Verdict
 from spaces.paths import with_values
@@ -40,30 +40,30 @@ class Result:
     @property
     def best(self) -> dict[str, Any]:
         """The whole config to train with: the winner's, or the baseline's where the verdict is to keep it."""
-        material = self._material()
+        material = gather(self.folder)
         values = {} if material.verdict is None else material.verdict.handed_over.values
         return with_values(material.base, {path: thaw(value) for path, value in values.items()})
 
     @property
     def trials(self) -> pd.DataFrame:
         """One row per trial: number, status, objective, steps, seconds, origin, and a column per knob."""
-        material = self._material()
+        material = gather(self.folder)
         return tables.trials_table(material.records, [knob.path for knob in material.space.knobs])
 
     @property
     def history(self) -> pd.DataFrame:
         """One row per evaluation: trial, step, objective, and a column per metric."""
-        return tables.history_table(self._material().records)
+        return tables.history_table(gather(self.folder).records)
 
     @property
     def verdict(self) -> Verdict | None:
         """Whether to switch, and on what evidence; None while no trial has a value."""
-        return self._material().verdict
+        return gather(self.folder).verdict
 
     @property
     def checked(self) -> Mapping[str, str]:
         """What the probe found of the training code before the search."""
-        found: Mapping[str, str] = self._material().settings.get("checked", {})
+        found: Mapping[str, str] = gather(self.folder).settings.get("checked", {})
         return found
 
     def report(self) -> Report:
@@ -77,9 +77,6 @@ class Result:
             f"<tr><td>{html.escape(str(k))}</td><td>{html.escape(show(v))}</td></tr>" for k, v in self.best.items()
         )
         return f"<p><b>{html.escape(self.folder.name)}</b> {html.escape(said)}</p><table>{best}</table>"
-
-    def _material(self) -> Material:
-        return gather(self.folder)
 
 
 def opened(folder: str | Path) -> Result:

@@ -36,9 +36,8 @@ def _broken(search: Search) -> Iterator[str]:
 
 
 def _documented(search: Search) -> Iterator[str]:
-    model = search.model
-    documented = dict(model.documented())
-    if plain(model.parse(documented, "documented")) != documented:
+    documented = dict(search.model.documented())
+    if plain(search.model.parse(documented, "documented")) != documented:
         yield "documented() leaves keys out, or parse changes what it gives: spell out every key"
 
 
@@ -53,8 +52,7 @@ def _refuses(search: Search) -> Iterator[str]:
 
 
 def _keys(search: Search) -> Iterator[str]:
-    model = search.model
-    for key in (model.length_key, *model.unsearchable):
+    for key in (search.model.length_key, *search.model.unsearchable):
         if not has(search.base, key):
             yield f"the config has no key {key!r}, which length_key or unsearchable names"
 
@@ -73,15 +71,13 @@ def _knobs(search: Search) -> Iterator[str]:
 
 
 def _settles(search: Search) -> Iterator[str]:
-    model = search.model
-    step = model.settles(model.parse(search.base, "base"))
+    step = search.model.settles(search.model.parse(search.base, "base"))
     if step is not None and (type(step) is not int or step < 0):
         yield f"settles gives {step!r}: a step from 0, or None where it isn't known"
 
 
 def _static(search: Search) -> Iterator[str]:
-    model = search.model
-    json.dumps(model.static(model.parse(search.base, "base")), allow_nan=False)
+    json.dumps(search.model.static(search.model.parse(search.base, "base")), allow_nan=False)
     yield from ()
 
 

@@ -124,9 +124,9 @@ def note(
     results: Results = Path("results"),
 ) -> None:
     """Note something on a search or on one of its trials: shown by list, show, the report and MLflow."""
-    from search.cli import note as noting  # lazy: it imports MLflow, which takes seconds
+    from search.cli import past  # lazy: it imports MLflow, which takes seconds
 
-    say(Console(), noting.put(_folder(name, results), trial, text))
+    say(Console(), past.note(_folder(name, results), trial, text))
 
 
 @app.command(epilog=_examples("delete demo"))
@@ -136,14 +136,14 @@ def delete(
     yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False,
 ) -> None:
     """Delete a search: its folder, and its runs and artifacts in MLflow."""
-    from search.cli import delete as deleting  # lazy: it imports MLflow, which takes seconds
+    from search.cli import past  # lazy: it imports MLflow, which takes seconds
 
-    order = deleting.prepare(_folder(name, results))
+    order = past.prepare(_folder(name, results))
     for line in order.lines():
         say(Console(), line)
     if not yes and not typer.confirm("delete all of it?"):
         sys.exit("nothing was deleted")
-    for line in deleting.carry_out(order):
+    for line in past.carry_out(order):
         say(Console(), line)
 
 

@@ -117,14 +117,9 @@ def unusable(uri: str) -> str | None:
         except ValueError as error:
             return f"is no address: {error}; write {_FORMS}"
         return None if usable else f"names no host; write {_FORMS}"
-    if kind in _plugins():
+    if kind in {entry.name for entry in entry_points(group="mlflow.tracking_store")}:  # of an installed package
         return None
     return f"begins with {scheme + ':'!r}; write {_FORMS}"
-
-
-def _plugins() -> set[str]:
-    """Schemes of the stores that installed packages add to MLflow."""
-    return {entry.name for entry in entry_points(group="mlflow.tracking_store")}
 
 
 def unreachable(uri: str) -> str | None:

@@ -48,11 +48,7 @@ def comparable(settled: int, search: Search, shared: Shared) -> int:
 
 def by_trial(search: Search, shared: Shared, values: Callable[[int], Mapping[str, Any]]) -> Callable[[int], int]:
     """From which step each trial can be compared, by its number. `values`: its values."""
-
-    def step(trial: int) -> int:
-        return comparable(_settled(search.model, search.base, values(trial)) or 0, search, shared)
-
-    return step
+    return lambda trial: comparable(_settled(search.model, search.base, values(trial)) or 0, search, shared)
 
 
 def as_recorded(described: Mapping[str, Any], where: str) -> Callable[[Mapping[str, Any]], int]:

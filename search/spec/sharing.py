@@ -7,7 +7,7 @@ from search.prefixes.predict import WORTH, Lengths, Prediction, predict
 from search.spec.search import Search
 from spaces.problems import BadInput
 from trainables.own.model import OwnModel
-from trainables.prefix import Sharing, sharing_of
+from trainables.prefix import sharing_of
 from trainables.run import PACE
 
 
@@ -53,19 +53,14 @@ def decided(search: Search) -> Shared:
         if asked == "on":
             raise BadInput.of(f"{search.source} share", f"{why_not}; take `share: on` out")
         return Shared(False, None, why_not)
-    prediction = predicted(search, sharing)
+    lengths = Lengths(search.horizon, search.every, search.begins)
+    prediction = predict(search.model, sharing, search.space, search.base, lengths)
     return Shared(asked == "on" or prediction.share >= WORTH, prediction)
 
 
 def settled(search: Search, shared: Shared) -> Search:
     """`search` with the decision in place of `auto`: a search that is taken up again does as it began."""
     return replace(search, settings=search.settings.model_copy(update={"share": "on" if shared.on else "off"}))
-
-
-def predicted(search: Search, sharing: Sharing[Any]) -> Prediction:
-    """What a dry run says."""
-    lengths = Lengths(search.horizon, search.every, search.begins)
-    return predict(search.model, sharing, search.space, search.base, lengths)
 
 
 def _against(search: Search) -> str:

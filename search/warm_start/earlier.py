@@ -167,10 +167,7 @@ def _own(search: Search) -> bool:
 
 def _mapping(tag: str) -> dict[str, Any] | None:
     """The mapping in a tag; None for one that is missing, or was cut for its length."""
-    try:
-        found = json.loads(tag)
-    except ValueError:
-        return None
+    found = _parsed(tag)
     return found if isinstance(found, dict) else None
 
 

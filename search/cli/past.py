@@ -1,4 +1,4 @@
-"""Deleting a search: its folder, and its runs with their artifacts in MLflow."""
+"""What is done to a search of the past: noting something on it, and deleting it; its folder, and its runs in MLflow."""
 
 import shutil
 from collections.abc import Iterator
@@ -8,12 +8,33 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from search.common.store_uri import mask, resolve_uri, unreachable
+from search.report import remarks
 from search.report.listing import row, size
-from search.report.material import gather
+from search.report.material import Material, gather
 from search.spec.storage import NOTE
-from search.tracking import removal
+from search.tracking import marking, removal
 from search.tracking.run_ids import uid_of
 from spaces.problems import BadInput, cause
+
+
+def note(folder: Path, trial: int | None, text: str) -> str:
+    """Keep a note on the search, or on a trial; says where. Raises BadInput where there is no such search or trial."""
+    material = gather(folder)
+    if trial is not None and trial not in material.records.trials:
+        last = max(material.records.trials, default=-1)
+        raise BadInput.of("--trial", f"{folder} has no trial {trial}; it has 0 to {last}")
+    remarks.put(folder, trial, text)
+    uri, experiment, uid = _tracked(material, folder)
+    if not uid:
+        return f"noted in {folder}"
+    reason = unreachable(uri)
+    try:
+        found = reason is None and marking.mark(uri, experiment, uid, trial, text)
+    except Exception as error:  # MLflow's, its database's or its connection's
+        reason, found = mask(cause(error)), False
+    if found:
+        return f"noted in {folder} and in MLflow"
+    return f"noted in {folder}, not in MLflow: {reason or 'it has no such run'}"
 
 
 @dataclass(frozen=True)
@@ -44,10 +65,7 @@ def prepare(folder: Path) -> Order:
     if (folder / NOTE).exists():
         where = (folder / NOTE).read_text(encoding="utf-8").strip()
         raise BadInput.of(str(folder), f"is a copy of the search in {where}; delete it there, then this folder")
-    known, tracking = row(material), material.settings.get("tracking") or {}
-    uri = resolve_uri(tracking.get("uri"), folder.parent)
-    experiment = tracking.get("experiment") or material.model.name
-    return Order(folder, known.bytes, len(material.trials), uri, experiment, uid_of(folder / "tracking.jsonl"))
+    return Order(folder, row(material).bytes, len(material.trials), *_tracked(material, folder))
 
 
 def carry_out(order: Order) -> Iterator[str]:
@@ -75,3 +93,10 @@ def _runs(order: Order) -> str:
         raise BadInput.of(where, f"refused ({mask(cause(error))}); the folder is still there") from error
     left = "" if whole else "; the server keeps them as deleted until `mlflow gc` is run there"
     return f"deleted {gone} runs in MLflow{left}"
+
+
+def _tracked(material: Material, folder: Path) -> tuple[str, str, str]:
+    """MLflow's URI, the experiment, and the search's uid there; no uid where nothing was tracked."""
+    tracking = material.settings.get("tracking") or {}
+    uri = resolve_uri(tracking.get("uri"), folder.parent)
+    return uri, tracking.get("experiment") or material.model.name, uid_of(folder / "tracking.jsonl")
