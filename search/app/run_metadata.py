@@ -27,13 +27,13 @@ def introduce(search: Search, prepared: Prepared, folder: Folder, plan: Plan, wo
     settings = search.settings
     model, commit = search.model.name, git_commit() or "unknown"
     of_all = {
+        **settings.tags,  # first: what the search goes by is not to be written over
         "model": model,
         "objective": objective_name(search.model.objective),
         "git_commit": commit,
         "schedule_search": tool_version(),
         "data_hash": prepared.digest,
     }
-    of_all = {**settings.tags, **of_all}  # what the search goes by is not to be written over
     return TrackingInfo(
         uri=resolve_uri(settings.tracking.uri, folder.path.parent),
         experiment=settings.tracking.experiment or model,

@@ -8,6 +8,7 @@ from search.common.store_uri import mask
 from search.spec.config import Settings
 from search.spec.problems import Problems
 from spaces import strict_yaml
+from spaces.paths import with_values
 from spaces.problems import BadInput, Problem, raise_any
 from spaces.schema import parse
 
@@ -41,7 +42,7 @@ def read_settings(path: Path, overrides: Sequence[str] = ()) -> tuple[Settings, 
 
 def overridden(raw: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
     """`raw` with each `a.b.c=VALUE` set, VALUE read as YAML. Raises BadInput for one that can't be applied."""
-    out = _copy(raw)
+    out = with_values(raw, {})  # a copy, whose sections are its own where the YAML names one twice by an alias
     problems: list[Problem] = []
     for text in overrides:
         key, separator, value = text.partition("=")
@@ -56,10 +57,6 @@ def overridden(raw: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, An
             problems += error.problems
     raise_any(problems)
     return out
-
-
-def _copy(raw: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: _copy(value) if isinstance(value, Mapping) else value for key, value in raw.items()}
 
 
 def _set(out: dict[str, Any], key: str, value: Any) -> None:
