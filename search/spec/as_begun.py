@@ -1,5 +1,6 @@
 """A search that is taken up again keeps what it began with wherever its user says nothing: defaults may change."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -70,11 +71,12 @@ def _base(search: Search, recorded: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _said(search: Search, path: str) -> bool:
-    """Whether the user gives the key `path` of the base a value."""
+    """Whether the user gives the key `path` of the base a value: the key itself, or what holds it as a whole."""
     if path in search.fixed or search.base_source is None:
         return path in search.fixed
     given = parse_native(search.base_source, search.base_name, search.base_name)
-    return any(has(given, ".".join(path.split(".")[:depth])) for depth in range(len(path.split(".")), 0, -1))
+    above = [path[: dot.start()] for dot in re.finditer(r"\.", path)]
+    return has(given, path) or any(has(given, each) and not isinstance(get(given, each), Mapping) for each in above)
 
 
 def _bare(domain: Mapping[str, Any]) -> dict[str, Any]:

@@ -71,6 +71,19 @@ def test_a_key_that_the_base_file_leaves_out_keeps_its_value(tmp_path: Path) -> 
     assert known.base["batch_size"] == search.base["batch_size"]
 
 
+@pytest.mark.parametrize(
+    ("file", "length"),
+    [("training: {lr: 1}", 7), ("training: {length: 5}", 5), ("training: null", 5), ("training: [1]", 5)],
+)
+def test_a_section_says_only_the_keys_in_it(file: str, length: int, tmp_path: Path) -> None:
+    now = {"training": {"lr": 1, "length": 5}}
+    search = small_search(tmp_path)
+    search = replace(search, base={**search.base, **now}, base_source=file, base_name="base.yaml")
+    old = recorded(search)
+    old["base"]["training"] = {"lr": 1, "length": 7}
+    assert as_begun(search, old).base["training"]["length"] == length
+
+
 def test_a_domain_that_has_changed_in_the_models_space_stays_as_it_was(tmp_path: Path) -> None:
     search = small_search(tmp_path)
     old = recorded(search)
