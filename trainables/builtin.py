@@ -15,9 +15,15 @@ ROUNDING = "it says how a GPU computes, which changes the rounding of the evalua
 PATIENCE = "it only ends a run sooner; the search's own early stopping does that"
 
 
-def under(section: str, reasons: Mapping[str, str]) -> dict[str, str]:
-    """Keys of a section, by dotted path, with the reasons why they can't be searched."""
-    return {f"{section}.{key}": reason for key, reason in reasons.items()}
+def paths(names: str, section: str = "") -> tuple[str, ...]:
+    """The dotted paths of keys of a section, whose `names` have spaces between them."""
+    return tuple(f"{section}.{name}" if section else name for name in names.split())
+
+
+def unsearched(reasons: Mapping[str, str], section: str = "") -> dict[str, str]:
+    """Keys that can't be searched, by dotted path, each with the reason. `reasons`: reason → names of the section's
+    keys, with spaces between them."""
+    return {path: reason for reason, names in reasons.items() for path in paths(names, section)}
 
 
 Read = TypeVar("Read", bound=NativeSection, contravariant=True)

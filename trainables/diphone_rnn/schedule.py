@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from trainables.builtin import paths
 from trainables.diphone_rnn.config import Config, init_path
 from trainables.diphone_rnn.phonemes import N_PHONEMES
 from trainables.schedules import AlphaRamp, Constant, Schedule, Warmup, warmup_cosine, warmup_linear
@@ -72,15 +73,8 @@ def static(config: Config) -> dict[str, Any]:
         "walk": change.random_walk_axis if change.random_walk_std else None,
         "dataset": dataset.model_dump(
             include={
-                "batch_size",
-                "n_classes",
-                "max_seq_elements",
-                "days_per_batch",
-                "must_include_days",
-                "feature_subset",
-                "bad_trials_dict",
-                "sessions",
-                "dataset_probability_val",
+                *paths("batch_size n_classes max_seq_elements days_per_batch must_include_days feature_subset"),
+                *paths("bad_trials_dict sessions dataset_probability_val"),
             }
         ),
     }

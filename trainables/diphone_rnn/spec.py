@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Literal
 
-from trainables.builtin import LENGTH, PATIENCE, PLACE, ROUNDING, START, BuiltIn, under
+from trainables.builtin import LENGTH, PATIENCE, PLACE, ROUNDING, START, BuiltIn, paths, unsearched
 from trainables.diphone_rnn import schedule
 from trainables.diphone_rnn.config import Config
 from trainables.diphone_rnn.data import Data, prepare_data
@@ -19,61 +19,50 @@ _KEPT = "it says what the user's own script writes or shows; the search keeps it
 _JUDGED = "it decides which trials or classes a run is judged on, so scores would not be comparable"
 _DATA = "it describes the data, not the training"
 _FROZEN = "it switches a part of the training off"
+_ALPHA_ZERO = "off is the same as α = 0: search composite_loss_alpha, with use_alpha_schedule: false"
+_WALK = "it says what a random walk is; random_walk_std is its strength"
+_CUT_OFF = "it only cuts the Gaussian off; smooth_kernel_std is its width"
 _CONSTANT = "it is a constant of the documented optimiser, and acts together with the rates, which are searched"
 
 
 UNSEARCHABLE = MappingProxyType(
     {
-        **dict.fromkeys(("gpu_number", "mode", "output_dir", "checkpoint_dir"), PLACE),
-        "use_amp": ROUNDING,
-        "init_from_checkpoint": START,
-        "init_checkpoint_path": START,
-        **dict.fromkeys(
-            (
-                "save_best_checkpoint",
-                "save_all_val_steps",
-                "save_final_model",
-                "save_val_metrics",
-                "save_val_logits",
-                "save_val_data",
-                "batches_per_train_log",
-                "batches_per_save",
-                "log_individual_day_val_PER",
-                "log_val_skip_logs",
-            ),
-            _KEPT,
+        **unsearched(
+            {
+                PLACE: "gpu_number mode output_dir checkpoint_dir",
+                ROUNDING: "use_amp",
+                START: "init_from_checkpoint init_checkpoint_path",
+                _KEPT: (
+                    "save_best_checkpoint save_all_val_steps save_final_model save_val_metrics save_val_logits "
+                    "save_val_data batches_per_train_log batches_per_save log_individual_day_val_PER log_val_skip_logs"
+                ),
+                PATIENCE: "early_stopping early_stopping_val_steps batches_per_val_step",
+                LENGTH: "num_training_batches",
+                "cosine is what is documented; linear is that of older files": "lr_scheduler_type",
+                _CONSTANT: "beta0 beta1 epsilon",
+                "each run has its own, from the search": "seed",
+                _ALPHA_ZERO: "use_composite_loss",
+            }
         ),
-        **dict.fromkeys(
-            ("early_stopping", "early_stopping_val_steps", "batches_per_val_step"),
-            PATIENCE,
-        ),
-        "num_training_batches": LENGTH,
-        "lr_scheduler_type": "cosine is what is documented; linear is that of older files",
-        **dict.fromkeys(("beta0", "beta1", "epsilon"), _CONSTANT),
-        "seed": "each run has its own, from the search",
-        "use_composite_loss": "off is the same as α = 0: search composite_loss_alpha, with use_alpha_schedule: false",
-        **under(
+        **unsearched(
+            {
+                _DATA: "n_input_features input_network.input_layer_sizes",
+                _FROZEN: "rnn_trainable input_network.input_trainable",
+                "one layer per day is the one that is documented": "input_network.n_input_layers",
+            },
             "model",
-            {
-                "n_input_features": _DATA,
-                "rnn_trainable": _FROZEN,
-                "input_network.n_input_layers": "one layer per day is the one that is documented",
-                "input_network.input_layer_sizes": _DATA,
-                "input_network.input_trainable": _FROZEN,
-            },
         ),
-        **under(
-            "dataset",
+        **unsearched(
             {
-                "data_transforms.random_walk_axis": "it says what a random walk is; random_walk_std is its strength",
-                "data_transforms.smooth_kernel_size": "it only cuts the Gaussian off; smooth_kernel_std is its width",
-                **dict.fromkeys(("neural_dim", "max_seq_elements", "feature_subset"), _DATA),
-                "n_classes": _JUDGED,
-                **dict.fromkeys(("seed", "loader_shuffle", "test_percentage"), "only the user's own script reads it"),
-                **dict.fromkeys(("num_dataloader_workers", "dataset_dir"), PLACE),
-                **dict.fromkeys(("bad_trials_dict", "sessions", "dataset_probability_val"), _JUDGED),
-                "must_include_days": "it names days of the user's own data",
+                _WALK: "data_transforms.random_walk_axis",
+                _CUT_OFF: "data_transforms.smooth_kernel_size",
+                _DATA: "neural_dim max_seq_elements feature_subset",
+                _JUDGED: "n_classes bad_trials_dict sessions dataset_probability_val",
+                "only the user's own script reads it": "seed loader_shuffle test_percentage",
+                PLACE: "num_dataloader_workers dataset_dir",
+                "it names days of the user's own data": "must_include_days",
             },
+            "dataset",
         ),
     }
 )
@@ -93,18 +82,9 @@ class DiphoneRnnModel(BuiltIn[Config, Data]):
     # Read anew for every batch; dropout belongs to the network that a restored run is built with.
     changeable: frozenset[str] = frozenset(
         {
-            "lr_max",
-            "lr_max_day",
-            "weight_decay",
-            "weight_decay_day",
-            "grad_norm_clip_value",
-            "composite_loss_alpha",
-            "model.rnn_dropout",
-            "model.input_network.input_layer_dropout",
-            "dataset.data_transforms.white_noise_std",
-            "dataset.data_transforms.constant_offset_std",
-            "dataset.data_transforms.random_walk_std",
-            "dataset.data_transforms.static_gain_std",
+            *paths("lr_max lr_max_day weight_decay weight_decay_day grad_norm_clip_value composite_loss_alpha"),
+            *paths("rnn_dropout input_network.input_layer_dropout", "model"),
+            *paths("white_noise_std constant_offset_std random_walk_std static_gain_std", "dataset.data_transforms"),
             "dataset.days_per_batch",
         }
     )

@@ -5,7 +5,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from spaces.schema import parse
-from trainables.builtin import LENGTH, PATIENCE, PLACE, BuiltIn
+from trainables.builtin import LENGTH, PATIENCE, PLACE, BuiltIn, paths, unsearched
 from trainables.early_inference import schedule
 from trainables.early_inference.config import OLDER, Config, is_older
 from trainables.early_inference.data import Data, prepare_data
@@ -33,31 +33,24 @@ class EarlyInferenceModel(BuiltIn[Config, Data]):
     schedules = schedule
     length_key: str = "epochs"
     unsearchable: Mapping[str, str] = MappingProxyType(
-        {
-            "data_dir": f"{PLACE}; the search's `data:` names the data",
-            "output_dir": PLACE,
-            "device": PLACE,
-            "prefix_length": _JUDGED,
-            "val_split": _JUDGED,
-            "seed": f"{_JUDGED}: it is the seed of the split, while each run has its own",
-            "epochs": LENGTH,
-            "early_stopping_patience": PATIENCE,
-            "normalize_inputs": _SCALE,
-            "normalize_outputs": _SCALE,
-        }
+        unsearched(
+            {
+                f"{PLACE}; the search's `data:` names the data": "data_dir",
+                PLACE: "output_dir device",
+                _JUDGED: "prefix_length val_split",
+                f"{_JUDGED}: it is the seed of the split, while each run has its own": "seed",
+                LENGTH: "epochs",
+                PATIENCE: "early_stopping_patience",
+                _SCALE: "normalize_inputs normalize_outputs",
+            }
+        )
     )
     # Read anew in every epoch; dropout belongs to the network that a restored run is built with.
     changeable: frozenset[str] = frozenset(
-        {
-            "lr",
-            "weight_decay",
-            "grad_clip_norm",
-            "batch_size",
-            "tcn_dropout",
-            "output_dropout",
-            "variance_penalty_weight",
-            "target_variance",
-        }
+        (
+            *paths("lr weight_decay grad_clip_norm batch_size tcn_dropout output_dropout"),
+            *paths("variance_penalty_weight target_variance"),
+        )
     )
 
     def parse(self, native: Native, where: str) -> Config:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Literal
 
-from trainables.builtin import LENGTH, PATIENCE, PLACE, ROUNDING, START, BuiltIn, under
+from trainables.builtin import LENGTH, PATIENCE, PLACE, ROUNDING, START, BuiltIn, paths, unsearched
 from trainables.native import plain
 from trainables.prefix import Controller, Sharing
 from trainables.run import Model, Native, Objective, Prepared
@@ -16,100 +16,54 @@ from trainables.tts.export import native_forms
 from trainables.tts.levels import KEYS
 from trainables.tts.metrics import OBJECTIVE
 
-_IN_KNOBS = frozenset(KEYS) | {
-    "optimization_level",
-    "level_switch",
-    "overrides",
-    "levels",
-    "scheduler_params",
-    "use_warmup_cosine_schedule",
-    "cosine_restarts",
-    "min_learning_rate",
-    "warmup_steps",
-    "weight_decay",
-    "stop_loss_weight",
-    "duration_loss_weight",
-    "attention_loss_weight",
-    "mel_label_smoothing",
-    "stop_label_smoothing",
-    "huber_delta",
-    "stop_token_positive_weight",
+_IN_KNOBS = {
+    *KEYS,
+    *paths("optimization_level level_switch overrides levels scheduler_params use_warmup_cosine_schedule"),
+    *paths("cosine_restarts min_learning_rate warmup_steps weight_decay stop_loss_weight duration_loss_weight"),
+    *paths("attention_loss_weight mel_label_smoothing stop_label_smoothing huber_delta stop_token_positive_weight"),
 }
-_HEARD = "it decides what is heard and judged, so scores would not be comparable"
-_SIZE = "it is the network that you mean to use; one search is about one network"
-
-
 UNSEARCHABLE = MappingProxyType(
     {
-        **under(
+        **unsearched(
+            {
+                "it is the network that you mean to use; one search is about one network": (
+                    "size text_encoder_dim text_encoder_layers text_encoder_heads decoder_dim decoder_layers "
+                    "decoder_heads latent_dim"
+                )
+            },
             "model",
-            dict.fromkeys(
-                (
-                    "size",
-                    "text_encoder_dim",
-                    "text_encoder_layers",
-                    "text_encoder_heads",
-                    "decoder_dim",
-                    "decoder_layers",
-                    "decoder_heads",
-                    "latent_dim",
-                ),
-                _SIZE,
-            ),
         ),
-        **under(
+        **unsearched(
+            {
+                PLACE: ("dataset_path metadata_train_file metadata_eval_file wavs_dir wavs_train_dir wavs_eval_dir"),
+                "it decides what is heard and judged, so scores would not be comparable": (
+                    "sample_rate n_fft win_length hop_length n_mels mel_fmin mel_fmax text_input max_mel_frames "
+                    "max_text_length too_long"
+                ),
+                "it counts the clips, for planning": "train_clips",
+                "it says how much is measured, not how to train": "mcd_sentences",
+            },
             "data",
-            {
-                **dict.fromkeys(
-                    (
-                        "dataset_path",
-                        "metadata_train_file",
-                        "metadata_eval_file",
-                        "wavs_dir",
-                        "wavs_train_dir",
-                        "wavs_eval_dir",
-                    ),
-                    PLACE,
-                ),
-                **dict.fromkeys(
-                    (
-                        "sample_rate",
-                        "n_fft",
-                        "win_length",
-                        "hop_length",
-                        "n_mels",
-                        "mel_fmin",
-                        "mel_fmax",
-                        "text_input",
-                        "max_mel_frames",
-                        "max_text_length",
-                        "too_long",
-                    ),
-                    _HEARD,
-                ),
-                "train_clips": "it counts the clips, for planning",
-                "mcd_sentences": "it says how much is measured, not how to train",
-            },
         ),
-        **under(
-            "training",
+        **{
+            "training." + ("scheduler_params.restart_period" if key == "restart_period" else key): (
+                f"a level goes before the file's value: search training.overrides.{key}, before both"
+            )
+            for key in KEYS
+        },
+        **unsearched(
             {
-                **{
-                    "scheduler_params.restart_period" if key == "restart_period" else key: (
-                        f"a level goes before the file's value: search training.overrides.{key}, before both"
-                    )
-                    for key in KEYS
-                },
-                "scheduler_params.min_learning_rate": "it stands for min_learning_rate, which is searched",
-                "epochs": LENGTH,
-                "resume_checkpoint": START,
-                "optimizer": "adamw is the one that is documented",
-                "use_warmup_cosine_schedule": "it is the same as overrides.scheduler: warmup_cosine, which is searched",
-                "cosine_restarts": "it is the same as overrides.scheduler: cosine_restarts, which is searched",
-                "early_stopping_patience": PATIENCE,
-                "mcd_every": "it says how often something is measured, not how to train",
-                "use_amp": ROUNDING,
+                "it stands for min_learning_rate, which is searched": "scheduler_params.min_learning_rate",
+                LENGTH: "epochs",
+                START: "resume_checkpoint",
+                "adamw is the one that is documented": "optimizer",
+                "it is the same as overrides.scheduler: warmup_cosine, which is searched": "use_warmup_cosine_schedule",
+                "it is the same as overrides.scheduler: cosine_restarts, which is searched": "cosine_restarts",
+                PATIENCE: "early_stopping_patience",
+                "it says how often something is measured, not how to train": "mcd_every",
+                ROUNDING: "use_amp",
             },
+            "training",
         ),
     }
 )
@@ -130,20 +84,10 @@ class TtsModel(BuiltIn[Config, Data]):
     changeable: frozenset[str] = frozenset(
         {
             "data.batch_size",
-            "model.dropout",
-            "model.prenet_dropout",
-            "training.overrides.learning_rate",
-            "training.overrides.gradient_clip_norm",
-            "training.overrides.mel_loss_weight",
-            "training.overrides.kl_loss_weight",
-            "training.weight_decay",
-            "training.stop_loss_weight",
-            "training.duration_loss_weight",
-            "training.attention_loss_weight",
-            "training.mel_label_smoothing",
-            "training.stop_label_smoothing",
-            "training.stop_token_positive_weight",
-            "training.huber_delta",
+            *paths("dropout prenet_dropout", "model"),
+            *paths("learning_rate gradient_clip_norm mel_loss_weight kl_loss_weight", "training.overrides"),
+            *paths("weight_decay stop_loss_weight duration_loss_weight attention_loss_weight", "training"),
+            *paths("mel_label_smoothing stop_label_smoothing stop_token_positive_weight huber_delta", "training"),
         }
     )
 

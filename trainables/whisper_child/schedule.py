@@ -9,6 +9,7 @@ import math
 from functools import lru_cache
 from typing import Any
 
+from trainables.builtin import paths
 from trainables.schedules import Constant, Curriculum, Freeze, Schedule, Warmup, warmup_cosine, warmup_linear
 from trainables.whisper_child.config import Config
 
@@ -90,12 +91,7 @@ def static(config: Config) -> dict[str, Any]:
         "model": model.model_dump(include={"pretrained", "random_init", "language", "task", "freeze_encoder"}),
         "data": data.model_dump(
             include={
-                "val_ratio",
-                "stratify_by",
-                "normalize_audio",
-                "target_length",
-                "num_mel_bins",
-                "normalize_text",
+                *paths("val_ratio stratify_by normalize_audio target_length num_mel_bins normalize_text"),
                 "train_utterances",
             }
         ),

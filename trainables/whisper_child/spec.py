@@ -5,7 +5,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from spaces.paths import has
-from trainables.builtin import PLACE, ROUNDING, START, BuiltIn, under
+from trainables.builtin import PLACE, ROUNDING, START, BuiltIn, paths, unsearched
 from trainables.handover import handed_over
 from trainables.native import parse_native
 from trainables.prefix import Sharing
@@ -25,84 +25,60 @@ _ONLY = "the only value that is supported"
 
 UNSEARCHABLE = MappingProxyType(
     {
-        **under(
+        **unsearched(
+            {
+                _ONLY: "name forced_decoder_ids",
+                "it names the weights, for people": "variant",
+                START: "pretrained random_init",
+                _JUDGED: "language task",
+                "it switches a part of the training off; freeze_encoder_steps says for how long": "freeze_encoder",
+                _SPEED: "gradient_checkpointing",
+            },
             "model",
-            {
-                **dict.fromkeys(("name", "forced_decoder_ids"), _ONLY),
-                "variant": "it names the weights, for people",
-                "pretrained": START,
-                "random_init": START,
-                **dict.fromkeys(("language", "task"), _JUDGED),
-                "freeze_encoder": "it switches a part of the training off; freeze_encoder_steps says for how long",
-                "gradient_checkpointing": _SPEED,
-            },
         ),
-        **under(
+        **unsearched(
+            {
+                PLACE: "train_manifest audio_dirs",
+                _JUDGED: "val_ratio stratify_by normalize_audio target_length num_mel_bins",
+                _ONLY: "sample_rate",
+                "it changes the transcripts, and so what the validation loss means": "normalize_text",
+                "it describes the data, not the training": "train_utterances",
+            },
             "data",
-            {
-                **dict.fromkeys(("train_manifest", "audio_dirs"), PLACE),
-                **dict.fromkeys(
-                    ("val_ratio", "stratify_by", "normalize_audio", "target_length", "num_mel_bins"), _JUDGED
-                ),
-                "sample_rate": _ONLY,
-                "normalize_text": "it changes the transcripts, and so what the validation loss means",
-                "train_utterances": "it describes the data, not the training",
-            },
         ),
-        **under(
+        **unsearched(
+            {
+                PLACE: "output_dir logging_dir dataloader_num_workers dataloader_prefetch_factor",
+                _SPEED: "dataloader_pin_memory",
+                _KEPT: (
+                    "save_strategy save_steps save_total_limit logging_steps load_best_model_at_end "
+                    "remove_unused_columns prediction_loss_only"
+                ),
+                "it is the budget, which the search sets": "max_epochs",
+                ROUNDING: "fp16 bf16",
+                "adamw_torch is the one that is documented; fused computes the same update": "optim",
+                _ONLY: "evaluation_strategy metric_for_best_model greater_is_better",
+                "it is the unit of early_stopping_patience, which is searched": "eval_steps",
+                _JUDGED: "per_device_eval_batch_size eval_batch_size",
+                "it splits the data; each run has its own seed, from the search": "seed",
+            },
             "training",
-            {
-                **dict.fromkeys(
-                    ("output_dir", "logging_dir", "dataloader_num_workers", "dataloader_prefetch_factor"), PLACE
-                ),
-                "dataloader_pin_memory": _SPEED,
-                **dict.fromkeys(
-                    (
-                        "save_strategy",
-                        "save_steps",
-                        "save_total_limit",
-                        "logging_steps",
-                        "load_best_model_at_end",
-                        "remove_unused_columns",
-                        "prediction_loss_only",
-                    ),
-                    _KEPT,
-                ),
-                "max_epochs": "it is the budget, which the search sets",
-                **dict.fromkeys(("fp16", "bf16"), ROUNDING),
-                "optim": "adamw_torch is the one that is documented; fused computes the same update",
-                **dict.fromkeys(("evaluation_strategy", "metric_for_best_model", "greater_is_better"), _ONLY),
-                "eval_steps": "it is the unit of early_stopping_patience, which is searched",
-                **dict.fromkeys(("per_device_eval_batch_size", "eval_batch_size"), _JUDGED),
-                "seed": "it splits the data; each run has its own seed, from the search",
-            },
         ),
-        **under(
+        **unsearched(
+            {
+                _KEPT: "save_predictions predictions_file",
+                _JUDGED: "primary_metric compute_cer normalize_predictions normalize_references analyze_by_groups",
+            },
             "evaluation",
-            {
-                **dict.fromkeys(("save_predictions", "predictions_file"), _KEPT),
-                **dict.fromkeys(
-                    (
-                        "primary_metric",
-                        "compute_cer",
-                        "normalize_predictions",
-                        "normalize_references",
-                        "analyze_by_groups",
-                    ),
-                    _JUDGED,
-                ),
-            },
         ),
-        **under(
+        **unsearched(
+            {
+                _JUDGED: "max_length num_beams temperature return_timestamps return_language",
+                PLACE: "batch_size device",
+            },
             "inference",
-            {
-                **dict.fromkeys(
-                    ("max_length", "num_beams", "temperature", "return_timestamps", "return_language"), _JUDGED
-                ),
-                **dict.fromkeys(("batch_size", "device"), PLACE),
-            },
         ),
-        **under("system", dict.fromkeys(("log_level", "verbose", "deterministic", "benchmark"), _KEPT)),
+        **unsearched({_KEPT: "log_level verbose deterministic benchmark"}, "system"),
     }
 )
 
@@ -121,15 +97,9 @@ class WhisperChildModel(BuiltIn[Config, Data]):
     # Read anew for every step; dropout belongs to the network that a restored run is built with.
     changeable: frozenset[str] = frozenset(
         {
-            "training.learning_rate",
-            "training.weight_decay",
-            "training.max_grad_norm",
             "model.dropout",
-            "data.specaugment",
-            "data.freq_mask_param",
-            "data.time_mask_param",
-            "data.freq_mask_count",
-            "data.time_mask_count",
+            *paths("learning_rate weight_decay max_grad_norm", "training"),
+            *paths("specaugment freq_mask_param time_mask_param freq_mask_count time_mask_count", "data"),
         }
     )
 
