@@ -2,12 +2,7 @@
 
 import json
 import math
-import multiprocessing
-import os
-import signal
-import threading
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +23,7 @@ from trainables.early_inference.measurement import (
     draw_faults,
     reading,
 )
+from trainables.spread import spread
 
 VERSION = 2  # raise it whenever the same spec gives other numbers: it is part of the cache's key
 DATA_FILE, METADATA_FILE = "training_data.npz", "metadata.json"
@@ -93,7 +89,8 @@ def write(spec: Generate, folder: Path, processes: int | None = None) -> None:
     if spec.prefix_lengths is None:
         raise ValueError("prefix_lengths is None; set it before simulating")
     chunks = [range(i, min(i + CHUNK, spec.samples)) for i in range(0, spec.samples, CHUNK)]
-    parts = list(_run(spec, chunks, processes))
+    with spread(processes, len(chunks)) as spread_map:
+        parts = list(spread_map(partial(_simulate_chunk, spec), chunks))
     names = [prefix_key(length) for length in spec.prefix_lengths]
     known, target = (np.concatenate([part[name] for part in parts]) for name in ("known", "target"))  # (n, 5), (n, 2)
     arrays: dict[str, Any] = {}
@@ -163,30 +160,3 @@ def _simulate_chunk(spec: Generate, samples: range) -> dict[str, Floats]:
             curve = reading(times, at, faults, noise, spec.seed, sample, stream)
             rows.setdefault(prefix_key(length), []).append(curve)
     return {name: np.stack(values) for name, values in rows.items()}
-
-
-def _run(spec: Generate, chunks: list[range], processes: int | None) -> Iterator[dict[str, Floats]]:
-    """The chunks' curves in order. Processes are spawned: forking one that has threads (Ray, torch) can deadlock."""
-    workers = min(processes or os.cpu_count() or 1, len(chunks))
-    if workers == 1 or multiprocessing.current_process().daemon:  # a daemon may have no children
-        yield from (_simulate_chunk(spec, chunk) for chunk in chunks)
-        return
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_prepare_worker)
-    try:
-        yield from pool.map(_simulate_chunk, [spec] * len(chunks), chunks)
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _prepare_worker() -> None:
-    """Leave Ctrl-C to the parent, and end with it: a pool's workers outlive a killed parent otherwise."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)

@@ -1,15 +1,8 @@
 """Simulated spinodal decompositions in the native layout: `1.csv`, `2.csv`, … and the basis of their components."""
 
 import json
-import multiprocessing
-import os
-import signal
 import tempfile
-import threading
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,15 +13,13 @@ from trainables.cache import cached, content_key
 from trainables.sequence_generator import pca
 from trainables.sequence_generator.cahn_hilliard import Array, Conditions, autocorrelations, draw_conditions, simulate
 from trainables.sequence_generator.layout import COLUMNS, FRAMES, LEAST_FRAMES, N_COMPONENTS, split
+from trainables.spread import spread
 
 VERSION = 1  # raise it whenever the same spec gives other numbers: it is part of the cache's key
 MARKER = "generated.json"
 BASIS_FRAMES = 2000  # at most so many frames of the training simulations, evenly spread, fit the basis
 CHUNK = 4  # simulations handed to a worker process at a time
 DIGITS = 9  # of a number in a file, significant: what a float32 can hold
-
-T = TypeVar("T")
-R = TypeVar("R")
 
 
 class Generate(Section):
@@ -61,12 +52,12 @@ def write(spec: Generate, folder: Path, processes: int | None = None) -> None:
     numbers = list(range(spec.simulations))
     with tempfile.TemporaryDirectory(dir=folder, prefix=".frames-") as kept:
         jobs = [(spec, Path(kept), numbers[i : i + CHUNK]) for i in range(0, len(numbers), CHUNK)]
-        with _workers(processes, len(jobs)) as mapped:
-            for _ in mapped(_simulate, jobs):
+        with spread(processes, len(jobs)) as spread_map:
+            for _ in spread_map(_simulate, jobs):
                 pass
             parts = [_frames(Path(kept), int(i))[chosen[place]] for place, i in enumerate(train)]
             basis = pca.fit(np.concatenate(parts).astype(np.float64), N_COMPONENTS)
-            for _ in mapped(_project, [(basis, folder, *job) for job in jobs]):
+            for _ in spread_map(_project, [(basis, folder, *job) for job in jobs]):
                 pass
     about = {"frames_fitted": int(sum(map(len, chosen))), "simulations_fitted": [int(i) + 1 for i in train]}
     pca.save(basis, folder, {"grid": spec.grid, **about})
@@ -110,35 +101,3 @@ def _csv(coordinates: Array, conditions: Conditions) -> str:
         f"{step},{','.join(f'{value:.{DIGITS}g}' for value in row)},{constants}" for step, row in enumerate(coordinates)
     )
     return "\n".join([",".join(COLUMNS), *rows]) + "\n"
-
-
-class _workers:  # noqa: N801 - used like a function
-    """`map` over worker processes, in order. Spawned: forking one that has threads (Ray, torch) can deadlock."""
-
-    def __init__(self, processes: int | None, jobs: int) -> None:
-        self._count = min(processes or os.cpu_count() or 1, jobs)
-        self._pool: ProcessPoolExecutor | None = None
-
-    def __enter__(self) -> Callable[[Callable[[T], R], Iterable[T]], Iterator[R]]:
-        if self._count == 1 or multiprocessing.current_process().daemon:  # a daemon may have no children
-            return map
-        context = multiprocessing.get_context("spawn")
-        self._pool = ProcessPoolExecutor(self._count, mp_context=context, initializer=_prepare_worker)
-        return self._pool.map
-
-    def __exit__(self, *error: object) -> None:
-        if self._pool is not None:
-            self._pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _prepare_worker() -> None:
-    """Leave Ctrl-C to the parent, and end with it: a pool's workers outlive a killed parent otherwise."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
