@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from trainables.ahead import Ahead
+from trainables.builtin_run import bfloat16
 from trainables.diphone_rnn.augment import smoothing_taps
 from trainables.diphone_rnn.batches import Batch, Sampling, collate
 from trainables.diphone_rnn.config import Config, Dataset, InputNetwork, Network
@@ -36,7 +37,7 @@ from trainables.diphone_rnn.losses import log_probs
 from trainables.diphone_rnn.model import DiphoneRnn
 from trainables.diphone_rnn.phonemes import diphones_of
 from trainables.diphone_rnn.recordings import Wanted, recordings
-from trainables.diphone_rnn.run import DiphoneRun, autocasts
+from trainables.diphone_rnn.run import DiphoneRun
 from trainables.diphone_rnn.schedule import knobs
 from trainables.diphone_rnn.trials import Trial
 
@@ -256,7 +257,7 @@ def on_gpu(config: Config, batches: int, days: int = 8, trials: int = 60) -> Non
         corpus = recorded(Path(folder), config, days, trials)
         for amp in (True, False):
             chosen = config.model_copy(update={"use_amp": amp})
-            kind = "autocast" if autocasts(chosen) else "float32"
+            kind = "autocast" if bfloat16(chosen.use_amp) else "float32"
             print(f"{kind:9}{throughput(chosen, corpus, batches)}", flush=True)
 
 

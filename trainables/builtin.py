@@ -1,10 +1,13 @@
 """What the five models do alike: read a strict schema, ask the schedules, build a run when one is needed."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import import_module
-from typing import Generic, Protocol, TypeVar
+from pathlib import Path
+from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
 
-from spaces.schema import NativeSection, parse
+from pydantic import model_validator
+
+from spaces.schema import NativeSection, Section, parse
 from trainables.keys import documented
 from trainables.run import C, D, Metrics, Native, Prepared, Run
 
@@ -24,6 +27,30 @@ def unsearched(reasons: Mapping[str, str], section: str = "") -> dict[str, str]:
     """Keys that can't be searched, by dotted path, each with the reason. `reasons`: reason → names of the section's
     keys, with spaces between them."""
     return {path: reason for reason, names in reasons.items() for path in paths(names, section)}
+
+
+class Source(Section):
+    """The part of `data:` that says where the data comes from: exactly one of `generate` and the user's own folder."""
+
+    generate: Any = None
+    """The model's own section of what to generate."""
+    folder_key: ClassVar[str] = "data_dir"
+    made: ClassVar[str] = "simulated data"
+    """What `generate` gives."""
+
+    @model_validator(mode="after")
+    def _one_of_the_two(self) -> Self:
+        given = [self.generate is not None, getattr(self, self.folder_key) is not None]
+        if sum(given) != 1:
+            had = "both" if all(given) else "neither"
+            what = f"expected one of generate and {self.folder_key}, got {had}"
+            raise ValueError(f"{what}; use {{generate: {{}}}} for {self.made}")
+        return self
+
+    def folder(self, generated: Callable[[Any], Path]) -> Path:
+        """The user's folder, or the one that `generated` gives for `generate`."""
+        named = getattr(self, self.folder_key)
+        return generated(self.generate) if named is None else Path(named).expanduser().absolute()
 
 
 Read = TypeVar("Read", bound=NativeSection, contravariant=True)

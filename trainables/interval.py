@@ -13,8 +13,16 @@ from trainables.run import Diverged
 class Interval:
     """Losses and gradient norms of the batches since a training call began, the newest perhaps still on the device."""
 
+    most: int
+    """Batches after which they are read at the latest."""
     unread: list[tuple[int, dict[str, Tensor]]] = field(default_factory=list)
     values: dict[str, list[float]] = field(default_factory=dict)
+
+    def note(self, step: int, parts: dict[str, Tensor]) -> None:
+        """Add what the batch computed that ended `step`. Raises Diverged, as `read` does."""
+        self.unread.append((step, parts))
+        if len(self.unread) >= self.most:
+            self.read()
 
     def read(self) -> None:
         """Fetch what is unread. Raises Diverged naming the first batch with a value that is not finite."""
@@ -28,6 +36,12 @@ class Interval:
                 raise Diverged(key, step, value)
             self.values.setdefault(key, []).append(value)
 
+    def newest(self) -> dict[str, float]:
+        """What the last batch computed. Raises Diverged, as `read` does."""
+        self.read()
+        return {key: values[-1] for key, values in self.values.items()}
+
     def means(self) -> dict[str, float]:
-        """The mean of each over the interval."""
+        """The mean of each over the interval. Raises Diverged, as `read` does."""
+        self.read()
         return {key: math.fsum(values) / len(values) for key, values in self.values.items()}

@@ -11,10 +11,11 @@ from synthetic_trials import CORPUS, config
 
 from spaces.problems import BadInput
 from trainables.ahead import Ahead
+from trainables.builtin_run import bfloat16
 from trainables.diphone_rnn import run as run_module
 from trainables.diphone_rnn import validation as validation_module
 from trainables.diphone_rnn.batches import Batch, Sampling, collate, ready, validation_batches
-from trainables.diphone_rnn.run import DiphoneRun, autocasts
+from trainables.diphone_rnn.run import DiphoneRun
 from trainables.diphone_rnn.schedule import knobs
 
 
@@ -224,4 +225,4 @@ def test_bfloat16_is_for_gpus_that_have_it_themselves(monkeypatch, gpu, has, use
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", supported)
-    assert autocasts(config(use_amp=use_amp)) is amp
+    assert bfloat16(use_amp) is amp

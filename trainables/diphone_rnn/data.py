@@ -4,10 +4,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import model_validator
-
 from spaces.problems import BadInput, Problem
-from spaces.schema import Located, Section, parse
+from spaces.schema import Located, parse
+from trainables.builtin import Source
 from trainables.diphone_rnn.config import Config, init_path
 from trainables.diphone_rnn.generate import TRAIN_FILE, VAL_FILE, Generate, generated
 from trainables.diphone_rnn.phonemes import needed_frames
@@ -20,21 +19,13 @@ IN_MEMORY = 1 << 30  # bytes of features that are held; more stay in their files
 SHOWN = 5  # dropped trials that a summary names
 
 
-class Data(Section):
+class Data(Source):
     """Where the trials come from: exactly one of the two."""
 
+    folder_key = "dataset_dir"
     generate: Generate | None = None
     dataset_dir: Located | None = None
     """A folder of days; the config's `sessions` names those that count."""
-
-    @model_validator(mode="after")
-    def _check(self) -> "Data":
-        if (self.generate is None) == (self.dataset_dir is None):
-            had = "neither" if self.generate is None else "both"
-            raise ValueError(
-                f"expected one of generate and dataset_dir, got {had}; use {{generate: {{}}}} for simulated data"
-            )
-        return self
 
 
 @dataclass(frozen=True)
@@ -77,11 +68,7 @@ def prepare_data(data: Data, config: Config) -> Prepared:
 
     A checkpoint to start from belongs to the digest, too. Raises BadInput for files that can't be used.
     """
-    if data.dataset_dir is not None:
-        folder = Path(data.dataset_dir).expanduser().absolute()
-    else:
-        assert data.generate is not None
-        folder = generated(_with_channels(data.generate, config))
+    folder = data.folder(lambda spec: generated(_with_channels(spec, config)))
     days = recordings(folder, Wanted.by(config))
     prepared = Prepared(folder, days.digest, summary(aligned(days, config)))
     start = init_path(config)

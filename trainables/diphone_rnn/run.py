@@ -8,8 +8,7 @@ its end does not depend on how often anyone calls `evaluate`.
 import logging
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from trainables.ahead import Ahead
+from trainables.builtin_run import BuiltInRun, bfloat16, this_device
 from trainables.diphone_rnn.augment import augment, smooth, smoothing_taps
 from trainables.diphone_rnn.batches import Batch, Sampling, ready
 from trainables.diphone_rnn.config import Config, init_path
@@ -27,24 +27,22 @@ from trainables.diphone_rnn.model import DiphoneRnn, groups, start_with
 from trainables.diphone_rnn.schedule import describe, knobs
 from trainables.diphone_rnn.validation import Validation
 from trainables.interval import Interval
-from trainables.patience import Patience
-from trainables.run import Diverged, Prepared
+from trainables.run import Prepared
 from trainables.schedules import due
 from trainables.seeding import derive
-from trainables.snapshot import copied
 
 LOG = logging.getLogger("trainables.diphone_rnn")
 UNREAD = 50  # batches after which a GPU's losses are read at the latest: each reading waits for it
 
 
-class DiphoneRun:
+class DiphoneRun(BuiltInRun[Config, DiphoneRnn]):
     """A training in progress; the weights at step 0 and every draw follow from (config, corpus, seed)."""
 
+    objective = OBJECTIVE
+
     def __init__(self, config: Config, corpus: Corpus, seed: int) -> None:
-        self._config, self._corpus, self._seed, self._step = config, corpus, seed, 0
-        gpu = torch.cuda.is_available()
-        self._device = torch.device("cuda" if gpu else "cpu")
-        self._amp = autocasts(config)
+        super().__init__(config, seed, this_device())
+        self._amp = bfloat16(config.use_amp)
         self._taps = smoothing_taps(config.dataset.data_transforms)
         self._taps = None if self._taps is None else self._taps.to(self._device)
 
@@ -62,20 +60,15 @@ class DiphoneRun:
             eps=config.epsilon,
             fused=True,
         )
-        sampling, threads = Sampling(config, corpus, seed), config.dataset.num_dataloader_workers if gpu else 0
+        sampling = Sampling(config, corpus, seed)
+        threads = config.dataset.num_dataloader_workers if self._device.type == "cuda" else 0
         self._ahead = Ahead(lambda step: ready(sampling.trials(step), config.model, self._device), threads, 2 * threads)
         self._validation = Validation(config, corpus, self._taps, self._device, min(threads, 1))
-        self._patience = Patience()
         self._metrics: dict[str, float] | None = None  # of the current weights
         LOG.info("%s", describe(config))
         for items, what in ((corpus.dropped, "not trained on"), (corpus.unaligned, "validated without a loss")):
             for item in items:
                 LOG.info("%s, as CTC can't align it: %s", what, item)
-
-    @property
-    def step(self) -> int:
-        """Batches trained."""
-        return self._step
 
     @property
     def ended(self) -> str | None:
@@ -89,30 +82,21 @@ class DiphoneRun:
             f"one every {every} batches"
         )
 
-    @property
-    def worst(self) -> float:
-        """The objective's own: it is the same for all data."""
-        return OBJECTIVE.worst
-
     def train(self, until: int) -> dict[str, float]:
         """Train to batch `until`, or to where the patience ends. Raises Diverged."""
-        interval, now = Interval(), {}
-        config, most = self._config, UNREAD if self._device.type == "cuda" else 1
+        config, now = self._config, {}
+        interval = Interval(UNREAD if self._device.type == "cuda" else 1)
         while self._step < until and self.ended is None:
             now = knobs(config, self._step)
             parts = self.train_batch(self._ahead.step(self._step, until), now)
             self._step += 1
-            interval.unread.append((self._step, parts))
-            if len(interval.unread) >= most:
-                interval.read()
+            interval.note(self._step, parts)
             if due(self._step, config.batches_per_train_log):
-                interval.read()
-                said = {**{key: values[-1] for key, values in interval.values.items()}, **now}
+                said = {**interval.newest(), **now}
                 LOG.info("batch %d: %s", self._step, ", ".join(f"{key} {value:.6g}" for key, value in said.items()))
             if config.early_stopping and due(self._step, config.batches_per_val_step):
                 interval.read()
                 self._patience = self._patience.step(self.evaluate()[OBJECTIVE.metric])
-        interval.read()
         return {**interval.means(), **now}
 
     def train_batch(self, batch: Batch, now: Mapping[str, float]) -> dict[str, Tensor]:
@@ -144,6 +128,8 @@ class DiphoneRun:
         return replace(batch, features=smooth(batch.features, self._taps))
 
     def _logits(self, batch: Batch) -> Tensor:
+        # The GRU is an exception: under autocast, torch hands cuDNN float16, whatever type is asked for
+        # (ATen/cudnn/AutocastRNN.cpp). Losses and what follows the logits are float32.
         with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self._amp):
             logits: Tensor = self.network(batch.features, batch.day, batch.targets.frames)
         return logits
@@ -154,46 +140,20 @@ class DiphoneRun:
             self.network.eval()
             with torch.no_grad():
                 found = self._validation.metrics(self._logits)
-            for key, value in found.items():
-                if not math.isfinite(value):
-                    raise Diverged(key, self._step, value)
-            self._metrics = found
+            self._metrics = {key: self._finite(key, value) for key, value in found.items()}
         return dict(self._metrics)
-
-    def state(self) -> dict[str, Any]:
-        """A snapshot: later training leaves it alone."""
-        return {
-            "step": self._step,
-            "network": copied(self.network.state_dict()),
-            "optimizer": copied(self.optimizer.state_dict()),
-            "patience": asdict(self._patience),
-        }
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from `state`. All knobs come from this run's own config at the next batch."""
-        self._step = int(state["step"])
-        self.network.load_state_dict(state["network"])
-        self.optimizer.load_state_dict(copied(state["optimizer"]))
-        self._patience, self._metrics = Patience(**state["patience"]), None
+        super().restore(state)
+        self._metrics = None
         now = knobs(self._config, self._step)
         LOG.info("goes on at batch %d: alpha %g, lr %.6g", self._step, now["alpha"], now["lr"])
-
-    def artifacts(self, folder: Path) -> None:
-        """Nothing: its metrics say it all."""
 
     def close(self) -> None:
         """End the threads that read ahead."""
         self._ahead.close()
         self._validation.close()
-
-
-def autocasts(config: Config) -> bool:
-    """Whether this machine's GPU computes the network in bfloat16: not where it is emulated, slower than float32.
-
-    The GRU is an exception: under autocast, torch hands cuDNN float16, whatever type is asked for
-    (ATen/cudnn/AutocastRNN.cpp). Losses and what follows the logits are float32.
-    """
-    return config.use_amp and torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
 
 
 def build(config: Config, prepared: Prepared, seed: int) -> DiphoneRun:

@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import model_validator
 
 from spaces.problems import BadInput
-from spaces.schema import Located, Section, parse
+from spaces.schema import Located, parse
+from trainables.builtin import Source
 from trainables.cache import Stamp, sha256_of, stamp_of
 from trainables.early_inference.generate import DATA_FILE, METADATA_FILE, Generate, generated
 from trainables.early_inference.kinetics import Floats
@@ -29,21 +29,12 @@ PH_LOWEST, PH_HIGHEST = -1.0, 15.0  # a reading outside is no pH: another unit, 
 UNIFORM_SD = 1.0 / math.sqrt(12.0)  # standard deviation of a uniform distribution of range 1
 
 
-class Data(Section):
+class Data(Source):
     """Where the curves come from: exactly one of the two."""
 
     generate: Generate | None = None
     data_dir: Located | None = None
     """A folder with `training_data.npz` and `metadata.json`."""
-
-    @model_validator(mode="after")
-    def _check(self) -> "Data":
-        if (self.generate is None) == (self.data_dir is None):
-            had = "neither" if self.generate is None else "both"
-            raise ValueError(
-                f"expected one of generate and data_dir, got {had}; use {{generate: {{}}}} for simulated data"
-            )
-        return self
 
 
 @dataclass(frozen=True)
@@ -73,11 +64,7 @@ def prepare_data(data: Data, prefix_length: float) -> Prepared:
 
     Raises BadInput for files that can't be used, or that don't hold curves of `prefix_length` seconds.
     """
-    if data.data_dir is not None:
-        folder = Path(data.data_dir).expanduser().absolute()
-    else:
-        assert data.generate is not None
-        folder = generated(_with_length(data.generate, prefix_length))
+    folder = data.folder(lambda spec: generated(_with_length(spec, prefix_length)))
     curves = read(folder, prefix_length)
     n, points = curves.ph.shape
     known, targets = ", ".join(curves.known_names), ", ".join(curves.target_names)

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from spaces.problems import BadInput
+from trainables.builtin_run import BuiltInRun, this_device
 from trainables.early_inference import metrics
 from trainables.early_inference.config import Config
 from trainables.early_inference.data import Curves, prior_sd, read, split
@@ -26,11 +27,9 @@ from trainables.early_inference.losses import clamp_log_variance, training_loss
 from trainables.early_inference.model import EarlyInference
 from trainables.early_inference.scaling import Array, TargetSpace, channels, known_inputs
 from trainables.early_inference.schedule import knobs, settles
-from trainables.patience import Patience
-from trainables.run import Diverged, Prepared
+from trainables.run import Prepared
 from trainables.schedules import PlateauState, ReduceOnPlateau
 from trainables.seeding import derive, permutation
-from trainables.snapshot import copied
 
 VALIDATION_BATCH = 512  # curves; fixed, so that no knob changes how validation sums are rounded
 
@@ -53,12 +52,13 @@ class Rows:
         return Rows(self.channels[index], self.known[index], self.target[index], readings)
 
 
-class EarlyInferenceRun:
+class EarlyInferenceRun(BuiltInRun[Config, EarlyInference]):
     """A training in progress; the weights at step 0 and every draw follow from (config, curves, seed)."""
 
+    objective = metrics.OBJECTIVE
+
     def __init__(self, config: Config, curves: Curves, seed: int) -> None:
-        self._config, self._seed, self._step = config, seed, 0
-        self._device = _device(config.device)
+        super().__init__(config, seed, _device(config.device))
         train, validation = split(len(curves.target), config.val_split, config.seed)
         self._names = curves.target_names
         self._prior_sd = prior_sd(curves.target_names, curves.ranges, curves.sets)
@@ -78,13 +78,8 @@ class EarlyInferenceRun:
         self._controller = ReduceOnPlateau(
             config.lr, config.scheduler_factor, config.scheduler_patience, config.scheduler_min_lr
         )
-        self._plateau, self._patience = PlateauState(), Patience()
+        self._plateau = PlateauState()
         self._predicted: tuple[Tensor, Tensor | None] | None = None  # of the validation curves, by the current weights
-
-    @property
-    def step(self) -> int:
-        """Epochs trained."""
-        return self._step
 
     @property
     def ended(self) -> str | None:
@@ -93,11 +88,6 @@ class EarlyInferenceRun:
         if allowed == 0 or self._patience.since < allowed:
             return None
         return f"the validation loss has not fallen below {self._patience.best:.6g} for {allowed} epochs"
-
-    @property
-    def worst(self) -> float:
-        """The objective's own: it is the same for all data."""
-        return metrics.OBJECTIVE.worst
 
     def train(self, until: int) -> dict[str, float]:
         """Train to epoch `until`, or to where the patience ends. Raises Diverged."""
@@ -155,29 +145,14 @@ class EarlyInferenceRun:
 
     def state(self) -> dict[str, Any]:
         """A snapshot: later training leaves it alone."""
-        return {
-            "step": self._step,
-            "network": copied(self.network.state_dict()),
-            "optimizer": copied(self.optimizer.state_dict()),
-            "plateau": asdict(self._plateau),
-            "patience": asdict(self._patience),
-        }
+        return {**super().state(), "plateau": asdict(self._plateau)}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from `state`. Learning rate and weight decay come from this run's own config at the next epoch."""
-        self._step = int(state["step"])
-        self.network.load_state_dict(state["network"])
-        self.optimizer.load_state_dict(copied(state["optimizer"]))
+        super().restore(state)
         # Checkpoints of earlier versions don't say how long the plateaus were.
         self._plateau = PlateauState(**{"longest": None, **state["plateau"]})
-        self._patience = Patience(**state["patience"])
         self._predicted = None
-
-    def artifacts(self, folder: Path) -> None:
-        """Nothing: its metrics say it all."""
-
-    def close(self) -> None:
-        """Nothing outlives the object."""
 
     def _rows(self, curves: Curves, index: NDArray[np.int64]) -> Rows:
         config = self._config
@@ -219,12 +194,6 @@ class EarlyInferenceRun:
             by_batch
         )
 
-    def _finite(self, quantity: str, value: float, step: int | None = None) -> float:
-        """The value, or Diverged at `step`: the epochs trained, the failing one included."""
-        if not math.isfinite(value):
-            raise Diverged(quantity, self._step if step is None else step, value)
-        return value
-
 
 def build(config: Config, prepared: Prepared, seed: int) -> EarlyInferenceRun:
     """A run at step 0 on prepared data. Raises BadInput for a device that this machine doesn't have."""
@@ -239,10 +208,9 @@ def _curves(path: Path, prefix_length: float, digest: str) -> Curves:
 
 
 def _device(name: str) -> torch.device:
-    available = torch.cuda.is_available()
-    device = torch.device(("cuda" if available else "cpu") if name == "auto" else name)
+    device = this_device() if name == "auto" else torch.device(name)
     if device.type == "cuda":
-        count = torch.cuda.device_count() if available else 0
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
         if (device.index or 0) >= count:
             raise BadInput.of(
                 "device",

@@ -13,24 +13,22 @@ A schedule is a small frozen record with two answers:
 
 | schedule | settles at |
 |---|---|
-| Constant, CosineRestarts, StepDecay | 0 |
+| Constant, CosineRestarts | 0 |
 | Linear, Cosine | 0 when it falls (a decay), its length when it rises (a ramp) |
 | OneCycle | the step after its peak |
 | PhaseTable, Span | where its first phase does: a later phase is planned change, not a slow start |
-| Warmup, warmup_linear, warmup_cosine, warmup_shifted | the length of the warmup: that step is the first at the peak |
-| warmup_steps_decay | likewise |
+| Warmup, warmup_linear, warmup_cosine | the length of the warmup: that step is the first at the peak |
 | EpochWarmup, Noam | the length of the warmup, whose own last step is at the peak already; a warmup of 1 is none |
 | AlphaRamp | the first step at the end value |
 | Freeze | the length of the freeze and of the warmup after it |
 | Curriculum | the first unit in free order |
-| Product | when all its factors have |
 
 What depends on results is not a schedule but state: `ReduceOnPlateau` moves a `PlateauState` and `PlateauSwitch` a
 `SwitchState`, which belong in the checkpoint. Wrong arguments raise ValueError with name, bound and value when the
 record is made, never while training.
 """
 
-from trainables.schedules.core import Constant, Phase, Product, Schedule
+from trainables.schedules.core import Constant, Phase, Schedule
 from trainables.schedules.gates import AlphaRamp, Curriculum, Freeze, due
 from trainables.schedules.phases import (
     Cosine,
@@ -47,12 +45,9 @@ from trainables.schedules.rates import (
     CosineRestarts,
     EpochWarmup,
     Noam,
-    StepDecay,
     Warmup,
     warmup_cosine,
     warmup_linear,
-    warmup_shifted,
-    warmup_steps_decay,
 )
 from trainables.schedules.switch import PlateauSwitch, SwitchState
 
@@ -71,11 +66,9 @@ __all__ = [
     "PhaseTable",
     "PlateauState",
     "PlateauSwitch",
-    "Product",
     "ReduceOnPlateau",
     "Schedule",
     "Span",
-    "StepDecay",
     "SwitchState",
     "Warmup",
     "due",
@@ -84,6 +77,4 @@ __all__ = [
     "warm_restarts",
     "warmup_cosine",
     "warmup_linear",
-    "warmup_shifted",
-    "warmup_steps_decay",
 ]

@@ -74,22 +74,3 @@ class Constant:
     def settles(self) -> int:
         """At once."""
         return 0
-
-
-@dataclass(frozen=True)
-class Product:
-    """The product of schedules, such as a learning rate and the `Freeze` of its group. Raises ValueError if empty."""
-
-    factors: tuple[Schedule, ...]
-
-    def __post_init__(self) -> None:
-        require(len(self.factors) > 0, "factors", self.factors, "at least one schedule")
-
-    def at(self, step: int) -> float:
-        """The product of the factors' values."""
-        return math.prod(factor.at(step) for factor in self.factors)
-
-    @property
-    def settles(self) -> int:
-        """When the last of the factors settles."""
-        return max(factor.settles for factor in self.factors)

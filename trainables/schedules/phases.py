@@ -24,68 +24,54 @@ def _require_length(length: int) -> None:
     require(length >= 1, "length", length, ">= 1")
 
 
-def _require_ramp(length: int, start: float, end: float) -> None:
-    _require_length(length)
-    require_finite("start", start)
-    require_finite("end", end)
-
-
-def _ramp_settles(length: int, start: float, end: float) -> int:
-    """A rise is a slow start, unless it is a single step at the end value; a fall is a decay, and no slow start."""
-    return length if end > start and length > 1 else 0
-
-
 @dataclass(frozen=True)
-class Linear:
-    """From `start` at the first of `length` steps in a straight line to `end` at the last; `end` after it.
-
-    Raises ValueError unless length >= 1 and both ends are finite.
-    """
+class _Ramp:
+    """From `start` at the first of `length` steps to `end` at the last; `end` after it."""
 
     length: int
     start: float
     end: float
 
     def __post_init__(self) -> None:
-        _require_ramp(self.length, self.start, self.end)
+        _require_length(self.length)
+        require_finite("start", self.start)
+        require_finite("end", self.end)
 
     def at(self, step: int) -> float:
         """The value at `step`, in the unit of the ends."""
         require_step(step)
         last = self.length - 1
-        return self.end if step >= last else blend(self.start, self.end, (last - step) / last)
+        return self.end if step >= last else blend(self.start, self.end, self._weight(step, last))
+
+    def _weight(self, step: int, last: int) -> float:
+        """What is left of the start value at `step`, from 1 at 0 to 0 at `last`."""
+        raise NotImplementedError
 
     @property
     def settles(self) -> int:
-        """The length if it rises, 0 if it falls."""
-        return _ramp_settles(self.length, self.start, self.end)
+        """A rise is a slow start, unless it is a single step at the end value; a fall is a decay, and no slow start."""
+        return self.length if self.end > self.start and self.length > 1 else 0
 
 
-@dataclass(frozen=True)
-class Cosine:
+class Linear(_Ramp):
+    """From `start` at the first of `length` steps in a straight line to `end` at the last; `end` after it.
+
+    Raises ValueError unless length >= 1 and both ends are finite.
+    """
+
+    def _weight(self, step: int, last: int) -> float:
+        return (last - step) / last
+
+
+class Cosine(_Ramp):
     """From `start` at the first of `length` steps along half a cosine to `end` at the last; `end` after it.
 
     Source: one period of Loshchilov & Hutter, SGDR, ICLR 2017, eq. 5, with the end value at the last step.
     Raises ValueError unless length >= 1 and both ends are finite.
     """
 
-    length: int
-    start: float
-    end: float
-
-    def __post_init__(self) -> None:
-        _require_ramp(self.length, self.start, self.end)
-
-    def at(self, step: int) -> float:
-        """The value at `step`, in the unit of the ends."""
-        require_step(step)
-        last = self.length - 1
-        return self.end if step >= last else blend(self.start, self.end, cosine_weight(step / last))
-
-    @property
-    def settles(self) -> int:
-        """The length if it rises, 0 if it falls."""
-        return _ramp_settles(self.length, self.start, self.end)
+    def _weight(self, step: int, last: int) -> float:
+        return cosine_weight(step / last)
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,8 @@
 """Learning rates: warmups and what follows them, Noam, cosine with warm restarts. Values are in the unit of the peak.
 
-Several conventions of a warmup over n steps are in use, and all are kept, because users' own trainers have them:
-`Warmup` multiplies by 0/n, 1/n, … and is full after n steps (Hugging Face), or begins at a share above 0 (PyTorch's
-LinearLR); `warmup_shifted` multiplies by 1/(n + 1), 2/(n + 1), …, likewise full after n steps; `EpochWarmup` and `Noam`
-multiply by 1/n, 2/n, … and are full at the n-th step.
+Two conventions of a warmup over n steps are in use, and both are kept, because users' own trainers have them: `Warmup`
+multiplies by 0/n, 1/n, … and is full after n steps (Hugging Face); `EpochWarmup` and `Noam` multiply by 1/n, 2/n, …
+and are full at the n-th step.
 """
 
 import math
@@ -15,27 +14,24 @@ from trainables.schedules.phases import Cosine, Linear
 
 @dataclass(frozen=True)
 class Warmup:
-    """In a straight line from `start_factor` times the first value of `then` at step 0 to that value at step
-    `warmup_steps`, then `then` itself.
+    """In a straight line from 0 at step 0 to the first value of `then` at step `warmup_steps`, then `then` itself.
 
     The step of `then` counts from the end of the warmup; 0 = no warmup. A plain linear warmup is
-    `Warmup(n, Constant(peak))`. Raises ValueError unless warmup_steps >= 0 and start_factor lies in [0, 1].
+    `Warmup(n, Constant(peak))`. Raises ValueError if warmup_steps is negative.
     """
 
     warmup_steps: int
     then: Schedule
-    start_factor: float = 0.0
 
     def __post_init__(self) -> None:
         require(self.warmup_steps >= 0, "warmup_steps", self.warmup_steps, ">= 0")
-        require(0 <= self.start_factor <= 1, "start_factor", self.start_factor, "in [0, 1]")
 
     def at(self, step: int) -> float:
         """The value at `step`."""
         require_step(step)
         if step >= self.warmup_steps:
             return self.then.at(step - self.warmup_steps)
-        return self.then.at(0) * blend(1.0, self.start_factor, step / self.warmup_steps)
+        return self.then.at(0) * (step / self.warmup_steps)
 
     @property
     def settles(self) -> int:
@@ -72,52 +68,6 @@ def warmup_cosine(peak: float, warmup_steps: int, decay_steps: int, floor: float
     return Warmup(warmup_steps, Cosine(_after_warmup(warmup_steps, "decay_steps", decay_steps), peak, floor))
 
 
-def warmup_shifted(warmup_steps: int, then: Schedule) -> Warmup:
-    """A warmup that multiplies by (step + 1)/(warmup_steps + 1): no step is lost at a rate of 0, and the peak comes
-    after `warmup_steps` steps. Raises ValueError if warmup_steps is negative.
-    """
-    require(warmup_steps >= 0, "warmup_steps", warmup_steps, ">= 0")
-    return Warmup(warmup_steps, then, 1 / (warmup_steps + 1))
-
-
-@dataclass(frozen=True)
-class StepDecay:
-    """`start`, and after every `step_size` steps `gamma` times what it was: PyTorch's StepLR.
-
-    Raises ValueError unless start is finite, step_size >= 1 and 0 < gamma <= 1.
-    """
-
-    start: float
-    step_size: int
-    gamma: float = 0.1
-
-    def __post_init__(self) -> None:
-        require_finite("start", self.start)
-        require(self.step_size >= 1, "step_size", self.step_size, ">= 1")
-        require(0 < self.gamma <= 1, "gamma", self.gamma, "in (0, 1]")
-
-    def at(self, step: int) -> float:
-        """The rate at `step`."""
-        require_step(step)
-        return self.start * self.gamma ** (step // self.step_size)
-
-    @property
-    def settles(self) -> int:
-        """At once: it only falls."""
-        return 0
-
-
-def warmup_steps_decay(
-    peak: float, warmup_steps: int, step_size: int, gamma: float = 0.1, start_factor: float = 1 / 3
-) -> Warmup:
-    """Linear warmup from `start_factor`·peak to `peak` over `warmup_steps`, then `gamma` after every `step_size` steps.
-
-    PyTorch's SequentialLR of LinearLR and StepLR, with the milestone at the end of the warmup and LinearLR's own
-    start factor. Raises ValueError as `Warmup` and `StepDecay` do.
-    """
-    return Warmup(warmup_steps, StepDecay(peak, step_size, gamma), start_factor)
-
-
 @dataclass(frozen=True)
 class EpochWarmup:
     """The learning rate set before each epoch: the n-th of `warmup_epochs` epochs runs at peak·n/warmup_epochs.
@@ -151,7 +101,7 @@ class Noam:
     """Linear warmup to `peak` at the `warmup_steps`-th step, then decay with the inverse square root of the step.
 
     With n = step + 1: peak·min(n/warmup_steps, √(warmup_steps/n)).
-    Source: Vaswani et al., Attention Is All You Need, 2017, eq. 3; its own peak is `Noam.of_width(d_model, …)`.
+    Source: Vaswani et al., Attention Is All You Need, 2017, eq. 3; its own peak is 1/√(d_model·warmup_steps).
     Raises ValueError unless peak is finite and warmup_steps >= 1.
     """
 
@@ -161,13 +111,6 @@ class Noam:
     def __post_init__(self) -> None:
         require_finite("peak", self.peak)
         require(self.warmup_steps >= 1, "warmup_steps", self.warmup_steps, ">= 1")
-
-    @classmethod
-    def of_width(cls, d_model: int, warmup_steps: int, scale: float = 1.0) -> "Noam":
-        """The paper's rate, scale·d_model^−½·min(n^−½, n·warmup_steps^−3/2). Raises ValueError unless d_model >= 1."""
-        require(d_model >= 1, "d_model", d_model, ">= 1")
-        require(warmup_steps >= 1, "warmup_steps", warmup_steps, ">= 1")
-        return cls(scale / math.sqrt(d_model * warmup_steps), warmup_steps)
 
     def at(self, step: int) -> float:
         """The rate at `step`."""

@@ -114,15 +114,6 @@ def chemical_potential(c: Array) -> Array:
     return potential
 
 
-def free_energy(c: Array, gradient_coefficient: float) -> float:
-    """∫ f(c) + ½κ|∇c|², which the equation never raises; the gradient spectrally."""
-    waves = 2 * np.pi * np.fft.fftfreq(len(c))
-    half = 2 * np.pi * np.fft.rfftfreq(len(c))
-    spectrum = scipy.fft.rfft2(c)
-    slopes = (scipy.fft.irfft2(1j * k * spectrum, s=c.shape) for k in (waves[:, None], half))
-    return float(np.sum(np.square(c * (1 - c)) + 0.5 * gradient_coefficient * sum(s**2 for s in slopes)))
-
-
 def simulate(conditions: Conditions, grid: int, frames: int, seed: int, number: int, dt: float = STEP) -> Array:
     """Fields (frames, grid, grid), an interval apart.
 

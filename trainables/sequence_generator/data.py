@@ -12,11 +12,12 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from spaces.bounds import check_regular
 from spaces.problems import BadInput, Problem
-from spaces.schema import Located, Section, Whole, parse
+from spaces.schema import Located, Whole, parse
+from trainables.builtin import Source
 from trainables.cache import sha256_of
 from trainables.run import Prepared
 from trainables.sequence_generator.cahn_hilliard import Array
@@ -35,7 +36,7 @@ from trainables.sequence_generator.layout import (
 SHOWN = 10  # files with problems that are named
 
 
-class Data(Section):
+class Data(Source):
     """Where the simulations come from: exactly one of generate and data_dir."""
 
     generate: Generate | None = None
@@ -43,15 +44,6 @@ class Data(Section):
     """A folder of numbered CSV files."""
     frames: Whole = Field(default=FRAMES, ge=LEAST_FRAMES)
     """Rows of each file; simulated data has its own `generate.frames`."""
-
-    @model_validator(mode="after")
-    def _check(self) -> "Data":
-        if (self.generate is None) == (self.data_dir is None):
-            had = "neither" if self.generate is None else "both"
-            raise ValueError(
-                f"expected one of generate and data_dir, got {had}; use {{generate: {{}}}} for simulated data"
-            )
-        return self
 
     @property
     def length(self) -> int:
@@ -92,11 +84,7 @@ def prepare_data(data: Data, seed: int, longest_lag: int) -> Prepared:
     Raises BadInput for files that can't be used, and for sequences that are too short for the lag.
     """
     check_lag(data, longest_lag, "")
-    if data.data_dir is not None:
-        folder = Path(data.data_dir).expanduser().absolute()
-    else:
-        assert data.generate is not None
-        folder = generated(_with_split(data.generate, seed))
+    folder = data.folder(lambda spec: generated(_with_split(spec, seed)))
     sequences = read(folder, data.length)
     parts = split(len(sequences.numbers), seed, str(folder))
     train, validation, test = map(len, parts)

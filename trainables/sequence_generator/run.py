@@ -8,7 +8,7 @@ it does not depend on how often anyone calls `evaluate`.
 import logging
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from trainables.patience import Patience
-from trainables.run import Diverged, Prepared
+from trainables.builtin_run import BuiltInRun, this_device
+from trainables.run import Prepared
 from trainables.seeding import derive, permutation
 from trainables.sequence_generator import saved
 from trainables.sequence_generator.cahn_hilliard import Array
@@ -31,7 +31,6 @@ from trainables.sequence_generator.metrics import rollout_mae, validation_metric
 from trainables.sequence_generator.model import SequenceGenerator
 from trainables.sequence_generator.objective import OBJECTIVE
 from trainables.sequence_generator.schedule import describe, knobs, last_epochs
-from trainables.snapshot import copied
 from trainables.start_weights import Start
 
 LOG = logging.getLogger("trainables.sequence_generator")
@@ -49,14 +48,14 @@ class Parts:
     familiar: Tensor  # as many training sequences as there are for validation: what the gap is measured on
 
 
-class SequenceRun:
+class SequenceRun(BuiltInRun[Config, SequenceGenerator]):
     """A training in progress; the weights at step 0 and every draw follow from (config, sequences, seed)."""
 
+    objective = OBJECTIVE
+
     def __init__(self, config: Config, sequences: Sequences, seed: int) -> None:
-        self._config, self._seed, self._step = config, seed, 0
-        gpu = torch.cuda.is_available() and not config.no_cuda
-        self._device = torch.device("cuda" if gpu else "cpu")
-        self._amp = gpu and config.mixed_precision and torch.cuda.is_bf16_supported()
+        super().__init__(config, seed, this_device(gpu=not config.no_cuda))
+        self._amp = self._device.type == "cuda" and config.mixed_precision and torch.cuda.is_bf16_supported()
         self._parts, self._by_difficulty = self._split(sequences)
         weights = torch.tensor(config.component_weights)
         self._component_weights = (weights / weights.mean()).to(self._device)  # (5,), of mean 1
@@ -66,7 +65,7 @@ class SequenceRun:
         self._weights = list(self.network.parameters())
         # Decoupled weight decay (Loshchilov & Hutter 2019). Rate and decay are set anew for every epoch.
         self.optimizer = torch.optim.AdamW(self._weights, lr=config.start_lr, fused=True)
-        self._patience, self._best_step = Patience(), 0
+        self._best_step = 0
         self._rows: list[list[float]] = []  # of training.csv
         self._folder = saved.run_folder(config, seed)
         self._rolled: Tensor | None = None  # the validation sequences, by the current weights
@@ -77,18 +76,8 @@ class SequenceRun:
             LOG.info("starts from the weights in %s", config.existing_model)
 
     @property
-    def step(self) -> int:
-        """Epochs trained."""
-        return self._step
-
-    @property
     def ended(self) -> None:
         """It never ends before its budget: every phase of the plan is trained."""
-
-    @property
-    def worst(self) -> float:
-        """The objective's own: it is the same for all data."""
-        return OBJECTIVE.worst
 
     def train(self, until: int) -> dict[str, float]:
         """Train to epoch `until`. Raises Diverged."""
@@ -168,28 +157,13 @@ class SequenceRun:
 
     def state(self) -> dict[str, Any]:
         """A snapshot: later training leaves it alone."""
-        return {
-            "step": self._step,
-            "network": copied(self.network.state_dict()),
-            "optimizer": copied(self.optimizer.state_dict()),
-            "patience": asdict(self._patience),
-            "best_step": self._best_step,
-            "rows": [list(row) for row in self._rows],
-        }
+        return {**super().state(), "best_step": self._best_step, "rows": [list(row) for row in self._rows]}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from `state`. All knobs come from this run's own config at the next epoch."""
-        self._step = int(state["step"])
-        self.network.load_state_dict(state["network"])
-        self.optimizer.load_state_dict(copied(state["optimizer"]))
-        self._patience, self._best_step = Patience(**state["patience"]), int(state["best_step"])
+        super().restore(state)
+        self._best_step = int(state["best_step"])
         self._rows, self._rolled = [list(row) for row in state["rows"]], None
-
-    def artifacts(self, folder: Path) -> None:
-        """Nothing: its metrics say it all."""
-
-    def close(self) -> None:
-        """Nothing outlives the object."""
 
     def _split(self, sequences: Sequences) -> tuple[Parts, Tensor]:
         train, validation, test = split(len(sequences.numbers), self._config.seed)
@@ -256,12 +230,6 @@ class SequenceRun:
             for value in column:
                 self._finite(name, value, self._step + 1)
         return {name: math.fsum(column) / len(column) for name, column in zip(names, columns, strict=True)}
-
-    def _finite(self, quantity: str, value: float, step: int | None = None) -> float:
-        """The value, or Diverged at `step`: the epochs trained, the failing one included."""
-        if not math.isfinite(value):
-            raise Diverged(quantity, self._step if step is None else step, value)
-        return value
 
 
 def build(config: Config, prepared: Prepared, seed: int) -> SequenceRun:

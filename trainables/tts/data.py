@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from pydantic import model_validator
-
 from spaces.problems import BadInput, Problem
-from spaces.schema import Located, Section
+from spaces.schema import Located
+from trainables.builtin import Source
 from trainables.cache import sha256_of
 from trainables.run import Prepared
 from trainables.tts import sound
@@ -26,21 +25,13 @@ from trainables.tts.text import encode
 SHOWN = 5  # ids that a summary names
 
 
-class Data(Section):
+class Data(Source):
     """Where the clips come from: exactly one of the two."""
 
+    made = "spoken sentences"
     generate: Generate | None = None
     data_dir: Located | None = None
     """A folder with the metadata files and the wavs that the config's `data:` names."""
-
-    @model_validator(mode="after")
-    def _check(self) -> "Data":
-        if (self.generate is None) == (self.data_dir is None):
-            had = "neither" if self.generate is None else "both"
-            raise ValueError(
-                f"expected one of generate and data_dir, got {had}; use {{generate: {{}}}} for spoken sentences"
-            )
-        return self
 
 
 @dataclass(frozen=True)
@@ -86,11 +77,7 @@ def prepare_data(data: Data, config: Dataset) -> Prepared:
 
     Raises BadInput for files that can't be used.
     """
-    if data.data_dir is not None:
-        folder = Path(data.data_dir).expanduser().absolute()
-    else:
-        assert data.generate is not None
-        folder = generated(data.generate)
+    folder = data.folder(generated)
     corpus = read(folder, config)
     return Prepared(folder, corpus.digest, summary(corpus, config), {"data.train_clips": len(corpus.train)})
 

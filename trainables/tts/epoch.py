@@ -1,6 +1,7 @@
 """What an epoch's batches compute: means, the share of clipped steps, and the name of what broke."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import ClassVar
 
 import torch
@@ -25,8 +26,8 @@ class Epoch:
 
     def __init__(self, step: int, network: nn.Module, at_once: bool) -> None:
         """`step`: epochs trained, this one included. `at_once`: read many batches at once, as a GPU likes it."""
-        self._step, self._network, self._most = step, network, UNREAD if at_once else 1
-        self._interval = Interval()
+        self._step, self._network = step, network
+        self._interval = Interval(UNREAD if at_once else 1)
 
     def losses(self, parts: Mapping[str, Tensor]) -> None:
         """Note a batch's losses: the parts before their sum, so that what broke is named. Raises Diverged."""
@@ -38,18 +39,20 @@ class Epoch:
 
     def means(self, clip: float) -> dict[str, float]:
         """The mean of each, and the share of steps whose gradient was clipped. Raises Diverged."""
-        self._read()
+        with self._named():
+            means = self._interval.means()
         norms = self._interval.values["gradient_norm"]
-        return {**self._interval.means(), "clipped_steps": sum(norm > clip for norm in norms) / len(norms)}
+        return {**means, "clipped_steps": sum(norm > clip for norm in norms) / len(norms)}
 
     def _note(self, values: Mapping[str, Tensor]) -> None:
-        self._interval.unread.append((self._step, {key: value.detach().float() for key, value in values.items()}))
-        if len(self._interval.unread) >= self._most:
-            self._read()
+        with self._named():
+            self._interval.note(self._step, {key: value.detach().float() for key, value in values.items()})
 
-    def _read(self) -> None:
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """Diverged says what broke in the network, too."""
         try:
-            self._interval.read()
+            yield
         except Diverged as error:
             raise Diverged(self._culprit(error.quantity), error.step, error.value) from error
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from spaces.paths import with_values
+from trainables.builtin import paths
 from trainables.handover import Parse, changes, with_note
 from trainables.keys import differing, ours, without
 from trainables.native import as_yaml, parse_native, plain, rewrite
@@ -75,17 +76,10 @@ def _switched(config: Config) -> dict[str, str]:
 
 def _sized(config: Config, parse: Parse) -> Config:
     """The config with the network's shape spelt out."""
-    text, text_layers, decoder, layers = config.model.shape
-    text_heads, heads = config.model.heads
-    shape = {
-        "text_encoder_dim": text,
-        "text_encoder_layers": text_layers,
-        "text_encoder_heads": text_heads,
-        "decoder_dim": decoder,
-        "decoder_layers": layers,
-        "decoder_heads": heads,
-    }
-    found = parse(with_values(plain(config), {f"model.{key}": value for key, value in shape.items()}))
+    names = paths("text_encoder_dim text_encoder_layers decoder_dim decoder_layers", "model")
+    heads = paths("text_encoder_heads decoder_heads", "model")
+    shape = zip((*names, *heads), (*config.model.shape, *config.model.heads), strict=True)
+    found = parse(with_values(plain(config), dict(shape)))
     assert isinstance(found, Config)
     return found
 

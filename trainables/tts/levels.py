@@ -54,41 +54,21 @@ class Values:
 
 KEYS = tuple(field.name for field in fields(Values))
 
+_CELLS: Mapping[str, tuple[Any, Any, Any]] = {  # basic, enhanced, plateau_breaker
+    "learning_rate": (1e-5, 1e-4, 1.5e-5),
+    "mel_loss_weight": (1.0, 2.5, 2.0),
+    "kl_loss_weight": (1.0, 1.8, 1.2),
+    "gradient_clip_norm": (0.5, 0.5, 0.3),
+    "scheduler": ("noam", "cosine_restarts", "cosine_restarts"),
+    "restart_period": (None, None, 100),
+    "use_adaptive_loss_weights": (False, True, True),
+    "use_label_smoothing": (False, True, True),
+    "use_huber_loss": (False, True, True),
+}
+_ROWS = dict(zip(("basic", "enhanced", "plateau_breaker"), zip(*_CELLS.values(), strict=True), strict=True))
 LEVELS: Mapping[str, LevelValues] = MappingProxyType(
-    {
-        "basic": LevelValues(
-            learning_rate=1e-5,
-            mel_loss_weight=1.0,
-            kl_loss_weight=1.0,
-            gradient_clip_norm=0.5,
-            scheduler="noam",
-            use_adaptive_loss_weights=False,
-            use_label_smoothing=False,
-            use_huber_loss=False,
-        ),
-        "enhanced": LevelValues(
-            learning_rate=1e-4,
-            mel_loss_weight=2.5,
-            kl_loss_weight=1.8,
-            gradient_clip_norm=0.5,
-            scheduler="cosine_restarts",
-            use_adaptive_loss_weights=True,
-            use_label_smoothing=True,
-            use_huber_loss=True,
-        ),
-        "plateau_breaker": LevelValues(
-            learning_rate=1.5e-5,
-            mel_loss_weight=2.0,
-            kl_loss_weight=1.2,
-            gradient_clip_norm=0.3,
-            scheduler="cosine_restarts",
-            restart_period=100,
-            use_adaptive_loss_weights=True,
-            use_label_smoothing=True,
-            use_huber_loss=True,
-        ),
-        CUSTOM: LevelValues(),
-    }
+    {level: LevelValues(**dict(zip(_CELLS, row, strict=True))) for level, row in _ROWS.items()}
+    | {CUSTOM: LevelValues()}
 )
 
 

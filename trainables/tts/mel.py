@@ -7,7 +7,6 @@ ln max(mel, 1e-5) of the magnitude spectrum through triangles on Slaney's mel sc
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from trainables.cache import cached, content_key, sha256_of
+from trainables.sounds import mel_filters
 from trainables.tts import sound
 from trainables.tts.data import Clip
 from trainables.tts.sections import Dataset
@@ -25,8 +25,6 @@ LOG = logging.getLogger("trainables.tts")
 
 VERSION = 1  # raise it whenever the same sound gives other frames: it is part of the cache's key
 FLOOR = 1e-5
-_LINEAR_HZ, _KNEE_HZ, _LOG_STEP = 200.0 / 3.0, 1000.0, np.log(6.4) / 27.0
-"""Slaney's scale (Auditory Toolbox, 1998): linear below 1 kHz, logarithmic above, 27 steps for a factor of 6.4."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,30 +101,8 @@ def _istft(spectrum: Tensor, length: int, config: Dataset) -> Tensor:
 
 
 def _filters(config: Dataset) -> Tensor:
-    return mel_filters(config.sample_rate, config.n_fft, config.n_mels, config.mel_fmin, config.mel_fmax)
-
-
-@lru_cache(maxsize=4)
-def mel_filters(rate: int, n_fft: int, bins: int, low: float, high: float) -> Tensor:
-    """Triangles on Slaney's mel scale, each of area 1: (mel bins, n_fft/2 + 1)."""
-    corners = _hertz(np.linspace(_mel(low), _mel(high), bins + 2))  # (bins + 2,)
-    frequencies = np.linspace(0, rate / 2, n_fft // 2 + 1)
-    slopes = corners[:, None] - frequencies[None, :]  # (bins + 2, frequencies)
-    widths = np.diff(corners)[:, None]
-    triangles = np.maximum(0.0, np.minimum(-slopes[:-2] / widths[:-1], slopes[2:] / widths[1:]))
-    triangles *= (2.0 / (corners[2:] - corners[:-2]))[:, None]
-    return torch.from_numpy(triangles.astype(np.float32))
-
-
-def _mel(hertz: float) -> float:
-    if hertz < _KNEE_HZ:
-        return hertz / _LINEAR_HZ
-    return float(_KNEE_HZ / _LINEAR_HZ + np.log(hertz / _KNEE_HZ) / _LOG_STEP)
-
-
-def _hertz(mel: NDArray[np.float64]) -> NDArray[np.float64]:
-    knee = _KNEE_HZ / _LINEAR_HZ
-    return np.where(mel < knee, mel * _LINEAR_HZ, _KNEE_HZ * np.exp(_LOG_STEP * (mel - knee)))
+    filters = mel_filters(config.sample_rate, config.n_fft, config.n_mels, config.mel_fmin, config.mel_fmax)
+    return torch.from_numpy(filters.astype(np.float32))
 
 
 def _settings(config: Dataset) -> list[float]:

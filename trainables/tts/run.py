@@ -16,11 +16,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from trainables.patience import Patience
-from trainables.run import Diverged, Prepared
+from trainables.builtin_run import BuiltInRun, bfloat16, this_device
+from trainables.run import Prepared
 from trainables.schedules.switch import PlateauSwitch, SwitchState
 from trainables.seeding import derive
-from trainables.snapshot import copied
 from trainables.start_weights import Start
 from trainables.tts import corpus as corpora
 from trainables.tts.adaptive import AdaptiveState
@@ -38,15 +37,15 @@ from trainables.tts.validation import Validated, Validation
 LOG = logging.getLogger("trainables.tts")
 
 
-class TtsRun:
+class TtsRun(BuiltInRun[Config, Tts]):
     """A training in progress; the weights at step 0 and every draw follow from (config, clips, seed)."""
 
+    objective = OBJECTIVE
+
     def __init__(self, config: Config, clips: corpora.Loaded, seed: int) -> None:
-        self._config, self._seed, self._step = config, seed, 0
+        super().__init__(config, seed, this_device())
         training = config.training
-        gpu = torch.cuda.is_available()
-        self._device = torch.device("cuda" if gpu else "cpu")
-        self._amp = gpu and training.use_amp and torch.cuda.is_bf16_supported(including_emulation=False)
+        self._amp = bfloat16(training.use_amp)
         self._train: Split = clips.train
         self.per_epoch = steps_per_epoch(config, len(clips.train))
         torch.manual_seed(derive(seed, "weights"))  # on the CPU, so that every device starts from the same weights
@@ -60,8 +59,7 @@ class TtsRun:
         self.optimizer = torch.optim.AdamW(self._weights, lr=1.0, weight_decay=training.weight_decay, fused=True)
         self._validation = Validation(clips.validation, self._device, self._autocast, config.data.mcd_sentences)
         self._plateau = PlateauSwitch(training.level_switch.window, training.level_switch.minimum_gain)
-        self._switch, self._patience = SwitchState(), Patience()
-        self._adaptive, self._history = AdaptiveState(), History()
+        self._switch, self._adaptive, self._history = SwitchState(), AdaptiveState(), History()
         self._found: Validated | None = None  # of the current weights
         self._distortion: dict[str, float] | None = None
         LOG.info("%s", describe(config, self.per_epoch))
@@ -83,11 +81,6 @@ class TtsRun:
     def validation(self) -> Split:
         """The clips that the run is judged on."""
         return self._validation.split
-
-    @property
-    def step(self) -> int:
-        """Epochs trained."""
-        return self._step
 
     @property
     def ended(self) -> str | None:
@@ -204,23 +197,17 @@ class TtsRun:
     def state(self) -> dict[str, Any]:
         """A snapshot: later training leaves it alone."""
         return {
-            "step": self._step,
-            "network": copied(self.network.state_dict()),
-            "optimizer": copied(self.optimizer.state_dict()),
+            **super().state(),
             "switch": asdict(self._switch),
-            "patience": asdict(self._patience),
             "adaptive": {key: _listed(value) for key, value in asdict(self._adaptive).items()},
             "history": {key: _listed(value) for key, value in asdict(self._history).items()},
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from `state`, whatever level it was reached under. All knobs come from this run's own config."""
-        self._step = int(state["step"])
-        self.network.load_state_dict(state["network"])
-        self.optimizer.load_state_dict(copied(state["optimizer"]))
+        super().restore(state)
         # Checkpoints of earlier versions don't say how long the plateaus were.
         self._switch = SwitchState(**{"longest": None, **state["switch"]})
-        self._patience = Patience(**state["patience"])
         self._adaptive = AdaptiveState(**{key: _frozen(value) for key, value in state["adaptive"].items()})
         self._history = History(**{key: _frozen(value) for key, value in state["history"].items()})
         self._found = self._distortion = None
@@ -232,18 +219,13 @@ class TtsRun:
         self.network.eval()
         write_artifacts(self.network, self.validation, self._config.data, folder)
 
-    def close(self) -> None:
-        """Nothing outlives the object."""
-
     def _autocast(self) -> AbstractContextManager[object]:
         return torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self._amp)
 
-    def _finite(self, quantity: str, value: float) -> float:
-        """The value, or Diverged at the epochs trained."""
+    def _finite(self, quantity: str, value: float, step: int | None = None) -> float:
         if not math.isfinite(value):
             LOG.warning("epoch %d: %s is %s", self._step, quantity, value)
-            raise Diverged(quantity, self._step, value)
-        return value
+        return super()._finite(quantity, value, step)
 
 
 def build(config: Config, prepared: Prepared, seed: int) -> TtsRun:

@@ -1,22 +1,19 @@
 """Sound files of 16-bit PCM, as LJSpeech has them: checked by their head, read at any rate, written. No torch."""
 
-import math
 import wave
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import resample_poly
 
 from spaces.bounds import check_regular
 from spaces.problems import BadInput
+from trainables.sounds import check_rate, resampled
 
 Sound = NDArray[np.float32]
 FULL = 32768.0  # of 16 bits
 EXPECTED = "expected 16-bit PCM, whatever your script reads"
-LOWEST, HIGHEST = 1000, 768_000
-"""Rates of sound files, in Hz. The low-pass filter of a resampling is as long as the rate is high."""
 
 
 @dataclass(frozen=True)
@@ -43,12 +40,7 @@ def head(path: Path) -> Head:
         raise BadInput.of(str(path), f"can't be read: {error or 'it ends early'}; {EXPECTED}: convert it") from error
     if width != 2:
         raise BadInput.of(str(path), f"holds {8 * width}-bit samples; {EXPECTED}: convert it")
-    if not LOWEST <= found.rate <= HIGHEST:
-        raise BadInput.of(
-            str(path),
-            f"says {found.rate} samples a second; expected {LOWEST} to {HIGHEST}: is it damaged? your script "
-            "takes it at its word: copy it again",
-        )
+    check_rate(path, found.rate)
     if found.samples == 0:
         raise BadInput.of(str(path), "holds no sound; take it out of the metadata; your script ends there")
     return found
@@ -68,11 +60,7 @@ def read(path: Path, rate: int) -> Sound:
             "too: copy it again"
         )
         raise BadInput.of(str(path), what)
-    sound = raw.reshape(-1, found.channels).mean(axis=1) / FULL
-    if found.rate != rate:
-        common = math.gcd(found.rate, rate)
-        sound = resample_poly(sound, rate // common, found.rate // common)
-    return np.asarray(sound, dtype=np.float32)
+    return resampled(raw.reshape(-1, found.channels).mean(axis=1) / FULL, found.rate, rate)
 
 
 def write(path: Path, sound: Sound, rate: int) -> None:

@@ -5,14 +5,12 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import resample_poly
 
 from spaces.bounds import check_regular
 from spaces.problems import BadInput
+from trainables.sounds import check_rate, resampled
 
 Sound = NDArray[np.float32]
-LOWEST, HIGHEST = 1000, 768_000
-"""Rates of sound files, in Hz. The low-pass filter of a resampling is as long as the rate is high."""
 SUFFIXES = frozenset({".flac", ".wav"})
 
 
@@ -28,10 +26,7 @@ def read(path: Path, rate: int, seconds: float, normalize: bool) -> Sound:
     try:
         with soundfile.SoundFile(str(path)) as file:
             own = int(file.samplerate)
-            if not LOWEST <= own <= HIGHEST:
-                what = f"says {own} samples a second; expected {LOWEST} to {HIGHEST}: is it damaged? "
-                what += "your script takes it at its word: copy it again"
-                raise BadInput.of(str(path), what)
+            check_rate(path, own)
             # A little more than is kept, for the filter's sake.
             samples = file.read(math.ceil((seconds + 0.1) * own), dtype="float32", always_2d=True)  # (n, channels)
     except (soundfile.SoundFileError, OSError, ValueError) as error:  # the last: NUL in a path
@@ -45,9 +40,6 @@ def read(path: Path, rate: int, seconds: float, normalize: bool) -> Sound:
         raise BadInput.of(
             str(path), "holds values that are not finite; write it again: your script trains to nan on them"
         )
-    if own != rate:
-        common = math.gcd(own, rate)
-        sound = np.asarray(resample_poly(sound, rate // common, own // common), dtype=np.float32)
-    sound = sound[: round(seconds * rate)]
+    sound = resampled(sound, own, rate)[: round(seconds * rate)]
     peak = float(np.abs(sound).max())
     return np.asarray(sound / peak, dtype=np.float32) if normalize and peak > 0 else sound

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainables.cache import cached, content_key, sha256_of
+from trainables.sounds import mel_filters
 from trainables.whisper_child import audio
 
 Floats = NDArray[np.float32]
@@ -24,7 +25,6 @@ N_FFT, HOP = 400, 160  # samples at 16 kHz: windows of 25 ms, every 10 ms
 TOP_HZ = 8000.0
 RANGE = 8.0  # decades below the clip's loudest bin where its floor lies
 QUIETEST = 1e-10
-_LINEAR_HZ, _LOG_START_HZ, _LOG_STEP = 200.0 / 3.0, 1000.0, np.log(6.4) / 27.0  # Slaney's mel scale
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,16 +47,9 @@ class Features:
 
 
 @cache
-def mel_filters(bins: int, rate: int) -> NDArray[np.float64]:
-    """Triangles on Slaney's mel scale, each of area 1: (201 frequencies, bins)."""
-    top = _mel(np.array([TOP_HZ]))[0]
-    corners = _hertz(np.linspace(0.0, top, bins + 2))  # (bins + 2,)
-    frequencies = np.linspace(0, rate // 2, N_FFT // 2 + 1)  # (201,)
-    slopes = corners[None, :] - frequencies[:, None]  # (201, bins + 2)
-    widths = np.diff(corners)  # (bins + 1,)
-    rising, falling = -slopes[:, :-2] / widths[:-1], slopes[:, 2:] / widths[1:]
-    triangles: NDArray[np.float64] = np.maximum(0.0, np.minimum(rising, falling))
-    return triangles * (2.0 / (corners[2:] - corners[:-2]))
+def _filters(bins: int, rate: int) -> NDArray[np.float64]:
+    """The mel bins as a matrix (201 frequencies, bins)."""
+    return np.ascontiguousarray(mel_filters(rate, N_FFT, bins, 0.0, TOP_HZ).T)
 
 
 def log_mel(sound: audio.Sound, bins: int, window: int, rate: int = 16000) -> tuple[Floats, int, float]:
@@ -73,7 +66,7 @@ def log_mel(sound: audio.Sound, bins: int, window: int, rate: int = 16000) -> tu
     windows = np.lib.stride_tricks.sliding_window_view(padded, N_FFT)[::HOP][:rows]  # (rows, 400)
     hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(N_FFT) / N_FFT)
     power = np.abs(np.fft.rfft(windows * hann, axis=1)) ** 2  # (rows, 201)
-    decades = np.log10(np.maximum(power @ mel_filters(bins, rate), QUIETEST))  # (rows, bins)
+    decades = np.log10(np.maximum(power @ _filters(bins, rate), QUIETEST))  # (rows, bins)
     least = decades.max() - RANGE
     beyond = max(float(np.log10(QUIETEST)), float(least))
     scaled = (np.maximum(decades, least) + 4.0) / 4.0
@@ -114,15 +107,3 @@ def _load(folder: Path, bins: int, window: int) -> Features:
     starts = np.concatenate([[0], np.cumsum(index["rows"])]).astype(np.int64)
     flat = np.memmap(folder / "flat.f32", dtype="<f4", mode="r", shape=(int(starts[-1]), bins))
     return Features(flat, starts, np.array(index["frames"], np.int64), np.array(index["floor"], np.float32), window)
-
-
-def _mel(hertz: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Linear up to 1 kHz, logarithmic above (Slaney, Auditory Toolbox, 1998)."""
-    above = _LOG_START_HZ / _LINEAR_HZ + np.log(np.maximum(hertz, _LOG_START_HZ) / _LOG_START_HZ) / _LOG_STEP
-    return np.where(hertz < _LOG_START_HZ, hertz / _LINEAR_HZ, above)
-
-
-def _hertz(mel: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The inverse of `_mel`."""
-    start = _LOG_START_HZ / _LINEAR_HZ
-    return np.where(mel < start, mel * _LINEAR_HZ, _LOG_START_HZ * np.exp(_LOG_STEP * (mel - start)))

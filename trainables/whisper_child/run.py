@@ -8,20 +8,19 @@ what Hugging Face's Seq2SeqTrainer does; what that keeps in a running state is a
 import logging
 import math
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from transformers import WhisperForConditionalGeneration
 
 from trainables.ahead import Ahead
+from trainables.builtin_run import BuiltInRun, this_device
 from trainables.interval import Interval
-from trainables.patience import Patience
-from trainables.run import Diverged, Prepared
+from trainables.run import Prepared
 from trainables.schedules import due
 from trainables.seeding import derive
-from trainables.snapshot import copied
 from trainables.whisper_child.augment import warn_of_clamping
 from trainables.whisper_child.batches import Batch, Sampling, training_batches
 from trainables.whisper_child.config import Config
@@ -37,15 +36,15 @@ LOG = logging.getLogger("trainables.whisper_child")
 UNREAD = 50  # optimizer steps after which a GPU's losses are read at the latest: each reading waits for it
 
 
-class WhisperRun:
+class WhisperRun(BuiltInRun[Config, WhisperForConditionalGeneration]):
     """A training in progress; the weights at step 0 and every draw follow from (config, corpus, seed)."""
+
+    objective = OBJECTIVE
 
     def __init__(self, config: Config, corpus: Corpus, seed: int, digest: str = "") -> None:
         """`digest`: of the data, for the name of the run's own files. Raises BadInput."""
-        self._config, self._corpus, self._seed = config, corpus, seed
-        self._done = 0  # optimizer steps
-        gpu = torch.cuda.is_available()
-        self._device = torch.device("cuda" if gpu else "cpu")
+        super().__init__(config, seed, this_device())  # its `_step` counts optimizer steps
+        self._corpus, gpu = corpus, self._device.type == "cuda"
         self._amp = _precision(config) if gpu else None
         self._scaler = torch.amp.GradScaler(self._device.type, enabled=self._amp is torch.float16)
         self._tokenizer = tokenizer_of(config.model)
@@ -71,7 +70,6 @@ class WhisperRun:
         depth = workers * config.training.dataloader_prefetch_factor // config.training.gradient_accumulation_steps
         self._ahead = Ahead(make, workers, depth)
         self._validation = Validation(config, corpus, labels, self._tokenizer, self._device)
-        self._patience = Patience()
         self._metrics: dict[str, float] | None = None  # of the current weights
         self._name = run_name(config, digest, seed)
         self._say_hello()
@@ -85,7 +83,7 @@ class WhisperRun:
     @property
     def step(self) -> int:
         """Epochs trained; one that patience has ended early counts."""
-        return -(-self._done // self._config.steps_per_epoch)
+        return -(-self._step // self._config.steps_per_epoch)
 
     @property
     def ended(self) -> str | None:
@@ -96,45 +94,35 @@ class WhisperRun:
                 f"the WER has not fallen below {self._patience.best:.6g} in {training.early_stopping_patience} "
                 f"evaluations, one every {training.eval_steps} steps"
             )
-        if self._done >= self._config.total_steps and training.num_epochs < training.max_epochs:
+        if self._step >= self._config.total_steps and training.num_epochs < training.max_epochs:
             return f"its {training.num_epochs} epochs are trained, and the learning rate is 0"
         return None
 
-    @property
-    def worst(self) -> float:
-        """The objective's own: it is the same for all data."""
-        return OBJECTIVE.worst
-
     def train(self, until: int) -> dict[str, float]:
         """Train to the end of epoch `until`, or to where the run ends itself. Raises Diverged."""
-        interval, training = Interval(), self._config.training
-        most = UNREAD if self._device.type == "cuda" else 1
+        interval, training = Interval(UNREAD if self._device.type == "cuda" else 1), self._config.training
         last = until * self._config.steps_per_epoch
-        while self._done < last and self.ended is None:
-            now = step_knobs(self._config, self._done)
-            parts = self.train_step(self._ahead.step(self._done, last), now)
-            self._done += 1
-            interval.unread.append((self.step, parts))  # Diverged counts in the unit of the run
-            if len(interval.unread) >= most:
-                interval.read()
-            if due(self._done, training.logging_steps):
-                interval.read()
-                self._log({**{key: values[-1] for key, values in interval.values.items()}, **now})
-            if training.early_stopping_patience and due(self._done, training.eval_steps):
+        while self._step < last and self.ended is None:
+            now = step_knobs(self._config, self._step)
+            parts = self.train_step(self._ahead.step(self._step, last), now)
+            self._step += 1
+            interval.note(self.step, parts)  # Diverged counts in the unit of the run
+            if due(self._step, training.logging_steps):
+                self._log({**interval.newest(), **now})
+            if training.early_stopping_patience and due(self._step, training.eval_steps):
                 interval.read()
                 self._patience = self._patience.step(self.evaluate()[OBJECTIVE.metric])
-            if training.save_strategy == "steps" and due(self._done, training.save_steps):
+            if training.save_strategy == "steps" and due(self._step, training.save_steps):
                 interval.read()
                 self._save()
-        interval.read()
         return {**interval.means(), **self._knobs()}
 
     def _knobs(self) -> dict[str, float]:
         """Those of the last step that was trained; none before the first."""
-        if not self._done:
+        if not self._step:
             return {}
-        return {**knobs(self._config, (self._done - 1) // self._config.steps_per_epoch)} | step_knobs(
-            self._config, self._done - 1
+        return {**knobs(self._config, (self._step - 1) // self._config.steps_per_epoch)} | step_knobs(
+            self._config, self._step - 1
         )
 
     def train_step(self, batches: list[Batch], now: Mapping[str, float]) -> dict[str, Tensor]:
@@ -148,7 +136,7 @@ class WhisperRun:
         self.optimizer.zero_grad(set_to_none=True)
         losses = []
         for number, batch in enumerate(batches):
-            torch.manual_seed(derive(self._seed, "dropout", self._done, number))
+            torch.manual_seed(derive(self._seed, "dropout", self._step, number))
             with self._autocast():
                 on_device = batch.to(self._device)
                 loss = self.network(input_features=on_device.features, labels=on_device.labels).loss
@@ -168,7 +156,7 @@ class WhisperRun:
         if frozen != self._frozen:
             set_frozen(self.network, frozen)
             if self._frozen is not None or frozen:
-                LOG.info("step %d: the encoder is %s", self._done, "frozen" if frozen else "unfrozen")
+                LOG.info("step %d: the encoder is %s", self._step, "frozen" if frozen else "unfrozen")
             self._frozen = frozen
         for group in self.optimizer.param_groups:
             group["lr"] = now["learning_rate_encoder" if group["encoder"] else "learning_rate"]
@@ -183,46 +171,32 @@ class WhisperRun:
             self.network.eval()  # type: ignore[no-untyped-call]
             with torch.no_grad(), self._autocast():
                 found = self._validation.metrics(self.network)
-            for key, value in found.items():
-                if not math.isfinite(value):
-                    raise Diverged(key, self.step, value)
-            self._metrics = found
+            self._metrics = {key: self._finite(key, value) for key, value in found.items()}
         return dict(self._metrics)
 
     def _log(self, values: Mapping[str, float]) -> None:
-        LOG.info("step %d: %s", self._done, ", ".join(f"{key} {value:.6g}" for key, value in values.items()))
+        LOG.info("step %d: %s", self._step, ", ".join(f"{key} {value:.6g}" for key, value in values.items()))
         if (folder := self._config.training.logging_dir) is not None:
-            log_line(Path(folder).expanduser(), self._name, self._done, values)
+            log_line(Path(folder).expanduser(), self._name, self._step, values)
 
     def _save(self) -> None:
         training = self._config.training
         assert training.output_dir is not None, "checked with the config"
         folder = Path(training.output_dir).expanduser() / self._name
         checkpoints = Checkpoints(folder, training.save_total_limit)
-        checkpoints.save(self._done, self.evaluate()[OBJECTIVE.metric], self.network, self._tokenizer)
+        checkpoints.save(self._step, self.evaluate()[OBJECTIVE.metric], self.network, self._tokenizer)
 
     def state(self) -> dict[str, Any]:
         """A snapshot: later training leaves it alone."""
-        return {
-            "step": self._done,
-            "network": copied(self.network.state_dict()),
-            "optimizer": copied(self.optimizer.state_dict()),
-            "scaler": copied(self._scaler.state_dict()),
-            "patience": asdict(self._patience),
-        }
+        return {**super().state(), "scaler": self._scaler.state_dict()}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from `state`. All knobs come from this run's own config at the next step."""
-        self._done = int(state["step"])
-        self.network.load_state_dict(state["network"])
-        self.optimizer.load_state_dict(copied(state["optimizer"]))
-        self._scaler.load_state_dict(copied(state["scaler"]))
-        self._patience, self._metrics, self._frozen = Patience(**state["patience"]), None, None
-        now = step_knobs(self._config, self._done)
-        LOG.info("goes on at step %d: learning rate %.6g", self._done, now["learning_rate"])
-
-    def artifacts(self, folder: Path) -> None:
-        """Nothing: its metrics say it all."""
+        super().restore(state)
+        self._scaler.load_state_dict(state["scaler"])
+        self._metrics, self._frozen = None, None
+        now = step_knobs(self._config, self._step)
+        LOG.info("goes on at step %d: learning rate %.6g", self._step, now["learning_rate"])
 
     def close(self) -> None:
         """End the threads that read ahead."""
