@@ -53,7 +53,7 @@ def built(base: dict[str, Any], values: dict[str, Any], seed: int) -> TtsRun:
 
 def weighted(run: TtsRun, switched_at: int | None) -> float:
     """The validation loss of the network as it is, under the weights in force now."""
-    now = knobs(run.config, run.step, run.per_epoch, switched_at)
+    now = knobs(run._config, run.step, run.per_epoch, switched_at)
     return run._validation.run(run.network, now, run.weights(now)).loss
 
 

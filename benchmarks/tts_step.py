@@ -94,7 +94,7 @@ def epoch_of_bare(loop: Bare, split: Split, size: int) -> None:
 
 def epoch_of_ours(run: TtsRun) -> None:
     """An epoch as `train` takes it, validation aside."""
-    now = knobs(run.config, 0, run.per_epoch)
+    now = knobs(run._config, 0, run.per_epoch)
     run.train_epoch(now, run.weights(now))
 
 
@@ -109,7 +109,7 @@ def compare(name: str, shape: Network, size: int, clips: Loaded, rounds: int) ->
     """Print a line for one size."""
     config = Config(model=shape, data=Dataset(batch_size=size), training=Training(early_stopping_patience=0))
     run = TtsRun(config, clips, 0)
-    bare = Bare(config, clips, run.device, amp=run.device.type == "cuda")
+    bare = Bare(config, clips, run._device, amp=run._device.type == "cuda")
     work = {"ours": partial(epoch_of_ours, run), "bare": partial(epoch_of_bare, bare, clips.train, size)}
     times: dict[str, list[float]] = {key: [] for key in work}
     for turn in range(rounds + 1):

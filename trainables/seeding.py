@@ -16,6 +16,11 @@ def derive(seed: int, *parts: str | int) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 
+def stream(seed: int, *key: int) -> np.random.Generator:
+    """The random numbers of one part of generated data, named by `key`."""
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))
+
+
 def permutation(n: int, seed: int, *parts: str | int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
     """The numbers 0..n−1 in the order that belongs to (seed, parts). Shape (n,)."""
     return np.random.default_rng(derive(seed, *parts)).permutation(n)

@@ -70,6 +70,13 @@ class Start:
             raise self.refusal(f"{what}; your script can't load it either: set the sizes that it was trained with")
         return dict(weights)
 
+    def checked(self, make: Callable[[], nn.Module], names: Names = dict) -> Path:
+        """The file. Raises BadInput unless it fits the network of `make`; nothing is computed."""
+        with torch.device("meta"):
+            network = make()
+        self.weights(network, names)
+        return self.file()
+
     def refusal(self, what: str) -> BadInput:
         """That the checkpoint can't be used."""
         return BadInput.of(self.key, f"{self.named}: {what}")

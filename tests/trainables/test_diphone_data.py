@@ -14,6 +14,7 @@ from spaces.problems import BadInput
 from spaces.schema import parse
 from trainables.diphone_rnn import data as data_module
 from trainables.diphone_rnn import recordings as recordings_module
+from trainables.diphone_rnn.config import Network
 from trainables.diphone_rnn.data import Data, n_frames, prepare_data, summary
 from trainables.diphone_rnn.model import DiphoneRnn
 from trainables.diphone_rnn.phonemes import diphones_of
@@ -236,7 +237,7 @@ def test_what_has_changed_is_read_again(folder, reads):
     [(14, 14, 4, 1), (13, 14, 4, 0), (17, 14, 4, 1), (18, 14, 4, 2), (500, 14, 4, 122)],
 )
 def test_frames(bins, patch, stride, frames):
-    assert n_frames(bins, patch, stride) == frames
+    assert n_frames(bins, Network(patch_size=patch, patch_stride=stride)) == frames
 
 
 def test_what_cannot_be_aligned_is_dropped_from_training_and_told(folder):

@@ -14,6 +14,7 @@ from spaces.problems import BadInput
 from spaces.schema import parse
 from trainables.diphone_rnn import generate
 from trainables.diphone_rnn.articulation import ARTICULATORS, MOVEMENT_S, trajectory, velocity
+from trainables.diphone_rnn.config import Network
 from trainables.diphone_rnn.data import Data, n_frames, prepare_data, read
 from trainables.diphone_rnn.electrodes import Recording, record, tunings
 from trainables.diphone_rnn.generate import Generate, generated, say, session_names, write
@@ -110,7 +111,7 @@ def test_share_of_validation(share):
 def test_pace_leaves_enough_frames_for_diphones(vocabulary):
     spec = Generate(sentences=60, sessions=1, channels=2, vocabulary=vocabulary)
     said = [say(spec, number, held_out=False) for number in range(60)]
-    spare = [n_frames(len(s.path) - 3, 14, 4) - needed_frames(diphones_of(s.phonemes)) for s in said]
+    spare = [n_frames(len(s.path) - 3, Network()) - needed_frames(diphones_of(s.phonemes)) for s in said]
     assert min(spare) >= 0
     minutes = sum(len(s.path) for s in said) * 0.02 / 60
     assert sum(len(s.text.split()) for s in said) / minutes == pytest.approx(62 * 0.9, rel=0.1)  # with silent ends

@@ -10,8 +10,8 @@ from torch import nn
 from spaces.paths import with_values
 from spaces.problems import BadInput
 from trainables.diphone_rnn.augment import augment, mask, smooth, smoothing_taps
-from trainables.diphone_rnn.batches import frames_of
 from trainables.diphone_rnn.config import Config, DataTransforms, Network
+from trainables.diphone_rnn.data import n_frames
 from trainables.diphone_rnn.model import DiphoneRnn, groups, start_with
 from trainables.registry import model_named
 
@@ -32,7 +32,7 @@ def features(batch=4, bins=60, seed=0):
 
 
 def counts(bins):
-    return torch.tensor([frames_of(n, Network()) for n in bins])
+    return torch.tensor([n_frames(n, Network()) for n in bins])
 
 
 DAY = torch.tensor([0, 2, 2, 1])
@@ -43,7 +43,7 @@ DAY = torch.tensor([0, 2, 2, 1])
 
 @pytest.mark.parametrize(("bins", "frames"), [(14, 1), (17, 1), (18, 2), (60, 12), (13, 0), (3, 0)])
 def test_frames(bins, frames):
-    assert frames_of(bins, Network()) == frames
+    assert n_frames(bins, Network()) == frames
     if frames:
         assert network()(features(bins=bins), DAY, counts([bins] * 4)).shape == (4, frames, 1681)
 

@@ -7,7 +7,8 @@ import pytest
 import torch
 from synthetic_trials import CORPUS, config, run, trial
 
-from trainables.diphone_rnn.batches import alignable, frames_of
+from trainables.diphone_rnn.batches import alignable
+from trainables.diphone_rnn.data import n_frames
 from trainables.diphone_rnn.phonemes import needed_frames
 
 
@@ -68,7 +69,7 @@ def test_validation_takes_every_trial_once_and_days_apart():
     with one.network.register_forward_pre_hook(lambda _module, given: heard.append(given)):
         found = one.evaluate()
     seen = sorted(pair for _, day, frames in heard for pair in zip(day.tolist(), frames.tolist(), strict=True))
-    wanted = sorted((trial.session, frames_of(trial.n_bins, config().model)) for trial in CORPUS.validation)
+    wanted = sorted((trial.session, n_frames(trial.n_bins, config().model)) for trial in CORPUS.validation)
     assert seen == wanted and len(set(wanted)) == len(wanted) == 9
     days = {day: sum(len(t.phonemes) for t in CORPUS.validation if t.session == day) for day in range(3)}
     pooled = sum(found[f"val_per.day{day}"] * length for day, length in days.items()) / sum(days.values())

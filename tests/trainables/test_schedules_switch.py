@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainables.schedules.switch import PlateauSwitch, SwitchState
+from trainables.schedules import PlateauSwitch, SwitchState
 
 METRICS = st.lists(st.floats(0.01, 100), min_size=1, max_size=60)
 

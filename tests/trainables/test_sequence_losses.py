@@ -6,9 +6,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from trainables.sequence_generator.layout import OBJECTIVE
 from trainables.sequence_generator.losses import autocorrelation, autocorrelation_error, training_loss
 from trainables.sequence_generator.metrics import LAG, rollout_mae, time_error, validation_metrics
-from trainables.sequence_generator.objective import OBJECTIVE
 
 PATIENT = settings(deadline=None, max_examples=40)
 EVEN = torch.ones(5)

@@ -16,8 +16,7 @@ from trainables.native import plain
 from trainables.registry import model_named
 from trainables.run import Diverged, Prepared
 from trainables.sequence_generator.data import read
-from trainables.sequence_generator.layout import split
-from trainables.sequence_generator.objective import OBJECTIVE
+from trainables.sequence_generator.layout import OBJECTIVE, split
 from trainables.sequence_generator.run import SequenceRun
 from trainables.sequence_generator.saved import COLUMNS, run_folder
 from trainables.sequence_generator.schedule import knobs

@@ -14,7 +14,7 @@ from trainables.tts.data import Data, prepare_data, read, shortened, summary
 from trainables.tts.generate import Generate, generated
 from trainables.tts.metadata import read_metadata
 from trainables.tts.sections import Dataset
-from trainables.tts.text import SYMBOLS, encode, n_symbols
+from trainables.tts.text import SYMBOLS, encode
 
 MODEL = model_named("tts")
 
@@ -247,7 +247,7 @@ def test_characters():
     ids = encode("  It’s  A\tdog—no. ", "characters", "")
     assert [SYMBOLS["characters"][i] for i in ids] == list("it's a dog-no.")
     assert [SYMBOLS["characters"][i] for i in encode("a☃b", "characters", "")] == ["a", "<unknown>", "b"]
-    assert n_symbols("characters") == len(set(SYMBOLS["characters"]))
+    assert len(SYMBOLS["characters"]) == len(set(SYMBOLS["characters"]))
 
 
 def test_phonemes():

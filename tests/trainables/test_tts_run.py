@@ -94,10 +94,10 @@ def test_a_plateau_switches_the_level_and_says_so(run, caplog):
         "level enhanced from epoch 0" in caplog.text
         and "epoch 3: the level is plateau_breaker from here on" in caplog.text
     )
-    level = stage(one.config, 4, 3)
+    level = stage(one._config, 4, 3)
     last = (5 - level.first) * one.per_epoch - 1  # the last step of epoch 4, counted from the switch
     assert level.first == 3
-    assert one.optimizer.param_groups[0]["lr"] == rate(one.config, level, one.per_epoch).at(last)
+    assert one.optimizer.param_groups[0]["lr"] == rate(one._config, level, one.per_epoch).at(last)
 
 
 def test_what_a_plateau_does_is_what_the_same_epoch_does(run):
@@ -269,9 +269,9 @@ def test_the_same_weights_have_the_same_metrics_under_any_knob(run, knob):
 
 def test_the_validation_loss_does_depend_on_them(run):
     one = run(**{"training.optimization_level": "custom", "training.use_huber_loss": True})
-    now = knobs(one.config, 0)
+    now = knobs(one._config, 0)
     weights = one.weights(now)
-    validation = Validation(one.validation, one.device, nullcontext, one.config.data.mcd_sentences)
+    validation = Validation(one._validation.split, one._device, nullcontext, one._config.data.mcd_sentences)
     found = [
         validation.run(one.network, now, weights),
         validation.run(one.network, now, {**weights, "mel": 0.1}),
@@ -285,7 +285,7 @@ def test_metrics_against_numpy(run):
     one.train(3)
     one.network.eval()
     wrong = values = hits = said = 0.0
-    split = one.validation
+    split = one._validation.split
     for index in range(len(split)):
         batch = split.batch([index])
         with torch.no_grad():

@@ -11,7 +11,7 @@ from spaces.paths import with_values
 from spaces.space import parse_space
 from trainables.native import plain
 from trainables.registry import model_named
-from trainables.tts.schedule import describe, knobs, rate, settles, stage, steps_per_epoch
+from trainables.tts.schedule import describe, knobs, rate, settles, stage
 
 MODEL = model_named("tts")
 SPACE = parse_space(strict_yaml.load(Path(__file__).parents[2] / "spaces" / "tts.yaml"), "tts.yaml").in_steps(150)
@@ -111,11 +111,11 @@ def test_options_that_are_off_are_zero():
 def test_settling_is_the_first_levels_warmup_in_epochs():
     assert settles(config()) == 0  # restarts have none
     noam = {"training.overrides.scheduler": "noam", "training.warmup_steps": 4000}
-    per_epoch = steps_per_epoch(config())
+    per_epoch = config().steps_per_epoch
     assert per_epoch == math.ceil(12_500 / 24)
     assert settles(config(**noam)) == math.ceil(4000 / per_epoch)
     accumulated = config(**noam, **{"training.gradient_accumulation_steps": 2})
-    assert steps_per_epoch(accumulated) == math.ceil(per_epoch / 2) and settles(accumulated) == 16
+    assert accumulated.steps_per_epoch == math.ceil(per_epoch / 2) and settles(accumulated) == 16
 
 
 def test_description_names_the_levels_and_when():

@@ -1,11 +1,12 @@
 """Batches of trials: which ones a training step takes, the fixed ones of validation, and reading ahead for a GPU."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from spaces.problems import BadInput
 from trainables.diphone_rnn.config import Config, Network
@@ -31,29 +32,21 @@ class Batch:
         """What the network computes on, on `device`; from pinned memory, without waiting."""
         if device.type == "cpu":
             return self
-        moved = (x.to(device, non_blocking=True) for x in (self.features, self.day, *self._labels()))
-        return self._with(*moved)
+        return self._moved(lambda x: x.to(device, non_blocking=True))
 
     def pin(self) -> "Batch":
         """The batch in page-locked memory, from where it travels to a GPU while that computes."""
-        return self._with(*(x.pin_memory() for x in (self.features, self.day, *self._labels())))
+        return self._moved(Tensor.pin_memory)
 
-    def _labels(self) -> tuple[Tensor, Tensor]:
-        return self.targets.phonemes, self.targets.diphones
-
-    def _with(self, features: Tensor, day: Tensor, phonemes: Tensor, diphones: Tensor) -> "Batch":
-        return Batch(features, day, self.bins, self.targets._replace(phonemes=phonemes, diphones=diphones))
+    def _moved(self, move: Callable[[Tensor], Tensor]) -> "Batch":
+        labels = {"phonemes": move(self.targets.phonemes), "diphones": move(self.targets.diphones)}
+        return Batch(move(self.features), move(self.day), self.bins, self.targets._replace(**labels))
 
     def without_start(self, cut: int, network: Network) -> "Batch":
         """The batch without the first `cut` bins of every trial."""
         bins = self.bins - cut
-        frames = torch.tensor([frames_of(int(n), network) for n in bins])
+        frames = torch.tensor([n_frames(int(n), network) for n in bins])
         return Batch(self.features[:, cut:], self.day, bins, self.targets._replace(frames=frames))
-
-
-def frames_of(bins: int, network: Network) -> int:
-    """Outputs T' of a trial of so many bins; 0 where not one patch fits."""
-    return n_frames(bins, network.patch_size, network.patch_stride)
 
 
 def collate(trials: Sequence[Trial], network: Network) -> Batch:
@@ -63,7 +56,7 @@ def collate(trials: Sequence[Trial], network: Network) -> Batch:
     for row, trial in zip(features.numpy(), trials, strict=True):
         row[: trial.n_bins] = trial.features()
     bins = torch.tensor([trial.n_bins for trial in trials])
-    frames = torch.tensor([frames_of(trial.n_bins, network) for trial in trials])
+    frames = torch.tensor([n_frames(trial.n_bins, network) for trial in trials])
     phonemes, diphones = _padded([t.phonemes for t in trials]), _padded([t.diphones for t in trials])
     return Batch(features, torch.tensor([t.session for t in trials]), bins, Targets(frames, *phonemes, *diphones))
 
@@ -76,11 +69,8 @@ def ready(trials: Sequence[Trial], network: Network, device: torch.device) -> Ba
 
 def _padded(labels: Sequence[np.ndarray[tuple[int], np.dtype[np.int64]]]) -> tuple[Tensor, Tensor]:
     """Labels (B, N), 0 beyond the counts (B,)."""
-    counts = [len(each) for each in labels]
-    rows = np.zeros((len(labels), max(counts)), dtype=np.int64)
-    for row, each in zip(rows, labels, strict=True):
-        row[: len(each)] = each
-    return torch.from_numpy(rows), torch.tensor(counts)
+    rows = pad_sequence([torch.tensor(each) for each in labels], batch_first=True)
+    return rows, torch.tensor([len(each) for each in labels])
 
 
 class Sampling:
@@ -125,4 +115,4 @@ def validation_batches(trials: Sequence[Trial]) -> list[list[Trial]]:
 
 def alignable(trial: Trial, network: Network) -> bool:
     """Whether CTC can align the trial's diphones: else its loss is infinite."""
-    return frames_of(trial.n_bins, network) >= needed_frames(trial.diphones)
+    return n_frames(trial.n_bins, network) >= needed_frames(trial.diphones)

@@ -7,7 +7,7 @@ from pathlib import Path
 from spaces.problems import BadInput, Problem
 from spaces.schema import Located, parse
 from trainables.builtin import Source
-from trainables.diphone_rnn.config import Config, init_path
+from trainables.diphone_rnn.config import Config, Network, init_path
 from trainables.diphone_rnn.generate import TRAIN_FILE, VAL_FILE, Generate, generated
 from trainables.diphone_rnn.phonemes import needed_frames
 from trainables.diphone_rnn.recordings import Recordings, Wanted, in_memory, recordings
@@ -58,9 +58,9 @@ class Corpus:
     """Trials that `bad_trials_dict` names, as day/file/group."""
 
 
-def n_frames(n_bins: int, patch_size: int, patch_stride: int) -> int:
+def n_frames(n_bins: int, network: Network) -> int:
     """T', the patches of `patch_size` bins, `patch_stride` apart, that fit into `n_bins` bins; 0 if none does."""
-    return max(0, (n_bins - patch_size) // patch_stride + 1)
+    return max(0, (n_bins - network.patch_size) // network.patch_stride + 1)
 
 
 def prepare_data(data: Data, config: Config) -> Prepared:
@@ -93,8 +93,7 @@ def aligned(days: Recordings, config: Config) -> Corpus:
 
     Raises BadInput where nothing is left to train on, of any day, or to validate on.
     """
-    patch = config.model.patch_size, config.model.patch_stride
-    dropped = _unaligned(days.train, *patch, config.dataset.data_transforms.random_cut)
+    dropped = _unaligned(days.train, config.model, config.dataset.data_transforms.random_cut)
     short = {item.name for item in dropped}
     train = tuple(trial for trial in days.train if trial.name not in short)
     corpus = Corpus(
@@ -103,7 +102,7 @@ def aligned(days: Recordings, config: Config) -> Corpus:
         train,
         days.validation,
         dropped,
-        _unaligned(days.validation, *patch, 0),
+        _unaligned(days.validation, config.model, 0),
         days.left_out,
     )
     _check_enough(days.folder, corpus, config.model.patch_size)
@@ -127,9 +126,9 @@ def summary(corpus: Corpus) -> str:
     return text
 
 
-def _unaligned(trials: Iterable[Trial], patch_size: int, patch_stride: int, cut: int) -> tuple[Dropped, ...]:
+def _unaligned(trials: Iterable[Trial], network: Network, cut: int) -> tuple[Dropped, ...]:
     """Those of `trials` whose diphones need more frames than there are."""
-    needs = ((t, needed_frames(t.diphones), n_frames(t.n_bins - cut, patch_size, patch_stride)) for t in trials)
+    needs = ((t, needed_frames(t.diphones), n_frames(t.n_bins - cut, network)) for t in trials)
     return tuple(Dropped(trial.name, needed, frames) for trial, needed, frames in needs if frames < needed)
 
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy.signal import lfilter
 
 from trainables.diphone_rnn.articulation import BIN, Floats, velocity
+from trainables.seeding import stream
 
 BASE_RATE_HZ = 25.0  # threshold crossings of one electrode
 DEPTH = 0.7  # spread of the log of the rate, from the articulators
@@ -69,26 +70,26 @@ class Tuning:
 def tunings(recording: Recording, days: int, calibration: Sequence[Floats]) -> Iterator[Tuning]:
     """The tuning of each day in turn. `calibration`: movements (T, 10) of sentences that give units and means."""
     channels = 2 * recording.electrodes
-    rng = _rng(recording, 0)
+    rng = stream(recording.seed, 1, 0)
     movement = _movement(calibration, rng)
     weights, shared = _weights(recording, rng), rng.standard_normal((SHARED_DIMENSIONS, channels)) / 2
     offset = 0.3 * rng.standard_normal(channels)
     keep = 1.0 / np.sqrt(1.0 + recording.drift**2)  # the strength of the tuning stays as it is
     for day in range(days):
         if day:
-            rng = _rng(recording, 0, day)
+            rng = stream(recording.seed, 1, 0, day)
             weights = keep * (weights + recording.drift * _weights(recording, rng))
             offset = offset + recording.drift * rng.standard_normal(channels)
         raw = Tuning(movement, weights, shared, offset, np.zeros(channels), np.ones(channels))
         seen = np.concatenate(
-            [record(recording, raw, path, _rng(recording, 1, day, i)) for i, path in enumerate(calibration)]
+            [record(recording, raw, path, stream(recording.seed, 1, 1, day, i)) for i, path in enumerate(calibration)]
         )
         yield replace(raw, mean=seen.mean(axis=0), spread=seen.std(axis=0) + 1e-9)
 
 
 def block_of(recording: Recording, tuning: Tuning, day: int, block: int) -> Tuning:
     """The day's tuning as it is during one block: with an offset of its own."""
-    own = BLOCK_DRIFT * recording.drift * _rng(recording, 2, day, block).standard_normal(len(tuning.offset))
+    own = BLOCK_DRIFT * recording.drift * stream(recording.seed, 1, 2, day, block).standard_normal(len(tuning.offset))
     return replace(tuning, offset=tuning.offset + own)
 
 
@@ -131,7 +132,3 @@ def _product(left: Floats, right: Floats) -> Floats:
     """Matrix product left (n, k) · right (k, m), the same to the bit whatever the threads, unlike BLAS."""
     product: Floats = np.einsum("nk,km->nm", left, right)
     return product
-
-
-def _rng(recording: Recording, *stream: int) -> np.random.Generator:
-    return np.random.default_rng(np.random.SeedSequence(recording.seed, spawn_key=(1, *stream)))

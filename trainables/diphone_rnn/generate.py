@@ -25,6 +25,7 @@ from trainables.diphone_rnn.electrodes import Recording, block_of, record, tunin
 from trainables.diphone_rnn.espeak import words_of
 from trainables.diphone_rnn.phonemes import IDS, SIL, Labels
 from trainables.diphone_rnn.sentences import Vocabulary, sentence
+from trainables.seeding import stream
 
 VERSION = 2  # raise it whenever the same spec gives other numbers: it is part of the cache's key
 TRAIN_FILE, VAL_FILE = "data_train.hdf5", "data_val.hdf5"
@@ -118,7 +119,7 @@ def write(spec: Generate, folder: Path) -> None:
                 held_out = _is_held_out(place, spec.val_share)
                 said = say(spec, number, held_out)
                 during = block_of(recording, tuning, day, place // BLOCK)
-                features = record(recording, during, said.path, _rng(spec, _NOISE, number))
+                features = record(recording, during, said.path, stream(spec.seed, 0, _NOISE, number))
                 _append(val if held_out else train, said, features, names[day], place)
     marker = {"sessions": list(names), "generate": spec.model_dump(mode="json"), "version": VERSION}
     (folder / MARKER).write_text(json.dumps(marker, indent=1), encoding="utf-8")
@@ -132,7 +133,8 @@ def session_names(spec: Generate) -> tuple[str, ...]:
 
 def say(spec: Generate, number: int, held_out: bool) -> Said:
     """Trial `number`: its sentence, phonemes and movements."""
-    return _say(spec, sentence(_rng(spec, _TEXT, number), held_out, spec.vocabulary), _rng(spec, _TIMING, number))
+    text = sentence(stream(spec.seed, 0, _TEXT, number), held_out, spec.vocabulary)
+    return _say(spec, text, stream(spec.seed, 0, _TIMING, number))
 
 
 def _say(spec: Generate, text: str, rng: np.random.Generator) -> Said:
@@ -156,13 +158,9 @@ def _is_held_out(place: int, share: float) -> bool:
     return math.floor((place + 1) * share + 1e-9) > math.floor(place * share + 1e-9)
 
 
-def _rng(spec: Generate, *stream: int) -> np.random.Generator:
-    return np.random.default_rng(np.random.SeedSequence(spec.seed, spawn_key=(0, *stream)))
-
-
 def _calibration(spec: Generate, number: int) -> Said:
     """A sentence that is in no trial's place: it only gives units, means and spreads."""
-    rng = _rng(spec, _CALIBRATION, number)
+    rng = stream(spec.seed, 0, _CALIBRATION, number)
     return _say(spec, sentence(rng, held_out=False, vocabulary=spec.vocabulary), rng)
 
 

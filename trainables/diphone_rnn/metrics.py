@@ -1,7 +1,7 @@
 """Validation metrics: error rates of what the network decodes. No knob enters here. No torch here.
 
 The objective reads a diphone network in one way at whatever α: phonemes from the marginalised probabilities, repeats
-checked against the diphones (`decode.phonemes_from_both`). Either plain reading would rank trials by α instead of by
+checked against the diphones (`phonemes_from_both`). Either plain reading would rank trials by α instead of by
 what they have learnt: the marginalised one doubles phonemes where α is 0, and diphones first say nothing where it is 1.
 Both are reported. A network of phonemes alone has the one reading that there is.
 """
@@ -12,8 +12,7 @@ from typing import NamedTuple
 
 from rapidfuzz.distance import Levenshtein
 
-from trainables.diphone_rnn.decode import phonemes_from_both, phonemes_from_phonemes
-from trainables.diphone_rnn.phonemes import Labels, collapse, phonemes_of
+from trainables.diphone_rnn.phonemes import Labels, collapse, phonemes_from_both, phonemes_of
 from trainables.run import Objective
 
 OBJECTIVE = Objective(metric="val_per", mode="min", worst=1.0, unit="PER", further={"val_der": "min"})
@@ -40,20 +39,15 @@ class Heard(NamedTuple):
     def decoded(self) -> Labels:
         """The phonemes (n,) that the objective judges."""
         if self.diphone_frames is None:
-            return phonemes_from_phonemes(self.phoneme_frames)
+            return collapse(self.phoneme_frames)
         return phonemes_from_both(self.phoneme_frames, self.diphone_frames.previous)
 
 
-def edit_distance(heard: Sequence[int], said: Sequence[int]) -> int:
-    """The fewest insertions, deletions and substitutions that turn one into the other (Levenshtein 1966)."""
-    return Levenshtein.distance(heard, said)
-
-
 def error_rate(pairs: Iterable[tuple[Labels, Labels]]) -> float:
-    """Σ edit distance / Σ length of what was said, over (heard, said); silence counts."""
+    """Σ edit distance (Levenshtein 1966) / Σ length of what was said, over (heard, said); silence counts."""
     errors = length = 0
     for heard, said in pairs:
-        errors += edit_distance(heard.tolist(), said.tolist())
+        errors += Levenshtein.distance(heard.tolist(), said.tolist())
         length += len(said)
     assert length, "trials have labels"
     return errors / length
@@ -68,7 +62,7 @@ def validation_metrics(trials: Sequence[Heard], per_day: bool) -> dict[str, floa
         read = [(t, collapse(frames.diphones)) for t, frames in with_diphones]
         found["val_der"] = error_rate((diphones, t.diphones) for t, diphones in read)
         found["val_per_diphones_first"] = error_rate((phonemes_of(diphones), t.phonemes) for t, diphones in read)
-        plain = ((phonemes_from_phonemes(t.phoneme_frames), t.phonemes) for t, _ in with_diphones)
+        plain = ((collapse(t.phoneme_frames), t.phonemes) for t, _ in with_diphones)
         found["val_per_marginalised"] = error_rate(plain)
     if per_day:
         for day in dict.fromkeys(trial.day for trial in trials):

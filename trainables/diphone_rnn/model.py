@@ -82,11 +82,7 @@ def groups(network: DiphoneRnn, config: Config) -> list[dict[str, Any]]:
 def checked_start(config: Config, days: int, named: str) -> Path:
     """The file of the checkpoint to start from. Raises BadInput unless it fits the network of `config` over so many
     days; nothing is computed."""
-    with torch.device("meta"):
-        network = DiphoneRnn(config, days)
-    start = Start(INIT, named)
-    start.weights(network, own_names)
-    return start.file()
+    return Start(INIT, named).checked(lambda: DiphoneRnn(config, days), own_names)
 
 
 def start_with(network: DiphoneRnn, named: str) -> None:

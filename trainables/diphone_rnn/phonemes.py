@@ -2,7 +2,18 @@
 
 Diphones as in Li et al., arXiv 2411.10657 (DCoND): the id of the diphone (previous → current) is
 previous·41 + current; (p → p) is the steady state of p. Class 0 is the CTC blank in both alphabets.
+
+From labels per frame to phonemes, by greedy CTC decoding (repeats become one *before* blanks are dropped), a diphone
+network has three readings, each failing somewhere but the last:
+
+- phonemes, from the marginalised probabilities (`collapse`), hear p twice where a blank stands between (a→p) and
+  (p→p), which a network that has learnt diphones alone (α = 0) is free to put there;
+- diphones first, mapped to phonemes then (`phonemes_of`), hear nothing where no loss has taught them (α = 1);
+- both (`phonemes_from_both`): the phonemes of the first, a repeat counted only where the previous phoneme of each
+  frame says that it is one.
 """
+
+from itertools import groupby
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,6 +76,24 @@ def collapse(frames: Labels) -> Labels:
         return frames
     kept = frames[np.concatenate([[True], frames[1:] != frames[:-1]])]
     return np.asarray(kept[kept != BLANK])
+
+
+def phonemes_from_both(frames: Labels, previous: Labels) -> Labels:
+    """Phonemes (n,) of the likeliest phoneme per frame (T',) and the likeliest phoneme before it (T',).
+
+    Runs of one phoneme p with only blanks between them are one p, unless they say otherwise: t runs entered from
+    another phoneme are t times p, as a phoneme network says it, and s runs in the steady state p→p are (s + 1)//2
+    times p, as a diphone network says it, for the transition of a p into another p is (p→p), too.
+    """
+    starts = np.flatnonzero(np.diff(frames, prepend=-1))  # of runs of one label, blanks included
+    ends = [*starts[1:], len(frames)][: len(starts)]
+    runs = [(int(frames[a]), previous[a:b]) for a, b in zip(starts, ends, strict=True) if frames[a] != BLANK]
+    phonemes: list[int] = []
+    for phoneme, group in groupby(runs, key=lambda run: run[0]):
+        steady = [run == phoneme for _, run in group]  # of each frame of each run
+        entered, held = sum(not run.all() for run in steady), sum(bool(run.any()) for run in steady)
+        phonemes += [phoneme] * max(entered, (held + 1) // 2)
+    return np.array(phonemes, dtype=np.int64)
 
 
 def needed_frames(labels: Labels) -> int:

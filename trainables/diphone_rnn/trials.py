@@ -4,7 +4,6 @@ Groups `trial_0000…` hold `input_features` (T, C) and the labels, padded with 
 where there is a `seq_class_ids_phoneme`, diphones. Attributes tell the lengths and where the trial comes from.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -209,7 +208,7 @@ def _sequence(group: h5py.Group, key: str, length: int, told_by: str, where: str
 def _dataset(group: h5py.Group, key: str, where: str) -> Any:
     dataset = group.get(key)
     if not isinstance(dataset, h5py.Dataset):
-        there = ", ".join(_names(group)) or "nothing"
+        there = ", ".join(map(str, group)) or "nothing"
         what = f"missing; the trial holds {there}; your script leaves it out of its batch"
         raise BadInput.of(f"{where} {key}", f"{what}: write it, or take the trial out")
     if dataset.external or dataset.is_virtual or dataset.file.filename != group.file.filename:
@@ -219,10 +218,6 @@ def _dataset(group: h5py.Group, key: str, where: str) -> Any:
         what = f"claims {dataset.nbytes} bytes (shape {dataset.shape}), and the file holds {stored}: it is damaged"
         raise BadInput.of(f"{where} {key}", f"{what}; your script reads zeros for the rest: copy it again")
     return dataset
-
-
-def _names(group: h5py.Group) -> Iterator[str]:
-    yield from map(str, group)
 
 
 def _whole(group: h5py.Group, key: str, where: str) -> int:

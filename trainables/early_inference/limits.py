@@ -60,7 +60,7 @@ def _target_effect(conditions: Conditions, name: str, lag_s: float, t: Floats) -
     low, high = RANGES[name]
     value, step = getattr(conditions, name), _STEP * (high - low)
     ends = (max(value - step, 0.0), value + step)
-    shown = [simulate(_with(conditions, name, end), t, lag_s).probe_ph for end in ends]
+    shown = [simulate(dataclasses.replace(conditions, **{name: end}), t, lag_s).probe_ph for end in ends]
     slope: Floats = (shown[1] - shown[0]) / (ends[1] - ends[0])
     return slope * (high - low) / math.sqrt(12.0)
 
@@ -70,8 +70,3 @@ def _lag_effect(conditions: Conditions, lag_s: float, lag_max_s: float, t: Float
     shown = [simulate(conditions, t, lag).probe_ph for lag in (lag_s, lag_s + step)]
     slope: Floats = (shown[1] - shown[0]) / step
     return slope * lag_max_s / math.sqrt(12.0)
-
-
-def _with(conditions: Conditions, name: str, value: float) -> Conditions:
-    changed: dict[str, float] = {name: value}
-    return dataclasses.replace(conditions, **changed)

@@ -6,11 +6,11 @@ Every draw comes from (seed, sample number) alone, so sample i is the same whate
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
 from pydantic import Field
 
 from spaces.schema import Real, Section
 from trainables.early_inference.kinetics import Conditions, Floats
+from trainables.seeding import stream
 
 KNOWN_INPUTS = ("substrate_mM", "grams_urease_powder", "temperature_C", "initial_pH", "volume_L")
 TARGETS = ("E0_g_per_L", "k_d")
@@ -50,13 +50,9 @@ class ProbeFaults:
     lag_s: float
 
 
-def _stream(seed: int, sample: int, *stream: int) -> np.random.Generator:
-    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(sample, *stream)))
-
-
 def draw_conditions(seed: int, sample: int) -> Conditions:
     """The experiment of sample number `sample`: everything uniform in `RANGES`, targets included."""
-    uniform = _stream(seed, sample, _CONDITIONS).random(len(RANGES)).tolist()
+    uniform = stream(seed, sample, _CONDITIONS).random(len(RANGES)).tolist()
     drawn = {name: low + u * (high - low) for (name, (low, high)), u in zip(RANGES.items(), uniform, strict=True)}
     return Conditions(
         substrate_mM=drawn["substrate_mM"],
@@ -71,7 +67,7 @@ def draw_conditions(seed: int, sample: int) -> Conditions:
 
 def draw_faults(measurement: Measurement, seed: int, sample: int) -> ProbeFaults:
     """The probe of sample number `sample`; all three numbers are always drawn, so switching one leaves the others."""
-    offset, drift, lag = _stream(seed, sample, _PROBE).random(3).tolist()
+    offset, drift, lag = stream(seed, sample, _PROBE).random(3).tolist()
     return ProbeFaults(
         offset_ph=(2.0 * offset - 1.0) * measurement.offset_max_ph,
         drift_ph_per_s=(2.0 * drift - 1.0) * measurement.drift_max_ph_per_s,
@@ -80,8 +76,8 @@ def draw_faults(measurement: Measurement, seed: int, sample: int) -> ProbeFaults
 
 
 def reading(
-    t: Floats, probe_ph: Floats, faults: ProbeFaults, noise_sd_ph: float, seed: int, sample: int, stream: int
+    t: Floats, probe_ph: Floats, faults: ProbeFaults, noise_sd_ph: float, seed: int, sample: int, number: int
 ) -> Floats:
-    """The readings (L,) at times `t` (s) of a probe that shows `probe_ph`; `stream` tells one prefix from another."""
-    noise = _stream(seed, sample, _NOISE, stream).standard_normal(len(t))
+    """The readings (L,) at times `t` (s) of a probe that shows `probe_ph`; `number` tells one prefix from another."""
+    noise = stream(seed, sample, _NOISE, number).standard_normal(len(t))
     return probe_ph + faults.offset_ph + faults.drift_ph_per_s * t + noise_sd_ph * noise

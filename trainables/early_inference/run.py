@@ -160,13 +160,10 @@ class EarlyInferenceRun(BuiltInRun[Config, EarlyInference]):
         known = known_inputs(curves.known[index], curves.known_names, curves.ranges, config.normalize_inputs)  # (n, k)
         target = (self._space.to_logit(curves.target[index]) - self._offset) / self._scale  # (n, p)
         tensors = [torch.as_tensor(x, dtype=torch.float32, device=self._device) for x in (seen, known, target)]
-        return Rows(tensors[0], tensors[1], tensors[2], self._readings(curves, index))
-
-    def _readings(self, curves: Curves, index: NDArray[np.int64]) -> Tensor | None:
         counts = curves.readings
-        if (counts == curves.t.shape[1]).all():
-            return None
-        return torch.as_tensor(counts[index], device=self._device)
+        whole = (counts == curves.t.shape[1]).all()
+        readings = None if whole else torch.as_tensor(counts[index], device=self._device)
+        return Rows(tensors[0], tensors[1], tensors[2], readings)
 
     @torch.no_grad()
     def _predict(self) -> tuple[Tensor, Tensor | None]:

@@ -40,7 +40,7 @@ from trainables.schedules.phases import (
     teacher_forcing,
     warm_restarts,
 )
-from trainables.schedules.plateau import PlateauState, ReduceOnPlateau
+from trainables.schedules.plateau import PlateauState, PlateauSwitch, ReduceOnPlateau, SwitchState
 from trainables.schedules.rates import (
     CosineRestarts,
     EpochWarmup,
@@ -49,7 +49,6 @@ from trainables.schedules.rates import (
     warmup_cosine,
     warmup_linear,
 )
-from trainables.schedules.switch import PlateauSwitch, SwitchState
 
 __all__ = [
     "AlphaRamp",

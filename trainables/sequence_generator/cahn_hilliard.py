@@ -15,6 +15,8 @@ import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
+from trainables.seeding import stream
+
 Array: TypeAlias = NDArray[np.float64]
 
 STEP = 0.1  # time units: stable over the whole range below, and c is right to .01 (rms) after 151 intervals
@@ -39,7 +41,7 @@ class Conditions:
 
 def draw_conditions(seed: int, number: int) -> Conditions:
     """The conditions of simulation `number`, uniform over the documented ranges."""
-    rng = _rng(seed, number, 0)
+    rng = stream(seed, number, 0)
     c0, mobility, kappa, noise = (
         float(rng.uniform(*bounds)) for bounds in (CONCENTRATION, MOBILITY, GRADIENT_COEFFICIENT, NOISE)
     )
@@ -48,13 +50,9 @@ def draw_conditions(seed: int, number: int) -> Conditions:
 
 def first_field(conditions: Conditions, grid: int, seed: int, number: int) -> Array:
     """The field (grid, grid) at time 0: the mean concentration and noise uniform within ± its amplitude, of mean 0."""
-    noise = _rng(seed, number, 1).uniform(-1.0, 1.0, (grid, grid))
+    noise = stream(seed, number, 1).uniform(-1.0, 1.0, (grid, grid))
     field: Array = conditions.concentration + conditions.noise * (noise - noise.mean())
     return field
-
-
-def _rng(seed: int, number: int, stream: int) -> np.random.Generator:
-    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(number, stream)))
 
 
 class Solver:

@@ -1,9 +1,10 @@
-"""The files that hold simulations, and which of them are for training: shared by the generator and the loader."""
+"""The files that hold simulations, which of them are for training, and what trials are compared by. No torch."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spaces.problems import BadInput
+from trainables.run import Objective
 
 N_COMPONENTS = 5
 COMPONENTS = tuple(f"comp_{i + 1}" for i in range(N_COMPONENTS))
@@ -13,6 +14,16 @@ COLUMNS = ("step", *FEATURES)
 FRAMES = 151  # rows of a documented file
 LEAST_FRAMES = 22  # the autocorrelation that is reported goes to lag 20
 SHARES = (0.8, 0.1, 0.1)  # training, validation, test: documented
+
+WORST = 1.0
+"""What predicting the training mean scores: the objective is in units of that predictor's MAE."""
+OBJECTIVE = Objective(
+    metric="val_rollout_mae",
+    mode="min",
+    worst=WORST,
+    unit="units of the mean predictor's MAE",
+    further={"val_autocorrelation_error": "min", "val_time_error": "min"},
+)
 
 
 def split(n: int, seed: int, where: str = "data") -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:

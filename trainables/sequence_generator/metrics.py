@@ -7,9 +7,8 @@ the given first frame out.
 import torch
 from torch import Tensor
 
-from trainables.sequence_generator.layout import COMPONENTS
+from trainables.sequence_generator.layout import COMPONENTS, OBJECTIVE
 from trainables.sequence_generator.losses import autocorrelation_error
-from trainables.sequence_generator.objective import OBJECTIVE
 
 LAG = 20  # frames; fixed, whatever max_lag a phase has
 

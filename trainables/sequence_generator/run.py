@@ -25,11 +25,10 @@ from trainables.sequence_generator import saved
 from trainables.sequence_generator.cahn_hilliard import Array
 from trainables.sequence_generator.config import Config
 from trainables.sequence_generator.data import Sequences, difficulty, read
-from trainables.sequence_generator.layout import N_COMPONENTS, split
+from trainables.sequence_generator.layout import N_COMPONENTS, OBJECTIVE, split
 from trainables.sequence_generator.losses import training_loss
 from trainables.sequence_generator.metrics import rollout_mae, validation_metrics
 from trainables.sequence_generator.model import SequenceGenerator
-from trainables.sequence_generator.objective import OBJECTIVE
 from trainables.sequence_generator.schedule import describe, knobs, last_epochs
 from trainables.start_weights import Start
 

@@ -12,8 +12,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from trainables import checkpoints
 from trainables.files import write_text
 from trainables.sequence_generator.config import Config
@@ -55,8 +53,4 @@ def write_state(folder: Path, step: int, state: Mapping[str, Any]) -> None:
 
 def checked_start(config: Config, named: str) -> Path:
     """The file of `existing_model`. Raises BadInput unless it fits the network of `config`; nothing is computed."""
-    with torch.device("meta"):
-        network = SequenceGenerator(config)
-    start = Start(EXISTING, named)
-    start.weights(network)
-    return start.file()
+    return Start(EXISTING, named).checked(lambda: SequenceGenerator(config))

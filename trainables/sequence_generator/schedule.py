@@ -1,7 +1,6 @@
 """What changes during training as a pure function of the epoch: the trainer reads these values nowhere else."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import assert_never
 
@@ -24,16 +23,6 @@ from trainables.sequence_generator.plan import phases_of
 HELD = ("weight_decay", "noise_level", "clip_grad_norm", "alpha", "max_lag")  # one value for a whole phase
 
 
-@dataclass(frozen=True)
-class Table:
-    """The schedules of a whole training; each phase's decay ends exactly at its last epoch."""
-
-    lr: PhaseTable
-    teacher_forcing: PhaseTable
-    held: dict[str, PhaseTable]
-    curriculum: Curriculum
-
-
 def rate(phase: Phase) -> Schedule:
     """The learning rate inside one phase."""
     n, start, end = phase.epochs, phase.start_lr, phase.min_lr
@@ -52,38 +41,34 @@ def rate(phase: Phase) -> Schedule:
             assert_never(other)
 
 
-def table(config: Config) -> Table:
-    """The schedules of `config`."""
-    phases = phases_of(config)
-    epochs = [phase.epochs for phase in phases]
-    forced = tuple(teacher_forcing(p.epochs, p.teacher_forcing_start, p.teacher_forcing_end) for p in phases)
-    held = {key: hold_table(epochs, [float(getattr(phase, key)) for phase in phases]) for key in HELD}
-    forcing = PhaseTable(forced) if config.teacher_forcing else hold_table(epochs, [0.0] * len(epochs))
-    return Table(PhaseTable(tuple(map(rate, phases))), forcing, held, Curriculum(config.curriculum_epochs))
-
-
 def knobs(config: Config, step: int) -> dict[str, float]:
     """Values in force while training epoch `step` (0-based); after the last phase, those of its last epoch."""
-    found = _table(config.model_dump_json())
-    return {
-        "phase": found.lr.phase_at(step)[0] + 1.0,
-        "lr": found.lr.at(step),
-        "teacher_forcing": found.teacher_forcing.at(step),
-        **{key: schedule.at(step) for key, schedule in found.held.items()},
-        "curriculum": found.curriculum.at(step),
-    }
+    tables = _tables(config.model_dump_json())
+    values = {key: table.at(step) for key, table in tables.items()}
+    curriculum = Curriculum(config.curriculum_epochs).at(step)
+    return {"phase": tables["lr"].phase_at(step)[0] + 1.0, **values, "curriculum": curriculum}
 
 
 @lru_cache(maxsize=64)
-def _table(config: str) -> Table:
-    """A config is asked for its knobs epoch by epoch: its schedules are laid out once."""
-    return table(Config.model_validate_json(config))
+def _tables(config: str) -> dict[str, PhaseTable]:
+    """The schedules of a whole training by knob; each phase's decay ends exactly at its last epoch.
+
+    A config is asked for its knobs epoch by epoch: its schedules are laid out once.
+    """
+    found = Config.model_validate_json(config)
+    phases = phases_of(found)
+    epochs = [phase.epochs for phase in phases]
+    forced = tuple(teacher_forcing(p.epochs, p.teacher_forcing_start, p.teacher_forcing_end) for p in phases)
+    return {
+        "lr": PhaseTable(tuple(map(rate, phases))),
+        "teacher_forcing": PhaseTable(forced) if found.teacher_forcing else hold_table(epochs, [0.0] * len(epochs)),
+        **{key: hold_table(epochs, [float(getattr(phase, key)) for phase in phases]) for key in HELD},
+    }
 
 
 def settles(config: Config) -> int:
     """The epoch by which the first phase's warmup is over and sequences come in free order; later phases are plan."""
-    found = table(config)
-    return max(found.lr.settles, found.curriculum.settles)
+    return max(_tables(config.model_dump_json())["lr"].settles, config.curriculum_epochs)
 
 
 def last_epochs(config: Config) -> list[int]:

@@ -14,7 +14,7 @@ from trainables.sequence_generator.config import Config
 from trainables.sequence_generator.data import Data, check_lag, prepare_data
 from trainables.sequence_generator.export import native_forms
 from trainables.sequence_generator.forms import parse_config
-from trainables.sequence_generator.objective import OBJECTIVE
+from trainables.sequence_generator.layout import OBJECTIVE
 from trainables.sequence_generator.plan import ANCHORS, DOCUMENTED, in_plan_form, phases_of
 from trainables.start import with_start
 

@@ -207,7 +207,11 @@ class Config(NativeSection):
     @property
     def steps_per_epoch(self) -> int:
         """Optimiser steps of an epoch, as planned."""
-        batches = -(-self.data.train_clips // self.data.batch_size)
+        return self.steps_of(self.data.train_clips)
+
+    def steps_of(self, clips: int) -> int:
+        """Optimiser steps of an epoch of `clips` training clips."""
+        batches = -(-clips // self.data.batch_size)
         return -(-batches // self.training.gradient_accumulation_steps)
 
     @property

@@ -8,13 +8,13 @@ import json
 import math
 from pathlib import Path
 
-import numpy as np
 from pydantic import Field, model_validator
 
 from spaces.schema import Real, Section, Whole
 from trainables import espeak
 from trainables.cache import cached, content_key
 from trainables.diphone_rnn.sentences import Vocabulary, sentence
+from trainables.seeding import stream
 from trainables.speak import SAMPLE_RATE, Saying, spoken
 from trainables.tts import sound
 
@@ -70,7 +70,7 @@ def write(spec: Generate, folder: Path) -> None:
 
 
 def _saying(spec: Generate, number: int, held_out: bool) -> Saying:
-    rng = np.random.default_rng(np.random.SeedSequence(spec.seed, spawn_key=(number,)))
+    rng = stream(spec.seed, number)
     text = sentence(rng, held_out, spec.vocabulary)
     pace = round(spec.words_per_minute * rng.uniform(0.9, 1.1))
     return Saying(text, pace, round(spec.pitch_hz * rng.uniform(0.8, 1.2)))

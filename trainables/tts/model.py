@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from trainables.start_weights import Start
 from trainables.tts.config import RESUME, Config
-from trainables.tts.text import n_symbols
+from trainables.tts.text import SYMBOLS
 
 START_DURATION = 5.0  # frames per symbol that the durations start from
 
@@ -134,7 +134,7 @@ class Tts(nn.Module):
         text_heads, heads = shape.heads
         self.register_buffer("mel_mean", mel_mean.clone())
         self.register_buffer("mel_scale", mel_scale.clone())
-        self.embedding = nn.Embedding(n_symbols(config.data.text_input), text_dim, padding_idx=0)
+        self.embedding = nn.Embedding(len(SYMBOLS[config.data.text_input]), text_dim, padding_idx=0)
         self.text_position, self.mel_position = (nn.Parameter(torch.ones(())) for _ in range(2))
         self.encoder = nn.ModuleList(EncoderLayer(text_dim, text_heads, shape.dropout) for _ in range(text_layers))
         self.text_norm = nn.LayerNorm(text_dim)
@@ -246,8 +246,4 @@ def positions(length: int, width: int, first: int, device: torch.device) -> Tens
 
 def checked_start(config: Config, named: str) -> Path:
     """The file of the checkpoint to start from. Raises BadInput unless it fits the network; nothing is computed."""
-    with torch.device("meta"):
-        network = Tts(config, torch.zeros(config.data.n_mels), torch.ones(()))
-    start = Start(RESUME, named)
-    start.weights(network)
-    return start.file()
+    return Start(RESUME, named).checked(lambda: Tts(config, torch.zeros(config.data.n_mels), torch.ones(())))

@@ -18,7 +18,7 @@ from torch import nn
 
 from trainables.builtin_run import BuiltInRun, bfloat16, this_device
 from trainables.run import Prepared
-from trainables.schedules.switch import PlateauSwitch, SwitchState
+from trainables.schedules import PlateauSwitch, SwitchState
 from trainables.seeding import derive
 from trainables.start_weights import Start
 from trainables.tts import corpus as corpora
@@ -31,7 +31,7 @@ from trainables.tts.epoch import Epoch
 from trainables.tts.losses import PARTS, Losses, losses
 from trainables.tts.metrics import OBJECTIVE
 from trainables.tts.model import Tts
-from trainables.tts.schedule import describe, knobs, rate, stage, steps_per_epoch
+from trainables.tts.schedule import describe, knobs, rate, stage
 from trainables.tts.validation import Validated, Validation
 
 LOG = logging.getLogger("trainables.tts")
@@ -47,7 +47,7 @@ class TtsRun(BuiltInRun[Config, Tts]):
         training = config.training
         self._amp = bfloat16(training.use_amp)
         self._train: Split = clips.train
-        self.per_epoch = steps_per_epoch(config, len(clips.train))
+        self.per_epoch = config.steps_of(len(clips.train))
         torch.manual_seed(derive(seed, "weights"))  # on the CPU, so that every device starts from the same weights
         self.network = Tts(config, clips.mel_mean, clips.mel_scale)
         if training.resume_checkpoint is not None:
@@ -63,24 +63,9 @@ class TtsRun(BuiltInRun[Config, Tts]):
         self._found: Validated | None = None  # of the current weights
         self._distortion: dict[str, float] | None = None
         LOG.info("%s", describe(config, self.per_epoch))
-        if (planned := steps_per_epoch(config)) != self.per_epoch:
+        if (planned := config.steps_per_epoch) != self.per_epoch:
             told = (planned, self.per_epoch, config.data.train_clips, len(clips.train))
             LOG.info("planned with %d optimiser steps per epoch, not %d: data.train_clips is %d, there are %d", *told)
-
-    @property
-    def config(self) -> Config:
-        """What is trained."""
-        return self._config
-
-    @property
-    def device(self) -> torch.device:
-        """Where the network is."""
-        return self._device
-
-    @property
-    def validation(self) -> Split:
-        """The clips that the run is judged on."""
-        return self._validation.split
 
     @property
     def ended(self) -> str | None:
@@ -217,7 +202,7 @@ class TtsRun(BuiltInRun[Config, Tts]):
     def artifacts(self, folder: Path) -> None:
         """The first validation clips spoken freely, as sound and pictures."""
         self.network.eval()
-        write_artifacts(self.network, self.validation, self._config.data, folder)
+        write_artifacts(self.network, self._validation.split, self._config.data, folder)
 
     def _autocast(self) -> AbstractContextManager[object]:
         return torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self._amp)

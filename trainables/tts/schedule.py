@@ -27,14 +27,6 @@ class Stage:
     """Whether it is the level after the switch."""
 
 
-def steps_per_epoch(config: Config, clips: int | None = None) -> int:
-    """Optimiser steps of an epoch of `clips` training clips; None: as many as the config plans with."""
-    if clips is None:
-        return config.steps_per_epoch
-    batches = -(-clips // config.data.batch_size)
-    return -(-batches // config.training.gradient_accumulation_steps)
-
-
 def planned_switch(config: Config) -> int | None:
     """The first epoch under the second level, where the config alone decides it."""
     switch = config.training.level_switch
@@ -82,7 +74,7 @@ def knobs(config: Config, epoch: int, per_epoch: int | None = None, switched_at:
     adaptive controller. A δ of 0 is L1.
     """
     training, now = config.training, stage(config, epoch, switched_at)
-    per_epoch = per_epoch or steps_per_epoch(config)
+    per_epoch = per_epoch or config.steps_per_epoch
     values = now.values
     smooth = values.use_label_smoothing
     return {
@@ -106,7 +98,7 @@ def knobs(config: Config, epoch: int, per_epoch: int | None = None, switched_at:
 def realised(config: Config, epoch: int) -> list[Any]:
     """All that an epoch takes from the schedules while no plateau has been found: the knobs, and the rate of each of
     its optimiser steps."""
-    per_epoch, now = steps_per_epoch(config), stage(config, epoch)
+    per_epoch, now = config.steps_per_epoch, stage(config, epoch)
     rates, first = rate(config, now, per_epoch), (epoch - now.first) * per_epoch
     begins = float(now.first == epoch)  # a level that begins sets the adaptive weights back, whatever its values
     return [knobs(config, epoch), begins, [rates.at(first + number) for number in range(per_epoch)]]
@@ -114,7 +106,7 @@ def realised(config: Config, epoch: int) -> list[Any]:
 
 def settles(config: Config) -> int:
     """The first epoch after the first level's warmup. A later level is planned change, not a slow start."""
-    per_epoch = steps_per_epoch(config)
+    per_epoch = config.steps_per_epoch
     return -(-rate(config, stage(config, 0), per_epoch).settles // per_epoch)
 
 

@@ -35,7 +35,7 @@ UNSEARCHABLE = MappingProxyType(
         ),
         **unsearched(
             {
-                PLACE: ("dataset_path metadata_train_file metadata_eval_file wavs_dir wavs_train_dir wavs_eval_dir"),
+                PLACE: "dataset_path metadata_train_file metadata_eval_file wavs_dir wavs_train_dir wavs_eval_dir",
                 "it decides what is heard and judged, so scores would not be comparable": (
                     "sample_rate n_fft win_length hop_length n_mels mel_fmin mel_fmax text_input max_mel_frames "
                     "max_text_length too_long"

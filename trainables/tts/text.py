@@ -17,11 +17,6 @@ SYMBOLS: dict[TextInput, tuple[str, ...]] = {
 }
 
 
-def n_symbols(kind: TextInput) -> int:
-    """Numbers that a text may hold: 0 … n − 1; 0 is padding."""
-    return len(SYMBOLS[kind])
-
-
 def encode(text: str, kind: TextInput, where: str) -> tuple[int, ...]:
     """The numbers of `text`; none of them is padding. Raises BadInput at `where` for a text that says nothing."""
     ids = _characters(text) if kind == "characters" else _phonemes(text)

@@ -43,16 +43,16 @@ class Validation:
     def run(self, network: Tts, now: Mapping[str, float], weights: Mapping[str, float]) -> Validated:
         """One pass. `now` and `weights` go into the loss alone."""
         network.eval()
-        sums = _Sums()
+        sums: list[Tensor] = []
         parts: list[tuple[int, Tensor]] = []
         for batch in self._batches():
             with self._autocast():
                 spoken = network(batch.text, batch.text_counts, batch.mel, batch.mel_counts, sample=False)
-            sums.add(spoken, batch, network.mel_mean)
+            sums.append(_counted(spoken, batch, network.mel_mean))
             found = losses(spoken, batch.mel, batch.mel_counts, batch.text_counts, network.mel_mean, now, weights)
             parts.append((len(batch.text), found.total))
         loss = math.fsum(count * float(total) for count, total in parts) / sum(count for count, _ in parts)
-        return Validated(sums.metrics(), loss)
+        return Validated(_metrics(sums), loss)
 
     def distortion(self, network: Tts) -> dict[str, float]:
         """MCD in dB and the share that stop by themselves, over the few clips that are spoken freely."""
@@ -85,44 +85,36 @@ class Validation:
         return self._kept
 
 
-class _Sums:
-    """Sums over batches, on the device until they are asked for."""
+def _counted(spoken: Spoken, batch: Batch, mean_frame: Tensor) -> Tensor:
+    """The sums of a batch that metrics are made of, on the device until they are asked for."""
+    real = frame_mask(batch.mel_counts, batch.mel.shape[1])  # (B, T)
+    values = real.unsqueeze(-1)
+    last = torch.arange(real.shape[1], device=real.device) == (batch.mel_counts - 1).unsqueeze(1)
+    said = (spoken.stop > 0) & real
+    place, _ = off_diagonal(spoken.attention, batch.text_counts, batch.mel_counts)
+    near = (spoken.attention * (place.abs() <= BAND)).sum(dim=2)
+    sums = [
+        real.sum() * batch.mel.shape[2],
+        ((spoken.mel - batch.mel).abs() * values).double().sum(),
+        ((mean_frame - batch.mel).abs() * values).double().sum(),
+        real.sum(),
+        (near * real).double().sum(),
+        (said & last).sum(),
+        said.sum(),
+        last.sum(),
+    ]
+    return torch.stack(sums).double()
 
-    def __init__(self) -> None:
-        self._rows: list[Tensor] = []
 
-    def add(self, spoken: Spoken, batch: Batch, mean_frame: Tensor) -> None:
-        """Count a batch."""
-        real = frame_mask(batch.mel_counts, batch.mel.shape[1])  # (B, T)
-        values = real.unsqueeze(-1)
-        last = torch.arange(real.shape[1], device=real.device) == (batch.mel_counts - 1).unsqueeze(1)
-        said = (spoken.stop > 0) & real
-        place, _ = off_diagonal(spoken.attention, batch.text_counts, batch.mel_counts)
-        near = (spoken.attention * (place.abs() <= BAND)).sum(dim=2)
-        self._rows.append(
-            torch.stack(
-                [
-                    real.sum() * batch.mel.shape[2],
-                    ((spoken.mel - batch.mel).abs() * values).double().sum(),
-                    ((mean_frame - batch.mel).abs() * values).double().sum(),
-                    real.sum(),
-                    (near * real).double().sum(),
-                    (said & last).sum(),
-                    said.sum(),
-                    last.sum(),
-                ]
-            ).double()
-        )
-
-    def metrics(self) -> dict[str, float]:
-        """The metrics of all that was added."""
-        values, wrong, plain, frames, near, hits, said, true = torch.stack(self._rows).sum(dim=0).tolist()
-        return {
-            OBJECTIVE.metric: wrong / values,
-            "mean_frame_mae": plain / values,
-            "val_stop_f1": f1(int(hits), int(said), int(true)),
-            "val_attention_diagonal": near / frames,
-        }
+def _metrics(rows: list[Tensor]) -> dict[str, float]:
+    """The metrics of all batches together."""
+    values, wrong, plain, frames, near, hits, said, true = torch.stack(rows).sum(dim=0).tolist()
+    return {
+        OBJECTIVE.metric: wrong / values,
+        "mean_frame_mae": plain / values,
+        "val_stop_f1": f1(int(hits), int(said), int(true)),
+        "val_attention_diagonal": near / frames,
+    }
 
 
 assert PARTS[0] == "mel"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from trainables.seeding import derive, permutation
 from trainables.whisper_child.ages import in_order
@@ -71,10 +72,9 @@ class Sampling:
 def collate(corpus: Corpus, labels: Sequence[Labels], indices: Sequence[int]) -> Batch:
     """The batch of these utterances, as they were recorded."""
     features = np.stack([corpus.features.clip(index) for index in indices])  # (B, mel bins, frames)
-    rows = np.full((len(indices), max(len(labels[index]) for index in indices)), IGNORED, dtype=np.int64)
-    for row, index in zip(rows, indices, strict=True):
-        row[: len(labels[index])] = labels[index]
-    return Batch(torch.from_numpy(features), torch.from_numpy(rows), tuple(indices))
+    rows = [torch.from_numpy(labels[index]) for index in indices]
+    padded = pad_sequence(rows, batch_first=True, padding_value=IGNORED)
+    return Batch(torch.from_numpy(features), padded, tuple(indices))
 
 
 def training_batches(

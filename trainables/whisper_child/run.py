@@ -72,13 +72,10 @@ class WhisperRun(BuiltInRun[Config, WhisperForConditionalGeneration]):
         self._validation = Validation(config, corpus, labels, self._tokenizer, self._device)
         self._metrics: dict[str, float] | None = None  # of the current weights
         self._name = run_name(config, digest, seed)
-        self._say_hello()
-
-    def _say_hello(self) -> None:
-        LOG.info("%s", describe(self._config))
-        LOG.info("ages, training+validation: %s", distribution(self._corpus))
-        frames = [int(self._corpus.features.frames[index]) for index in self._corpus.train]
-        warn_of_clamping(frames, self._config.data.num_mel_bins, step_knobs(self._config, 0))
+        LOG.info("%s", describe(config))
+        LOG.info("ages, training+validation: %s", distribution(corpus))
+        frames = [int(corpus.features.frames[index]) for index in corpus.train]
+        warn_of_clamping(frames, config.data.num_mel_bins, step_knobs(config, 0))
 
     @property
     def step(self) -> int:
