@@ -187,9 +187,8 @@ class EarlyInferenceRun(BuiltInRun[Config, EarlyInference]):
         for loss, norm in by_batch:
             self._finite("training loss", loss, self._step + 1)
             self._finite("gradient norm", norm, self._step + 1)
-        return math.fsum(loss for loss, _ in by_batch) / len(by_batch), math.fsum(n for _, n in by_batch) / len(
-            by_batch
-        )
+        mean_loss, mean_norm = (math.fsum(column) / len(column) for column in zip(*by_batch, strict=True))
+        return mean_loss, mean_norm
 
 
 def build(config: Config, prepared: Prepared, seed: int) -> EarlyInferenceRun:

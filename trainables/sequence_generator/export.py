@@ -92,9 +92,8 @@ def command_file(config: Config) -> str:
     phases = phase_arguments(config)
     lines = ["# The first phase's arguments (args.json), then the command that continues with each later phase.\n"]
     lines += [as_yaml({**shared_keys(config), **phases[0]})]
-    if len(phases) == 1:
-        return "".join(lines)
-    lines.append("commands:\n")
+    if len(phases) > 1:
+        lines.append("commands:\n")
     for number, arguments in enumerate(phases[1:], 2):
         lines.append(f"  - {yaml_value(command(arguments, number, config.output_dir or OUTPUT))}\n")
     return "".join(lines)
@@ -160,10 +159,8 @@ def _fewest(native: Mapping[str, Any], file: str, written: dict[str, Any], confi
 def _beyond(text: str, file: str, config: Config) -> dict[str, str]:
     """What the file can't say of `config`: key → the value trained with, and what the script does instead."""
     says = parse_config(parse_native(text, file, file), file)
-    missed: dict[str, tuple[Any, Any]] = {}
     before, after = shared_keys(says), shared_keys(config)
-    for key, value in differing(before, after).items():
-        missed[key] = (value, before.get(key.partition(".")[0]))
+    missed = {key: (value, before.get(key.partition(".")[0])) for key, value in differing(before, after).items()}
     pairs = list(zip(phases_of(says), phases_of(config), strict=True))
     for number, (read, wanted) in enumerate(pairs, 1):
         for key in PHASE_KEYS:

@@ -20,6 +20,7 @@ from trainables.builtin_run import BuiltInRun, bfloat16, this_device
 from trainables.run import Prepared
 from trainables.schedules import PlateauSwitch, SwitchState
 from trainables.seeding import derive
+from trainables.snapshot import copied
 from trainables.start_weights import Start
 from trainables.tts import corpus as corpora
 from trainables.tts.adaptive import AdaptiveState
@@ -157,8 +158,8 @@ class TtsRun(BuiltInRun[Config, Tts]):
         training = self._config.training
         now = knobs(self._config, self._step, self.per_epoch, self._switch.switched_at)
         found = dict(self._validated(now, self.weights(now)).metrics)
-        due = training.mcd_every and self._step % training.mcd_every == 0
-        if due or (training.mcd_every and self._step >= training.epochs):
+        every = training.mcd_every
+        if every and (self._step % every == 0 or self._step >= training.epochs):
             if self._distortion is None:
                 self._distortion = self._validation.distortion(self.network)
             found |= self._distortion
@@ -184,8 +185,8 @@ class TtsRun(BuiltInRun[Config, Tts]):
         return {
             **super().state(),
             "switch": asdict(self._switch),
-            "adaptive": {key: _listed(value) for key, value in asdict(self._adaptive).items()},
-            "history": {key: _listed(value) for key, value in asdict(self._history).items()},
+            "adaptive": copied(asdict(self._adaptive)),
+            "history": copied(asdict(self._history)),
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -216,10 +217,6 @@ class TtsRun(BuiltInRun[Config, Tts]):
 def build(config: Config, prepared: Prepared, seed: int) -> TtsRun:
     """A run at step 0 on prepared data, on this machine's GPU if it has one. Raises BadInput."""
     return TtsRun(config, corpora.load(prepared.path, config.data, prepared.digest), seed)
-
-
-def _listed(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
 
 
 def _frozen(value: Any) -> Any:
