@@ -15,7 +15,6 @@ for data, which is what the same steps take less without files (bar: 5%).
 import argparse
 import statistics
 import time
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -26,6 +25,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from benchmarks.turns import in_turns, ratio, timed
 from trainables.ahead import Ahead
 from trainables.builtin_run import bfloat16
 from trainables.diphone_rnn.augment import smoothing_taps
@@ -110,13 +110,6 @@ class Bare:
         mixed.item()  # a bare loop prints its loss
 
 
-def timed(work: Callable[[], object]) -> float:
-    """Seconds that `work()` takes."""
-    started = time.perf_counter()
-    work()
-    return time.perf_counter() - started
-
-
 def ours(run: DiphoneRun, sampling: Sampling, config: Config) -> None:
     """One of our steps, as `train` takes it."""
     parts = run.train_batch(collate(sampling.trials(STEP), config.model), knobs(config, STEP))
@@ -157,18 +150,12 @@ def on_cpu(options: argparse.Namespace) -> None:
             "both": partial(both, logits, gradients),
             "diphones": partial(diphones, logits, gradients[1]),
         }
-        times: dict[str, list[float]] = {key: [] for key in work}
-        for turn in range(options.rounds + 1):
-            for key in reversed(work) if turn % 2 else work:
-                spent = timed(work[key])
-                if turn:  # the first warms up
-                    times[key].append(1e3 * spent)
-        ratio = statistics.median(a / b for a, b in zip(times["ours"], times["bare"], strict=True))
-        median = {key: statistics.median(spent) for key, spent in times.items()}
-        extra = statistics.median(a - b for a, b in zip(times["both"], times["diphones"], strict=True))
+        times = in_turns({name: partial(timed, each) for name, each in work.items()}, options.rounds)
+        median = {key: 1e3 * statistics.median(spent) for key, spent in times.items()}
+        extra = 1e3 * statistics.median(a - b for a, b in zip(times["both"], times["diphones"], strict=True))
         print(
             f"{name:8} {channels} channels, {layers} × {units} units, batch {batch}: ours {median['ours']:.1f} ms/step,"
-            f" bare {median['bare']:.1f} ms/step, ratio {ratio:.3f}x\n"
+            f" bare {median['bare']:.1f} ms/step, ratio {ratio(times, 'ours', 'bare'):.3f}x\n"
             f"{'':8} marginalisation {extra:.1f} ms, {extra / median['ours']:.1%} of the step"
         )
 

@@ -28,13 +28,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-
-from benchmarks.faults_account import Outcome  # noqa: E402 - found by the line above
-from benchmarks.faults_arena import SMALL, WHOLE, Arena, Size  # noqa: E402
-from benchmarks.faults_model import Kind  # noqa: E402
-from benchmarks.faults_rows import DRIVER_KILLED, FAULTS, Fault, Scene, trouble_of  # noqa: E402
+from benchmarks.faults_account import Outcome
+from benchmarks.faults_arena import SMALL, WHOLE, Arena, Size
+from benchmarks.faults_model import Kind
+from benchmarks.faults_rows import DRIVER_KILLED, FAULTS, Fault, Scene, trouble_of
 
 MOMENTS, KILLS_PER_SEARCH = 20, 5
 HEAD = f"{'fault':<48}{'lost':>6}{'repeated':>10}{'in flight':>11}{'doubled':>9}{'zombies':>9}{'equal':>7}"

@@ -152,6 +152,11 @@ class Arena:
         shell, self.shell = self.shell, ""
         return ["bash", "-c", shell, "bash", *words] if shell else words
 
+    def begin(self) -> None:
+        """Give the command, and wait until the search is in its middle."""
+        self.start()
+        self.wait(self.size.middle)
+
     def wait(self, reports: int) -> None:
         """Until the journal holds so many evaluations."""
         self.until(lambda: self.reports() >= reports, f"{reports} evaluations")

@@ -19,8 +19,7 @@ def stopped(number: int, everyone: bool, twice: bool = False, limit: float = 60.
 
     def act(scene: Scene) -> None:
         arena = scene.arena
-        arena.start()
-        arena.wait(arena.size.middle)
+        arena.begin()
         began = time.monotonic()
         arena.signal(number, everyone)
         if twice:
@@ -40,8 +39,7 @@ def stopped(number: int, everyone: bool, twice: bool = False, limit: float = 60.
 def everyone_terminated(scene: Scene) -> None:
     """SIGTERM to every process of the search at once, Ray's own among them, as systemd and Slurm send it."""
     arena = scene.arena
-    arena.start()
-    arena.wait(arena.size.middle)
+    arena.begin()
     began = time.monotonic()
     for process in arena.alive():
         with suppress(psutil.NoSuchProcess):
@@ -53,8 +51,7 @@ def everyone_terminated(scene: Scene) -> None:
 def killed_after_signal(scene: Scene) -> None:
     """SIGTERM to the group, and kill -9 of the driver before it has ended."""
     arena = scene.arena
-    arena.start()
-    arena.wait(arena.size.middle)
+    arena.begin()
     arena.signal(TERMINATE, everyone=True)
     time.sleep(0.3)
     arena.kill()
@@ -100,8 +97,7 @@ def screen_full(scene: Scene) -> None:
 def folder_moved(scene: Scene) -> None:
     """The search's folder is renamed while it runs, and gets its name back then."""
     arena = scene.arena
-    arena.start()
-    arena.wait(arena.size.middle)
+    arena.begin()
     began = time.monotonic()
     away = arena.path.with_name("elsewhere")
     arena.path.rename(away)
@@ -114,8 +110,7 @@ def folder_moved(scene: Scene) -> None:
 def results_deleted(scene: Scene) -> None:
     """All results are deleted while the search runs, MLflow's database among them; the same command begins anew."""
     arena = scene.arena
-    arena.start()
-    arena.wait(arena.size.middle)
+    arena.begin()
     began = time.monotonic()
     while arena.path.parent.exists():  # a worker may be writing
         shutil.rmtree(arena.path.parent, ignore_errors=True)
@@ -129,8 +124,7 @@ def results_deleted(scene: Scene) -> None:
 def journal_deleted(scene: Scene) -> None:
     """The journal is written again, and the same command goes on."""
     arena = scene.arena
-    arena.start()
-    arena.wait(arena.size.middle)
+    arena.begin()
     began = time.monotonic()
     arena.journal.unlink()
     arena.hits += 1

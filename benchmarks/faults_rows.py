@@ -66,8 +66,7 @@ def _over(arena: Arena) -> bool:
 
 def _worker_killed(scene: Scene) -> None:
     arena = scene.arena
-    arena.start()
-    arena.wait(arena.size.middle)
+    arena.begin()
     worker = _worker(arena)
     assert worker.environ(), "the worker is there"
     worker.kill()
@@ -81,8 +80,7 @@ def _worker(arena: Arena) -> psutil.Process:
 def _server_late(scene: Scene) -> None:
     arena = scene.arena
     server = _tracked_by_server(scene)
-    arena.start()
-    arena.wait(arena.size.middle)
+    arena.begin()
     server.start()
 
 
@@ -90,12 +88,9 @@ def _server_away(scene: Scene) -> None:
     arena = scene.arena
     server = _tracked_by_server(scene)
     server.start()
-    arena.start()
-    arena.wait(arena.size.middle)
+    arena.begin()
     server.stop()
-    before = arena.reports()
     scene.hold_for(60)
-    scene.notes.append(f"{arena.reports() - before} evaluations meanwhile")
     server.start()
 
 
@@ -103,8 +98,7 @@ def _server_gone(scene: Scene) -> None:
     arena = scene.arena
     server = _tracked_by_server(scene)
     server.start()
-    arena.start()
-    arena.wait(arena.size.middle)
+    arena.begin()
     server.stop()
     code = arena.ended()
     if code or "could not be sent" not in arena.output:
@@ -123,35 +117,24 @@ def _tracked_by_server(scene: Scene) -> Server:
 
 def _store_locked(scene: Scene) -> None:
     arena = scene.arena
-    arena.start()
-    arena.wait(arena.size.middle)
+    arena.begin()
     with locked(arena.path.parent / "mlflow.db"):
-        before = arena.reports()
         scene.hold_for(30)
-        scene.notes.append(f"{arena.reports() - before} evaluations meanwhile")
 
 
 def _disk_full(scene: Scene) -> None:
     arena = scene.arena
     arena.results = Path("disk")
     scene.stack.enter_context(small_disk(arena.folder / "disk", 64))
-    arena.start()
-    arena.wait(arena.size.middle)
+    arena.begin()
     with full(arena.folder / "disk"):
-        before = arena.reports()
         scene.hold_for(20)
-        scene.notes.append(f"{arena.reports() - before} evaluations meanwhile")
     arena.hits += 1
 
 
 def _checkpoint_truncated(scene: Scene) -> None:
-    arena = scene.arena
-    arena.start()
-    arena.wait(arena.size.middle)
-    arena.kill()
-    while arena.alive():  # its last checkpoint is written then
-        time.sleep(0.1)
-    newest = max(arena.path.glob("trials/*/checkpoints/*.pt"), key=lambda path: path.stat().st_mtime_ns)
+    tampering.killed(scene)
+    newest = max(scene.arena.path.glob("trials/*/checkpoints/*.pt"), key=lambda path: path.stat().st_mtime_ns)
     os.truncate(newest, newest.stat().st_size // 2)
     scene.notes.append(f"{newest.parent.parent.name} {newest.name}")
     scene.again()
@@ -159,8 +142,7 @@ def _checkpoint_truncated(scene: Scene) -> None:
 
 def _journal_torn(scene: Scene) -> None:
     arena = scene.arena
-    arena.start()
-    arena.wait(arena.size.middle)
+    arena.begin()
     arena.kill()
     lines = arena.journal.read_bytes().splitlines(keepends=True)
     os.truncate(arena.journal, arena.journal.stat().st_size - len(lines[-1]) // 2)
@@ -171,8 +153,7 @@ def _clock_back(scene: Scene) -> None:
     arena = scene.arena
     clock = Clock(arena.folder)
     arena.variables = clock.variables
-    arena.start()
-    arena.wait(arena.size.middle)
+    arena.begin()
     clock.jump(-3600)
     arena.hits += 1  # Ray starts no worker after that, and is started again
 

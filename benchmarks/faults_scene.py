@@ -30,8 +30,10 @@ class Scene:
         self.arena.start()
 
     def hold_for(self, seconds: float) -> None:
-        """Wait a fault's length."""
+        """Wait a fault's length; note what was evaluated meanwhile."""
+        before = self.arena.reports()
         time.sleep(max(2.0, seconds * self.hold))
+        self.notes.append(f"{self.arena.reports() - before} evaluations meanwhile")
 
 
 @dataclass(frozen=True)

@@ -96,8 +96,7 @@ def killed(scene: Scene, start: bool = True) -> None:
     """Kill -9 of the driver in the middle; returns when its workers are gone, too."""
     arena = scene.arena
     if start:
-        arena.start()
-        arena.wait(arena.size.middle)
+        arena.begin()
     arena.kill()
     while arena.alive():  # a last checkpoint is written then
         time.sleep(0.1)

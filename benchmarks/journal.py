@@ -15,7 +15,6 @@ import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
 from search.history.events import Reported
 from search.history.journal import Journal, read
 

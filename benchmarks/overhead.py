@@ -27,19 +27,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.trivial import SPACE
+
 ROOT = Path(__file__).resolve().parent.parent
 STEPS, REDUCTION, FIRST = 9, 3, 1
 FLAT_STEPS = 4  # results of each trial in part 2
 SHARE = 0.9  # ours over Ray's, trials per second
 FLAT = 1.5
 PLAN_S = 3.0
-SETTINGS = """
-model: trivial
-data: {{}}
-space:
-  alpha: {{float: [0.0, 1.0]}}
-  beta: {{float: [0.0, 1.0]}}
-  rate: {{float: [0.001, 1.0], log: true}}
+SETTINGS = """\
 budget: {{trials: {trials}, steps: {steps}, evaluate_every: 1}}
 early_stopping: {stopping}
 sampler: {{kind: tpe, seed: {seed}}}
@@ -107,7 +103,7 @@ def _search(trials: int, mode: str, seed: int, folder: Path) -> Any:
 
     asha = f"{{kind: asha, mode: {mode}, first_rung: {FIRST}, reduction: {REDUCTION}}}"
     stopping, steps = ("{kind: none}", FLAT_STEPS) if mode == "none" else (asha, STEPS)
-    text = SETTINGS.format(trials=trials, stopping=stopping, seed=seed, steps=steps)
+    text = SPACE + SETTINGS.format(trials=trials, stopping=stopping, seed=seed, steps=steps)
     (folder / "search.yaml").write_text(text)
     return resolve.resolve(folder / "search.yaml")
 
@@ -246,7 +242,6 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    sys.path.insert(0, str(ROOT))
     os.environ["PYTHONPATH"] = str(ROOT)  # for us and for the workers, as is the next line
     os.environ["SCHEDULE_SEARCH_MODELS"] = "trivial=benchmarks.trivial"
     if options.one:

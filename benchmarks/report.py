@@ -18,11 +18,9 @@ import tempfile
 import time
 from pathlib import Path
 
+from benchmarks.report_folder import Story, make_folder
+
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-
-from benchmarks.report_folder import Story, make_folder  # noqa: E402 - found by the line above
-
 WIDTH, HEIGHT = 1280, 800
 
 

@@ -25,24 +25,17 @@ from pathlib import Path
 
 import psutil
 
+from benchmarks.trivial import SPACE
+from search.history.chain import parse
+from search.history.events import Ended, Phase, Reported
+from search.history.journal import read
+
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-
-from search.history.chain import parse  # noqa: E402
-from search.history.events import Ended, Phase, Reported  # noqa: E402 - found by the line above
-from search.history.journal import read  # noqa: E402
-
 BEYOND_S = 10.0
 LEFT = 20  # trials that are not proposed yet when the driver is killed
 PATIENCE = 3600.0
 UNIT = "RESUME_UNIT"  # environment variable by which a process of ours is found
 SEARCH = """\
-model: trivial
-data: {{}}
-space:
-  alpha: {{float: [0.0, 1.0]}}
-  beta: {{float: [0.0, 1.0]}}
-  rate: {{float: [0.001, 1.0], log: true}}
 budget: {{trials: {trials}, steps: 9, evaluate_every: 1}}
 early_stopping: {{kind: asha, first_rung: 1, reduction: 3}}
 sampler: {{kind: tpe, seed: 0}}
@@ -113,7 +106,7 @@ def check(process: subprocess.Popen[bytes], began: float, output: Path) -> None:
 
 def killed_search(folder: Path, trials: int) -> tuple[int, int]:
     """Make the search and kill it; returns how many events its journal holds, and how many trials are over."""
-    (folder / "search.yaml").write_text(SEARCH.format(trials=trials))
+    (folder / "search.yaml").write_text(SPACE + SEARCH.format(trials=trials))
     processes = Processes(folder)
     journal = folder / "results/long/journal.jsonl"
     process, began = processes.start("-m", "search.run", "search.yaml"), time.monotonic()

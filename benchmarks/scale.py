@@ -36,11 +36,10 @@ from typing import Any
 
 import psutil
 
+from benchmarks import report
+from benchmarks.trivial import SPACE
+
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-
-from benchmarks import report  # noqa: E402 - found by the line above
-
 FIRST, REDUCTION, STEPS = 2, 3, 18  # 4.7 results of a trial in the mean
 SIDES = ("ray", "stop", "promote")
 MB = 2**20
@@ -52,13 +51,7 @@ COLUMNS = {  # heading → what is under it, and its decimals
     "MB": ("mb", 0),
     "kB/trial": ("kb_per_trial", 1),
 }
-SETTINGS = """
-model: trivial
-data: {{}}
-space:
-  alpha: {{float: [0.0, 1.0]}}
-  beta: {{float: [0.0, 1.0]}}
-  rate: {{float: [0.001, 1.0], log: true}}
+SETTINGS = """\
 budget: {{trials: {trials}, steps: {steps}, evaluate_every: 1}}
 early_stopping: {{kind: asha, mode: {mode}, first_rung: {first}, reduction: {reduction}}}
 sampler: {{kind: {sampler}, seed: 0}}
@@ -141,7 +134,7 @@ def ours(case: Case, folder: Path, address: str) -> dict[str, float]:
     from search.spec.plan import make_plan
 
     rungs = {"first": FIRST, "reduction": REDUCTION, "steps": STEPS}
-    text = SETTINGS.format(trials=case.trials, mode=case.side, sampler=case.sampler, **rungs)
+    text = SPACE + SETTINGS.format(trials=case.trials, mode=case.side, sampler=case.sampler, **rungs)
     (folder / "search.yaml").write_text(text)
     search = resolve.resolve(folder / "search.yaml")
     plan, prepared = make_plan(search), search.model.prepare(search.data, None)

@@ -11,13 +11,13 @@ stretches of forced inputs in one call each, as ours has them: what seeds, sched
 import argparse
 import statistics
 import time
-from collections.abc import Callable
 from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from benchmarks.turns import in_turns, ratio, timed
 from trainables.sequence_generator.data import Sequences
 from trainables.sequence_generator.forms import parse_config
 from trainables.sequence_generator.model import SequenceGenerator
@@ -81,13 +81,6 @@ def of(x: Tensor, lag: int) -> Tensor:
     return (x[:, : FRAMES - lag] * x[:, lag:]).sum(dim=1) / x.square().sum(dim=1)
 
 
-def timed(work: Callable[[], object]) -> float:
-    """Seconds of processor time that `work()` takes on its one thread: other work on the machine does not count."""
-    started = time.process_time()
-    work()
-    return time.process_time() - started
-
-
 def ours(run: SequenceRun, batch: Tensor, now: dict[str, float]) -> None:
     """One of our steps, as `train` takes it."""
     run.network.train()
@@ -109,21 +102,14 @@ def main() -> None:
             now, sequences = knobs(config, epoch or 100), made_up(2 * batch_size)
             run = SequenceRun(config, sequences, 0)
             batch = torch.as_tensor(sequences.features[:batch_size], dtype=torch.float32)
-            ratio = now["teacher_forcing"]
-            loops = {name: Bare(SequenceGenerator(config), ratio, name == "fair") for name in ("bare", "fair")}
+            forced = now["teacher_forcing"]
+            loops = {name: Bare(SequenceGenerator(config), forced, name == "fair") for name in ("bare", "fair")}
             work = {"ours": partial(ours, run, batch, now)}
             work |= {name: partial(loop.step, batch) for name, loop in loops.items()}
-            times: dict[str, list[float]] = {key: [] for key in work}
-            for turn in range(options.rounds + 1):
-                for key in reversed(work) if turn % 2 else work:
-                    spent = timed(work[key])
-                    if turn:  # the first warms up
-                        times[key].append(1e3 * spent)
-            median = {key: statistics.median(spent) for key, spent in times.items()}
-            ratios = [
-                statistics.median(a / b for a, b in zip(times["ours"], times[key], strict=True))
-                for key in ("bare", "fair")
-            ]
+            # Processor time of the one thread: other work on the machine does not count.
+            times = in_turns({k: partial(timed, each, time.process_time) for k, each in work.items()}, options.rounds)
+            median = {key: 1e3 * statistics.median(spent) for key, spent in times.items()}
+            ratios = [ratio(times, "ours", key) for key in loops]
             print(
                 f"{size:7} {layers} × {units} units, batch {batch_size}, {forcing:20} ours {median['ours']:6.1f} "
                 f"ms/step, bare {median['bare']:6.1f}: {ratios[0]:.3f}x, fair {median['fair']:6.1f}: {ratios[1]:.3f}x"

@@ -9,14 +9,14 @@ training step, and a bare loop would validate, too.
 
 import argparse
 import statistics
-import time
-from collections.abc import Callable
+from collections.abc import Mapping
 from functools import partial
 
 import numpy as np
 import torch
 from torch import nn
 
+from benchmarks.turns import in_turns, ratio, timed
 from trainables.early_inference.config import Config
 from trainables.early_inference.data import Curves
 from trainables.early_inference.losses import training_loss
@@ -64,11 +64,11 @@ class Bare:
             loss.item()  # a bare loop prints its loss
 
 
-def timed(work: Callable[[], object]) -> float:
-    """Seconds that `work()` takes."""
-    started = time.perf_counter()
-    work()
-    return time.perf_counter() - started
+def ours(run: EarlyInferenceRun, now: Mapping[str, float], validation: list[float]) -> float:
+    """Seconds of one of our epochs; those of the validation that ends it are noted in `validation`."""
+    spent = timed(partial(run.train_epoch, now))
+    validation.append(timed(run.evaluate))
+    return spent
 
 
 def main() -> None:
@@ -83,24 +83,14 @@ def main() -> None:
         run = EarlyInferenceRun(config, made_up(options.curves * 5 // 4, 100), seed=0)
         bare, now = Bare(config, run), knobs(config, 10)
         steps = -(-len(run._train) // config.batch_size)
-        run.train_epoch(now)  # warm up
-        bare.epoch()
-        ours: list[float] = []
-        theirs: list[float] = []
         validation: list[float] = []
-        for turn in range(options.rounds):
-            work: list[tuple[list[float], Callable[[], object]]] = [
-                (ours, partial(run.train_epoch, now)),
-                (theirs, bare.epoch),
-            ]
-            for times, epoch in reversed(work) if turn % 2 else work:
-                times.append(timed(epoch) / steps)
-            validation.append(timed(run.evaluate))
-        ratio = statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
+        work = {"ours": partial(ours, run, now, validation), "bare": partial(timed, bare.epoch)}
+        times = in_turns(work, options.rounds)
+        median = {key: 1e3 * statistics.median(spent) for key, spent in times.items()}
         print(
             f"{name:8} channels {list(config.tcn_channels)}, batch {config.batch_size}: "
-            f"ours {1e3 * statistics.median(ours):.2f} ms/step, bare {1e3 * statistics.median(theirs):.2f} ms/step, "
-            f"ratio {ratio:.3f}x; validation {1e3 * statistics.median(validation):.1f} ms/epoch"
+            f"ours {median['ours'] / steps:.2f} ms/step, bare {median['bare'] / steps:.2f} ms/step, "
+            f"ratio {ratio(times, 'ours', 'bare'):.3f}x; validation {1e3 * statistics.median(validation):.1f} ms/epoch"
         )
 
 

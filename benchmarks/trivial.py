@@ -28,6 +28,15 @@ class Data(Section):
 
 
 WORST = 10.0
+SPACE = """\
+model: trivial
+data: {}
+space:
+  alpha: {float: [0.0, 1.0]}
+  beta: {float: [0.0, 1.0]}
+  rate: {float: [0.001, 1.0], log: true}
+"""
+"""How a search of all its knobs begins."""
 
 
 def loss(alpha: float, beta: float, rate: float, step: int) -> float:

@@ -11,8 +11,6 @@ import argparse
 import os
 import statistics
 import tempfile
-import time
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -21,6 +19,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from benchmarks.turns import in_turns, ratio, timed
 from trainables import cache
 from trainables.tts import mel
 from trainables.tts.batches import Batch, Split, epoch_order
@@ -98,30 +97,17 @@ def epoch_of_ours(run: TtsRun) -> None:
     run.train_epoch(now, run.weights(now))
 
 
-def timed(work: Callable[[], object]) -> float:
-    """Seconds that `work()` takes."""
-    started = time.perf_counter()
-    work()
-    return time.perf_counter() - started
-
-
 def compare(name: str, shape: Network, size: int, clips: Loaded, rounds: int) -> None:
     """Print a line for one size."""
     config = Config(model=shape, data=Dataset(batch_size=size), training=Training(early_stopping_patience=0))
     run = TtsRun(config, clips, 0)
     bare = Bare(config, clips, run._device, amp=run._device.type == "cuda")
     work = {"ours": partial(epoch_of_ours, run), "bare": partial(epoch_of_bare, bare, clips.train, size)}
-    times: dict[str, list[float]] = {key: [] for key in work}
-    for turn in range(rounds + 1):
-        for key in reversed(work) if turn % 2 else work:
-            spent = timed(work[key])
-            if turn:  # the first warms up
-                times[key].append(spent / run.per_epoch)
-    ratio = statistics.median(a / b for a, b in zip(times["ours"], times["bare"], strict=True))
-    median = {key: statistics.median(spent) for key, spent in times.items()}
+    times = in_turns({name: partial(timed, each) for name, each in work.items()}, rounds)
+    median = {key: statistics.median(spent) / run.per_epoch for key, spent in times.items()}
     print(
         f"{name:8} batch {size}: ours {1e3 * median['ours']:.1f} ms/step ({1 / median['ours']:.1f} steps/s), "
-        f"bare {1e3 * median['bare']:.1f} ms/step, ratio {ratio:.3f}x",
+        f"bare {1e3 * median['bare']:.1f} ms/step, ratio {ratio(times, 'ours', 'bare'):.3f}x",
         flush=True,
     )
 

@@ -14,6 +14,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ import torch
 from transformers import Seq2SeqTrainer, Seq2SeqTrainingArguments, TrainerCallback
 from transformers.utils import logging
 
+from benchmarks.turns import in_turns, ratio
 from spaces.paths import with_values
 from trainables.registry import model_named
 from trainables.whisper_child.batches import Batch, Sampling, collate
@@ -162,22 +164,15 @@ def _wait() -> None:
 def measure(name: str, config: Config, rounds: int, folder: str) -> None:
     """Print one line."""
     corpus = made_up(config)
-    times: dict[str, list[float]] = {"ours": [], "theirs": []}
-    steps = config.steps_per_epoch
-    for turn in range(rounds + 1):
-        for which in ("ours", "theirs") if turn % 2 else ("theirs", "ours"):
-            spent = ours(config, corpus) if which == "ours" else theirs(config, corpus, folder)
-            if turn:  # the first warms up
-                times[which].append(spent / (steps - 1))
-    ratio = statistics.median(a / b for a, b in zip(times["ours"], times["theirs"], strict=True))
-    a, b = (statistics.median(times[key]) for key in ("ours", "theirs"))
+    times = in_turns({"theirs": partial(theirs, config, corpus, folder), "ours": partial(ours, config, corpus)}, rounds)
+    a, b = (statistics.median(times[key]) / (config.steps_per_epoch - 1) for key in ("ours", "theirs"))
     start = config.model.random_init
     assert start is not None
     batch = config.training.batch_size
     print(
         f"{name:8} {start.layers}+{start.layers} layers × {start.d_model}, {config.data.target_length:g} s, "
         f"batch {batch}: ours {1e3 * a:.1f} ms/step ({batch / a:.0f} samples/s), Seq2SeqTrainer {1e3 * b:.1f} ms/step "
-        f"({batch / b:.0f} samples/s), ratio {ratio:.3f}x",
+        f"({batch / b:.0f} samples/s), ratio {ratio(times, 'ours', 'theirs'):.3f}x",
         flush=True,
     )
 

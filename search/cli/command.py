@@ -6,6 +6,7 @@ they are called: Ray and torch take seconds.
 
 import importlib
 import json
+import shlex
 import shutil
 import sys
 from collections.abc import Callable
@@ -17,7 +18,6 @@ import typer
 from rich.console import Console
 
 from search.common.command_line import complain, say
-from search.common.commands import typed
 from search.common.exit_codes import Exit, explained
 from search.common.git import tool_version
 from search.report import listing
@@ -98,7 +98,7 @@ def list_(results: Results = Path("results"), as_json: AsJson = False) -> None:
     elif rows:
         Console().print(listing.table(rows))
     else:
-        say(Console(), f"no search in {results}; begin one with {typed(['schedule-search', 'run', 'CONFIG'])}")
+        say(Console(), f"no search in {results}; begin one with {shlex.join(['schedule-search', 'run', 'CONFIG'])}")
     for problem in damaged:
         complain(f"warning: {problem}")
 
@@ -167,7 +167,7 @@ def demo(model: Annotated[str, typer.Option(help="whose demo")] = "early_inferen
         shutil.copytree(source, to)
     config = to / "demo.yaml"
     words = [str(config), "--name", to.resolve().name]
-    say(Console(), f"the search is {config}; to go on with it: {typed(['schedule-search', 'run', *words])}")
+    say(Console(), f"the search is {config}; to go on with it: {shlex.join(['schedule-search', 'run', *words])}")
     sys.exit(importlib.import_module("search.run").main(words))
 
 

@@ -12,7 +12,7 @@ from search.report import remarks
 from search.report.listing import row, size
 from search.report.material import Material, gather
 from search.spec.storage import NOTE
-from search.tracking import marking, removal
+from search.tracking import upkeep
 from search.tracking.run_ids import uid_of
 from spaces.problems import BadInput, cause
 
@@ -29,7 +29,7 @@ def note(folder: Path, trial: int | None, text: str) -> str:
         return f"noted in {folder}"
     reason = unreachable(uri)
     try:
-        found = reason is None and marking.mark(uri, experiment, uid, trial, text)
+        found = reason is None and upkeep.mark(uri, experiment, uid, trial, text)
     except Exception as error:  # MLflow's, its database's or its connection's
         reason, found = mask(cause(error)), False
     if found:
@@ -88,7 +88,7 @@ def _runs(order: Order) -> str:
     if reason := unreachable(order.uri):
         raise BadInput.of(where, f"can't be reached ({reason}), so nothing was deleted; try again when it is there")
     try:
-        gone, whole = removal.remove(order.uri, order.experiment, order.uid)
+        gone, whole = upkeep.remove(order.uri, order.experiment, order.uid)
     except Exception as error:  # MLflow's, its database's or its connection's
         raise BadInput.of(where, f"refused ({mask(cause(error))}); the folder is still there") from error
     left = "" if whole else "; the server keeps them as deleted until `mlflow gc` is run there"

@@ -11,15 +11,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 
-def typed(words: Sequence[str]) -> str:
-    """`words` as one line for a shell."""
-    return " ".join(shlex.quote(word) for word in words)
-
-
 def python(module: str, words: Sequence[str] = ()) -> str:
     """The command that runs `module` with this very interpreter: `python -m …` where that is what the shell finds."""
     name = "python"
     if shutil.which(name) != sys.executable:
         executable, here = Path(sys.executable), Path.cwd()
         name = os.path.relpath(executable, here) if executable.is_relative_to(here) else str(executable)
-    return typed([name, "-m", module, *words])
+    return shlex.join([name, "-m", module, *words])

@@ -3,6 +3,7 @@
 import os
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 
 def tool_version() -> str:
@@ -19,12 +20,15 @@ def git_commit() -> str | None:
     if submitted:
         return submitted
 
-    def git(*arguments: str) -> str | None:
-        try:
-            done = subprocess.run(["git", *arguments], capture_output=True, text=True, timeout=5, check=True)  # noqa: S603, S607
-        except (OSError, subprocess.SubprocessError):
-            return None
-        return done.stdout.strip()
+    commit = git(Path(), "rev-parse", "HEAD", seconds=5)
+    changed = commit and git(Path(), "status", "--porcelain", "--untracked-files=no", seconds=5)
+    return commit and commit.strip() + ("+" if changed else "")
 
-    commit = git("rev-parse", "HEAD")
-    return commit and commit + ("+" if git("status", "--porcelain", "--untracked-files=no") else "")
+
+def git(folder: Path, *words: str, seconds: float = 60) -> str | None:
+    """What a git command prints in `folder`; None where it fails or takes longer."""
+    try:
+        done = subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, check=True, timeout=seconds)  # noqa: S603, S607
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout

@@ -7,6 +7,7 @@ import socket
 import sqlite3
 import urllib.error
 import urllib.request
+from contextlib import closing
 from importlib.metadata import entry_points
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -163,9 +164,6 @@ def _probe_sqlite(uri: str) -> str | None:
     file = sqlite_file(uri)
     if file is None or not file.exists():
         return None
-    database = sqlite3.connect(f"{file.as_uri()}?mode=rw", uri=True, timeout=1)
-    try:
+    with closing(sqlite3.connect(f"{file.as_uri()}?mode=rw", uri=True, timeout=1)) as database:
         database.execute("PRAGMA schema_version").fetchone()
-    finally:
-        database.close()
     return None

@@ -2,15 +2,34 @@
 
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future, wait
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
-def within(seconds: float, question: Callable[[], str | None]) -> str | None:
-    """The answer of `question`; that there was none, where it takes longer.
+def in_time(seconds: float, call: Callable[[], T]) -> T:
+    """What `call` returns or raises; TimeoutError where it takes longer.
 
     A server, or a name server on the way to it, may keep one waiting in ways that have no limit of their own.
     """
-    found: list[str | None] = []
-    thread = threading.Thread(target=lambda: found.append(question()), daemon=True, name="question")
-    thread.start()
-    thread.join(seconds)
-    return found[0] if found else f"no answer within {seconds:g} s"
+    done: Future[T] = Future()
+
+    def work() -> None:
+        try:
+            done.set_result(call())
+        except BaseException as error:  # handed to the caller's thread
+            done.set_exception(error)
+
+    threading.Thread(target=work, daemon=True, name="question").start()
+    if not wait([done], seconds).done:
+        raise TimeoutError(f"no answer within {seconds:g} s")
+    return done.result()
+
+
+def within(seconds: float, question: Callable[[], str | None]) -> str | None:
+    """The answer of `question`; that there was none, where it takes longer."""
+    try:
+        return in_time(seconds, question)
+    except TimeoutError as error:
+        return str(error)

@@ -1,6 +1,7 @@
 """`python -m search.compare results/a results/b … [--mlflow EXPERIMENT …]`: searches side by side."""
 
 import argparse
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,7 +9,6 @@ from pathlib import Path
 from rich.console import Console
 
 from search.common.command_line import argument_parser, command, say
-from search.common.commands import typed
 from search.common.exit_codes import Exit
 from search.common.store_uri import mask, resolve_uri
 from search.compare.page import compare, html
@@ -98,7 +98,7 @@ def _command(options: argparse.Namespace) -> str:
     words += ["--mlflow", *options.mlflow] if options.mlflow else []
     words += ["--uri", mask(options.uri)] if options.uri else []
     words += ["--out", shown(options.out)] if options.out else []
-    return typed(["python", "-m", "search.compare", *words])
+    return shlex.join(["python", "-m", "search.compare", *words])
 
 
 def _write(path: Path, text: str) -> None:

@@ -7,8 +7,8 @@ after all trains up to its rung again, to the same numbers.
 
 import shutil
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable
-from itertools import groupby
 from pathlib import Path
 from typing import Literal
 
@@ -20,11 +20,6 @@ from trainables.objects import Prefix
 from trainables.run import score
 
 SHARE = 0.5  # of the free disk, where no limit is set
-
-
-def default_limit(path: Path, held: int) -> int:
-    """Bytes that checkpoints may take under `path`, where they take `held` now."""
-    return held + int(SHARE * shutil.disk_usage(path).free)
 
 
 def shown(size: float) -> str:
@@ -57,30 +52,29 @@ class CheckpointRetention:
         self._mode = mode
         survey = checkpoints.survey(path if store is None else store)
         self._sizes = {number: held.bytes for number, held in survey.items() if number in records.trials and held.bytes}
-        self._held = sum(self._sizes.values())
-        self.limit = limit if limit is not None else default_limit(path, self.held) if store is None else sys.maxsize
-        self._told = False
-
-    @property
-    def held(self) -> int:
+        self.held = sum(self._sizes.values())
         """Bytes of all checkpoints, those of running trials as of their last pause."""
-        return self._held
+        if limit is None:
+            limit = self.held + int(SHARE * shutil.disk_usage(path).free) if store is None else sys.maxsize
+        self.limit = limit
+        self._told = False
 
     @property
     def whose(self) -> str:
         """Which trials have checkpoints, for people: `3 trials stopped at a rung, 1 confirmation run`."""
         held = [self._records.trials[number] for number, size in sorted(self._sizes.items()) if size]
-        return ", ".join(_counted(len(list(group)), kind) for kind, group in groupby(sorted(map(self._kind, held))))
+        kinds = sorted(Counter(map(self._kind, held)).items())
+        return ", ".join(f"{count} {what}{'s' if count > 1 else ''}{which}" for (what, which), count in kinds)
 
-    def _kind(self, trial: Trial) -> str:
+    def _kind(self, trial: Trial) -> tuple[str, str]:
         if self._keeps(trial):
-            return "confirmation run|"
+            return "confirmation run", ""
         if trial.status == "failed":
-            return "trial| failed"
-        return "trial| stopped at a rung" if trial.over else "trial| unfinished"
+            return "trial", " failed"
+        return "trial", " stopped at a rung" if trial.over else " unfinished"
 
     def _note(self, number: int, size: int) -> None:
-        self._held += size - self._sizes.get(number, 0)
+        self.held += size - self._sizes.get(number, 0)
         self._sizes[number] = size
 
     def __call__(self, event: Event) -> None:
@@ -93,7 +87,7 @@ class CheckpointRetention:
             checkpoints.trim(place)
         elif trial.over and not _may_go_on(trial):
             checkpoints.remove(place)
-        self._note(trial.number, self._measured(trial.number))
+        self._note(trial.number, checkpoints.size(place))
         if self.held > self.limit:
             self._evict()
 
@@ -136,16 +130,8 @@ class CheckpointRetention:
         value = float("inf") if trial.objective is None else score(trial.objective, self._mode)
         return self._keeps(trial), not trial.over, trial.rung, -value
 
-    def _measured(self, number: int) -> int:
-        return checkpoints.size(self._place(number))
-
     def _place(self, number: int) -> checkpoints.Place:
         return checkpoint_folder(self._path, number, self._store)
-
-
-def _counted(count: int, kind: str) -> str:
-    what, _, which = kind.partition("|")
-    return f"{count} {what}{'s' if count > 1 else ''}{which}"
 
 
 def _may_go_on(trial: Trial) -> bool:

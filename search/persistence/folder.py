@@ -3,7 +3,7 @@
 import json
 import os
 import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -94,7 +94,7 @@ def check_same(path: Path, search: Search, digest: str) -> None:
     journal = path / JOURNAL
     with suppress(FileNotFoundError), journal.open("rb") as file:
         if file.readline().endswith(b"\n"):
-            _check_same(path / DESCRIPTION, {**search.identity(), "data_digest": digest})
+            _check_same(path / DESCRIPTION, search, digest)
 
 
 def finished(path: Path, search: Search, digest: str) -> bool:
@@ -135,48 +135,38 @@ def opened(
         journal = path / JOURNAL
         history, end = read(journal) if journal.exists() else ([], End())
         check_head(journal, end)
-        identity = {**search.identity(), "data_digest": prepared.digest}
         if history:
-            _check_same(path / DESCRIPTION, identity)
+            _check_same(path / DESCRIPTION, search, prepared.digest)
             for line in reconcile(path, Records(history), search.every, store):
                 say(line)
         first = None if mirror is None else mirror.commit
         # First: by the journal a search that was killed right here is known again.
         with Journal(journal, end, say, first) as file:
-            described = {
-                "search.yaml": search.to_yaml(prepared.digest),
-                "plan.json": json.dumps({**plan.as_dict(), **_checked(search)}, indent=2) + "\n",
-            }
-            if search.base_source is not None:
-                (path / BASE).mkdir(exist_ok=True)
-                described[f"{BASE}/{Path(search.base_name).name}"] = search.base_source
-            for name, text in described.items():
-                write_text(path / name, text)
+            for name, content in _described(search, plan, prepared.digest):
+                place = path / name
+                place.parent.mkdir(parents=True, exist_ok=True)
+                write_bytes(place, content)
                 if store is not None:
-                    store.put(name, text.encode())
-            _keep_code(path, search, store)
+                    store.put(name, content)
             if store is not None:
                 write_text(path / NOTE, f"{store.uri}\n")
             yield Folder(path, tuple(history), Ledger(file, Records(history)), owner, store)
 
 
-def _checked(search: Search) -> dict[str, Any]:
-    return {"checked": dict(search.checked)} if search.checked else {}
-
-
-def _keep_code(path: Path, search: Search, store: Prefix | None) -> None:
-    """Copy the user's own code into the folder, and the store: with it alone a training can be done again."""
+def _described(search: Search, plan: Plan, digest: str) -> Iterator[tuple[str, bytes]]:
+    """The files that say what the search is, as (name in its folder, content): its settings, its plan, the user's own
+    native file and code, with which alone a training can be done again.
+    """
+    checked = {"checked": dict(search.checked)} if search.checked else {}
+    yield DESCRIPTION, search.to_yaml(digest).encode()
+    yield "plan.json", (json.dumps({**plan.as_dict(), **checked}, indent=2) + "\n").encode()
+    if search.base_source is not None:
+        yield f"{BASE}/{Path(search.base_name).name}", search.base_source.encode()
     known = search.trainable
-    if known is None:
-        return
-    root = located(known["folder"], known["relative"], known["code"], None)
-    for name in known["code"]:
-        place = path / CODE / name
-        place.parent.mkdir(parents=True, exist_ok=True)
-        content = (root / name).read_bytes()
-        write_bytes(place, content)
-        if store is not None:
-            store.put(f"{CODE}/{name}", content)
+    if known is not None:
+        root = located(known["folder"], known["relative"], known["code"], None)
+        for name in known["code"]:
+            yield f"{CODE}/{name}", (root / name).read_bytes()
 
 
 @contextmanager
@@ -192,12 +182,12 @@ def _owned(path: Path) -> Iterator[str]:
         raise BadInput.of(str(path), f"{who} is running this search; wait for it or stop it") from error
 
 
-def _check_same(path: Path, identity: Mapping[str, Any]) -> None:
+def _check_same(path: Path, search: Search, digest: str) -> None:
     before = strict_yaml.load(path)
     if not isinstance(before, dict):
         what = "is not what this search has written there: a mapping of its settings. Put it back from a backup, or "
         raise BadInput.of(str(path), what + "begin anew with another --name")
-    now = json.loads(json.dumps(identity))
+    now = json.loads(json.dumps({**search.identity(), "data_digest": digest}))
     now["base"] = _known(now["base"], before.get("base"))
     for settings in (now["settings"], before.get("settings")):
         if isinstance(settings, dict):

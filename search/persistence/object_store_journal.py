@@ -60,14 +60,12 @@ class Mirror:
         self._lease.check()
         content = self._content + record
         self.begun = True
-        self._journal().put(f"{self._start:012d}", content)
+        place = self.store / f"journal/{self._lease.epoch:05d}-{self._lease.id}"
+        place.put(f"{self._start:012d}", content)
         if len(content) < FULL:
             self._content = content
         else:
             self._start, self._content = self._start + len(content), b""
-
-    def _journal(self) -> Prefix:
-        return self.store / f"journal/{self._lease.epoch:05d}-{self._lease.id}"
 
 
 def parts(store: Prefix) -> list[Part]:
@@ -97,7 +95,9 @@ def journal(store: Prefix, made: Iterable[Part]) -> bytes:
         if part.start > len(content):
             raise _hole(store, part, len(content))
         content = content[: part.start]
-        for name, piece in zip(part.objects, _all(store / "journal", part.objects), strict=True):
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            pieces = list(pool.map((store / "journal").get, part.objects))
+        for name, piece in zip(part.objects, pieces, strict=True):
             if piece is None or int(name.rpartition("/")[2]) != len(content):
                 raise _hole(store, part, len(content))
             content += piece
@@ -115,11 +115,6 @@ def upload(store: Prefix, folder: Path) -> None:
     ]
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         list(pool.map(lambda each: store.put(each[0], each[1].read_bytes()), chosen))
-
-
-def _all(place: Prefix, names: Iterable[str]) -> list[bytes | None]:
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        return list(pool.map(place.get, names))
 
 
 def _hole(store: Prefix, part: Part, at: int) -> BadInput:

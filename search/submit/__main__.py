@@ -6,13 +6,10 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from rich.console import Console
-
 from search.common.command_line import argument_parser, command, say
 from search.common.exit_codes import Exit
 from search.submit import look, submission
 from search.submit.submission import DEFAULT_RESULTS
-from trainables.screen import Screen
 
 RETRIES = 3
 COMMANDS = ("submit", "status", "logs", "stop", "list", "fetch")
@@ -24,12 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not words or words[0] not in (*COMMANDS, "-h", "--help"):
         words.insert(0, "submit")
     options = _parser().parse_args(words)
-
-    def body(console: Console, screen: Screen) -> int:  # noqa: ARG001
-        code: int = options.run(options, partial(say, console))
-        return code
-
-    return command(body)
+    return command(lambda console, _: int(options.run(options, partial(say, console))))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -41,10 +41,6 @@ class Packages:
     notes: Mapping[str, str]
     """Files that the requirements refer to, by their names in the package."""
 
-    def as_pip(self) -> dict[str, object]:
-        """Ray's `pip` field."""
-        return {"packages": list(self.requirements), "pip_check": False}
-
 
 def packages(root: Path, model: str) -> Packages:
     """What `pyproject.toml` in `root` asks for to train `model`, in the versions of `constraints.txt` beside it.
@@ -92,11 +88,6 @@ def handed(settings: Settings, results: str, given: Mapping[str, str], asked: Se
     found = {name: given[name] for name in names if given.get(name)}
     commit = git_commit()
     return {**found, **({COMMIT: commit} if commit else {})}
-
-
-def as_note(variables: Mapping[str, str]) -> str:
-    """The text of the file in which they travel (`start`)."""
-    return json.dumps(variables, sort_keys=True)
 
 
 def own_host(settings: Settings, given: Mapping[str, str]) -> str | None:

@@ -5,6 +5,7 @@ import hashlib
 import io
 import os
 import secrets
+import shlex
 import tarfile
 import tempfile
 import time
@@ -14,8 +15,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from search.common.commands import typed
-from search.common.timeouts import within
+from search.common.timeouts import in_time
 from search.spec.storage import explained, located
 from search.submit import handout
 from search.submit.head import Head, Order
@@ -47,22 +47,20 @@ def fetch_stored(storage: str, name: str, to: Path) -> list[Path]:
     assert home.store is not None, "a folder is asked of the head"
     store, files = replace(home.store, tries=1), []
 
-    def bring() -> str | None:
-        try:
-            names = [each for each in store.sizes(recursive=True) if each.partition("/")[0] in handout.FILES]
-            for each in names:
-                place, content = to / each, store.get(each)
-                if content is not None and place.resolve().is_relative_to(to.resolve()):
-                    place.parent.mkdir(parents=True, exist_ok=True)
-                    place.write_bytes(content)
-                    files.append(place)
-        except OSError as error:
-            return brief(error)
-        return None
+    def bring() -> None:
+        for each in store.sizes(recursive=True):
+            if each.partition("/")[0] not in handout.FILES:
+                continue
+            place, content = to / each, store.get(each)
+            if content is not None and place.resolve().is_relative_to(to.resolve()):
+                place.parent.mkdir(parents=True, exist_ok=True)
+                place.write_bytes(content)
+                files.append(place)
 
-    answer = within(WAIT_SECONDS, bring)
-    if answer is not None:
-        raise BadInput.of(str(store), explained(store, answer, os.environ))
+    try:
+        in_time(WAIT_SECONDS, bring)
+    except OSError as error:
+        raise BadInput.of(str(store), explained(store, brief(error), os.environ)) from error
     if not files:
         raise BadInput.of(str(store), "holds nothing that a search hands over; is it the --storage it was begun with?")
     return files
@@ -112,18 +110,16 @@ def _printed(head: Head, folder: str, rest: Callable[[float], None]) -> str:
         with zipfile.ZipFile(place, "w") as archive:
             script = Path(handout.__file__)
             archive.writestr(zipfile.ZipInfo(script.name), script.read_bytes())
-        command = f"exec python3 {typed([script.name, folder])}"
+        command = f"exec python3 {shlex.join([script.name, folder])}"
         head.submit(job_id, Order(command, {"working_dir": str(place)}))
     until = time.monotonic() + WAIT_SECONDS
-    while True:
-        job = head.job(job_id)
-        if job is None or job.over:
-            break
+    while (job := head.job(job_id)) is not None and not job.over:
         if time.monotonic() > until:
             head.stop(job_id)
             raise BadInput.of(folder, f"the cluster did not hand it out within {WAIT_SECONDS:.0f} s; is it overloaded?")
         rest(POLL_SECONDS)
-    text = head.logs(job_id) if job is not None else ""
-    if job is not None:
-        head.forget(job_id)
+    if job is None:
+        return ""
+    text = head.logs(job_id)
+    head.forget(job_id)
     return text

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import assert_never
+from typing import TypeVar, assert_never
 
 from search.common.exit_codes import Exit
 from search.spec.resources import Resources, refusal
@@ -20,6 +20,7 @@ FAREWELL_SECONDS = 5.0  # for the last lines of a job that has ended
 _OWN_CODES = (Exit.BAD_INPUT, Exit.NO_TRIAL, Exit.INTERRUPTED)  # of search.run, which knows why it ended
 _OWNED = "is running this search"  # search.persistence.folder's words: the lost head's process has not gone yet
 
+T = TypeVar("T")
 Say = Callable[[str], None]
 Rest = Callable[[float], None]
 
@@ -86,7 +87,7 @@ def follow(head: Head, job_id: str, output: Output, rest: Rest = time.sleep) -> 
                     output.shown += len(missed)
                     output.show(missed)
                 return job
-            if job.status == "RUNNING" and (tail is None or tail.broken):
+            if job.status == "RUNNING" and (tail is None or not tail.is_alive()):
                 tail = _Tail(head, job_id, output)
             rest(POLL_SECONDS)
     finally:
@@ -127,7 +128,7 @@ class Client:
                     self._say(f"job {job_id} was lost: {why}; handing it in again ({used} of {retries})")
                     self._rest(POLL_SECONDS)
                     self._wait_for_nodes()
-                    job_id = self._again(name, order)
+                    job_id = self._wait_for(lambda: self.submit(name, order))
                     self._say(f"job {job_id} goes on with {name}")
                 case _:
                     assert_never(outcome)
@@ -150,16 +151,6 @@ class Client:
         self._head.check()
         return True
 
-    def _again(self, name: str, order: Order) -> str:
-        ids: list[str] = []
-
-        def handed_in() -> bool:
-            ids.append(self.submit(name, order))
-            return True
-
-        self._wait_for(handed_in)
-        return ids[-1]
-
     def _wait_for_nodes(self) -> None:
         """A head that comes back is alone at first: the search would find no node for its trials, and end."""
         told = False
@@ -174,14 +165,14 @@ class Client:
 
         self._wait_for(there)
 
-    def _wait_for(self, happened: Callable[[], bool]) -> None:
-        """Until it has happened; while the head doesn't answer, it hasn't. Raises Unreachable when patience ends."""
+    def _wait_for(self, happened: Callable[[], T]) -> T:
+        """What it returns, once that is true and the head answers. Raises Unreachable when patience ends."""
         until = time.monotonic() + PATIENCE_SECONDS
         while True:
+            error = None
             try:
-                if happened():
-                    return
-                error = None
+                if found := happened():
+                    return found
             except Unreachable as unreachable:
                 error = unreachable
             if time.monotonic() > until:
@@ -189,23 +180,14 @@ class Client:
             self._rest(POLL_SECONDS)
 
 
-class _Tail:
-    """A thread that shows what a job prints, from where `output` stands."""
+class _Tail(threading.Thread):
+    """Shows what a job prints, from where `output` stands, until it ends or the connection breaks."""
 
     def __init__(self, head: Head, job_id: str, output: Output) -> None:
+        super().__init__(target=self._read, args=(head, job_id), daemon=True, name="tail")
         self._output, self._seen, self._left = output, 0, False
         self._lock = threading.Lock()
-        self._thread = threading.Thread(target=self._read, args=(head, job_id), daemon=True, name="tail")
-        self._thread.start()
-
-    @property
-    def broken(self) -> bool:
-        """Whether it shows nothing any more."""
-        return not self._thread.is_alive()
-
-    def join(self, seconds: float) -> None:
-        """Give it so long to come to the end."""
-        self._thread.join(seconds)
+        self.start()
 
     def leave(self) -> None:
         """Show no more."""

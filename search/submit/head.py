@@ -5,21 +5,23 @@ import json
 import logging
 import os
 import re
-import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import ray
 from ray.exceptions import AuthenticationError
 from ray.job_submission import JobSubmissionClient
 
 from search.common.store_uri import mask
+from search.common.timeouts import in_time
 from search.spec.nodes import Node
-from search.submit.address import address_of, token_of
 from spaces.problems import BadInput
 
 T = TypeVar("T")
@@ -77,7 +79,6 @@ class Head:
     def __init__(self, address: str, token: str | None) -> None:
         self.address = address
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
-        self._client: JobSubmissionClient | None = None
 
     def check(self) -> None:
         """Raise BadInput where the cluster can't take jobs of this client: another Ray, an old Python, no dashboard."""
@@ -151,7 +152,7 @@ class Head:
 
     async def tail(self, job_id: str, show: Callable[[str], None]) -> None:
         """Show what the job prints, from its beginning, until it ends. Raises whatever aiohttp does."""
-        async for text in self._connected().tail_job_logs(job_id):
+        async for text in self._client.tail_job_logs(job_id):
             show(text)
 
     def stop(self, job_id: str) -> bool:
@@ -174,7 +175,7 @@ class Head:
                 return json.loads(answer.read())
 
         try:
-            return _within(ANSWER_SECONDS, fetch)
+            return in_time(ANSWER_SECONDS, fetch)
         except urllib.error.HTTPError as error:
             error.close()  # it holds the connection
             if error.code in (401, 403):
@@ -182,22 +183,20 @@ class Head:
             if error.code >= 500:
                 raise Unreachable(f"it answers {error.code}") from error
             raise BadInput.of(self._where, f"what answers there is no Ray dashboard (HTTP {error.code})") from error
-        except urllib.error.URLError as error:
-            raise Unreachable(str(error.reason)) from error
         except OSError as error:
-            raise Unreachable(str(error)) from error
+            raise Unreachable(str(getattr(error, "reason", error))) from error
 
-    def _connected(self) -> JobSubmissionClient:
-        if self._client is None:
-            self._client = JobSubmissionClient(self.address, headers=dict(self._headers))
-            for name in ("dashboard_sdk", "job.sdk"):
-                logging.getLogger(f"ray.dashboard.modules.{name}").setLevel(logging.WARNING)
-        return self._client
+    @cached_property
+    def _client(self) -> JobSubmissionClient:
+        client = JobSubmissionClient(self.address, headers=dict(self._headers))
+        for name in ("dashboard_sdk", "job.sdk"):
+            logging.getLogger(f"ray.dashboard.modules.{name}").setLevel(logging.WARNING)
+        return client
 
     def _ask(self, what: Callable[[JobSubmissionClient], T], seconds: float = CALL_SECONDS) -> T:
         """Raises LookupError where the head doesn't know what it is asked about."""
         try:
-            return _within(seconds, lambda: what(self._connected()))
+            return in_time(seconds, lambda: what(self._client))  # Ray's client would wait for ever
         except AuthenticationError as error:
             raise self._refused(403 if self._headers else 401) from error
         except OSError as error:  # requests' own are among them
@@ -231,6 +230,52 @@ def head_at(address: str | None) -> Head:
     return head
 
 
+def address_of(given: str | None, environment: Mapping[str, str]) -> str:
+    """The dashboard's address: `--address`, else Ray's own RAY_API_SERVER_ADDRESS, else a RAY_ADDRESS that is one.
+
+    Raises BadInput for none and for one of another kind.
+    """
+    fallback = environment.get("RAY_ADDRESS", "")
+    text = given or environment.get("RAY_API_SERVER_ADDRESS") or (fallback if fallback.startswith("http") else "")
+    if not text:
+        raise BadInput.of("--address", "which cluster? Give its dashboard, as in --address http://HEAD:8265")
+    text = (text if "://" in text else f"http://{text}").rstrip("/")
+    try:
+        parts = urlsplit(text)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is no number
+        usable = False
+    if not usable:
+        what = "jobs go to the dashboard of the head, http://HEAD:8265; ray:// and HOST:6379 are for other things"
+        raise BadInput.of(f"--address {mask(text)}", what)
+    if parts.username is not None or parts.password is not None:
+        raise BadInput.of(f"--address {mask(text)}", "carries credentials; a cluster's token goes into RAY_AUTH_TOKEN")
+    return text
+
+
+def token_of(environment: Mapping[str, str]) -> str | None:
+    """The token to show, where RAY_AUTH_MODE=token asks for one: from RAY_AUTH_TOKEN, else the file that
+    RAY_AUTH_TOKEN_PATH names, else ~/.ray/auth_token. Raises BadInput where there is none.
+    """
+    if environment.get("RAY_AUTH_MODE", "").lower() != "token":
+        return None
+    token = environment.get("RAY_AUTH_TOKEN", "").strip()
+    place = Path(environment.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token")
+    if not token and place.is_file():
+        token = place.read_text(encoding="utf-8").strip()
+    if not token:
+        raise BadInput.of("RAY_AUTH_MODE=token", f"there is no token: RAY_AUTH_TOKEN is not set, and no {place} exists")
+    return token
+
+
+def asked(head: Head, question: Callable[[], T]) -> T:
+    """The answer to a question to the head. Raises BadInput where it doesn't answer any more."""
+    try:
+        return question()
+    except Unreachable as error:
+        raise BadInput.of(f"--address {head.address}", f"it answered, and then no more ({error})") from error
+
+
 def _job(details: Any) -> Job:
     metadata = details.metadata or {}
     return Job(
@@ -244,26 +289,3 @@ def _job(details: Any) -> Job:
         began=details.start_time / 1000 if details.start_time else None,
         ended=details.end_time / 1000 if details.end_time else None,
     )
-
-
-def _within(seconds: float, call: Callable[[], T]) -> T:
-    """What `call` returns or raises; TimeoutError after so many seconds. Ray's client would wait for ever, and a name
-    server that doesn't answer has no timeout of its own.
-    """
-    done: list[T] = []
-    failed: list[BaseException] = []
-
-    def work() -> None:
-        try:
-            done.append(call())
-        except BaseException as error:  # handed to the caller's thread
-            failed.append(error)
-
-    thread = threading.Thread(target=work, daemon=True, name="head")
-    thread.start()
-    thread.join(seconds)
-    if failed:
-        raise failed[0]
-    if not done:
-        raise TimeoutError(f"no answer within {seconds:g} s")
-    return done[0]

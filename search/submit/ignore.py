@@ -1,7 +1,6 @@
 """The files of a folder that is no git repository, without what its `.gitignore` files leave out (gitignore(5))."""
 
 from collections.abc import Iterator, Sequence
-from itertools import islice
 from pathlib import Path
 
 from pathspec import GitIgnoreSpec
@@ -9,15 +8,12 @@ from pathspec import GitIgnoreSpec
 IGNORE_FILE = ".gitignore"
 
 
-def walk(root: Path, limit: int) -> Iterator[Path]:
-    """The files under `root`, sorted, that no `.gitignore` there leaves out; at most `limit` of them.
+def walk(root: Path, here: str = "", outer: Sequence[tuple[str, GitIgnoreSpec]] = ()) -> Iterator[Path]:
+    """The files under `root`, sorted, that no `.gitignore` there leaves out. `here`: the folder to begin with, where
+    the rules of `outer` hold, too.
 
     As git does: what lies in a folder that is left out can't be taken back, and `.git` is never looked into.
     """
-    return islice(_walk(root, "", []), limit)
-
-
-def _walk(root: Path, here: str, outer: Sequence[tuple[str, GitIgnoreSpec]]) -> Iterator[Path]:
     own = root / here / IGNORE_FILE
     levels = [*outer, (here, rules(own.read_text(encoding="utf-8", errors="replace")))] if own.is_file() else outer
     for entry in sorted((root / here).iterdir()):
@@ -26,7 +22,7 @@ def _walk(root: Path, here: str, outer: Sequence[tuple[str, GitIgnoreSpec]]) -> 
         if entry.name == ".git" or _left_out(f"{path}/" if folder else path, levels):
             continue
         if folder:
-            yield from _walk(root, f"{path}/", levels)
+            yield from walk(root, f"{path}/", levels)
         elif entry.is_file():
             yield entry
 

@@ -4,17 +4,15 @@ import argparse
 import time
 from collections.abc import Callable
 from datetime import datetime
-from typing import TypeVar
 
 from search.common.clock import now
 from search.common.exit_codes import Exit
 from search.submit import fetch as fetching
 from search.submit.follow import Final, Output, follow, meaning, show, table
-from search.submit.head import Head, Job, Unreachable, head_at
+from search.submit.head import Head, Job, asked, head_at
 from search.submit.submission import DEFAULT_RESULTS, STOP_SECONDS
 from spaces.problems import BadInput
 
-T = TypeVar("T")
 Say = Callable[[str], None]
 POLL_SECONDS = 1.0
 GRACE_SECONDS = 10.0  # beyond what Ray gives the job
@@ -40,9 +38,9 @@ def logs(options: argparse.Namespace, say: Say) -> int:
     head = head_at(options.address)
     job = _named(head, options.job)
     if not options.follow:
-        show(_asked(head, lambda: head.logs(job.id)))
+        show(asked(head, lambda: head.logs(job.id)))
         return Exit.DONE
-    ended = _asked(head, lambda: follow(head, job.id, Output(show)))
+    ended = asked(head, lambda: follow(head, job.id, Output(show)))
     if ended is None:
         raise BadInput.of(job.id, "the cluster knows nothing of it any more")
     outcome = meaning(ended, again=False)
@@ -55,13 +53,13 @@ def stop(options: argparse.Namespace, say: Say) -> int:
     """End a job in order, and wait until it has."""
     head = head_at(options.address)
     job = _named(head, options.job)
-    if not _asked(head, lambda: head.stop(job.id)):
+    if not asked(head, lambda: head.stop(job.id)):
         say(f"{job.id} is over already: {job.status.lower()}")
         return Exit.DONE
     say(f"{job.id}: ending; trials keep their last evaluation")
     until = time.monotonic() + STOP_SECONDS + GRACE_SECONDS
     while time.monotonic() < until:
-        known = _asked(head, lambda: head.job(job.id))
+        known = asked(head, lambda: head.job(job.id))
         if known is None or known.over:
             say(f"{job.id}: {known.status.lower() if known else 'gone'}; the same submission goes on with {job.search}")
             return Exit.DONE
@@ -73,7 +71,7 @@ def stop(options: argparse.Namespace, say: Say) -> int:
 def listing(options: argparse.Namespace, say: Say) -> int:
     """The searches on the cluster, the newest first."""
     head = head_at(options.address)
-    jobs = _asked(head, head.jobs)
+    jobs = asked(head, head.jobs)
     for line in table(jobs, now()):
         say(line)
     if not jobs:
@@ -86,12 +84,12 @@ def fetch(options: argparse.Namespace, say: Say) -> int:
     known, place = None, options.storage or options.results or ""
     if "://" not in place:
         head = head_at(options.address)
-        known = next((job for job in _asked(head, head.jobs) if job.search == options.name), None)
+        known = next((job for job in asked(head, head.jobs) if job.search == options.name), None)
         place = place or (known.results if known is not None else None) or DEFAULT_RESULTS
     if "://" in place:
         files = fetching.fetch_stored(place, options.name, options.to)
     else:
-        files = _asked(head, lambda: fetching.fetch(head, f"{place.rstrip('/')}/{options.name}", options.to))
+        files = asked(head, lambda: fetching.fetch(head, f"{place.rstrip('/')}/{options.name}", options.to))
     names = [file.relative_to(options.to).as_posix() for file in files]
     say(f"{len(files)} files in {options.to}: {', '.join(names[:SHOWN])}" + (", …" if len(names) > SHOWN else ""))
     if fetching.BEST not in names:
@@ -102,23 +100,14 @@ def fetch(options: argparse.Namespace, say: Say) -> int:
 
 def _named(head: Head, name: str) -> Job:
     """The job of this id, else the newest one of the search of this name. Raises BadInput for neither."""
-    job = _asked(head, lambda: head.job(name))
+    job = asked(head, lambda: head.job(name))
+    jobs = asked(head, head.jobs) if job is None else []
+    job = job or next((each for each in jobs if each.search == name), None)
     if job is not None:
         return job
-    jobs = _asked(head, head.jobs)
-    for each in jobs:
-        if each.search == name:
-            return each
     there = ", ".join(sorted({each.search for each in jobs if each.search})[:SHOWN]) or "none"
     what = f"the cluster knows no job and no search of this name (its searches: {there}); with a head go its jobs"
     raise BadInput.of(name, what)
-
-
-def _asked(head: Head, question: Callable[[], T]) -> T:
-    try:
-        return question()
-    except Unreachable as error:
-        raise BadInput.of(f"--address {head.address}", f"it answered, and then no more ({error})") from error
 
 
 def _clock(at: float | None) -> str | None:

@@ -1,13 +1,15 @@
 """One submission: a search checked here, packed, and sent to a cluster that can run it."""
 
 import argparse
+import json
 import os
+import shlex
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from search.common.commands import python, typed
+from search.common.commands import python
 from search.common.exit_codes import Exit
 from search.common.store_uri import mask
 from search.persistence.checkpoint_retention import shown
@@ -19,7 +21,7 @@ from search.spec.resources import refusal
 from search.spec.search import Search
 from search.submit import environment, package, start
 from search.submit.follow import Client, show
-from search.submit.head import RESULTS, SEARCH, Head, Order, Unreachable, head_at
+from search.submit.head import RESULTS, SEARCH, Head, Order, Unreachable, asked, head_at
 from search.submit.tree import code_root, working_tree
 from spaces.problems import BadInput, Problem
 
@@ -54,7 +56,7 @@ def run(options: argparse.Namespace, say: Say) -> int:
         say(note)
     with tempfile.TemporaryDirectory() as scratch:
         archive = Path(scratch) / "search.zip"
-        notes = {start.HANDED: environment.as_note(handed), **(packages.notes if packages else {})}
+        notes = {start.HANDED: json.dumps(handed, sort_keys=True), **(packages.notes if packages else {})}
         size = package.write(tree, notes, archive)
         say(f"sends {len(tree.files)} files of {tree.root}, {shown(tree.size())}, packed {shown(size)}")
         shared = sorted(name for name in handed if name != environment.COMMIT)
@@ -88,11 +90,11 @@ def entrypoint(config: str, options: argparse.Namespace, name: str, kept: str) -
     for flag, value in given.items():
         words += [flag, value] if value is not None else []
     words += [word for override in options.overrides for word in ("--set", override)]
-    command = f"exec python -m {start.__name__} {typed(words)}"
+    command = f"exec python -m {start.__name__} {shlex.join(words)}"
     results: str = options.results
     if "://" not in kept and kept != results:
         return command
-    place = f"~/{typed([results[2:]])}" if results.startswith("~/") and results[2:] else typed([results])
+    place = f"~/{shlex.quote(results[2:])}" if results.startswith("~/") and results[2:] else shlex.quote(results)
     return f"{command} --results {place}"
 
 
@@ -129,11 +131,8 @@ def _handed_in(head: Head, search: Search, order: Order, options: argparse.Names
 
 def _checked(head: Head, search: Search, place: str) -> list[str]:
     """What people should know before the search is sent there. Raises BadInput where it can't run there, or does."""
-    try:
-        nodes = head.nodes()
-        running = [job for job in head.jobs() if (job.search, job.results, job.over) == (search.name, place, False)]
-    except Unreachable as error:
-        raise BadInput.of(f"--address {head.address}", f"it answered, and then no more ({error})") from error
+    nodes, jobs = asked(head, head.nodes), asked(head, head.jobs)
+    running = [job for job in jobs if (job.search, job.results, job.over) == (search.name, place, False)]
     why = refusal(search.settings.resources, nodes)
     problems = [Problem("resources", why)] if why is not None else []
     if running:
@@ -152,7 +151,7 @@ def _checked(head: Head, search: Search, place: str) -> list[str]:
 
 
 def _runtime_env(place: Path, packages: environment.Packages | None) -> Mapping[str, Any]:
-    installed = {"pip": packages.as_pip()} if packages is not None else {}
+    installed = {"pip": {"packages": list(packages.requirements), "pip_check": False}} if packages is not None else {}
     return {
         "working_dir": str(place),
         "worker_process_setup_hook": f"{start.__name__}.load",

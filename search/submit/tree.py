@@ -1,12 +1,13 @@
 """The working tree of a search: which files a cluster needs to run it."""
 
 import fnmatch
-import subprocess
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import search
+from search.common.git import git
 from search.submit import ignore
 from spaces.problems import BadInput
 
@@ -77,9 +78,9 @@ def code_root() -> Path:
 
 def listed(root: Path) -> list[Path]:
     """The files of a tree that may be sent. Raises BadInput where there are too many to be a source tree."""
-    found = _of_git(root)
+    found = _ofgit(root)
     if found is None:
-        found = list(ignore.walk(root, MOST_FILES + 1))
+        found = list(islice(ignore.walk(root), MOST_FILES + 1))
     if len(found) > MOST_FILES:
         what = f"holds more than {MOST_FILES} files; submit from the folder of your search, or list what to leave out"
         raise BadInput.of(str(root), f"{what} in {ignore.IGNORE_FILE}")
@@ -96,29 +97,19 @@ def _stays(path: Path) -> bool:
 
 def _root(config: Path) -> Path:
     folder = config.parent.resolve()
-    top = _git(folder, "rev-parse", "--show-toplevel")
+    top = git(folder, "rev-parse", "--show-toplevel")
     if top is not None:
         return Path(top.strip()).resolve()
     here = Path.cwd().resolve()
     return here if folder.is_relative_to(here) else folder
 
 
-def _of_git(root: Path) -> list[Path] | None:
+def _ofgit(root: Path) -> list[Path] | None:
     """What git tracks or would; None outside of a repository. Submodules and links to folders are no files."""
-    if _git(root, "rev-parse", "--git-dir") is None:
-        return None
-    names = _git(root, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+    names = git(root, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
     if names is None:
         return None
     return [root / name for name in sorted(set(names.split("\0"))) if name and (root / name).is_file()]
-
-
-def _git(folder: Path, *words: str) -> str | None:
-    try:
-        done = subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, check=True, timeout=60)  # noqa: S603, S607
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout
 
 
 def _own_code(root: Path) -> dict[str, Path]:

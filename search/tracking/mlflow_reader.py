@@ -4,7 +4,7 @@ import logging
 import os
 import posixpath
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,30 @@ def connected(uri: str) -> Any:
     return MlflowClient(absolute(uri))  # MLflow keeps one connection per spelling, also for another working folder
 
 
+def known(uri: str, experiment: str) -> tuple[Any, Any]:
+    """A client, and the experiment of this name, or None; both None where the database's file is not there, for MLflow
+    would make it.
+    """
+    file = sqlite_file(uri)
+    if file is not None and not file.exists():
+        return None, None
+    client = connected(uri)
+    return client, client.get_experiment_by_name(experiment)
+
+
+def runs_of(client: Any, experiment_id: str, query: str = "", deleted: bool = False) -> Iterator[Any]:
+    """The runs of an experiment that `query` finds, oldest first, asked for page by page. `deleted`: those, too."""
+    from mlflow.entities import ViewType  # loaded by `connected`
+
+    view, token = ViewType.ALL if deleted else ViewType.ACTIVE_ONLY, None
+    while True:
+        page = client.search_runs([experiment_id], query, view, PAGE, ["attributes.start_time ASC"], token)
+        yield from page
+        token = page.token
+        if not token:
+            return
+
+
 @dataclass(frozen=True)
 class TrackedRun:
     """A run that is in MLflow."""
@@ -53,11 +77,9 @@ class MlflowReader:
 
     def __init__(self, uri: str, experiment: str) -> None:
         """Raises LookupError without such an experiment, and whatever MLflow raises where it can't be reached."""
-        file = sqlite_file(uri)
-        if file is not None and not file.exists():  # MLflow would make it
-            raise LookupError(f"{file} does not exist")
-        self._client = connected(uri)
-        found = self._client.get_experiment_by_name(experiment)
+        self._client, found = known(uri, experiment)
+        if self._client is None:
+            raise LookupError(f"{sqlite_file(uri)} does not exist")
         if found is None:
             names = [each.name for each in self._client.search_experiments(max_results=100)]
             raise LookupError(f"there is no experiment {experiment!r}{nearest(experiment, names)}")
@@ -65,26 +87,10 @@ class MlflowReader:
 
     def runs(self) -> list[TrackedRun]:
         """All that are not deleted, oldest first."""
-        found: list[TrackedRun] = []
-        token = None
-        while True:
-            page = self._client.search_runs(
-                [self._experiment_id],
-                order_by=["attributes.start_time ASC"],
-                max_results=PAGE,
-                page_token=token,
-            )
-            found += [
-                TrackedRun(run.info.run_id, run.data.params, run.data.tags, run.info.start_time, run.info.end_time)
-                for run in page
-            ]
-            token = page.token
-            if not token:
-                return found
-
-    def curve(self, run: str, metric: str) -> list[tuple[int, float]]:
-        """A metric's values as (step, value), by step."""
-        return [(point.step, point.value) for point in self.points(run, metric)]
+        return [
+            TrackedRun(run.info.run_id, run.data.params, run.data.tags, run.info.start_time, run.info.end_time)
+            for run in runs_of(self._client, self._experiment_id)
+        ]
 
     def points(self, run: str, metric: str) -> list[Point]:
         """A metric's values by step, one a step, with the time of each."""

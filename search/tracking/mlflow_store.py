@@ -3,16 +3,17 @@
 import contextlib
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+import shlex
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from filelock import FileLock
 
-from search.common.commands import python, typed
+from search.common.commands import python
 from search.common.store_uri import DATABASES, absolute, mask, sqlite_file
-from search.tracking.mlflow_reader import PAGE, connected
+from search.tracking.mlflow_reader import PAGE, connected, runs_of
 from search.tracking.moved import ARTIFACTS, follow_move
 from search.tracking.run_table import TAG
 from search.tracking.types import KEY_TAG, Registration
@@ -32,8 +33,9 @@ _EXPERIMENT = {"mlflow.experimentKind": "custom_model_development"}  # else the 
 
 
 class MlflowStore:
-    """A `Store` in MLflow: a SQLite file, a database or a tracking server. For one thread. `run_table`: how the table
-    of the experiment's runs opens, if not as it comes.
+    """Runs in a SQLite file, a database or a tracking server, for one thread. Any call may raise; each may be repeated
+    after a failure, `create` after a `find`. `run_table`: how the table of the experiment's runs opens, if not as it
+    comes.
     """
 
     def __init__(self, uri: str, experiment: str, run_table: str = "") -> None:
@@ -48,7 +50,8 @@ class MlflowStore:
         file = sqlite_file(self._uri)
         if file is not None:
             file.parent.mkdir(parents=True, exist_ok=True)
-        with _one_creator(file):
+        # Searches that start together on a new file must not both create its tables.
+        with contextlib.nullcontext() if file is None else FileLock(f"{file}.lock", timeout=_CREATE_LOCK_SECONDS):
             if file is not None and not (file.exists() and file.stat().st_size):
                 _make(file)
             elif file is not None:
@@ -65,7 +68,7 @@ class MlflowStore:
             restore = python("mlflow", ["experiments", "restore", "-x", found.experiment_id])
             raise ValueError(
                 f"the MLflow experiment {self._experiment!r} is deleted; restore it with "
-                f"`MLFLOW_TRACKING_URI={typed([where])} {restore}` or set tracking.experiment to another name"
+                f"`MLFLOW_TRACKING_URI={shlex.quote(where)} {restore}` or set tracking.experiment to another name"
             )
         self._experiment_id = found.experiment_id
         with contextlib.suppress(Exception):  # who may write runs may not be allowed to change the experiment
@@ -75,44 +78,29 @@ class MlflowStore:
     def _new_experiment(self, place: str | None) -> str:
         try:
             tags = {**_EXPERIMENT, **({TAG: self._run_table} if self._run_table else {})}
-            made: str = self._client.create_experiment(self._experiment, artifact_location=place, tags=tags)
+            return str(self._client.create_experiment(self._experiment, artifact_location=place, tags=tags))
         except Exception:  # another search may have made it meanwhile
             found = self._client.get_experiment_by_name(self._experiment)
             if found is None:
                 raise
-            made = found.experiment_id
-        return made
+            return str(found.experiment_id)
 
     def find(self, key: str) -> list[str]:
         """Ids of the runs with this key, oldest first."""
-        query = f"tags.`{KEY_TAG}` = '{key}'"
-        runs = self._client.search_runs([self._experiment_id], query, order_by=["attributes.start_time ASC"])
+        runs = runs_of(self._client, self._experiment_id, f"tags.`{KEY_TAG}` = '{key}'")
         return [run.info.run_id for run in runs]
 
     def find_all(self, uid: str) -> dict[str, str]:
         """The oldest run of each key of a search: key -> id."""
-        query = f"tags.`{KEY_TAG}` LIKE '{uid}/%'"
         found: dict[str, str] = {}
-        token = None
-        while True:
-            page = self._client.search_runs(
-                [self._experiment_id],
-                query,
-                order_by=["attributes.start_time ASC"],
-                max_results=PAGE,
-                page_token=token,
-            )
-            for run in page:
-                found.setdefault(run.data.tags[KEY_TAG], run.info.run_id)
-            token = page.token
-            if not token:
-                return found
+        for run in runs_of(self._client, self._experiment_id, f"tags.`{KEY_TAG}` LIKE '{uid}/%'"):
+            found.setdefault(run.data.tags[KEY_TAG], run.info.run_id)
+        return found
 
     def create(self, name: str, tags: Mapping[str, str], start: int) -> str:
-        """A new run; one request."""
+        """A new run, RUNNING since `start` (unix ms); its id. One request."""
         run = self._client.create_run(self._experiment_id, start_time=start, tags=dict(tags), run_name=name)
-        identifier: str = run.info.run_id
-        return identifier
+        return str(run.info.run_id)
 
     def write(self, run: str, metrics: Sequence[Point], params: Mapping[str, str], tags: Mapping[str, str]) -> None:
         """Add to a run; one request. The store keeps one of equal (key, step, time, value)."""
@@ -127,7 +115,7 @@ class MlflowStore:
         )
 
     def set_status(self, run: str, status: RunStatus, at: int) -> None:
-        """End the run, or take it up again; one request."""
+        """End the run at `at` (unix ms), or take it up again with RUNNING; one request."""
         if status == "RUNNING":
             self._client.update_run(run, status=status)
         else:
@@ -162,7 +150,7 @@ class MlflowStore:
         return str(made.version)
 
     def delete(self, run: str) -> None:
-        """Mark a run deleted."""
+        """Mark a run deleted that doubles another."""
         self._client.delete_run(run)
 
     def refuses(self, error: Exception) -> bool:
@@ -176,7 +164,7 @@ class MlflowStore:
         return False
 
     def explain(self, error: Exception) -> str:
-        """What `error` means, in one line: who is not let in, what is not installed, that nobody answers."""
+        """What `error` means, in one line for people: who is not let in, what is not installed, that nobody answers."""
         match getattr(error, "error_code", ""):
             case "UNAUTHENTICATED":
                 who = self._who()
@@ -235,13 +223,3 @@ def _make(file: Path) -> None:
     client.search_experiments(max_results=1)  # the first request makes the tables
     client._tracking_client.store.engine.dispose()
     partial.replace(file)
-
-
-@contextlib.contextmanager
-def _one_creator(file: Path | None) -> Iterator[None]:
-    """Searches that start together on a new SQLite file must not both create its tables."""
-    if file is None:
-        yield
-        return
-    with FileLock(f"{file}.lock", timeout=_CREATE_LOCK_SECONDS):
-        yield

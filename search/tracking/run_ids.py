@@ -4,7 +4,8 @@ import errno
 import json
 import os
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -41,24 +42,21 @@ class RunIds:
 
     def _parse(self, text: bytes, store: str) -> None:
         here = False
-        for line in text.splitlines():
-            try:
-                match json.loads(line):
-                    case {"uid": str(uid)}:
-                        self.uid, self.uid_is_new = uid, False
-                    case {"store": str(name)}:
-                        here = name == store
-                    case {"creating": int(trial)} if here:
-                        self.doubtful.add(trial)
-                    case {"trial": int(trial), "run": str(run)} if here:
-                        self.ids[trial] = run
-                        self.doubtful.discard(trial)
-                    case {"described": True} if here:
-                        self.described = True
-                    case {"acknowledged": int(count)} if here:
-                        self.acknowledged = count
-            except (ValueError, RecursionError):
-                continue
+        for record in _records(text):
+            match record:
+                case {"uid": str(uid)}:
+                    self.uid, self.uid_is_new = uid, False
+                case {"store": str(name)}:
+                    here = name == store
+                case {"creating": int(trial)} if here:
+                    self.doubtful.add(trial)
+                case {"trial": int(trial), "run": str(run)} if here:
+                    self.ids[trial] = run
+                    self.doubtful.discard(trial)
+                case {"described": True} if here:
+                    self.described = True
+                case {"acknowledged": int(count)} if here:
+                    self.acknowledged = count
 
     def creating(self, trials: Iterable[int]) -> None:
         """Runs of `trials` are about to be created. On disk when this returns."""
@@ -106,11 +104,15 @@ class RunIds:
 
 def uid_of(path: Path) -> str:
     """The uid that names the search in any store, from its `tracking.jsonl`; empty where nothing was tracked."""
-    for line in path.read_bytes().splitlines() if path.exists() else []:
-        try:
-            match json.loads(line):
-                case {"uid": str(uid)}:
-                    return uid
-        except (ValueError, RecursionError):
-            continue
+    for record in _records(path.read_bytes() if path.exists() else b""):
+        match record:
+            case {"uid": str(uid)}:
+                return uid
     return ""
+
+
+def _records(text: bytes) -> Iterator[Any]:
+    """What the lines say that are not torn."""
+    for line in text.splitlines():
+        with suppress(ValueError, RecursionError):
+            yield json.loads(line)

@@ -18,15 +18,18 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from search.common.store_uri import mask, unreachable
 from search.history.chain import End, parse
 from search.history.events import Event
 from search.tracking.mlflow_store import MlflowStore
 from search.tracking.tracker import PACE, Tracker, waiting_note
-from search.tracking.types import Pace, SearchStatus, Summary, TrackingInfo, Warn, info_of, status_of
+from search.tracking.types import Pace, SearchStatus, Summary, TrackingInfo, Warn
 
 NICE = 5  # on a scale from 0 to 19, as `nice` takes it
 GRACE = 5.0  # seconds beyond its time limit that the child is given to answer
+_INFO, ENDED = TypeAdapter(TrackingInfo), TypeAdapter(SearchStatus)  # back from the JSON of `asdict`
 
 
 class Sender:
@@ -137,7 +140,7 @@ class _Orders:
         if not select.select([self._pipe], [], [], seconds)[0]:
             return None
         order = self.next()
-        return status_of(order["verdict"]), float(order["timeout"])
+        return ENDED.validate_python(order["verdict"]), float(order["timeout"])
 
 
 def main() -> None:
@@ -150,7 +153,7 @@ def main() -> None:
 
     orders = _Orders()
     order = orders.next()
-    info = info_of(order["info"])
+    info = _INFO.validate_python(order["info"])
     tracker = Tracker(
         info,
         MlflowStore(info.uri, info.experiment, info.run_table),

@@ -15,8 +15,9 @@ from pathlib import Path
 from search.common.clock import now
 from search.common.store_uri import identity, mask
 from search.history.events import Event
+from search.tracking.mlflow_store import MlflowStore
 from search.tracking.run_ids import RunIds
-from search.tracking.types import KEY_TAG, Pace, Registration, SearchStatus, Store, Summary, TrackingInfo, Warn
+from search.tracking.types import KEY_TAG, Pace, Registration, SearchStatus, Summary, TrackingInfo, Warn
 from search.tracking.updates import (
     NOTE_LENGTH,
     PARAM_LENGTH,
@@ -24,6 +25,7 @@ from search.tracking.updates import (
     RunStatus,
     Trials,
     Update,
+    as_tags,
     clean,
     cut,
     points,
@@ -48,7 +50,7 @@ class Tracker:
     def __init__(
         self,
         info: TrackingInfo,
-        store: Store,
+        store: MlflowStore,
         take: Take,
         first: int,
         warn: Warn,
@@ -212,7 +214,7 @@ class Tracker:
                 return run
         tags = {KEY_TAG: key, "mlflow.user": _user(), **update.tags}
         if update.trial != PARENT:
-            tags |= {"mlflow.parentRunId": self._runs.ids[PARENT], **_as_tags(self._info)}
+            tags |= {"mlflow.parentRunId": self._runs.ids[PARENT], **as_tags(self._info.trial_tags)}
         try:
             run = self._store.create(update.name, tags, update.start or _now())
         except Exception:
@@ -299,12 +301,6 @@ def waiting_note(info: TrackingInfo, reason: str) -> str:
 def _trial_of(key: str) -> int:
     number = key.rpartition("/")[2]
     return int(number) if number.isdecimal() else PARENT
-
-
-def _as_tags(info: TrackingInfo) -> dict[str, str]:
-    holder = Update(PARENT, "")
-    holder.set_tags(info.trial_tags)
-    return holder.tags
 
 
 def _now() -> int:

@@ -1,54 +1,15 @@
-"""What goes into tracking and what comes out, and what tracking asks of a store."""
+"""What goes into tracking and what comes out."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
-
-from search.tracking.updates import Point, RunStatus
+from typing import Any, Literal
 
 KEY_TAG = "search.run_key"
 """Tag that names a run across processes: the search's uid and the trial's number."""
 
 Warn = Callable[[str], None]
 """Takes one line for people."""
-
-
-class Store(Protocol):
-    """Where runs are kept. Any call may raise; each may be repeated after a failure, `create` after a `find`."""
-
-    def open(self) -> None:
-        """Connect, and make the experiment if it is missing."""
-
-    def find(self, key: str) -> list[str]:
-        """Ids of the runs with this `KEY_TAG`, oldest first."""
-
-    def find_all(self, uid: str) -> Mapping[str, str]:
-        """The oldest run of each `KEY_TAG` that begins with a search's `uid` and a slash: key -> id."""
-
-    def create(self, name: str, tags: Mapping[str, str], start: int) -> str:
-        """A new run, RUNNING since `start` (unix ms); returns its id."""
-
-    def write(self, run: str, metrics: Sequence[Point], params: Mapping[str, str], tags: Mapping[str, str]) -> None:
-        """Add to a run; what it already has stays single."""
-
-    def set_status(self, run: str, status: RunStatus, at: int) -> None:
-        """End the run at `at` (unix ms), or take it up again with RUNNING."""
-
-    def add_file(self, run: str, path: Path, into: str = "") -> None:
-        """Keep a copy of a file or folder with the run, in the folder `into` of its artifacts."""
-
-    def register(self, run: str, version: "Registration") -> str:
-        """Make a version of a registered model of what the run holds, unless there is one; returns its number."""
-
-    def delete(self, run: str) -> None:
-        """Remove a run that doubles another."""
-
-    def refuses(self, error: Exception) -> bool:
-        """Whether the store works but will never take what led to `error`."""
-
-    def explain(self, error: Exception) -> str:
-        """What `error` means, in one line for people, and what they can do about it where they can."""
 
 
 @dataclass(frozen=True)
@@ -119,16 +80,3 @@ class Summary:
     parent: str | None  # id of the search's run
     message: str  # for people; empty when all is sent
     version: str = ""  # of the registered model, if one was asked for and made
-
-
-def info_of(fields: Mapping[str, Any]) -> TrackingInfo:
-    """What `dataclasses.asdict` made `fields` of, back from JSON."""
-    lists = {key: tuple(fields[key]) for key in ("rungs", "left_out")}
-    return TrackingInfo(**{**fields, **lists, "folder": Path(fields["folder"])})
-
-
-def status_of(fields: Mapping[str, Any]) -> SearchStatus:
-    """The verdict that `dataclasses.asdict` made `fields` of, back from JSON."""
-    paths = {key: [Path(path) for path in fields[key]] for key in ("artifacts", "winner")}
-    version = fields["version"]
-    return SearchStatus(**{**fields, **paths, "version": None if version is None else Registration(**version)})

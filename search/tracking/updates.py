@@ -76,7 +76,7 @@ class Update:
 
     def set_tags(self, tags: Mapping[str, Any]) -> None:
         """Set tags; empty values are left out."""
-        self.tags |= {key: cut(text(value), TAG_LENGTH) for key, value in tags.items() if value not in ("", None)}
+        self.tags |= as_tags(tags)
 
     def chunk(self) -> tuple[list[Point], dict[str, str], dict[str, str]]:
         """The part that fits one request: metrics, params, tags."""
@@ -147,8 +147,7 @@ class Trials:
             case Started():
                 self._started(event, update)
             case Reported():
-                self._reported(trial, event, at, update)
-                self._improved(trial, event, at, updates)
+                self._reported(trial, event, at, updates)
             case Forked() | Kept():
                 _shared(event, trial, update)
             case Paused():
@@ -173,9 +172,20 @@ class Trials:
                 assert_never(event)
 
     def _of_search(self, event: OfSearch) -> dict[str, str]:
-        went_on = isinstance(event, Phase) and self._stopped
-        self._stopped = isinstance(event, Stopped)
-        return {**_search_tags(event), **({"stopped": "went on"} if went_on else {})}  # a tag can't be taken back
+        """What an event of the search as a whole says on its run."""
+        stopped, self._stopped = self._stopped, isinstance(event, Stopped)
+        match event:
+            case Phase():
+                went_on = {"stopped": "went on"} if stopped else {}  # a tag can't be taken back
+                return {"phase": event.name, "spent": event.reason, **went_on}
+            case Stopped():
+                return {"stopped": f"{event.kind}: {event.reason}"}
+            case WarmStarted():
+                return {"warm_start": event.source}
+            case StartReady():
+                return {"start": event.source, "start_step": str(event.step)}
+            case _:
+                assert_never(event)
 
     def _started(self, event: Started, update: Update) -> None:
         update.set_tags({"status": "running", "host": event.host, "gpu": event.gpu})
@@ -205,25 +215,25 @@ class Trials:
             }
         )
 
-    def _reported(self, trial: _Trial, event: Reported, at: int, update: Update) -> None:
+    def _reported(self, trial: _Trial, event: Reported, at: int, updates: dict[int, Update]) -> None:
         if event.step in trial.steps:  # trained again from an older checkpoint, to the same numbers
             return
         told = {key: value for key, value in event.metrics.items() if "." not in key and key not in self._left_out}
         used = {f"system/{key}": value for key, value in event.usage.items()}  # a page of their own in MLflow
         values = {OBJECTIVE: event.metrics[OBJECTIVE], **told, SECONDS: event.seconds, **used}  # charts take the first
-        update.metrics += [Point(clean(key), value, event.step, at) for key, value in _finite(values)]
+        update = updates[event.trial]
+        update.metrics += points(values, event.step, at)
         reached = max((rung for rung in self._rungs if rung <= event.step), default=0)
         if reached > trial.rung:
             trial.rung = reached
             update.set_tags({"rung": reached})
+        if trial.kind == "search":
+            self._improved(trial, event, at, updates)
+        trial.steps.add(event.step)
 
     def _improved(self, trial: _Trial, event: Reported, at: int, updates: dict[int, Update]) -> None:
         """Note what was trained, and a new best of the fully trained: only those are compared."""
-        if event.step in trial.steps or trial.kind != "search":
-            trial.steps.add(event.step)
-            return
         self._trained += max(0, event.step - max(trial.copied, *trial.steps, self._begins))
-        trial.steps.add(event.step)
         horizon = self._rungs[-1] if self._rungs else math.inf
         whole = event.outcome == "ended" or (event.outcome == "running" and event.step >= horizon)
         value = event.metrics[OBJECTIVE]
@@ -246,7 +256,13 @@ def run_key(uid: str, trial: int) -> str:
 
 def points(metrics: Mapping[str, float], step: int, at: int) -> list[Point]:
     """Finite metrics as points at one step."""
-    return [Point(clean(key), value, step, at) for key, value in _finite(metrics)]
+    finite = ((key, value) for key, value in metrics.items() if isinstance(value, int | float) and math.isfinite(value))
+    return [Point(clean(key), float(value), step, at) for key, value in finite]
+
+
+def as_tags(values: Mapping[str, Any]) -> dict[str, str]:
+    """`values` as a run's tags; empty ones are left out."""
+    return {key: cut(text(value), TAG_LENGTH) for key, value in values.items() if value not in ("", None)}
 
 
 def text(value: Any) -> str:
@@ -270,36 +286,10 @@ def clean(key: str) -> str:
     return key
 
 
-def _finite(metrics: Mapping[str, float]) -> Iterable[tuple[str, float]]:
-    return ((key, float(value)) for key, value in metrics.items() if _is_finite(value))
-
-
-def _is_finite(value: Any) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)
-
-
 def _update(updates: dict[int, Update], trial: int, name: str) -> Update:
-    update = updates.get(trial)
-    if update is None:
-        update = updates[trial] = Update(trial, name)
-    return update
+    return updates.setdefault(trial, Update(trial, name))
 
 
 def _origin_trial(origin: str) -> int:
     head, _, number = origin.partition(" ")
     return int(number) if head == "trial" and number.isdigit() else PARENT
-
-
-def _search_tags(event: OfSearch) -> dict[str, str]:
-    """What an event of the search as a whole says on its run."""
-    match event:
-        case Phase():
-            return {"phase": event.name, "spent": event.reason}
-        case Stopped():
-            return {"stopped": f"{event.kind}: {event.reason}"}
-        case WarmStarted():
-            return {"warm_start": event.source}
-        case StartReady():
-            return {"start": event.source, "start_step": str(event.step)}
-        case _:
-            assert_never(event)

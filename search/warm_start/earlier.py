@@ -153,7 +153,7 @@ def _tracked(search: Search, reader: MlflowReader, runs: Sequence[TrackedRun]) -
             data=run.tags.get("data_hash", ""),
             values=_values(run, search, base) if now is None else now,
             status=cast(Status, status) if status in FINAL else "running",
-            reports=reader.curve(run.id, OBJECTIVE),
+            reports=[(point.step, point.value) for point in reader.points(run.id, OBJECTIVE)],
             reason=run.tags.get("reason", ""),
             changed="knobs_now" in run.tags,
         )

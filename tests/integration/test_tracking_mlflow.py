@@ -266,7 +266,7 @@ def test_what_is_read_back(database: Path, tmp_path: Path) -> None:
     assert [(p.step, p.value, p.at) for p in reader.points(child.id, "objective")] == [
         (step, 1 / step, 1_700_000_000_000 + step * 1000) for step in (1, 3, 9)
     ]
-    assert reader.curve(parent.id, "best_so_far") == [(9, 1 / 9)]
+    assert [(point.step, point.value) for point in reader.points(parent.id, "best_so_far")] == [(9, 1 / 9)]
     assert reader.read_text(parent.id, "search.yaml") == "name: demo\n"
     assert reader.read_text(parent.id, "plan.json") is None
     assert reader.read_text(child.id, "a/b.txt") is None

@@ -5,8 +5,9 @@ import threading
 from collections.abc import Sequence
 
 from search.history.events import Event
+from search.tracking.mlflow_store import MlflowStore
 from search.tracking.tracker import Tracker
-from search.tracking.types import Pace, SearchStatus, Store, Summary, TrackingInfo
+from search.tracking.types import Pace, SearchStatus, Summary, TrackingInfo
 
 
 class Tracking:
@@ -15,7 +16,7 @@ class Tracking:
     def __init__(
         self,
         info: TrackingInfo,
-        store: Store,
+        store: MlflowStore,
         journal: list[Event],
         said: list[str],
         pace: Pace,

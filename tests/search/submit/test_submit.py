@@ -28,9 +28,8 @@ from search.submit import fetch, look
 from search.submit import follow as following
 from search.submit import head as heads
 from search.submit.__main__ import main
-from search.submit.address import address_of, token_of
 from search.submit.follow import Client, Final, Lost, Output, follow, meaning, table
-from search.submit.head import Head, Job, Order, Unreachable
+from search.submit.head import Head, Job, Order, Unreachable, address_of, token_of
 from search.submit.start import HANDED
 from search.submit.submission import entrypoint
 from spaces.problems import BadInput

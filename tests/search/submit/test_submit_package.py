@@ -40,7 +40,7 @@ def git(folder: Path, *words: str) -> str:
 
 
 def walked(folder: Path) -> list[str]:
-    return sorted(path.relative_to(folder).as_posix() for path in ignore.walk(folder, 1000))
+    return sorted(path.relative_to(folder).as_posix() for path in ignore.walk(folder))
 
 
 def as_git_lists(folder: Path) -> list[str]:
@@ -312,7 +312,7 @@ def test_what_was_handed_over_is_in_the_jobs_environment(tmp_path: Path, monkeyp
     monkeypatch.setenv("HANDED_A", "the node's")
     monkeypatch.setenv("HANDED_B", "stays")
     start.load()  # nothing there: nothing to do
-    (tmp_path / start.HANDED).write_text(environment.as_note({"HANDED_A": "ä b"}))
+    (tmp_path / start.HANDED).write_text(json.dumps({"HANDED_A": "ä b"}))
     start.load()
     assert (os.environ["HANDED_A"], os.environ["HANDED_B"]) == ("ä b", "stays")
 

@@ -21,8 +21,9 @@ from search.history.events import (
     Started,
     Status,
 )
+from search.tracking.sender import ENDED
 from search.tracking.tracker import waiting_note
-from search.tracking.types import KEY_TAG, Pace, Registration, SearchStatus, TrackingInfo, status_of
+from search.tracking.types import KEY_TAG, Pace, Registration, SearchStatus, TrackingInfo
 from search.tracking.updates import Point, RunStatus
 
 FAST = Pace(gather=0.0, retry=0.01, retry_most=0.02)
@@ -260,7 +261,7 @@ def test_the_winner_and_its_version(search: Search, tmp_path: Path) -> None:
     for _ in range(2):  # the same command after the end
         tracker = search.tracker()
         tracker.start()
-        summary = tracker.finish(status_of(json.loads(json.dumps(asdict(verdict), default=str))), 10)
+        summary = tracker.finish(ENDED.validate_python(json.loads(json.dumps(asdict(verdict), default=str))), 10)
         assert (summary.version, summary.message, search.said) == ("1", "", [])
     assert summary.parent is not None
     assert search.store.versions == [(summary.parent, version)]

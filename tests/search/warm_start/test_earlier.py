@@ -21,7 +21,7 @@ from search.spec.plan_text import describe
 from search.spec.resolve import resolve
 from search.spec.search import Search
 from search.tracking.mlflow_reader import TrackedRun
-from search.tracking.updates import PARENT, Trials, Update
+from search.tracking.updates import PARENT, Point, Trials, Update
 from search.warm_start import earlier
 from search.warm_start.warm import Old, OldTrial
 from spaces.domain import Categorical
@@ -170,7 +170,7 @@ def test_folders_that_are_refused(tmp_path: Path) -> None:
 # --- from tracked runs -------------------------------------------------------------------------------------------
 
 
-def tracked(old: Search, events: list[Event]) -> tuple[list[TrackedRun], dict[str, list[tuple[int, float]]]]:
+def tracked(old: Search, events: list[Event]) -> tuple[list[TrackedRun], dict[str, list[Point]]]:
     """The runs that tracking makes of such a search, without a store, and their curves."""
     updates: dict[int, Update] = {PARENT: Update(PARENT, "old")}
     trials = Trials()
@@ -182,7 +182,7 @@ def tracked(old: Search, events: list[Event]) -> tuple[list[TrackedRun], dict[st
     for number, update in updates.items():
         nested = {"mlflow.parentRunId": str(PARENT)} if number != PARENT else {}
         runs.append(TrackedRun(str(number), update.params, {**shared, **update.tags, **nested}))
-        curves[str(number)] = [(p.step, p.value) for p in update.metrics if p.key == "objective"]
+        curves[str(number)] = [point for point in update.metrics if point.key == "objective"]
     return runs, curves
 
 
@@ -190,14 +190,14 @@ def tracked(old: Search, events: list[Event]) -> tuple[list[TrackedRun], dict[st
 def store(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Puts runs where MLflow's would be."""
 
-    def put(runs: list[TrackedRun], curves: dict[str, list[tuple[int, float]]]) -> None:
+    def put(runs: list[TrackedRun], curves: dict[str, list[Point]]) -> None:
         class Reader:
             def __init__(self, uri: str, experiment: str) -> None: ...
 
             def runs(self) -> list[TrackedRun]:
                 return runs
 
-            def curve(self, run: str, metric: str) -> list[tuple[int, float]]:
+            def points(self, run: str, metric: str) -> list[Point]:
                 assert metric == "objective"
                 return curves[run]
 
