@@ -183,6 +183,7 @@ class Trials:
             case WarmStarted():
                 return {"warm_start": event.source}
             case StartReady():
+                self._begins = event.step
                 return {"start": event.source, "start_step": str(event.step)}
             case _:
                 assert_never(event)

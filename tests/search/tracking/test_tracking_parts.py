@@ -30,6 +30,7 @@ from search.history.events import (
     Reported,
     Retried,
     Started,
+    StartReady,
     Status,
 )
 from search.history.journal import Journal
@@ -86,6 +87,15 @@ def test_the_best_so_far_counts_full_trainings_only_and_all_units() -> None:
     again = Reported(0, 9, {"objective": 0.5}, 0.5, 21.0)  # trained again from an older checkpoint
     assert best_points("min", *one, again, *two) == [(0.5, 9), (0.4, 18)]
     assert best_points("min", *one[:3], *two) == [(0.4, 12)]  # the first was stopped at 3
+
+
+def test_the_steps_before_the_start_are_trained_in_no_trial() -> None:
+    start = StartReady(0, 4, "d", "steps 0 to 4", 4, 1.0, None, 5.0)
+    trained = [Reported(0, 6, {"objective": 0.6}, 0.5, 20.0), Reported(0, 9, {"objective": 0.5}, 0.5, 20.0)]
+    trials, updates = Trials((6, 9)), dict[int, Update]()
+    for event in (start, proposed(0), *trained):
+        trials.fold(event, updates)
+    assert [(p.value, p.step) for p in updates[PARENT].metrics if p.key == "best_so_far"] == [(0.5, 5)]
 
 
 def test_diverged_confirmed_and_patient_trials_in_the_best_so_far() -> None:
