@@ -18,7 +18,6 @@ Target: nothing lost, repeated, doubled or left, and equal, in every row. Exit c
 
 import argparse
 import os
-import signal
 import sys
 import tempfile
 import time
@@ -205,7 +204,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--small", action="store_true", help="searches of 4 trials, and faults a tenth as long")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="leave the searches there to be looked at")
     options = parser.parse_args(arguments)
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts in the background ignores Ctrl-C
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
         os.environ.setdefault("SCHEDULE_SEARCH_CACHE", str(Path(scratch) / "cache"))
         size, hold = (SMALL, 0.1) if options.small else (WHOLE, 1.0)

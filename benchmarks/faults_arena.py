@@ -1,6 +1,7 @@
 """A small real search in a folder of its own that can be disturbed."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -144,6 +145,7 @@ class Arena:
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
+                preexec_fn=_heeding,
             )
         self.sittings += 1
         return self.process
@@ -252,6 +254,12 @@ class Arena:
     def mark_of(self, trial: int) -> str:
         """The mark of a trial of this search, for a trouble that is to befall it."""
         return next(mark(e.values, e.seed) for e in self.events() if isinstance(e, Proposed) and e.trial == trial)
+
+
+def _heeding() -> None:
+    """Heed Ctrl-C and a lost terminal: what `nohup` or a shell starts in the background ignores them."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def free_port() -> int:

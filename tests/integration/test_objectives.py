@@ -5,10 +5,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from search.execution.choose_stopping import make_bracket
 from search.history.events import Paused, Promoted, Proposed, Reported
 from search.history.journal import read
-from search.stopping.bracket import Bracket, Report
-from search.stopping.rungs import Goal, Rule, controlled, further_scores
+from search.spec.plan import make_plan
+from search.spec.resolve import resolve
+from search.stopping.bracket import Report
+from search.stopping.rungs import Goal, controlled, further_scores
 from tests.integration.conftest import make_project, run
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
@@ -56,9 +59,10 @@ def test_the_control_group_is_never_paused(finished: tuple[Path, str]) -> None:
 
 def test_its_journal_replays_to_the_same_pauses_and_promotions(finished: tuple[Path, str]) -> None:
     events = read(finished[0] / "journal.jsonl")[0]
-    searched = {event.trial for event in events if isinstance(event, Proposed) and event.kind == "search"}
-    rule = Rule("promote", (1, 3, 9), 3, "min", 1.0, GOALS)
-    bracket = Bracket(rule, exempt=lambda number: number == 0 or controlled(number, 0, 0.2))
+    searched = {event.trial: event.values for event in events if isinstance(event, Proposed) and event.kind == "search"}
+    search = resolve(finished[0].parents[1] / "search.yaml", OVERRIDES)
+    bracket = make_bracket(search, make_plan(search), searched.__getitem__)
+    assert bracket is not None and bracket.rule.further == GOALS
     decided, taken = [], []
     for event in events:
         match event:
