@@ -1,1 +1,4 @@
-"""Searches side by side: one page and a table. `python -m search.compare results/a results/b`."""
+"""Searches side by side: one page and a table. `python -m search.compare results/a results/b`.
+
+May import: search.report and below.
+"""

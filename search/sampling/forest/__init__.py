@@ -1,4 +1,4 @@
 """The forest sampler: a random forest over all trials and rungs, usable with any Optuna study.
 
-May import: nothing of search.
+May import: search.sampling.parego.
 """
