@@ -224,7 +224,8 @@ def check_tracked(rows: Rows, parent: str, events: Sequence[Event], status: RunS
         assert {(trial, step) for trial, name, step, _ in points if name == key} == set(reports)
     for trial, key, step, value in points:
         report = reports[trial, step]
-        assert value == (report.seconds if key == SECONDS else report.metrics[key]), (trial, key, step)
+        used = {f"system/{name}": amount for name, amount in report.usage.items()}
+        assert value == {**report.metrics, **used, SECONDS: report.seconds}[key], (trial, key, step)
     params = rows("select run_uuid, key, value from params")
     for run, trial in number.items():
         told = {key: value for owner, key, value in params if owner == run}
