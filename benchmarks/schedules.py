@@ -29,6 +29,7 @@ import argparse
 import json
 import math
 import statistics
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -270,8 +271,13 @@ def table(title: str, games: Sequence[Game], names: Sequence[str]) -> str:
 
 
 def goal(title: str, games: Sequence[Game], names: Sequence[str]) -> str:
-    """The task's row in the table of the goal: the first policy at half of the steps against the best peer's end."""
-    mine, peers = names[0], [name for name in names[1:] if name not in OURS]
+    """The task's row in the table of the goal: the first policy at half of the steps against the best peer's end.
+    A peer with fewer seeds is not judged."""
+    played = Counter(game["policy"] for game in games)
+    mine = names[0]
+    peers = [name for name in names[1:] if name not in OURS and played[name] >= played[mine]]
+    if not peers:
+        return f"| {title} | none with as many seeds | | ? | |"
     ends = {peer: [game["true"][END] for game in games if game["policy"] == peer] for peer in peers}
     best = min(peers, key=lambda peer: statistics.fmean(end for end in ends[peer] if end is not None))
     found = paired(games, (mine, HALF), (best, END))

@@ -79,7 +79,7 @@ def own_processes() -> dict[str, psutil.Process]:
 def end_orphans() -> None:
     """End what a killed search's raylet has left behind, and mark what Ray starts from now on.
 
-    An agent of Ray's that was just starting waits a minute for its GCS, a process that a training has started for ever.
+    Agents of Ray's were seen to go on for some minutes without their GCS; what a training has started may never end.
     """
     os.environ[MARK] = "1"
     for process in psutil.process_iter():

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from simulated import Heard, Move
 
+from benchmarks.trivial import SPACE
 from search.history.events import Ended, Event, Paused, Promoted, Proposed
 from search.history.journal import read
 from search.history.records import Records
@@ -27,18 +28,15 @@ pytestmark = pytest.mark.integration
 
 BENCHMARKS = Path(__file__).parents[3] / "benchmarks"  # the model `trivial`, a closed form, lives there
 TRIALS = 12
-SEARCH = """\
-model: trivial
-data: {}
-space:
-  alpha: {float: [0.0, 1.0]}
-  beta: {float: [0.0, 1.0]}
-  rate: {float: [0.001, 1.0], log: true}
+SEARCH = (
+    SPACE
+    + """\
 budget: {trials: %d, steps: 9, evaluate_every: 1}
 early_stopping: {kind: asha, mode: %s, first_rung: 1, reduction: 3}
 sampler: {kind: %s, seed: 3}
 confirm: {top: 1, seeds: 0}
 """
+)
 DRIVER = """
 import logging, sys
 import ray
