@@ -69,7 +69,7 @@ def hand_over(asked: Invocation, folder: Folder, tracker: Sender, halt: Halt) ->
     for table in tables:
         asked.console.print(table)
     say(f"verdict: {summary.said(verdict)}")
-    for line in [*_unexplained(asked, records, verdict), *_observed(search, records)]:
+    for line in [*_unexplained(asked, records, verdict), *observed(search, records)]:
         say(line)
     look = ui_command(resolve_uri(search.settings.tracking.uri, path.parent))
     kept = not verdict.to_switch
@@ -88,15 +88,20 @@ def _unexplained(asked: Invocation, records: Records, verdict: Verdict) -> list[
     return [] if why is None else [f"confirm.explain trained nothing: {why}"]
 
 
-def _observed(search: Search, records: Records) -> list[str]:
-    """Whether the schedules that the user declares are those that the baseline reported."""
+def observed(search: Search, records: Records) -> list[str]:
+    """Whether what the user declares, schedules and the worst value, is what the documented config reported."""
     baseline = records.trials.get(0)
     if not isinstance(search.model, OwnModel) or baseline is None:
         return []
-    again = [run for run in records.of_kind("confirm") if run.proposed.origin == "trial 0"]
-    reports = [(report.step, report.metrics) for report in max([baseline, *again], key=lambda run: run.step).reports]
+    run, goal = records.longest(0, "trial 0"), search.model.objective
+    reports = [(report.step, report.metrics) for report in run.reports]
     found = compare(search.model, with_values(search.base, baseline.values), reports)
-    return [f"{'warning: ' if each.parting else ''}{each.told(search.model.unit)}" for each in found]
+    said = [f"{'warning: ' if each.parting else ''}{each.told(search.model.unit)}" for each in found]
+    ended = run.objective if run.status == "completed" else None
+    if ended is not None and goal.score(ended) > goal.score(goal.worst):
+        what = f"trainable.objective.worst is {goal.worst:g}; the documented config ends at {ended:.4g}, which is worse"
+        said.append(f"warning: {what}: rungs take all such trials for equally bad; give what guessing scores")
+    return said
 
 
 def write_report(folder: Path, say: Say) -> Path | None:

@@ -248,6 +248,12 @@ class Records:
         """The confirmation runs, then those that explain the winner."""
         return [*self._by_kind["confirm"], *self._by_kind["explain"]]
 
+    def longest(self, number: int, origin: str) -> Trial:
+        """The training that shows best how the config of trial `number` goes: its longest one on a fresh seed (the
+        first of equals) if one has reported, else the trial itself."""
+        runs = [run for run in self.on_fresh_seeds() if run.proposed.origin == origin and run.reports]
+        return max(runs, key=lambda run: run.step, default=self.trials[number])
+
     @property
     def baseline(self) -> Trial | None:
         """The documented baseline's trial in the search."""

@@ -106,7 +106,5 @@ def _schedules(material: Material) -> Schedules:
 
 
 def _reports(material: Material, number: int, origin: str) -> list[tuple[int, Any]]:
-    """Evaluations of the config of trial `number`: of its first run on a fresh seed, or else its own."""
-    runs = [run for run in material.records.on_fresh_seeds() if run.proposed.origin == origin and run.reports]
-    shown = runs[0] if runs else material.records.trials[number]
-    return [(report.step, report.metrics) for report in shown.reports]
+    """Evaluations of the config of trial `number`."""
+    return [(report.step, report.metrics) for report in material.records.longest(number, origin).reports]

@@ -30,8 +30,9 @@ class Bracket:
     count like any other. A trial passes the rungs before the step by which it has `settled` (by number: out of warmup,
     freeze and ramp) until they are seen to tell (`rungs.tells`): it is compared from there on, with those that have
     come as far. A diverged trial is entered with the worst score at the rung it would have reached next and is never
-    promoted. A trial that ended by its own patience keeps its last score: where it would be promoted (if exempt: at
-    every rung) it is entered at the next one at once, for there is nothing left to train.
+    promoted; nothing counts as worse than that score. A trial that ended by its own patience keeps its last one: where
+    it would be promoted (if exempt: at every rung) it is entered at the next one at once, for there is nothing left to
+    train.
     """
 
     rule: Rule
@@ -84,11 +85,13 @@ class Bracket:
         assert len(report.more) == len(self.rule.further) or report.outcome == "diverged", "a score for each objective"
         finite = all(map(math.isfinite, (report.score, *report.more)))
         outcome: Outcome = report.outcome if finite else "diverged"
+        # How much worse than a trivial predictor a trial is says nothing of what becomes of it: ties, the older first.
+        point = (min(report.score, self.rule.score(self.rule.worst)), *report.more)
         match outcome:
             case "running":
-                verdict = self._reach(trial, report.step, (report.score, *report.more))
+                verdict = self._reach(trial, report.step, point)
             case "ended":
-                self._end(trial, (report.score, *report.more))
+                self._end(trial, point)
                 verdict = "complete"
             case "diverged":
                 self.diverged.add(trial)

@@ -16,17 +16,7 @@ from trainables.own.expression import Expression
 from trainables.run import Objective
 
 UNKNOWN = "unknown"
-PLACEHOLDERS = (
-    "config",
-    "args",
-    "args_underscore",
-    "args_hydra",
-    "env",
-    "seed",
-    "dir",
-    "resume",
-    "length",
-)
+PLACEHOLDERS = ("config", "args", "args_underscore", "args_hydra", "env", "seed", "dir", "resume", "length")
 STEP = "{step}"
 """In a checkpoint's name: the step that it is of."""
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")

@@ -62,10 +62,14 @@ class Keeper:
                 "folder": str(folder),
                 "environment": dict(environment),
             }
-            told, _ = self._asked(asked, [given.fileno(), out[1], err[1]])
-            os.close(out[1])
-            os.close(err[1])
+            try:
+                told, _ = self._asked(asked, [given.fileno(), out[1], err[1]])
+            finally:
+                os.close(out[1])
+                os.close(err[1])
             if "pid" not in told:
+                os.close(out[0])
+                os.close(err[0])
                 raise RuntimeError(f"{words[0]} can't be started: {told['error']}")
             return Ends(mine, out[0], err[0], int(told["pid"]), grace)
 

@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from trainables.builtin_run import BuiltInRun, this_device
+from trainables.builtin_run import BuiltInRun, bfloat16, this_device
 from trainables.run import Prepared
 from trainables.seeding import derive, permutation
 from trainables.sequence_generator import saved
@@ -54,7 +54,7 @@ class SequenceRun(BuiltInRun[Config, SequenceGenerator]):
 
     def __init__(self, config: Config, sequences: Sequences, seed: int) -> None:
         super().__init__(config, seed, this_device(gpu=not config.no_cuda))
-        self._amp = self._device.type == "cuda" and config.mixed_precision and torch.cuda.is_bf16_supported()
+        self._amp = bfloat16(config.mixed_precision)
         self._parts, self._by_difficulty = self._split(sequences)
         weights = torch.tensor(config.component_weights)
         self._component_weights = (weights / weights.mean()).to(self._device)  # (5,), of mean 1

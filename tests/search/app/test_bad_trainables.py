@@ -7,7 +7,11 @@ from pathlib import Path
 import pytest
 from own_project import SEARCH, TRAIN, write_project
 
+from search.app.finalize import observed
+from search.history.events import Ended, Proposed, Reported, Status
+from search.history.records import Records
 from search.run import main
+from search.spec.resolve import resolve
 
 Refused = Callable[..., str]
 
@@ -147,3 +151,31 @@ def test_without_a_checkpoint_trials_are_stopped_not_paused_and_a_rerun_says_wha
     assert "again: pause: rerun" not in capsys.readouterr().out
     assert main([str(path), "--plan", "--set", "trainable.pause=hold", "--set", "confirm.seeds=0"]) == 0
     assert "stay in memory, on each node at most 8 with half of its memory" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("status", "ends", "told"),
+    [
+        ("completed", 1.5, True),
+        ("completed", 0.5, False),
+        ("stopped", 1.5, False),  # it may yet learn
+    ],
+)
+def test_a_worst_value_that_is_better_than_the_documented_config_s(
+    status: Status, ends: float, told: bool, tmp_path: Path
+) -> None:
+    search = resolve(write_project(tmp_path, TRAIN, SEARCH), ["trainable.objective.worst=1.0"])
+    events = [
+        Proposed(0, search.space.baseline(search.base), 0, "search", "baseline", 0.0),
+        Reported(0, search.horizon, {"objective": ends, "val_loss": ends}, 1.0, 1.0),
+        Ended(0, status, "", 2.0),
+    ]
+    said = [line for line in observed(search, Records(events)) if "worst" in line]
+    assert (
+        said
+        == [
+            "warning: trainable.objective.worst is 1; the documented config ends at 1.5, which is worse: "
+            "rungs take all such trials for equally bad; give what guessing scores"
+        ]
+        * told
+    )

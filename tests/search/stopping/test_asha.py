@@ -13,7 +13,7 @@ from search.stopping.bracket import Bracket, Report
 from search.stopping.rungs import RECENT, TELLING, WITNESSES, Entry, Mode, Rule, beyond_cutoff, promotable, tells
 from trainables.run import Outcome
 
-WORST = 9.0
+WORST = 90.0
 
 
 def rule(mode: Mode = "promote", rungs: tuple[int, ...] = (1, 3, 9, 27), reduction: int = 3) -> Rule:
@@ -365,6 +365,16 @@ def test_a_diverged_trial_is_entered_where_it_would_have_come_next() -> None:
     assert bracket.rungs[1].scores == {0: WORST}
     assert bracket.report(Report(0, 3, 0.5)) == "stop"  # whatever comes late
     assert bracket.closing() is None and not bracket.waiting
+
+
+@pytest.mark.parametrize("mode", ["promote", "stop"])
+def test_worse_than_the_worst_value_is_as_bad_as_that(mode: Mode) -> None:
+    bracket = Bracket(rule(mode))
+    for trial, score in enumerate([WORST + 2, WORST + 1, WORST]):
+        assert bracket.report(Report(trial, 1, score)) == ("pause" if mode == "promote" else "continue")
+    assert bracket.rungs[0].scores == bracket.rungs[0].seen == dict.fromkeys(range(3), WORST)
+    assert list(bracket.promotions()) == ([0] if mode == "promote" else [])
+    assert bracket.report(Report(3, 1, math.inf)) == "stop" and bracket.diverged == {3}
 
 
 @pytest.mark.parametrize("score", [math.nan, math.inf, -math.inf])
