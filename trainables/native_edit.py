@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import yaml
 
-from spaces.problems import BadInput, Problem
+from spaces.problems import BadInput, Problem, raise_any
 from spaces.values import thaw
 
 Form = Literal["yaml", "json", "python"]
@@ -206,8 +206,7 @@ def python_config(text: str, where: str) -> dict[str, Any]:
             problems.append(Problem(at, what))
         except BadInput as error:
             problems.extend(error.problems)
-    if problems:
-        raise BadInput(problems)
+    raise_any(problems)
     return out
 
 

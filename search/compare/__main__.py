@@ -14,7 +14,7 @@ from search.common.store_uri import mask, resolve_uri
 from search.compare.page import compare, html
 from search.compare.sources import Source, from_experiment, from_folders, shown
 from search.compare.text import screens
-from spaces.problems import BadInput, Problem
+from spaces.problems import BadInput, Problem, raise_any
 from trainables.files import write_text
 from trainables.screen import Screen
 
@@ -88,8 +88,7 @@ def _sources(options: argparse.Namespace) -> tuple[list[Source], list[str]]:
         known = {(source.name, source.material.digest) for source in found}
         found += [source for source in tracked if (source.name, source.material.digest) not in known]
         notes += said
-    if problems:
-        raise BadInput(problems)
+    raise_any(problems)
     return found, notes
 
 

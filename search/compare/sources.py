@@ -16,7 +16,7 @@ from search.tracking.updates import clean, cut, text
 from spaces import strict_yaml
 from spaces.domain import Categorical
 from spaces.paths import leaves
-from spaces.problems import BadInput, Problem, cause, nearest
+from spaces.problems import BadInput, Problem, cause, nearest, raise_any
 from spaces.space import parse_space
 from spaces.values import thaw
 from trainables.run import OBJECTIVE, SECONDS, Outcome
@@ -59,8 +59,7 @@ def from_folders(paths: Sequence[Path]) -> tuple[list[Source], list[str]]:
             found.append(Source(gather(path), shown(path)))
         except BadInput as error:
             problems += [_hinted(path, problem) for problem in error.problems]
-    if problems:
-        raise BadInput(problems)
+    raise_any(problems)
     return found, [f"{', '.join(shown(path) for path in others)}: no search, passed over"] if others else []
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from search.history.records import Records, Trial
-from spaces.problems import BadInput, Problem
+from spaces.problems import Problem, raise_any
 from trainables import checkpoints
 from trainables.layout import checkpoint_folder, trial_folder
 from trainables.objects import Prefix
@@ -44,8 +44,7 @@ def reconcile(path: Path, records: Records, every: int, store: Prefix | None = N
         if trial is not None and not trial.over:
             kept = number in held and not held[number].evicted
             _behind(_place(path, number, store), trial, steps[0] if steps else 0, kept, problems, notes)
-    if problems:
-        raise BadInput(problems)
+    raise_any(problems)
     for number, most in drops:
         checkpoints.remove(checkpoint_folder(path, number, store), beyond=most)
         notes.append(f"t{number:04d}: its last evaluations never reached the journal; they are done again")

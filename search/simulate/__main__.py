@@ -21,7 +21,7 @@ from search.simulate.standing import Standings
 from search.simulate.table import Table, load
 from search.simulate.tournament import Game, Ours, play_all
 from search.stopping.rungs import Mode
-from spaces.problems import BadInput, Problem
+from spaces.problems import BadInput, Problem, raise_any
 
 T = TypeVar("T")
 
@@ -64,8 +64,7 @@ def _run(options: argparse.Namespace) -> int:
         for name in ("workers", "seeds", "jobs")
         if getattr(options, name) < 1
     ]
-    if problems:
-        raise BadInput(problems)
+    raise_any(problems)
     tables = [table for source in options.sources for table in _tables(source)]
     _check_tables(tables)
     contenders = _contenders(options, tables)

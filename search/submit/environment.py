@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from search.common.git import git_commit
 from search.common.store_uri import mask, sqlite_file
 from search.spec.config import Settings
-from spaces.problems import BadInput, Problem
+from spaces.problems import BadInput, Problem, raise_any
 from trainables.registry import VARIABLE
 
 COMMIT = "SCHEDULE_SEARCH_COMMIT"
@@ -74,8 +74,7 @@ def handed(settings: Settings, results: str, given: Mapping[str, str], asked: Se
     set, and for a tracking file, which the nodes don't see.
     """
     missing = [Problem(f"--env {name}", "is not set in this environment") for name in asked if name not in given]
-    if missing:
-        raise BadInput(missing)
+    raise_any(missing)
     names = [*asked, VARIABLE]
     uri = settings.tracking.uri or given.get("MLFLOW_TRACKING_URI", "")
     served = bool(uri) and sqlite_file(uri) is None and not uri.startswith("file:") and "://" in uri

@@ -23,7 +23,7 @@ from search.submit import environment, package, start
 from search.submit.follow import Client, show
 from search.submit.head import RESULTS, SEARCH, Head, Order, Unreachable, asked, head_at
 from search.submit.tree import code_root, working_tree
-from spaces.problems import BadInput, Problem
+from spaces.problems import BadInput, Problem, raise_any
 
 DEFAULT_RESULTS = "~/schedule-search"
 STOP_SECONDS = 90  # a search that is stopped keeps what it has, and tells MLflow so; Ray would give it 3
@@ -138,8 +138,7 @@ def _checked(head: Head, search: Search, place: str) -> list[str]:
     if running:
         what = f"is running there as job {running[0].id}; look at it with: "
         problems.append(Problem(search.name, what + command(head.address, "logs", "-f", running[0].id)))
-    if problems:
-        raise BadInput(problems)
+    raise_any(problems)
     notes = []
     own_host = environment.own_host(search.settings, os.environ)
     if own_host is not None:
@@ -173,8 +172,7 @@ def _check_words(options: argparse.Namespace, place: str) -> None:
         if mask(text) != text:
             what = "carries credentials, and a job's command is shown to everybody on the cluster; set "
             problems.append(Problem(f"--set {mask(text)}", f"{what}MLFLOW_TRACKING_URI here, it is handed over unseen"))
-    if problems:
-        raise BadInput(problems)
+    raise_any(problems)
 
 
 def _check_data(search: Search, root: Path) -> None:
@@ -187,5 +185,4 @@ def _check_data(search: Search, root: Path) -> None:
         if isinstance(value, str) and value and not Path(value).is_absolute()
         if (root / value).exists() or Path(value).exists()
     ]
-    if problems:
-        raise BadInput(problems)
+    raise_any(problems)

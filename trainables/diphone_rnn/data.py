@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from spaces.problems import BadInput, Problem
+from spaces.problems import BadInput, Problem, raise_any
 from spaces.schema import Located, parse
 from trainables.builtin import Source
 from trainables.diphone_rnn.config import Config, Network, init_path
@@ -159,8 +159,7 @@ def _check_enough(folder: Path, corpus: Corpus, patch_size: int) -> None:
         for trial in corpus.validation
         if trial.n_bins < patch_size
     ]
-    if problems:
-        raise BadInput(problems)
+    raise_any(problems)
 
 
 def _because(dropped: Iterable[Dropped], day: Path) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from spaces.problems import BadInput, Problem, nearest
+from spaces.problems import BadInput, Problem, nearest, raise_any
 from trainables.cache import Stamp, cached, content_key, sha256_of, stamp_of
 from trainables.diphone_rnn.config import Config
 from trainables.diphone_rnn.generate import MARKER, TRAIN_FILE, VAL_FILE
@@ -143,8 +143,7 @@ def _recordings(folder: Path, names: tuple[str, ...], wanted: Wanted, stamps: tu
                         trials.append(trial)
             except BadInput as error:
                 problems += error.problems
-    if problems:
-        raise BadInput(problems)
+    raise_any(problems)
     for trial in (*train, *validation):
         trial.features()  # every value is looked at once, here
     return Recordings(folder, wanted, names, tuple(train), tuple(validation), tuple(left_out))
@@ -186,6 +185,5 @@ def _days(folder: Path, sessions: Sequence[str] | None) -> tuple[str, ...]:
     ]
     if not sessions:
         problems.append(Problem("dataset.sessions", "is empty, and your script has nothing to train on; list the days"))
-    if problems:
-        raise BadInput(problems)
+    raise_any(problems)
     return tuple(sessions)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spaces.bounds import check_regular
-from spaces.problems import BadInput, Problem
+from spaces.problems import BadInput, Problem, raise_any
 from trainables.diphone_rnn.phonemes import N_PHONEMES, Labels, diphones_of
 
 Features = NDArray[np.float32]
@@ -114,8 +114,7 @@ def trials_in(path: Path, session: int, n_features: int, subset: tuple[int, ...]
     if len(problems) > SHOWN:
         more = len(problems) - SHOWN
         problems = [*problems[:SHOWN], Problem(str(path), f"{more} more problems in other trials")]
-    if problems:
-        raise BadInput(problems)
+    raise_any(problems)
     return tuple(trials)
 
 

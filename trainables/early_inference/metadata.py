@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from spaces.problems import BadInput, Problem
+from spaces.problems import BadInput, Problem, raise_any
 from spaces.strict_yaml import read_text
 
 MOST_BYTES = 64 << 20  # it may say something of every sample
@@ -65,8 +65,7 @@ def read_metadata(path: Path) -> Metadata:
     n_samples = content.get("n_samples")
     if n_samples is not None and type(n_samples) is not int:
         problems.append(Problem(f"{where} n_samples", f"expected a whole number, got {n_samples!r}; {LAX}: correct it"))
-    if problems:
-        raise BadInput(problems)
+    raise_any(problems)
     return Metadata(known, targets, ranges, sets, n_samples, _points(content), _shares(content))
 
 

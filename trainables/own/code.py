@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from spaces.problems import BadInput, Problem
+from spaces.problems import BadInput, Problem, raise_any
 
 _SKIPPED = {"__pycache__", ".git"}
 
@@ -42,8 +42,7 @@ def named(root: Path, entries: Iterable[str], where: str) -> list[str]:
         if not kept:
             problems.append(Problem(where, f"{entry!r}: there is no such file in {root}"))
         found |= {p.relative_to(root).as_posix() for p in kept if p.suffix != ".pyc"}
-    if problems:
-        raise BadInput(problems)
+    raise_any(problems)
     return sorted(found)
 
 

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 from spaces.paths import get, has, leaves, with_values
-from spaces.problems import BadInput, Problem, nearest
+from spaces.problems import BadInput, Problem, nearest, raise_any
 from spaces.schema import Section, Text, parse
 from trainables.keys import differing
 from trainables.native import as_yaml, parse_native, rewrite
@@ -91,8 +91,7 @@ class OwnModel:
             for key, path in (("length", self.declared.length), ("seed", self.declared.seed))
             if path is not None and not has(native, path)
         ]
-        if problems:
-            raise BadInput(problems)
+        raise_any(problems)
         length = get(native, self.length_key)
         if type(length) is not int or length < 1:
             what = f"the config's {self.length_key} is {length!r}; a length is a whole number of {self.unit}s from 1"
@@ -130,8 +129,7 @@ class OwnModel:
                 found[name] = schedule_of(declared, config.native, length)
             except PresetError as error:
                 problems.append(Problem(f"{where} trainable.schedules.{name}", str(error)))
-        if problems:
-            raise BadInput(problems)
+        raise_any(problems)
         return found
 
     def static(self, config: OwnConfig) -> Native:

@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from spaces import strict_yaml
-from spaces.problems import BadInput, Problem
+from spaces.problems import BadInput, Problem, raise_any
 from spaces.schema import parse
 from trainables.sequence_generator.config import Config, Phase, PhasePlan
 from trainables.sequence_generator.plan import ANCHORS, DOCUMENTED, in_plan_form, phases_of
@@ -82,8 +82,7 @@ def _checked(raw: dict[str, Any], where: str) -> Config:
         config = parse(Config, {**raw, "plan": checked}, where)
     except BadInput as error:
         problems += error.problems
-    if problems:
-        raise BadInput(problems)
+    raise_any(problems)
     return config
 
 
@@ -119,8 +118,7 @@ def _from_list(raw: dict[str, Any], where: str) -> dict[str, Any]:
             first += phases[-1].epochs
         except BadInput as error:
             problems += error.problems
-    if problems:
-        raise BadInput(problems)
+    raise_any(problems)
     total = beside.get("epochs", first - 1)
     if "phases" in raw and total != first - 1:
         what = f"{total!r}, but the phases take {first - 1} together, and your scripts train each to its end"

@@ -7,7 +7,7 @@ back out of its shares to the digit, and going there and back again changes noth
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from spaces.problems import BadInput, Problem
+from spaces.problems import BadInput, Problem, raise_any
 from spaces.schema import parse
 from trainables.sequence_generator.config import Config, Phase, PhasePlan
 
@@ -81,8 +81,7 @@ def phases_of(config: Config) -> tuple[Phase, ...]:
             found.append(parse(Phase, values, "", f"plan.{name}"))
         except BadInput as error:
             problems += error.problems
-    if problems:
-        raise BadInput(problems)
+    raise_any(problems)
     return tuple(found)
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from spaces.problems import BadInput, Problem
+from spaces.problems import BadInput, Problem, raise_any
 from spaces.schema import Located
 from trainables.builtin import Source
 from trainables.cache import sha256_of
@@ -110,8 +110,7 @@ def read(folder: Path, config: Dataset) -> Corpus:
         tuple(clip for line in lines if (clip := found.clip(line, where)))
         for lines, where in zip(parts, wavs, strict=True)
     )
-    if problems:
-        raise BadInput(problems)
+    raise_any(problems)
     _check_enough(folder, files, train, validation, found.dropped, config)
     return Corpus(folder, train, validation, tuple(found.cut), tuple(found.dropped), found.resampled)
 
@@ -220,5 +219,4 @@ def _check_enough(
         for file, clips, what in named
         if not clips
     ]
-    if problems:
-        raise BadInput(problems)
+    raise_any(problems)

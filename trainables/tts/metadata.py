@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spaces.bounds import check_regular
-from spaces.problems import BadInput, Problem
+from spaces.problems import BadInput, Problem, raise_any
 
 
 @dataclass(frozen=True)
@@ -21,8 +21,7 @@ class Line:
 def read_metadata(path: Path) -> list[Line]:
     """The lines of a metadata file. Raises BadInput naming every line that is wrong and what was expected."""
     lines, problems = scan(path)
-    if problems:
-        raise BadInput(problems)
+    raise_any(problems)
     return lines
 
 

@@ -16,7 +16,7 @@ from tokenizers.pre_tokenizers import ByteLevel
 from transformers import WhisperConfig, WhisperTokenizer
 from transformers.models.whisper.english_normalizer import EnglishTextNormalizer
 
-from spaces.problems import BadInput, Problem, cause
+from spaces.problems import BadInput, Problem, cause, raise_any
 from trainables.whisper_child.config import LONGEST_LABELS, Config, Network
 from trainables.whisper_child.manifest import SHOWN, Utterance
 
@@ -194,8 +194,7 @@ def labels_of(
     if empty:
         what = f"{len(empty)} are empty after the normaliser, in your script, too: {_some(empty)}; leave them out, "
         problems.append(Problem(where, what + "or set normalize_text: false"))
-    if problems:
-        raise BadInput(problems)
+    raise_any(problems)
     return found
 
 
