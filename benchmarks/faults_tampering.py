@@ -71,12 +71,17 @@ def base_unreadable_number(scene: Scene) -> Path:
 
 
 def checkpoints_swapped(scene: Scene) -> None:
-    """Trials that wait at a rung have each other's checkpoints: none of them is used."""
+    """Trials have each other's newest checkpoints, one of them on its way from the first rung: none of them is used."""
     arena = scene.arena
     arena.start()
-    arena.until(lambda: len(_waiting(arena.path)) > 1, "two trials with checkpoints of one step")
+
+    def under_way() -> bool:
+        files = _newest(arena.path)
+        return len(files) > 1 and any(int(file.stem) > 1 for file in files)
+
+    arena.until(under_way, "a trial with a checkpoint beyond the first rung, and another one")
     killed(scene, start=False)
-    files = _waiting(arena.path)
+    files = _newest(arena.path)
     contents = [file.read_bytes() for file in files]
     for file, content in zip(files, [*contents[1:], contents[0]], strict=True):
         file.write_bytes(content)
@@ -84,12 +89,9 @@ def checkpoints_swapped(scene: Scene) -> None:
     scene.again()
 
 
-def _waiting(path: Path) -> list[Path]:
-    """Checkpoints of the first step that several trials have one of."""
-    files = sorted(path.glob("trials/*/checkpoints/*.pt"))
-    names = [file.name for file in files]
-    shared = sorted(name for name in set(names) if names.count(name) > 1)
-    return [file for file in files if file.name in shared[:1]]
+def _newest(path: Path) -> list[Path]:
+    """The newest checkpoint of each trial."""
+    return list({file.parent: file for file in sorted(path.glob("trials/*/checkpoints/*.pt"))}.values())
 
 
 def killed(scene: Scene, start: bool = True) -> None:
