@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 
 from search.common.exit_codes import Exit
+from trainables.screen import Screen
 
 VARIABLE = "SCHEDULE_SEARCH_RELAUNCHED"
 COMMANDS, SCRIPT = {"search.run", "search.__main__"}, "schedule-search"
@@ -66,6 +67,8 @@ def relaunch(reason: str, left: Relaunched, own: bool, again: str, say: Callable
     for child in children:
         with suppress(psutil.Error):
             child.kill()
+    if isinstance(sys.stdout, Screen):
+        sys.stdout.drain()  # it prints in a thread, which ends with this process
     if fresh:  # at once: five seconds after the end of its raylet Ray's code ends this process with exit code 1
         os.environ[VARIABLE] = " ".join(map(str, astuple(left)))
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - the same command

@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+import time
 from dataclasses import astuple
 
 import pytest
@@ -9,15 +10,18 @@ from search.app.relaunch import FRUITLESS, VARIABLE, Relaunched, taken
 from search.common.exit_codes import Exit
 
 PROGRAM = """\
+import sys
 from search.app.relaunch import Relaunched, relaunch
+from trainables.screen import Screen
 left = Relaunched(fruitless={fruitless})
-relaunch("Ray's GCS ended", left, {own}, "the command", lambda text: print(text, flush=True))
+sys.stdout = Screen(sys.stdout)
+relaunch("Ray's GCS ended" + " " * {more}, left, {own}, "the command", print)
 print("never")
 """
 
 
 def ended(fruitless: int, own: bool) -> "subprocess.CompletedProcess[str]":
-    program = PROGRAM.format(fruitless=fruitless, own=own)
+    program = PROGRAM.format(fruitless=fruitless, own=own, more=0)
     return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
 
 
@@ -31,6 +35,15 @@ def test_a_cluster_that_was_joined_is_not_started_again() -> None:
     done = ended(0, own=False)
     assert done.returncode == Exit.TRY_AGAIN
     assert "when the cluster is up again, go on with: the command" in done.stdout
+
+
+def test_what_it_says_is_printed_before_it_ends() -> None:
+    program = PROGRAM.format(fruitless=0, own=True, more=500_000)  # more than a pipe takes at once
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        first = process.stdout.read(1)
+        time.sleep(0.3)
+        assert (first + process.stdout.read()).endswith(b"go on with: the command\n")
 
 
 def test_it_says_how_often_it_was_in_vain() -> None:
