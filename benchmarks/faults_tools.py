@@ -231,7 +231,14 @@ def memory_limited(pid: int | None) -> Iterator[None]:
             (group / "cgroup.procs").write_text(str(pid))
         yield
     finally:
-        group.rmdir()
+        end = time.monotonic() + 30
+        while group.exists():  # a killed process is in it until its parent has asked for it
+            try:
+                group.rmdir()
+            except OSError:
+                if time.monotonic() > end:
+                    raise
+                time.sleep(0.1)
 
 
 def no_shim() -> str | None:

@@ -35,4 +35,6 @@ def no_settings_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> Iterato
         patch.setenv("SCHEDULE_SEARCH_CACHE", str(tmp_path_factory.mktemp("cache")))
         for name in ("MLFLOW_TRACKING_URI", "RAY_ADDRESS"):
             patch.delenv(name, raising=False)
+        # Left out, Ray's first cluster of a process decides it, and clusters with and without tokens don't mix in one.
+        patch.setenv("RAY_AUTH_MODE", "disabled")
         yield

@@ -94,8 +94,9 @@ def nodes(folder: Path, **environment: str) -> Iterator[Nodes]:
 
 
 def seen_by_all(folder: Path) -> dict[str, str]:
-    """What driver and workers need in their environment to find the model."""
-    return {"SCHEDULE_SEARCH_MODELS": "mine=mine", "PYTHONPATH": f"{folder}{os.pathsep}{ROOT}"}
+    """What driver and workers need in their environment to find the model, and each other without a token."""
+    model = {"SCHEDULE_SEARCH_MODELS": "mine=mine", "PYTHONPATH": f"{folder}{os.pathsep}{ROOT}"}
+    return {**model, "RAY_AUTH_MODE": "disabled"}
 
 
 def write_client(folder: Path) -> Path:
@@ -159,7 +160,6 @@ def growing(folder: Path, most: int, **environment: str) -> Iterator[str]:
     own = {k: v for k, v in os.environ.items() if not k.startswith(("RAY_", "TUNE_"))}
     own |= {"RAY_TMPDIR": short, "RAY_FAKE_CLUSTER": "1", "AUTOSCALER_UPDATE_INTERVAL_S": "1", **seen_by_all(folder)}
     own |= {
-        "RAY_AUTH_MODE": "disabled",
         "RAY_OVERRIDE_NODE_ID_FOR_TESTING": FAKE_HEAD_NODE_ID,
         "RAY_CLOUD_INSTANCE_ID": FAKE_HEAD_NODE_ID,
     }

@@ -20,6 +20,7 @@ from search.stopping.bracket import Bracket, Report
 from search.stopping.rungs import Rule
 from spaces import strict_yaml
 from tests.integration.conftest import SEARCH, make_project, run, start
+from trainables.early_inference.metrics import OBJECTIVE
 
 pytestmark = pytest.mark.integration
 
@@ -68,7 +69,7 @@ def test_the_journal_replays_to_the_same_decisions(finished: tuple[Path, str]) -
     searched = {each.trial: each.values for each in events if isinstance(each, Proposed) and each.kind == "search"}
     assert len({values["warmup_epochs"] for values in searched.values()}) > 1
     bracket = Bracket(
-        Rule("promote", (1, 3, 9), 3, "min", 1.0),
+        Rule("promote", (1, 3, 9), 3, "min", OBJECTIVE.worst),
         settled=lambda number: searched[number]["warmup_epochs"],
     )
     decided, taken = [], []
