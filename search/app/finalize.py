@@ -100,7 +100,9 @@ def observed(search: Search, records: Records) -> list[str]:
     ended = run.objective if run.status == "completed" else None
     if ended is not None and goal.score(ended) > goal.score(goal.worst):
         what = f"trainable.objective.worst is {goal.worst:g}; the documented config ends at {ended:.4g}, which is worse"
-        said.append(f"warning: {what}: rungs take all such trials for equally bad; give what guessing scores")
+        said.append(
+            f"warning: {what}: give what guessing scores, for at first rungs take all such trials for equally bad"
+        )
     return said
 
 

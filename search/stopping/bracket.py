@@ -30,9 +30,10 @@ class Bracket:
     count like any other. A trial passes the rungs before the step by which it has `settled` (by number: out of warmup,
     freeze and ramp) until they are seen to tell (`rungs.tells`): it is compared from there on, with those that have
     come as far. A diverged trial is entered with the worst score at the rung it would have reached next and is never
-    promoted; nothing counts as worse than that score. A trial that ended by its own patience keeps its last one: where
-    it would be promoted (if exempt: at every rung) it is entered at the next one at once, for there is nothing left to
-    train.
+    promoted. What is worse counts as that, too, at a rung that is not seen to tell: how much worse than a trivial
+    predictor a trial is early on may say nothing of its end. A trial that ended by its own patience keeps its last
+    score: where it would be promoted (if exempt: at every rung) it is entered at the next one at once, for there is
+    nothing left to train.
     """
 
     rule: Rule
@@ -85,13 +86,11 @@ class Bracket:
         assert len(report.more) == len(self.rule.further) or report.outcome == "diverged", "a score for each objective"
         finite = all(map(math.isfinite, (report.score, *report.more)))
         outcome: Outcome = report.outcome if finite else "diverged"
-        # How much worse than a trivial predictor a trial is says nothing of what becomes of it: ties, the older first.
-        point = (min(report.score, self.rule.score(self.rule.worst)), *report.more)
         match outcome:
             case "running":
-                verdict = self._reach(trial, report.step, point)
+                verdict = self._reach(trial, report.step, (report.score, *report.more))
             case "ended":
-                self._end(trial, point)
+                self._end(trial, (report.score, *report.more))
                 verdict = "complete"
             case "diverged":
                 self.diverged.add(trial)
@@ -138,9 +137,10 @@ class Bracket:
         if trial in rung.seen:  # reported before
             return "pause" if self.waiting.get(trial) == at else "continue"
         rung.seen[trial] = point[0]
-        if at < self.first[trial] and not self._tells(at):
+        if at < self.first[trial] and not self._tells(at, late=True):
             self.reached[trial] = max(self.reached[trial], at + 1)
             return "continue"
+        point = self._capped(point, at)
         free = self.exempt(trial) or at == last
         waits = self.rule.mode == "promote" and not free
         judged = self.rule.mode == "stop" and not free
@@ -158,13 +158,20 @@ class Bracket:
             self.over.add(trial)
         return "complete" if at == last else "pause" if waits else "stop" if stops else "continue"
 
-    def _tells(self, at: int) -> bool:
-        """Whether trials that have not settled are compared at this rung, too."""
+    def _tells(self, at: int, late: bool) -> bool:
+        """Whether this rung is seen to tell of the next one; `late`: by trials that have not settled."""
         if self.rule.further or at + 1 == len(self.rungs):
             return False
         here, there = self.rungs[at].seen, self.rungs[at + 1].seen
-        early = sum(at < self.first[trial] for trial, _ in newest(there) if trial in here)
-        return early >= WITNESSES and tells(here, there)
+        witnesses = sum(at < self.first[trial] or not late for trial, _ in newest(there) if trial in here)
+        return witnesses >= WITNESSES and tells(here, there)
+
+    def _capped(self, point: pareto.Point, at: int) -> pareto.Point:
+        """A score as this rung takes it: nothing is worse than the worst one, until the rung is seen to tell."""
+        worst = self.rule.score(self.rule.worst)
+        if len(point) > 1 or point[0] <= worst or at + 1 == len(self.rungs) or self._tells(at, late=False):
+            return point
+        return (worst,)
 
     def _end(self, trial: int, point: pareto.Point) -> None:
         """The trial is over before the horizon: enter it where it would have been compared next."""
@@ -173,11 +180,12 @@ class Bracket:
         healthy = trial not in self.diverged
         at, last = self.reached[trial], len(self.rungs) - 1
         if healthy and self.exempt(trial):
-            for rung in self.rungs[at:]:  # it would go on to each of them
-                rung.record(point, trial, open_=False)
+            for index in range(at, last + 1):  # it would go on to each of them
+                self.rungs[index].record(self._capped(point, index), trial, open_=False)
             at = last
         else:
-            self.rungs[at].record(point, trial, open_=healthy and self.rule.mode == "promote" and at < last)
+            open_ = healthy and self.rule.mode == "promote" and at < last
+            self.rungs[at].record(self._capped(point, at), trial, open_=open_)
         self.reached[trial] = at + 1
         if healthy:
             self.ended.add(trial)

@@ -175,7 +175,7 @@ def test_a_worst_value_that_is_better_than_the_documented_config_s(
         said
         == [
             "warning: trainable.objective.worst is 1; the documented config ends at 1.5, which is worse: "
-            "rungs take all such trials for equally bad; give what guessing scores"
+            "give what guessing scores, for at first rungs take all such trials for equally bad"
         ]
         * told
     )

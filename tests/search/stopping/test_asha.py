@@ -372,9 +372,23 @@ def test_worse_than_the_worst_value_is_as_bad_as_that(mode: Mode) -> None:
     bracket = Bracket(rule(mode))
     for trial, score in enumerate([WORST + 2, WORST + 1, WORST]):
         assert bracket.report(Report(trial, 1, score)) == ("pause" if mode == "promote" else "continue")
-    assert bracket.rungs[0].scores == bracket.rungs[0].seen == dict.fromkeys(range(3), WORST)
+    assert bracket.rungs[0].scores == dict.fromkeys(range(3), WORST)
     assert list(bracket.promotions()) == ([0] if mode == "promote" else [])
-    assert bracket.report(Report(3, 1, math.inf)) == "stop" and bracket.diverged == {3}
+    assert bracket.report(Report(3, 2, WORST + 1, "ended")) == "complete"
+    assert bracket.rungs[0].scores[3] == WORST
+    assert bracket.report(Report(4, 1, math.inf)) == "stop" and bracket.diverged == {4}
+
+
+@pytest.mark.parametrize("change", [0.1, 10.0])
+def test_until_three_trials_show_that_how_much_worse_tells(change: float) -> None:
+    bracket = Bracket(rule("stop"), exempt=lambda _: True)
+    for trial in range(8):
+        assert bracket.report(Report(trial, 1, WORST + trial)) == "continue"
+        assert bracket.report(Report(trial, 3, WORST + trial + change * (-1) ** trial)) == "continue"
+    told = {trial: WORST + (trial if trial >= WITNESSES and change < 1 else 0) for trial in range(8)}
+    assert bracket.rungs[0].scores == told
+    assert bracket.report(Report(0, 27, WORST + 5)) == "complete"
+    assert bracket.rungs[-1].scores == {0: WORST + 5}  # nothing is decided there
 
 
 @pytest.mark.parametrize("score", [math.nan, math.inf, -math.inf])
