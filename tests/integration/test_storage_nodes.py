@@ -78,7 +78,8 @@ def test_a_folder_that_all_nodes_share_is_used_by_all(machines: Machines, folder
 
 def test_a_store_needs_no_folder_in_common(machines: Machines, folder: Path, user: dict[str, str]) -> None:
     storage = f"s3://{BUCKET}/nodes"
-    code, output = search_in(folder, machines, user, "--storage", storage)
+    longer = ["--set", "data.generate.samples=2000", "--set", "early_stopping={kind: none}"]  # for the slower to begin
+    code, output = search_in(folder, machines, user, "--storage", storage, *longer)
     assert code == 0, output
     store = Prefix(f"{storage}/s")
     events = parse(journal(store, parts(store)), "the store")[0]
@@ -88,9 +89,7 @@ def test_a_store_needs_no_folder_in_common(machines: Machines, folder: Path, use
     assert len(set(reports)) == len(reports)
     place = folder / OWN / "results" / "s"
     here = {path.parent.name for path in place.glob("trials/*/log.txt")}
-    starts = [event for event in events if isinstance(event, Started)]
-    on = {each.node: {f"t{event.trial:04d}" for event in starts if event.node == each.node} for each in starts}
-    assert here in on.values()  # the others trained where nobody sees their files
+    assert here < {f"t{event.trial:04d}" for event in ended}  # the others trained where nobody sees their files
     assert (place / "best.yaml").read_bytes() == store.get("best.yaml")
     assert list(place.glob("trials/*/checkpoints/*.pt"))  # the winner's, wherever it was trained
 
