@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from trainables.early_inference.config import Config
 from trainables.early_inference.data import Data
@@ -22,6 +22,7 @@ from trainables.run import Metrics, Native, Objective, Prepared, Run
 VARIABLE = "FAULTS"
 KNOBS = ("lr", "batch_size", "weight_decay", "warmup_epochs")
 LEAK_MB, LEAK_MOST_MB = 32, 2048  # a step of the leak, and where it gives up: nobody has stopped it
+WORTH, LONGEST = 12, 3.0  # an evaluation is saved if it takes ten times as long as saving; seconds of a pause at most
 
 Kind = Literal["hang", "raise", "nan", "leak"]
 
@@ -43,7 +44,8 @@ class Orders:
     """How the trials of one search are to behave."""
 
     pause: float
-    """Seconds that each evaluation takes longer, so that there is something to kill."""
+    """Seconds that each evaluation takes longer, so that there is something to kill; more on a machine that is so busy
+    that saving would not be worth it."""
     journal: str
     """The search's journal: its length is noted with each evaluation that is begun."""
     trouble: Trouble | None = None
@@ -88,6 +90,9 @@ def trained(folder: Path) -> list[Trained]:
 class FaultyRun:
     """A run of early_inference with orders; it fulfils `trainables.run.Run`."""
 
+    _saved_at: ClassVar[float | None] = None
+    """When this process began to save a checkpoint, until the next evaluation begins."""
+
     def __init__(self, inner: Run, config: Config, seed: int) -> None:
         self._inner, self._folder = inner, Path(os.environ[VARIABLE])
         self._orders = Orders.read(self._folder)
@@ -111,7 +116,9 @@ class FaultyRun:
         known = journal.stat().st_size if journal.exists() else 0
         with (self._folder / "trained.txt").open("a", encoding="utf-8") as file:
             file.write(f"{self._mark} {until} {known}\n")
-        time.sleep(self._orders.pause)
+        saving = time.monotonic() - self._saved_at if self._saved_at is not None else 0.0
+        type(self)._saved_at = None
+        time.sleep(max(self._orders.pause, min(LONGEST, WORTH * saving)))
         trouble = self._orders.trouble
         if trouble is not None and self._due(trouble, until):
             self._meet(trouble)
@@ -149,6 +156,7 @@ class FaultyRun:
 
     def state(self) -> dict[str, Any]:
         """The inner run's snapshot."""
+        type(self)._saved_at = time.monotonic()
         return self._inner.state()
 
     def restore(self, state: Mapping[str, Any]) -> None:
