@@ -1,6 +1,6 @@
 """The two stages of a search, put together from their parts: searching, and confirming on fresh seeds."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import assert_never
 
 from ray.tune.schedulers import FIFOScheduler
@@ -35,7 +35,7 @@ from search.history.events import (
 )
 from search.history.records import Records, Trial
 from search.results.ablation import Setting
-from search.results.confirm import due, first_seed, fresh_seeds
+from search.results.confirm import ahead, due, first_seed, fresh_seeds
 from search.results.explain import explaining
 from search.sampling.proposer import Proposer
 from search.sampling.trial_history import PastTrial, Problem, Sampling, Scoring
@@ -47,17 +47,23 @@ from search.warm_start import warm
 def run_search(context: RunContext) -> None:
     """Propose, train and stop trials until the budget is spent, or until a halt."""
     search, records, ledger = context.search, context.folder.records, context.folder.ledger
-    begin = start.ready(context, [search.settings.sampler.seed])
+    fill = _Ahead(context)
+    begin = start.ready(context, [search.settings.sampler.seed, *fill.seeds])
     if context.halt.reason is not None:
         return
     ledger.emit(Phase("search", now()))
     proposer = _proposer(context)
-    failure_policy = FailurePolicy(search.settings.stop_after_failures)
+    failure_policy = FailurePolicy(search.settings.stop_after_failures, records)
     lending = lending_of(search, context.plan.shared, context.folder, context.data, begin)
     source = _Source(context, proposer)
     gate, scheduler = choose(search, context.plan, context.folder, context.cluster.room, source.exhausted)
     stage = Stage(
-        job=context.job(exchange=search.settings.early_stopping.moves_knobs, start=begin, pausing=True),
+        job=context.job(
+            exchange=search.settings.early_stopping.moves_knobs,
+            shown=first_seed(search.settings),
+            start=begin,
+            pausing=True,
+        ),
         ledger=ledger,
         cluster=context.cluster,
         gate=gate,
@@ -72,6 +78,7 @@ def run_search(context: RunContext) -> None:
         halt=context.halt,
         max_failures=search.settings.max_failures,
         lending=lending,
+        fill=fill,
     )
     listeners: list[Listener] = [_Study(proposer, records, search), failure_policy]
     listeners += [lending] if lending is not None else []
@@ -97,11 +104,11 @@ def _train(context: RunContext, source: "_FreshSeeds") -> None:
     """Train what comes due until nothing does, or until a halt."""
     settings, point = context.search.settings, context.search.start
     while unfinished := source.unfinished():
-        seeds: Iterable[int] = fresh_seeds(settings)
+        seeds = {trial.proposed.seed for trial in unfinished}
         by_seed = point is not None and point.trained
-        if by_seed:  # what leads to the start is trained for the seeds that are needed
-            seeds = sorted({trial.proposed.seed for trial in unfinished})
-        begin = start.ready(context, [*seeds])
+        if not by_seed:  # else what leads to the start is trained for the seeds that are needed
+            seeds |= {*fresh_seeds(settings)}
+        begin = start.ready(context, sorted(seeds))
         if context.halt.reason is not None:
             return
         of_kind = context.folder.records.of_kind(source.kind)
@@ -189,6 +196,43 @@ class _Source:
         return number
 
 
+class _Ahead:
+    """The baseline's runs on fresh seeds that the confirmation needs in any case, for workers that the end of the
+    search leaves idle."""
+
+    def __init__(self, context: RunContext) -> None:
+        self._search, self._ledger = context.search, context.folder.ledger
+        begins_by_seed = self._search.start is not None and self._search.start.trained
+        cut_off = self._search.goes_on and not begins_by_seed
+        self.seeds: Sequence[int] = fresh_seeds(self._search.settings) if cut_off else ()
+        """None where a run that the search's end cuts off would train anew, or needs a start of its own first."""
+        self._handed: set[int] = set()
+        self._seen = -1
+
+    def __call__(self) -> int | None:
+        """The next run's number, once it is in the journal; None where there is none. Each is handed out once."""
+        records = self._ledger.records
+        if not self.seeds or self._seen == records.search_steps:  # asked on every turn of Ray's loop
+            return None
+        begun = [run for run in records.of_kind("confirm") if not run.over and run.proposed.seed in self.seeds]
+        number = next((run.number for run in begun if run.number not in self._handed), None)
+        if number is None:
+            number = self._proposed()
+        if number is None:
+            self._seen = records.search_steps  # with its next evaluation the search may have more to compare
+        else:
+            self._handed.add(number)
+        return number
+
+    def _proposed(self) -> int | None:
+        settings, objective = self._search.settings, self._search.model.objective
+        first = first_seed(settings)
+        runs = ahead(self._ledger.records, objective, settings.confirm, first, now(), self._search.further)
+        for run in runs[:1]:
+            self._ledger.emit(run)
+        return runs[0].trial if runs else None
+
+
 class _FreshSeeds:
     """The runs of a kind on fresh seeds, as they come due."""
 
@@ -207,10 +251,11 @@ class _FreshSeeds:
         return self._due
 
     def unfinished(self) -> list[Trial]:
-        """All that are to be trained now, those that were due among them."""
+        """All that are to be trained now, those that were due among them, by seed: the first decides what follows."""
         for run in self.due():
             self._ledger.emit(run)
-        return [trial for trial in self._ledger.records.of_kind(self.kind) if not trial.over]
+        left = [trial for trial in self._ledger.records.of_kind(self.kind) if not trial.over]
+        return sorted(left, key=lambda trial: trial.proposed.seed)
 
     def exhausted(self) -> bool:
         """Whether no run is to be proposed now; while some are trained, further ones may follow from their results."""

@@ -164,7 +164,9 @@ def _events(
         lives = list(_life(reader, child, values, horizon))
         found += [(event.at, order, event) for order, event in enumerate(lives, 1)]
     begun = [at for at, _, event in found if isinstance(event, Proposed)]
-    confirmed = [at for at, _, event in found if isinstance(event, Proposed) and event.kind == "confirm"]
+    runs = [event for _, _, event in found if isinstance(event, Proposed) and event.kind == "confirm"]
+    own = {f"trial {e.trial}" for _, _, e in found if isinstance(e, Proposed) and e.origin == "baseline"}
+    confirmed = [run.at for run in runs if run.origin not in own]  # the baseline's may begin while the search goes on
     if begun:
         found.append((min(begun), 0, Phase("search", min(begun))))
     if confirmed:

@@ -59,7 +59,7 @@ class Following:
         if not events and now == material.standing:
             return False
         objective, records = material.model.objective, material.records
-        settled = bool(records.of_kind("confirm")) or not now.running  # before, there is no verdict to be shown
+        settled = records.confirming or not now.running  # before, there is no verdict to be shown
         judged = conclude(records, objective, material.confirm) if settled else None
         verdict, at = comparable(judged, records, objective.worst)
         self.material = replace(material, standing=now, verdict=verdict, compared_at=at)

@@ -14,6 +14,9 @@ class Gate(Protocol):
     def room(self) -> bool:
         """Whether a worker is free that no known trial can use."""
 
+    def spare(self) -> bool:
+        """Whether a worker is free that the search hardly needs any more, while others still train for it."""
+
     def finished(self) -> bool:
         """Whether nothing runs, waits or will come."""
 
@@ -44,6 +47,10 @@ class Slots:
     def room(self) -> bool:
         """Whether a worker is free."""
         return len(self.busy) < self.workers() and not self.unfinished
+
+    def spare(self) -> bool:
+        """Never: whatever it runs is waited for."""
+        return False
 
     def finished(self) -> bool:
         """Whether nothing runs and nothing will come."""

@@ -43,7 +43,10 @@ def choose(
     bracket = make_bracket(search, plan, lambda number: folder.records.trials[number].proposed.values)
     if bracket is not None:
         _replay(bracket, folder)
-        scheduler = RungScheduler(bracket, workers, exhausted, folder.ledger.emit)
+        trials = folder.records.trials
+        scheduler = RungScheduler(
+            bracket, workers, exhausted, folder.ledger.emit, lambda number: trials[number].proposed.kind == "search"
+        )
         return scheduler, scheduler
     unfinished = [trial.number for trial in folder.records.of_kind("search") if not trial.over]
     return Slots(_unbounded if stopping.groups_trials else workers, exhausted, unfinished), _rays(search)

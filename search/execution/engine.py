@@ -74,7 +74,7 @@ class ResultListener(Unpickled, Stopper, Callback):  # type: ignore[misc]
             self._took_up.add(trial_id)
             self._warn(result.get(WARNING))
             host = str(result.get("hostname", socket.gethostname()))
-            began = at - float(result[SECONDS])
+            began = at - (float(result[SECONDS]) if result[STEP] > trial.step else 0.0)  # else it was trained before
             gpu, node = str(result.get(GPU, "")), str(result.get(NODE, ""))
             machine = result.get(MACHINE, {})
             self._compare(trial.number, machine)
@@ -200,6 +200,8 @@ class Stage:
     max_failures: int
     lending: Lending | None = None
     """Where trials share the training of what they have in common."""
+    fill: Callable[[], int | None] = lambda: None
+    """As `propose`, of what the next stage needs: for workers that the end of this one leaves idle."""
 
     @property
     def store(self) -> Prefix | None:
@@ -260,7 +262,7 @@ def _with_job(job: Job) -> type[Bridge]:
 def _end_the_rest(ledger: Ledger, halt: Halt) -> None:
     """Trials that a spent budget cut off, or that waited since an earlier sitting and were not promoted in this one."""
     for trial in list(ledger.records.trials.values()):
-        if not trial.over:
+        if not trial.over and trial.proposed.kind == "search":
             ledger.emit(Ended(trial.number, "stopped", halt.reason or f"not promoted from {trial.rung}", now()))
 
 

@@ -97,16 +97,17 @@ def seen_before(trial: Trial, failure: Failure, records: Records) -> bool:
 class FailurePolicy:
     """Listens for trials that fail the same way. Failures of earlier sittings don't count: much was mended since."""
 
-    def __init__(self, share: float | None) -> None:
-        """`share` of the trials that have ended: more than this must fail the same way. None: never stop for it."""
-        self._share = share
+    def __init__(self, share: float | None, records: Records) -> None:
+        """`share` of the search's trials that have ended: more than this must fail the same way. None: never stop for
+        it."""
+        self._share, self._records = share, records
         self._ended = 0
         self._kinds: Counter[str] = Counter()
         self._example: dict[str, str] = {}
 
     def __call__(self, event: Event) -> None:
         """Count an end."""
-        if isinstance(event, Ended):
+        if isinstance(event, Ended) and self._records.trials[event.trial].proposed.kind == "search":
             self._ended += 1
             if event.status == "failed":
                 kind = signature(event.reason)

@@ -12,7 +12,7 @@ don't. What the caller sets up, and why, so that paused trials neither block nor
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, assert_never
 
 from ray.tune.experiment import Trial
@@ -39,7 +39,8 @@ class RungScheduler(Unpickled, TrialScheduler):  # type: ignore[misc]  # Ray is 
 
     `workers`: how many trials may train at once, now; at least one. `exhausted`: whether the searcher will propose no
     more new trials. `emit` hears when a trial waits at a rung or goes on from it, on the driver's loop; it must not
-    raise. How a trial ended is Ray's to say: see `TrialFeed`.
+    raise. How a trial ended is Ray's to say: see `TrialFeed`. `judged`: whether a trial is the search's own; others
+    have workers that its end leaves idle, until one of its own needs one, or it has ended.
     """
 
     _supports_buffered_results = False
@@ -50,6 +51,7 @@ class RungScheduler(Unpickled, TrialScheduler):  # type: ignore[misc]  # Ray is 
         workers: Callable[[], int],
         exhausted: Callable[[], bool],
         emit: Callable[[Paused | Promoted], None],
+        judged: Callable[[int], bool] = lambda _: True,
     ) -> None:
         super().__init__()
         if workers() < 1:
@@ -59,6 +61,8 @@ class RungScheduler(Unpickled, TrialScheduler):  # type: ignore[misc]  # Ray is 
         self._workers = workers
         self._exhausted = exhausted
         self._emit = emit
+        self._judged = judged
+        self._fill: dict[int, Any] = {}  # the trials that are not the search's own, by number
         self._held: dict[int, Any] = {}  # the trials that Ray holds and that are not over, by number
         self._active: dict[int, None] = {}  # of these, in order of start, those that have or await a worker
         self._due: set[int] = set()  # of these, promoted ones that Ray still has as paused
@@ -70,7 +74,7 @@ class RungScheduler(Unpickled, TrialScheduler):  # type: ignore[misc]  # Ray is 
         """Workers that no trial has or awaits; a trial that is still saving at its rung has its worker. None while more
         trials await one than there are, as when a node was lost."""
         self._refresh()
-        return max(0, self._workers() - len(self._active))
+        return max(0, self._workers() - len(self._active) - len(self._fill))
 
     def next_resumable(self) -> int | None:
         """The number of a trial that should run now and that Ray doesn't hold: one of an earlier process that was
@@ -83,10 +87,14 @@ class RungScheduler(Unpickled, TrialScheduler):  # type: ignore[misc]  # Ray is 
         free = self.free()
         return sum(1 for _ in islice(self._runnable(), free)) < free
 
+    def spare(self) -> bool:
+        """Whether a worker is free that no trial can use, no new one will come, and some still train."""
+        return self._exhausted() and bool(self._active) and self.room()
+
     def finished(self) -> bool:
         """Whether nothing runs, nothing can be promoted, nothing will come, and Ray holds no paused trial."""
         self._refresh()
-        return not self._held and self._idle()
+        return not self._held and not self._fill and self._idle()
 
     def has_pending_work(self) -> bool:
         """Whether one more worker would have something to do: a new trial, or one that is promoted."""
@@ -110,6 +118,9 @@ class RungScheduler(Unpickled, TrialScheduler):  # type: ignore[misc]  # Ray is 
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:  # noqa: ARG002
         """A new trial, one of an earlier process, or one that failed and is tried again."""
         number = int(trial.config[TRIAL])
+        if not self._judged(number):
+            self._fill[number] = trial
+            return
         self._held[number] = trial
         self._active[number] = None
         if number in self.bracket.waiting:
@@ -119,6 +130,8 @@ class RungScheduler(Unpickled, TrialScheduler):  # type: ignore[misc]  # Ray is 
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: Mapping[str, Any]) -> str:  # noqa: ARG002
         """CONTINUE between rungs, PAUSE or STOP as the rule says, STOP at the horizon."""
+        if int(trial.config[TRIAL]) in self._fill:
+            return str(TrialScheduler.STOP if self._idle() or self._awaited() else TrialScheduler.CONTINUE)
         report = self._read(trial, result)
         verdict = self.bracket.report(report)
         match verdict:
@@ -135,6 +148,8 @@ class RungScheduler(Unpickled, TrialScheduler):  # type: ignore[misc]  # Ray is 
     def on_trial_complete(self, tune_controller: Any, trial: Any, result: Mapping[str, Any]) -> None:  # noqa: ARG002
         """A running trial is over: by our STOP, by its own last report, or because someone stopped it."""
         number = self._forget(trial)
+        if not self._judged(number):
+            return
         if not self.bracket.final(number) and STEP in result and OBJECTIVE in result:
             report = self._read(trial, result)
             if report.outcome != "running" or report.step >= self.bracket.rule.horizon:
@@ -144,7 +159,7 @@ class RungScheduler(Unpickled, TrialScheduler):  # type: ignore[misc]  # Ray is 
     def on_trial_remove(self, tune_controller: Any, trial: Any) -> None:  # noqa: ARG002
         """A paused or pending trial is over: abandoned by us (it stays in its rung, for a grown budget), or stopped."""
         number = self._forget(trial)
-        if not self._abandoning:
+        if not self._abandoning and self._judged(number):
             self.bracket.leave(number)
 
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:  # noqa: ARG002
@@ -166,7 +181,8 @@ class RungScheduler(Unpickled, TrialScheduler):  # type: ignore[misc]  # Ray is 
             self._abandon(tune_controller)
         # The newest: Ray gives an idle actor to the trial named here, and an older one has its own actor starting,
         # which Ray would kill; short trials then never see more than one worker.
-        return next((self._held[n] for n in reversed(self._active) if self._held[n].status == Trial.PENDING), None)
+        newest = chain((self._held[number] for number in reversed(self._active)), reversed(self._fill.values()))
+        return next((each for each in newest if each.status == Trial.PENDING), None)
 
     def debug_string(self) -> str:
         """The rungs, for Ray's own tables."""
@@ -182,6 +198,11 @@ class RungScheduler(Unpickled, TrialScheduler):  # type: ignore[misc]  # Ray is 
 
     def _idle(self) -> bool:
         return not self._active and self._exhausted() and next(self._runnable(), None) is None
+
+    def _awaited(self) -> bool:
+        """Whether one of the search's own trials waits for a worker."""
+        at_work, room = len(self._active) + len(self._fill), self._workers()
+        return at_work > room or next(islice(self._runnable(), room - at_work, None), None) is not None
 
     def _refresh(self) -> None:
         """Take in what Ray did since: trials that have paused or resumed."""
@@ -204,6 +225,7 @@ class RungScheduler(Unpickled, TrialScheduler):  # type: ignore[misc]  # Ray is 
     def _forget(self, trial: Any) -> int:
         number = int(trial.config[TRIAL])
         self._held.pop(number, None)
+        self._fill.pop(number, None)
         self._active.pop(number, None)
         self._due.discard(number)
         return number

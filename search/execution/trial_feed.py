@@ -24,6 +24,7 @@ class TrialFeed(Unpickled, Searcher):  # type: ignore[misc]  # Ray is untyped: i
     def __init__(self, stage: "Stage") -> None:
         super().__init__(metric=OBJECTIVE, mode="min")
         self._ledger, self._gate, self._propose, self._halt = stage.ledger, stage.gate, stage.propose, stage.halt
+        self._fill = stage.fill
         self._horizon, self._lending = stage.job.horizon, stage.lending
         self.numbers: dict[str, int] = {}
 
@@ -34,6 +35,8 @@ class TrialFeed(Unpickled, Searcher):  # type: ignore[misc]  # Ray is untyped: i
         number = self._gate.next_resumable()
         if number is None and self._gate.room():
             number = self._propose()
+        if number is None and self._gate.spare():
+            number = self._fill()
         if number is None:
             return str(Searcher.FINISHED) if self._gate.finished() else None
         self.numbers[trial_id] = number
@@ -41,7 +44,9 @@ class TrialFeed(Unpickled, Searcher):  # type: ignore[misc]  # Ray is untyped: i
             self._gate.busy.add(number)
         trial = self._ledger.records.trials[number]
         config = {"trial": number, "values": trial.values, "seed": trial.proposed.seed}
-        return config if self._lending is None else {**config, PREFIX: self._lending.order(number).as_config()}
+        if self._lending is None or trial.proposed.kind != "search":
+            return config
+        return {**config, PREFIX: self._lending.order(number).as_config()}
 
     def on_trial_complete(self, trial_id: str, result: Mapping[str, Any] | None = None, error: bool = False) -> None:
         """The trial is over. Errors are heard by `ResultListener.on_trial_error`, which knows the reason."""
@@ -49,8 +54,8 @@ class TrialFeed(Unpickled, Searcher):  # type: ignore[misc]  # Ray is untyped: i
         if isinstance(self._gate, Slots):
             self._gate.busy.discard(number)
         trial = self._ledger.records.trials[number]
-        if error or trial.over:
-            return
+        if error or trial.over or (trial.proposed.kind != "search" and _is_cut(result, self._horizon)):
+            return  # the confirmation takes up what the end of the search has cut off
         if result is None:
             self._ledger.emit(Ended(number, "stopped", f"not promoted from {trial.rung}", now()))
             return
@@ -68,3 +73,8 @@ class TrialFeed(Unpickled, Searcher):  # type: ignore[misc]  # Ray is untyped: i
 
     def restore(self, checkpoint_path: str) -> None:
         """Nothing: the journal holds it."""
+
+
+def _is_cut(result: Mapping[str, Any] | None, horizon: int) -> bool:
+    """Whether a trial that is over for Ray has more to train."""
+    return result is None or (outcome_of(result) == "running" and result[STEP] < horizon)

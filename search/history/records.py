@@ -222,6 +222,8 @@ class Records:
                 return None
 
     def _clock(self, event: Event) -> None:
+        if isinstance(event, Started):
+            return  # told with the first report, of a time at which others have reported since
         if self.phase == "search" and self._last_at is not None and not isinstance(event, Phase | StartReady):
             self.search_seconds += max(0.0, event.at - self._last_at)  # a clock set back adds nothing
         self._last_at = event.at
@@ -248,11 +250,17 @@ class Records:
         """The confirmation runs, then those that explain the winner."""
         return [*self._by_kind["confirm"], *self._by_kind["explain"]]
 
+    @property
+    def confirming(self) -> bool:
+        """Whether configs are compared on fresh seeds: the baseline's runs there may begin while the search goes on."""
+        runs, own = self._by_kind["confirm"], "" if self.baseline is None else f"trial {self.baseline.number}"
+        return bool(runs) and (self.phase != "search" or any(run.proposed.origin != own for run in runs))
+
     def longest(self, number: int, origin: str) -> Trial:
-        """The training that shows best how the config of trial `number` goes: its longest one on a fresh seed (the
-        first of equals) if one has reported, else the trial itself."""
+        """The training that shows best how the config of trial `number` goes: the longest, of equals the first one on a
+        fresh seed."""
         runs = [run for run in self.on_fresh_seeds() if run.proposed.origin == origin and run.reports]
-        return max(runs, key=lambda run: run.step, default=self.trials[number])
+        return max([*runs, self.trials[number]], key=lambda run: run.step)
 
     @property
     def baseline(self) -> Trial | None:

@@ -55,7 +55,7 @@ def standing(folder: Path, records: Records) -> Standing:
         return Standing("interrupted")
     if not records.trials:
         return Standing("starting")
-    confirming = records.phase == "confirm" or bool(records.of_kind("confirm"))
+    confirming = records.phase == "confirm" or records.confirming
     return Standing("confirming" if confirming else "searching")
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from statistics import fmean
 
-from search.history.events import Phase, Reported, StartReady
+from search.history.events import Phase, Reported, Started, StartReady
 from search.report.material import Material
 from search.results.verdict import confirmed
 from trainables.run import OBJECTIVE
@@ -49,7 +49,7 @@ def anytime(material: Material) -> Anytime:
             continue
         if isinstance(event, StartReady):
             before = event.at
-        elif searching:
+        elif searching and not isinstance(event, Started):  # that one looks back, to before other trials' reports
             seconds += max(0.0, event.at - before)  # a clock set back adds nothing
             before = event.at
         if isinstance(event, Reported) and event.trial in own:

@@ -69,7 +69,7 @@ def tell(
 
 def status(material: Material) -> str:
     """The state in words, with how many trials are over."""
-    runs = material.records.on_fresh_seeds()
+    runs = material.records.on_fresh_seeds() if material.records.confirming else []
     trials = sum(t.over for t in material.trials)
     over = f"{trials} of {count(material.asked, 'trial')} over"
     if material.standing.state == "done":

@@ -19,7 +19,7 @@ def evidence_note(material: Material) -> str:
     """Which way is better, and on what the verdict's numbers stand."""
     verdict = material.verdict
     better = "lower" if material.model.objective.mode == "min" else "higher"
-    if verdict is None or not material.records.of_kind("confirm"):
+    if verdict is None or not material.records.confirming:
         return f"{better} is better; the search's own seed, not confirmed"
     length = count(material.horizon, material.unit)
     return f"{better} is better; {count(verdict.winner.estimate.n, 'fresh seed')}, {length} each"

@@ -43,6 +43,19 @@ def due(
     return _missing(records, [(config, one) for one in seeds for config in configs], now)
 
 
+def ahead(
+    records: Records, objective: Objective, confirm: Confirm, seed: int, now: float, further: Sequence[Goal] = ()
+) -> list[Proposed]:
+    """The baseline's runs that the confirmation needs whichever configs it compares, and that nobody has proposed yet:
+    for workers that the end of the search leaves idle. `seed`: the first.
+    """
+    found = candidates(records, objective, confirm.top, further)
+    if records.baseline is None or not found:
+        return []
+    seeds = range(seed, seed + confirm.fewest(len(found)))
+    return _missing(records, [(records.baseline, one) for one in seeds], now)
+
+
 def _in_turn(
     records: Records, objective: Objective, configs: Sequence[Trial], seeds: Sequence[int], now: float, ahead: int
 ) -> list[Proposed]:

@@ -104,7 +104,7 @@ def judge(records: Records, objective: Objective, most: int | None = None) -> Ve
 
     """
     verdict = _judged(records, objective, most)
-    if verdict is None or records.given is None or not records.of_kind("confirm"):
+    if verdict is None or records.given is None or not records.confirming:
         return verdict
     return replace(verdict, why=f"{verdict.why}; {one_start(records.given)}")
 
@@ -122,7 +122,7 @@ def one_start(given: StartReady) -> str:
 def _judged(records: Records, objective: Objective, most: int | None) -> Verdict | None:
     found = sorted(confirmed(records, objective), key=lambda c: objective.score(c.estimate.mean))
     baseline = next((c for c in found if c.baseline), None)
-    if baseline is None:
+    if baseline is None or not records.confirming:
         return _unconfirmed(records, objective)
     if most is None:
         return _all_at_once(found, baseline, objective)

@@ -91,6 +91,11 @@ class Search:
         return isinstance(self.model, OwnModel) and self.model.declared.paused == "rerun"
 
     @property
+    def goes_on(self) -> bool:
+        """Whether a trial that is cut off goes on from its last checkpoint."""
+        return not isinstance(self.model, OwnModel) or self.model.declared.paused == "checkpoint"
+
+    @property
     def held(self) -> int:
         """How many commands of paused trials a node keeps in memory."""
         declared = self.model.declared if isinstance(self.model, OwnModel) else None

@@ -16,6 +16,7 @@ from optuna.storages.journal import JournalFileBackend
 
 from search.history.events import Paused, Phase, Promoted, Proposed, Reported
 from search.history.journal import read
+from search.history.records import Records
 from search.stopping.bracket import Bracket, Report
 from search.stopping.rungs import Rule
 from spaces import strict_yaml
@@ -321,6 +322,43 @@ def test_a_search_that_has_ended_goes_on_with_a_larger_budget(tmp_path: Path, en
     second = trials_of(folder).query("kind == 'search'")
     assert len(second) == 12 and (second.iloc[0].status, second.iloc[0].steps) == ("completed", 9)
     assert (second.steps.iloc[1:4].to_numpy() > first.steps.iloc[1:4].to_numpy()).any()
+
+
+@pytest.mark.slow
+def test_workers_that_the_end_of_a_search_leaves_idle_train_the_baseline_on_fresh_seeds(
+    tmp_path: Path, environment: Environment
+) -> None:
+    """Killed meanwhile and taken up, it comes to the numbers of a search with one worker, where none is idle."""
+    folder = make_project(tmp_path)
+    words = ["search.yaml", "--set", "budget.trials=4", "--set", "budget.steps=27 epochs"]
+    words += ["--set", "data.generate.samples=1000", "--set", "sampler.kind=random"]
+    code, output = run("search.run", [*words, "--name", "one", "--set", "resources.cpu=2"], folder, environment)
+    assert code == 0, output
+    words += ["--name", "four", "--set", "resources.cpu=0.5"]
+    journal = folder / "results/four/journal.jsonl"
+    with start("search.run", words, folder, environment) as process:
+        until = time.monotonic() + 120
+        while not (journal.exists() and "confirm" in kinds_reported(journal)):
+            assert process.poll() is None and time.monotonic() < until
+            time.sleep(0.05)
+        kill_tree(process)
+    assert Records(read(journal)[0]).phase == "search"
+    code, output = run("search.run", [*words, "--resume"], folder, environment)
+    assert code == 0, output
+    reports = [(event.trial, event.step) for event in read(journal)[0] if isinstance(event, Reported)]
+    assert len(reports) == len(set(reports))
+    told = ["origin", "seed", "status", "steps", "objective"]
+    one, four = (
+        trials_of(folder, name).query("kind == 'confirm' and origin == 'trial 0'")[told].sort_values("seed")
+        for name in ("one", "four")
+    )
+    pd.testing.assert_frame_equal(one.reset_index(drop=True), four.reset_index(drop=True))
+
+
+def kinds_reported(journal: Path) -> set[str]:
+    """The kinds of the trials that have reported so far."""
+    records = Records(read(journal)[0])
+    return {trial.proposed.kind for trial in records.trials.values() if trial.reports}
 
 
 @pytest.mark.slow

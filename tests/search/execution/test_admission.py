@@ -1,11 +1,17 @@
 """The gate of schedulers that promote nothing, and what both gates do as room comes and goes."""
 
 from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
 
 from search.execution.admission import Gate, Slots
 from search.execution.ray_scheduler import RungScheduler
 from search.stopping.bracket import Bracket
 from search.stopping.rungs import Rule
+from trainables.run import OBJECTIVE, STEP
+
+FILL = 100
+"""The first number of the runs that fill idle workers."""
 
 
 @dataclass
@@ -19,9 +25,8 @@ class Supply:
 
 
 def rung_gate(room: list[int], supply: Supply) -> Gate:
-    return RungScheduler(
-        Bracket(Rule("promote", (1, 3), 3, "min", 9.0)), lambda: room[0], supply.exhausted, lambda _: None
-    )
+    bracket = Bracket(Rule("promote", (1, 3), 3, "min", 9.0))
+    return RungScheduler(bracket, lambda: room[0], supply.exhausted, lambda _: None, lambda number: number < FILL)
 
 
 def test_slots_open_and_close_with_the_room() -> None:
@@ -72,3 +77,41 @@ def test_the_rungs_let_in_no_more_than_there_is_room_for() -> None:
     assert gate.next_resumable() == 0 and not gate.room()
     room[0] = 3
     assert gate.next_resumable() == 0 and gate.room()
+
+
+def test_who_waits_for_all_it_runs_has_no_worker_to_spare() -> None:
+    gate = Slots(lambda: 2, Supply(0).exhausted)
+    gate.busy.add(0)
+    assert gate.room() and not gate.spare()
+
+
+def ray_trial(number: int) -> Any:
+    return SimpleNamespace(config={"trial": number}, status="RUNNING")
+
+
+def test_what_fills_idle_workers_takes_none_from_the_search_and_leaves_at_its_end() -> None:
+    room, supply = [3], Supply(1)
+    gate = rung_gate(room, supply)
+    assert isinstance(gate, RungScheduler)
+    gate.on_trial_add(None, own := ray_trial(0))
+    assert not gate.spare()  # a new trial may come
+    supply.left = 0
+    assert gate.spare()
+    fills = [ray_trial(FILL), ray_trial(FILL + 1)]
+    for fill in fills:
+        gate.on_trial_add(None, fill)
+    assert gate.free() == 0 and not gate.spare()
+    better = {STEP: 1, OBJECTIVE: -1.0}  # the rungs hear nothing of it
+    assert gate.on_trial_result(None, fills[0], better) == "CONTINUE"
+    gate.on_trial_error(None, fills[1])
+    gate.lost(FILL + 1, again=True)
+    assert gate.free() == 1 and gate.next_resumable() is None  # the confirmation tries it again
+    room[0] = 1  # a node was lost: the search goes first
+    assert gate.on_trial_result(None, fills[0], better) == "STOP"
+    room[0] = 3
+    assert gate.on_trial_result(None, own, {STEP: 3, OBJECTIVE: 0.5}) == "STOP"
+    gate.on_trial_complete(None, own, {STEP: 3, OBJECTIVE: 0.5})
+    assert not gate.spare() and not gate.finished()
+    assert gate.on_trial_result(None, fills[0], {STEP: 2, OBJECTIVE: -1.0}) == "STOP"
+    gate.on_trial_complete(None, fills[0], {STEP: 2, OBJECTIVE: -1.0})
+    assert gate.finished() and set(gate.bracket.reached) == {0}

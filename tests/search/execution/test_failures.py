@@ -114,8 +114,16 @@ def ended(number: int, status: Status, reason: str = "") -> Ended:
     return Ended(number, status, reason, 0.0)
 
 
+def of_searched(trials: int) -> Records:
+    """Those of a search of so many trials, and of three of them on fresh seeds: the numbers from 100 on."""
+    fresh = [proposed(100 + number, kind="confirm", origin=f"trial {number}") for number in range(3)]
+    return Records([*map(proposed, range(trials)), *fresh])
+
+
 def test_a_search_is_stopped_when_most_trials_fail_the_same_way() -> None:
-    failure_policy = FailurePolicy(0.5)
+    failure_policy = FailurePolicy(0.5, of_searched(4))
+    for number in (100, 101, 102):
+        failure_policy(ended(number, "failed", "no file"))  # what the confirmation needs is not the search's own
     failure_policy(ended(0, "completed"))
     for number in (1, 2):
         failure_policy(ended(number, "failed", f"no file {number}"))
@@ -129,7 +137,7 @@ def test_a_search_is_stopped_when_most_trials_fail_the_same_way() -> None:
     st.sampled_from([0.0, 0.2, 0.5, 0.9, None]),
 )
 def test_the_rule(ends: list[str], share: float | None) -> None:
-    failure_policy = FailurePolicy(share)
+    failure_policy = FailurePolicy(share, of_searched(len(ends)))
     for number, end in enumerate(ends):
         failure_policy(ended(number, "failed", end) if end in "ab" else ended(number, end))  # type: ignore[arg-type]
     most = max((ends.count(kind) for kind in "ab"), default=0)

@@ -52,6 +52,37 @@ def test_steps_are_counted_once_and_without_confirmation() -> None:
     assert [t.number for t in records.of_kind("confirm")] == [9]
 
 
+def test_the_clock_of_a_search_counts_each_second_once_where_workers_take_turns() -> None:
+    """A start is told with the first report after it: the other worker has reported since."""
+    both = [proposed(0, at=0.0), proposed(1, at=0.0)]
+    first = [Started(0, "h", 1, "", 0.0), reported(0, 1, 0.5, at=10.0)]
+    second = [Started(1, "h", 2, "", 0.0), reported(1, 1, 0.5, at=11.0)]
+    again = [Started(0, "h", 1, "", 10.0), reported(0, 2, 0.4, at=20.0)]
+    records = Records([Phase("search", 0.0), *both, *first, *second, *again])
+    assert records.search_seconds == 20 and records.searching_for(21.0) == 21
+
+
+def test_the_longest_training_of_a_config_is_one_on_a_fresh_seed_if_that_is_as_long() -> None:
+    early = proposed(5, origin="trial 0", kind="confirm")
+    records = Records([proposed(0), reported(0, 9, 0.4), early])
+    assert records.longest(0, "trial 0").number == 0
+    records.apply(reported(5, 8, 0.4))
+    assert records.longest(0, "trial 0").number == 0
+    records.apply(reported(5, 9, 0.4))
+    assert records.longest(0, "trial 0").number == 5
+
+
+def test_the_baseline_alone_on_fresh_seeds_confirms_nothing_while_the_search_goes_on() -> None:
+    base, early = proposed(0, origin="baseline"), proposed(5, origin="trial 0", kind="confirm")
+    records = Records([Phase("search", 0.0), base, proposed(1)])
+    assert not records.confirming
+    records.apply(early)
+    assert not records.confirming
+    records.apply(Phase("confirm", 1.0))
+    assert records.confirming
+    assert Records([Phase("search", 0.0), base, early, proposed(6, origin="trial 1", kind="confirm")]).confirming
+
+
 def test_seconds_are_the_sum_over_reports() -> None:
     records = Records([proposed(0), reported(0, 1, 0.5, seconds=1.5), reported(0, 2, 0.4, seconds=2.0)])
     assert records.trials[0].seconds == 3.5

@@ -10,7 +10,7 @@ from small_search import proposed, records_of, reported, trial
 
 from search.history.events import Event
 from search.history.records import Records
-from search.results.confirm import due
+from search.results.confirm import ahead, due
 from search.results.procedure import Estimate
 from search.results.shortlist import candidates, furthest
 from search.results.verdict import Verdict, judge
@@ -102,6 +102,30 @@ def test_what_is_proposed_already_is_not_proposed_again() -> None:
         records.apply(run)
     again = due(records, MIN, Confirm(top=1, seeds=2), 7, now=1.0)
     assert [(r.trial, r.origin, r.seed) for r in again] == [(5, "trial 1", 8)]
+
+
+@pytest.mark.parametrize(
+    ("confirm", "seeds"),
+    [
+        (Confirm(top=1, seeds=0), []),
+        (Confirm(top=2, seeds=3), [7, 8, 9]),
+        (Confirm(top=1, seeds="auto"), [7, 8]),
+        (Confirm(top=2, seeds="auto"), [7, 8, 9]),  # the first chooses between the two
+    ],
+)
+def test_ahead_are_the_baselines_runs_that_are_due_whatever_else_is_found(confirm: Confirm, seeds: list[int]) -> None:
+    records = records_of(base(0.1), trial(1, 0.5), trial(2, 0.3))
+    early = ahead(records, MIN, confirm, 7, now=0.0)
+    assert [(run.origin, run.seed) for run in early] == [("trial 0", seed) for seed in seeds]
+    for run in early:
+        records.apply(run)
+    assert ahead(records, MIN, confirm, 7, now=1.0) == []
+    assert not [run for run in due(records, MIN, confirm, 7, now=2.0) if run.origin == "trial 0"]
+
+
+def test_nothing_is_trained_ahead_where_no_config_would_be_compared() -> None:
+    assert ahead(records_of(trial(1, 0.5)), MIN, Confirm(seeds=2), 7, now=0.0) == []  # no baseline
+    assert ahead(records_of(base(0.1)), MIN, Confirm(seeds="auto"), 7, now=0.0) == []
 
 
 # Estimates.
