@@ -66,7 +66,7 @@ class Size:
 
 
 WHOLE = Size(trials=9, steps=9, reduction=3, seeds=1, pause=0.4, middle=6)
-SMALL = Size(trials=4, steps=4, reduction=2, seeds=0, pause=0.5, middle=3)
+SMALL = Size(trials=4, steps=4, reduction=2, seeds=0, pause=0.3, middle=3)
 
 
 @dataclass

@@ -292,6 +292,7 @@ def test_a_spent_budget_ends_the_search_with_its_export(project: Path, environme
     assert (project / "results/s/best.yaml").exists()
 
 
+@pytest.mark.slow
 def test_a_search_in_which_every_trial_fails_ends_with_3(project: Path, environment: Environment) -> None:
     (project / "base.yaml").write_text((project / "base.yaml").read_text() + "device: cuda\n")
     words = ["search.yaml", "--name", "s", "--set", "budget.trials=2", "--set", "max_failures=0"]

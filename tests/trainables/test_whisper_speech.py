@@ -76,6 +76,7 @@ def _one_thread():
     torch.set_num_threads(1)
 
 
+@pytest.mark.slow
 def test_some_digits_of_unheard_speakers_are_understood(tmp_path):
     """Saying always the same digit scores .9, which the first epochs do."""
     run, corpus = trained(tmp_path, 5, 0)
