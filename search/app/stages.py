@@ -203,7 +203,7 @@ class _Study:
         self._proposer, self._records, self._search = proposer, records, search
 
     def __call__(self, event: Event) -> None:
-        if isinstance(event, OfSearch) or self._records.trials[event.trial].proposed.kind != "search":
+        if isinstance(event, OfSearch) or not self._records.trials[event.trial].searched:
             return
         trial = self._records.trials[event.trial]
         copy = _is_copy(trial, self._search)

@@ -95,7 +95,7 @@ def _repeats(search: Search, measured: Measurements) -> Iterator[Finding]:
 
 def _resume(search: Search, measured: Measurements) -> Iterator[Finding]:
     declared = search.model.declared if isinstance(search.model, OwnModel) else None
-    if declared is not None and declared.paused != "checkpoint":
+    if declared is not None and not declared.goes_on:
         kind = {"rerun": "starts over", "stop": "never pauses", "hold": "stays in memory"}.get(declared.paused, "")
         what = f"no checkpoint: a trial {kind}, and a crash costs up to {search.horizon} {search.model.unit}s of it"
         yield Finding("resume", declared.paused, what, "note")

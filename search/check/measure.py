@@ -99,7 +99,7 @@ def requests(search: Search, folder: str) -> list[dict[str, Any]]:
     }
     wanted = [alone]
     declared = search.model.declared if isinstance(search.model, OwnModel) else None
-    if len(until) > 1 and (declared is None or declared.paused == "checkpoint"):
+    if len(until) > 1 and (declared is None or declared.goes_on):
         wanted.append([resumed])
         if declared is not None and declared.evaluate is not None:
             scored = {"seed": seed, "until": until[:1], "restore": saved, "evaluate": True}

@@ -45,7 +45,7 @@ def choose(
         _replay(bracket, folder)
         trials = folder.records.trials
         scheduler = RungScheduler(
-            bracket, workers, exhausted, folder.ledger.emit, lambda number: trials[number].proposed.kind == "search"
+            bracket, workers, exhausted, folder.ledger.emit, lambda number: trials[number].searched
         )
         return scheduler, scheduler
     unfinished = [trial.number for trial in folder.records.of_kind("search") if not trial.over]

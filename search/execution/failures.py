@@ -107,7 +107,7 @@ class FailurePolicy:
 
     def __call__(self, event: Event) -> None:
         """Count an end."""
-        if isinstance(event, Ended) and self._records.trials[event.trial].proposed.kind == "search":
+        if isinstance(event, Ended) and self._records.trials[event.trial].searched:
             self._ended += 1
             if event.status == "failed":
                 kind = signature(event.reason)

@@ -62,7 +62,7 @@ class RungScheduler(Unpickled, TrialScheduler):  # type: ignore[misc]  # Ray is 
         self._exhausted = exhausted
         self._emit = emit
         self._judged = judged
-        self._fill: dict[int, Any] = {}  # the trials that are not the search's own, by number
+        self._filling: dict[int, Any] = {}  # the trials that are not the search's own, by number
         self._held: dict[int, Any] = {}  # the trials that Ray holds and that are not over, by number
         self._active: dict[int, None] = {}  # of these, in order of start, those that have or await a worker
         self._due: set[int] = set()  # of these, promoted ones that Ray still has as paused
@@ -74,7 +74,7 @@ class RungScheduler(Unpickled, TrialScheduler):  # type: ignore[misc]  # Ray is 
         """Workers that no trial has or awaits; a trial that is still saving at its rung has its worker. None while more
         trials await one than there are, as when a node was lost."""
         self._refresh()
-        return max(0, self._workers() - len(self._active) - len(self._fill))
+        return max(0, self._workers() - len(self._active) - len(self._filling))
 
     def next_resumable(self) -> int | None:
         """The number of a trial that should run now and that Ray doesn't hold: one of an earlier process that was
@@ -94,7 +94,7 @@ class RungScheduler(Unpickled, TrialScheduler):  # type: ignore[misc]  # Ray is 
     def finished(self) -> bool:
         """Whether nothing runs, nothing can be promoted, nothing will come, and Ray holds no paused trial."""
         self._refresh()
-        return not self._held and not self._fill and self._idle()
+        return not self._held and not self._filling and self._idle()
 
     def has_pending_work(self) -> bool:
         """Whether one more worker would have something to do: a new trial, or one that is promoted."""
@@ -119,7 +119,7 @@ class RungScheduler(Unpickled, TrialScheduler):  # type: ignore[misc]  # Ray is 
         """A new trial, one of an earlier process, or one that failed and is tried again."""
         number = int(trial.config[TRIAL])
         if not self._judged(number):
-            self._fill[number] = trial
+            self._filling[number] = trial
             return
         self._held[number] = trial
         self._active[number] = None
@@ -130,7 +130,7 @@ class RungScheduler(Unpickled, TrialScheduler):  # type: ignore[misc]  # Ray is 
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: Mapping[str, Any]) -> str:  # noqa: ARG002
         """CONTINUE between rungs, PAUSE or STOP as the rule says, STOP at the horizon."""
-        if int(trial.config[TRIAL]) in self._fill:
+        if int(trial.config[TRIAL]) in self._filling:
             return str(TrialScheduler.STOP if self._idle() or self._awaited() else TrialScheduler.CONTINUE)
         report = self._read(trial, result)
         verdict = self.bracket.report(report)
@@ -181,7 +181,7 @@ class RungScheduler(Unpickled, TrialScheduler):  # type: ignore[misc]  # Ray is 
             self._abandon(tune_controller)
         # The newest: Ray gives an idle actor to the trial named here, and an older one has its own actor starting,
         # which Ray would kill; short trials then never see more than one worker.
-        newest = chain((self._held[number] for number in reversed(self._active)), reversed(self._fill.values()))
+        newest = chain((self._held[number] for number in reversed(self._active)), reversed(self._filling.values()))
         return next((each for each in newest if each.status == Trial.PENDING), None)
 
     def debug_string(self) -> str:
@@ -201,7 +201,7 @@ class RungScheduler(Unpickled, TrialScheduler):  # type: ignore[misc]  # Ray is 
 
     def _awaited(self) -> bool:
         """Whether one of the search's own trials waits for a worker."""
-        at_work, room = len(self._active) + len(self._fill), self._workers()
+        at_work, room = len(self._active) + len(self._filling), self._workers()
         return at_work > room or next(islice(self._runnable(), room - at_work, None), None) is not None
 
     def _refresh(self) -> None:
@@ -225,7 +225,7 @@ class RungScheduler(Unpickled, TrialScheduler):  # type: ignore[misc]  # Ray is 
     def _forget(self, trial: Any) -> int:
         number = int(trial.config[TRIAL])
         self._held.pop(number, None)
-        self._fill.pop(number, None)
+        self._filling.pop(number, None)
         self._active.pop(number, None)
         self._due.discard(number)
         return number

@@ -44,7 +44,7 @@ class TrialFeed(Unpickled, Searcher):  # type: ignore[misc]  # Ray is untyped: i
             self._gate.busy.add(number)
         trial = self._ledger.records.trials[number]
         config = {"trial": number, "values": trial.values, "seed": trial.proposed.seed}
-        if self._lending is None or trial.proposed.kind != "search":
+        if self._lending is None or not trial.searched:
             return config
         return {**config, PREFIX: self._lending.order(number).as_config()}
 
@@ -54,7 +54,7 @@ class TrialFeed(Unpickled, Searcher):  # type: ignore[misc]  # Ray is untyped: i
         if isinstance(self._gate, Slots):
             self._gate.busy.discard(number)
         trial = self._ledger.records.trials[number]
-        if error or trial.over or (trial.proposed.kind != "search" and _is_cut(result, self._horizon)):
+        if error or trial.over or (not trial.searched and _is_cut(result, self._horizon)):
             return  # the confirmation takes up what the end of the search has cut off
         if result is None:
             self._ledger.emit(Ended(number, "stopped", f"not promoted from {trial.rung}", now()))

@@ -71,6 +71,11 @@ class Trial:
         return self.proposed.trial
 
     @property
+    def searched(self) -> bool:
+        """Whether it is one of the search's own, not trained after it or beside it on a fresh seed."""
+        return self.proposed.kind == "search"
+
+    @property
     def values(self) -> dict[str, Any]:
         """The active knobs by path."""
         return dict(self.proposed.values if self.changed is None else self.changed)
@@ -164,7 +169,7 @@ class Records:
                 trial = self.trials[event.trial]
                 before = trial.step, trial.replayed
                 trial.reports.append(event)
-                if trial.proposed.kind == "search":
+                if trial.searched:
                     copied = trial.replayed - before[1]
                     self.replayed_steps += copied
                     self.search_steps += event.step - before[0] - copied
@@ -265,4 +270,4 @@ class Records:
     @property
     def baseline(self) -> Trial | None:
         """The documented baseline's trial in the search."""
-        return next((t for t in self.trials.values() if t.baseline and t.proposed.kind == "search"), None)
+        return next((t for t in self.trials.values() if t.baseline and t.searched), None)

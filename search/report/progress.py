@@ -65,7 +65,7 @@ class ProgressEstimate:
         match event:
             case Ended() if event.status in _UNSOUND and best is self.records.trials[event.trial]:
                 return
-            case Reported() if self.records.trials[event.trial].proposed.kind == "search":
+            case Reported() if self.records.trials[event.trial].searched:
                 mine = self.records.trials[event.trial]
                 best = mine if best is None else min(best, mine, key=self._rank)
         self._best = self.records.applied, best
@@ -135,7 +135,7 @@ class ProgressEstimate:
 
 def name_of(trial: Trial) -> str:
     """How a trial is called on screen."""
-    if trial.proposed.kind != "search":
+    if not trial.searched:
         return f"{trial.proposed.origin}, seed {trial.proposed.seed}"
     return f"trial {trial.number}" + (" (baseline)" if trial.baseline else "")
 

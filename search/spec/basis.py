@@ -107,7 +107,7 @@ def _origin(known: Basis, path: Path, results: Path | None) -> start.Origin | No
     settings, model = known.settings, known.model
     if settings.start is None:
         return None
-    if isinstance(model, OwnModel) and model.declared.paused != "checkpoint":
+    if isinstance(model, OwnModel) and not model.declared.goes_on:
         what = "a trial of this code can't go on from a step: it keeps no checkpoint (trainable.pause, "
         raise BadInput.of(f"{path} start", what + "trainable.checkpoint); give it one, or leave start out")
     return start.found(settings.start, model, path, results)

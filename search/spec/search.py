@@ -93,7 +93,7 @@ class Search:
     @property
     def goes_on(self) -> bool:
         """Whether a trial that is cut off goes on from its last checkpoint."""
-        return not isinstance(self.model, OwnModel) or self.model.declared.paused == "checkpoint"
+        return not isinstance(self.model, OwnModel) or self.model.declared.goes_on
 
     @property
     def held(self) -> int:

@@ -74,7 +74,7 @@ def _against(search: Search) -> str:
         return ""
     if not isinstance(model, OwnModel):
         return f"the model {model.name} does not say which of its trainings begin alike"
-    if model.declared.paused != "checkpoint":
+    if not model.declared.goes_on:
         return f"trainable.pause is {model.declared.paused}: no training goes on from a state"
     if model.declared.command is not None and not model.declared.stepped:
         what = "a command's checkpoint may be from later than the evaluation before it was stopped: let it have the "

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import optuna
@@ -14,7 +15,7 @@ from mlflow.tracking import MlflowClient
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
-from search.history.events import Paused, Phase, Promoted, Proposed, Reported
+from search.history.events import Event, Paused, Phase, Promoted, Proposed, Reported
 from search.history.journal import read
 from search.history.records import Records
 from search.stopping.bracket import Bracket, Report
@@ -164,14 +165,28 @@ def test_the_command_of_a_finished_search_shows_it_again(finished: tuple[Path, s
     assert [path.read_text() for path in kept] == before
 
 
-def wait_for_reports(journal: Path, count: int, process: subprocess.Popen[str], seconds: float = 120) -> None:
+def wait_for(
+    journal: Path,
+    process: subprocess.Popen[str],
+    met: Callable[[Sequence[Event]], object],
+    seconds: float = 120,
+    what: str = "what was waited for",
+) -> None:
+    """Until the journal's events meet a condition."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and process.poll() is None:
-        if journal.exists() and sum(isinstance(event, Reported) for event in read(journal)[0]) >= count:
+        if journal.exists() and met(read(journal)[0]):
             return
         time.sleep(0.05)
     ended = process.communicate()[0] if process.poll() is not None else "still running"
-    pytest.fail(f"no {count} reports: {ended}")
+    pytest.fail(f"no {what}: {ended}")
+
+
+def wait_for_reports(journal: Path, count: int, process: subprocess.Popen[str], seconds: float = 120) -> None:
+    def met(events: Sequence[Event]) -> bool:
+        return sum(isinstance(event, Reported) for event in events) >= count
+
+    wait_for(journal, process, met, seconds, f"{count} reports")
 
 
 def kill_tree(process: subprocess.Popen[str]) -> None:
@@ -338,10 +353,7 @@ def test_workers_that_the_end_of_a_search_leaves_idle_train_the_baseline_on_fres
     words += ["--name", "four", "--set", "resources.cpu=0.5"]
     journal = folder / "results/four/journal.jsonl"
     with start("search.run", words, folder, environment) as process:
-        until = time.monotonic() + 120
-        while not (journal.exists() and "confirm" in kinds_reported(journal)):
-            assert process.poll() is None and time.monotonic() < until
-            time.sleep(0.05)
+        wait_for(journal, process, confirming)
         kill_tree(process)
     assert Records(read(journal)[0]).phase == "search"
     code, output = run("search.run", [*words, "--resume"], folder, environment)
@@ -356,10 +368,9 @@ def test_workers_that_the_end_of_a_search_leaves_idle_train_the_baseline_on_fres
     pd.testing.assert_frame_equal(one.reset_index(drop=True), four.reset_index(drop=True))
 
 
-def kinds_reported(journal: Path) -> set[str]:
-    """The kinds of the trials that have reported so far."""
-    records = Records(read(journal)[0])
-    return {trial.proposed.kind for trial in records.trials.values() if trial.reports}
+def confirming(events: Sequence[Event]) -> bool:
+    """Whether a run on a fresh seed has reported."""
+    return any(trial.reports for trial in Records(events).of_kind("confirm"))
 
 
 @pytest.mark.slow

@@ -1,7 +1,6 @@
 """Searches that start at a step, from end to end: a trained prefix, killed and taken up; a trial gone on with; a
 checkpoint. The user's own code, for its training is quick."""
 
-import time
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from search.history.events import Proposed, Reported, StartReady
 from search.history.journal import read
 from spaces import strict_yaml
 from tests.integration.conftest import run, start
-from tests.integration.test_search import kill_tree, wait_for_reports
+from tests.integration.test_search import kill_tree, wait_for, wait_for_reports
 from tests.trainables.own.own_project import TRAIN, write_project
 
 pytestmark = pytest.mark.integration
@@ -137,8 +136,8 @@ def test_one_seed_at_a_time_only_those_that_are_needed_are_trained_up_to_the_sta
     assert [each.seed for each in starts] == [0, *seeds]
 
     with start("search.run", [*words, "cut"], tmp_path, environment) as process:
-        while process.poll() is None and len(events(tmp_path, "cut", StartReady)) < 2:  # in the confirmation
-            time.sleep(0.1)
+        journal = tmp_path / "results/cut/journal.jsonl"
+        wait_for(journal, process, lambda told: len([each for each in told if isinstance(each, StartReady)]) > 1, 240)
         kill_tree(process)
     code, output = run("search.run", [*words, "cut", "--resume"], tmp_path, environment)
     assert code == 0, output

@@ -77,7 +77,7 @@ class CommandRun:
     def state(self) -> dict[str, Any]:
         """The metrics so far, and the command's own checkpoint where it keeps one."""
         state: dict[str, Any] = {"step": self.step}
-        if self._order.declared.paused != "checkpoint" or self.step == self._order.length or self.ended is not None:
+        if not self._order.declared.goes_on or self.step == self._order.length or self.ended is not None:
             if done := self._is_done():
                 self._read()
             return {**state, "rows": self._kept_rows(None if done else self.step)}

@@ -159,7 +159,7 @@ class Declaration(Section):
     def _evaluates(self) -> Self:
         if self.evaluate is None:
             return self
-        if self.paused != "checkpoint":
+        if not self.goes_on:
             raise ValueError("evaluate: scores checkpoints, and none is kept: declare pause: checkpoint, or drop it")
         if self.command is not None:
             _checked_line(self.evaluate, (*PLACEHOLDERS, "checkpoint"), "evaluate: ")
@@ -247,6 +247,11 @@ class Declaration(Section):
         if self.pause is not None:
             return self.pause
         return "checkpoint" if self.command is None or self.checkpoint is not None else "stop"
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether a trial goes on from a checkpoint."""
+        return self.paused == "checkpoint"
 
     def checkpoint_at(self, name: str, step: int) -> str | None:
         """What a command's whole checkpoint of a step is called in {dir}, given the name of a file that is one; None

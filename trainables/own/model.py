@@ -141,7 +141,7 @@ class OwnModel:
         """Of what declares schedules and keeps its state: a key that only they name acts through them. A command runs
         on until it is stopped: its checkpoint says in its name of which step it is, or may be from later."""
         declared = self.declared
-        exact = declared.paused == "checkpoint" and (declared.command is None or declared.stepped)
+        exact = declared.goes_on and (declared.command is None or declared.stepped)
         if not exact or not declared.schedules:
             return None
 
@@ -210,13 +210,13 @@ class OwnModel:
             length=int(get(native, self.length_key)),
             wanted=self.declared.judged[:1],
             worst=self.objective.worst,
-            checkpoints=self.declared.paused == "checkpoint",
+            checkpoints=self.declared.goes_on,
         )
         return function.FunctionRun(task)
 
     def _training(self, entry: Callable[..., Any]) -> Callable[[Any], Any]:
         """The training function: the user's own, or the one that trains what their factory makes."""
-        checkpoints = self.declared.paused == "checkpoint"
+        checkpoints = self.declared.goes_on
         if self.declared.trainer is not None:
             from trainables.own import huggingface
 
