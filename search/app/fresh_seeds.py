@@ -10,11 +10,12 @@ from search.results.confirm import ahead, first_seed, fresh_seeds
 
 
 class Ahead:
-    """The baseline's runs on fresh seeds that the confirmation needs in any case, for workers that the end of the
-    search leaves idle."""
+    """The runs on fresh seeds that the confirmation needs in any case, for workers that the end of the search leaves
+    idle."""
 
     def __init__(self, context: RunContext) -> None:
         self._search, self._ledger = context.search, context.folder.ledger
+        self._last_rung = context.plan.rungs[-2] if len(context.plan.rungs) > 1 else 0
         begins_by_seed = self._search.start is not None and self._search.start.trained
         cut_off = self._search.goes_on and not begins_by_seed
         self.seeds: Sequence[int] = fresh_seeds(self._search.settings) if cut_off else ()
@@ -39,8 +40,8 @@ class Ahead:
 
     def _proposed(self) -> int | None:
         settings, objective = self._search.settings, self._search.model.objective
-        first = first_seed(settings)
-        runs = ahead(self._ledger.records, objective, settings.confirm, first, now(), self._search.further)
+        first, further = first_seed(settings), self._search.further
+        runs = ahead(self._ledger.records, objective, settings.confirm, first, now(), further, self._last_rung)
         for run in runs[:1]:
             self._ledger.emit(run)
         return runs[0].trial if runs else None
@@ -51,6 +52,7 @@ class FreshSeeds:
 
     def __init__(self, context: RunContext, kind: TrialKind, due: Callable[[], list[Proposed]]) -> None:
         self._ledger, self.kind, self._which = context.folder.ledger, kind, due
+        self._in_turn = context.search.settings.confirm.seeds == "auto"
         self._seen: tuple[int, int] | None = None
         self._due: list[Proposed] = []
 
@@ -64,11 +66,17 @@ class FreshSeeds:
         return self._due
 
     def unfinished(self) -> list[Trial]:
-        """All that are to be trained now, those that were due among them, by seed: the first decides what follows."""
+        """All that are to be trained now, those that were due among them: where seeds come in turn by seed, for the
+        first decides what follows; else what has most left first, so that in the end the shorter ones fill the workers.
+        """
         for run in self.due():
             self._ledger.emit(run)
         left = [trial for trial in self._ledger.records.of_kind(self.kind) if not trial.over]
-        return sorted(left, key=lambda trial: trial.proposed.seed)
+        return sorted(left, key=self._order)
+
+    def _order(self, trial: Trial) -> tuple[int, int]:
+        seed = trial.proposed.seed
+        return (seed, trial.step) if self._in_turn else (trial.step, seed)
 
     def exhausted(self) -> bool:
         """Whether no run is to be proposed now; while some are trained, further ones may follow from their results."""

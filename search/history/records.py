@@ -120,6 +120,7 @@ class Records:
         self.proposed: dict[TrialKind, int] = {"search": 0, "confirm": 0, "explain": 0}
         """Trials of each kind."""
         self.phase: Literal["search", "confirm", "done"] = "search"
+        self._compared: bool | None = None  # whether it has come to its confirmation; None before its first phase
         self.search_steps = 0
         """Units trained by the search's own trials (confirmation not counted)."""
         self.replayed_steps = 0
@@ -200,6 +201,7 @@ class Records:
         match event:
             case Phase():
                 self.phase, self.stopped = event.name, None
+                self._compared = bool(self._compared) or event.name != "search"
                 self.spent = event.reason or ("" if event.name == "search" else self.spent)
             case Stopped():
                 self.stopped = event
@@ -257,9 +259,8 @@ class Records:
 
     @property
     def confirming(self) -> bool:
-        """Whether configs are compared on fresh seeds: the baseline's runs there may begin while the search goes on."""
-        runs, own = self._by_kind["confirm"], "" if self.baseline is None else f"trial {self.baseline.number}"
-        return bool(runs) and (self.phase != "search" or any(run.proposed.origin != own for run in runs))
+        """Whether configs are compared on fresh seeds, or were: runs there may begin while the search goes on."""
+        return self._compared is not False and bool(self._by_kind["confirm"])
 
     def longest(self, number: int, origin: str) -> Trial:
         """The training that shows best how the config of trial `number` goes: the longest, of equals the first one on a

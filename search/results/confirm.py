@@ -7,7 +7,7 @@ from typing import Any
 from search.history.events import Proposed, TrialKind
 from search.history.records import Records, Trial
 from search.results.procedure import settled
-from search.results.shortlist import candidates
+from search.results.shortlist import candidates, certain
 from search.results.verdict import choosing_seed, chosen, confirmed, gains_of
 from search.spec.config import FEWEST_PAIRS, Confirm, Settings
 from search.stopping.rungs import Goal
@@ -44,16 +44,26 @@ def due(
 
 
 def ahead(
-    records: Records, objective: Objective, confirm: Confirm, seed: int, now: float, further: Sequence[Goal] = ()
+    records: Records,
+    objective: Objective,
+    confirm: Confirm,
+    seed: int,
+    now: float,
+    further: Sequence[Goal] = (),
+    last_rung: int = 0,
 ) -> list[Proposed]:
-    """The baseline's runs that the confirmation needs whichever configs it compares, and that nobody has proposed yet:
-    for workers that the end of the search leaves idle. `seed`: the first.
+    """The runs that the confirmation needs however the search ends, and that nobody has proposed yet: for workers that
+    the end of the search leaves idle. The baseline's, then those of configs that are compared in any case. `seed`: the
+    first. `last_rung`: before the end.
     """
     found = candidates(records, objective, confirm.top, further)
     if records.baseline is None or not found:
         return []
     seeds = range(seed, seed + confirm.fewest(len(found)))
-    return _missing(records, [(records.baseline, one) for one in seeds], now)
+    sure = [] if further else certain(records, objective, confirm.top, last_rung)
+    tried = seeds[:1] if confirm.seeds == "auto" else seeds
+    wanted = [*((records.baseline, one) for one in seeds), *((trial, one) for one in tried for trial in sure)]
+    return _missing(records, wanted, now)
 
 
 def _in_turn(

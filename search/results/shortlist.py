@@ -37,10 +37,26 @@ def candidates(records: Records, objective: Objective, top: int, further: Sequen
     promote. Equal configs once; the baseline and what diverged or failed are left out.
     """
     usable = _own(records)
-    if further:
-        return _unequal(_fronts_first(usable, objective, further), records, top)
-    ranked = sorted(usable, key=lambda t: (objective.score(t.objective or 0.0), -t.step, t.number))
+    ranked = _fronts_first(usable, objective, further) if further else _best_first(usable, objective)
     return _unequal(ranked, records, top)
+
+
+def certain(records: Records, objective: Objective, top: int, last_rung: int) -> list[Trial]:
+    """Those of the candidates, best first, that stay among them whatever the trials at work come to. Each of these can
+    take one place; where one of them has not passed `last_rung` yet, the last before the end, trials that wait at a
+    rung may be promoted as well, and nothing is certain.
+    """
+    own = records.of_kind("search")
+    at_work = {trial.number: trial for trial in own if not trial.over and trial.status != "paused"}
+    if any(trial.step < last_rung for trial in at_work.values()):
+        return []
+    rivals = [trial.values for trial in at_work.values() if not trial.baseline]
+    still = [trial for trial in _own(records) if trial.number not in at_work and trial.values not in rivals]
+    return _unequal(_best_first(still, objective), records, max(0, top - len(rivals)))
+
+
+def _best_first(trials: Sequence[Trial], objective: Objective) -> list[Trial]:
+    return sorted(trials, key=lambda t: (objective.score(t.objective or 0.0), -t.step, t.number))
 
 
 def furthest(records: Records, objective: Objective) -> Trial | None:

@@ -24,7 +24,8 @@ def context(records: Records, goes_on: bool = True, trained: bool = False, confi
         further=(),
     )
     ledger = SimpleNamespace(records=records, emit=records.apply)
-    return SimpleNamespace(search=search, folder=SimpleNamespace(ledger=ledger, path=Path()))
+    folder, plan = SimpleNamespace(ledger=ledger, path=Path()), SimpleNamespace(rungs=(2, 6, 18))
+    return SimpleNamespace(search=search, folder=folder, plan=plan)
 
 
 def searched(*more: list[Event]) -> Records:

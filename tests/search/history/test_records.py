@@ -72,15 +72,16 @@ def test_the_longest_training_of_a_config_is_one_on_a_fresh_seed_if_that_is_as_l
     assert records.longest(0, "trial 0").number == 5
 
 
-def test_the_baseline_alone_on_fresh_seeds_confirms_nothing_while_the_search_goes_on() -> None:
-    base, early = proposed(0, origin="baseline"), proposed(5, origin="trial 0", kind="confirm")
-    records = Records([Phase("search", 0.0), base, proposed(1)])
-    assert not records.confirming
-    records.apply(early)
-    assert not records.confirming
+def test_runs_on_fresh_seeds_confirm_nothing_while_the_search_goes_on() -> None:
+    records = Records([Phase("search", 0.0), proposed(0, origin="baseline"), proposed(1)])
+    for number, origin in ((5, "trial 0"), (6, "trial 1")):
+        records.apply(proposed(number, origin=origin, kind="confirm"))
+        assert not records.confirming
     records.apply(Phase("confirm", 1.0))
     assert records.confirming
-    assert Records([Phase("search", 0.0), base, early, proposed(6, origin="trial 1", kind="confirm")]).confirming
+    records.apply(Phase("search", 2.0))  # with a larger budget
+    assert records.confirming
+    assert not Records([Phase("confirm", 0.0), Phase("search", 1.0), proposed(0)]).confirming
 
 
 def test_seconds_are_the_sum_over_reports() -> None:

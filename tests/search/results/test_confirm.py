@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 from scipy import stats
 from small_search import proposed, records_of, reported, trial
 
-from search.history.events import Event
+from search.history.events import Ended, Event
 from search.history.records import Records
 from search.results.confirm import ahead, due
 from search.results.procedure import Estimate
-from search.results.shortlist import candidates, furthest
+from search.results.shortlist import candidates, certain, furthest
 from search.results.verdict import Verdict, judge
 from search.spec.config import Confirm
 from trainables.run import Objective
@@ -23,6 +23,11 @@ MAX = Objective("accuracy", "max", 0.0, "share")
 
 def base(objective: float | None, step: int = 18) -> list[Event]:
     return trial(0, objective, step, values={"lr": 1e-3}, origin="baseline")
+
+
+def at_work(number: int, objective: float, step: int = 12) -> list[Event]:
+    """A trial that still trains."""
+    return [proposed(number), reported(number, step, objective)]
 
 
 def confirmed(runs: dict[int, dict[int, float | None]], start: int = 100) -> list[list[Event]]:
@@ -114,13 +119,56 @@ def test_what_is_proposed_already_is_not_proposed_again() -> None:
     ],
 )
 def test_ahead_are_the_baselines_runs_that_are_due_whatever_else_is_found(confirm: Confirm, seeds: list[int]) -> None:
-    records = records_of(base(0.1), trial(1, 0.5), trial(2, 0.3))
-    early = ahead(records, MIN, confirm, 7, now=0.0)
+    records = records_of(base(0.1), trial(1, 0.5), trial(2, 0.3), at_work(3, 0.4), at_work(4, 0.9))
+    early = ahead(records, MIN, confirm, 7, now=0.0, last_rung=6)
     assert [(run.origin, run.seed) for run in early] == [("trial 0", seed) for seed in seeds]
     for run in early:
         records.apply(run)
-    assert ahead(records, MIN, confirm, 7, now=1.0) == []
+    assert ahead(records, MIN, confirm, 7, now=1.0, last_rung=6) == []
     assert not [run for run in due(records, MIN, confirm, 7, now=2.0) if run.origin == "trial 0"]
+
+
+@pytest.mark.parametrize(
+    ("confirm", "runs"),
+    [
+        (Confirm(top=3, seeds=2), [(2, 7), (1, 7), (2, 8), (1, 8)]),
+        (Confirm(top=3, seeds="auto"), [(2, 7), (1, 7)]),  # the seed that chooses; only one of them goes on
+        (Confirm(top=2, seeds=2), [(2, 7), (2, 8)]),
+        (Confirm(top=1, seeds=2), []),
+    ],
+)
+def test_ahead_are_then_the_configs_that_nothing_can_push_out(confirm: Confirm, runs: list[tuple[int, int]]) -> None:
+    trials = [base(0.1), trial(1, 0.5), trial(2, 0.3), at_work(3, 0.4)]
+
+    def wanted(*more: list[Event], last_rung: int = 6) -> list[tuple[str, int]]:
+        early = ahead(records_of(*trials, *more), MIN, confirm, 7, now=0.0, last_rung=last_rung)
+        return [(run.origin, run.seed) for run in early if run.origin != "trial 0"]
+
+    assert wanted() == [(f"trial {number}", seed) for number, seed in runs]
+    assert wanted(last_rung=13) == []  # when it comes to the rung, one that waits there may be promoted
+    assert wanted(at_work(4, 0.9), at_work(5, 0.9)) == []
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.integers(0, 4), st.booleans()), min_size=1, max_size=8),
+    st.lists(st.integers(0, 4), min_size=8, max_size=8),
+    st.integers(1, 4),
+)
+def test_what_is_certain_is_compared_whatever_those_at_work_come_to(
+    known: list[tuple[int, int, bool]], ends: list[int], top: int
+) -> None:
+    """Of trials (config, value, whether it is at work): many configs and values are equal."""
+    now = [
+        [proposed(number, {"lr": config}, origin="tpe" if number else "baseline"), reported(number, 12, value)]
+        + ([] if works else [Ended(number, "completed", "", 0.0)])
+        for number, (config, value, works) in enumerate(known)
+    ]
+    records = records_of(*now)
+    sure = [each.number for each in certain(records, MIN, top, 6)]
+    for number, (_, _, works) in enumerate(known):
+        if works:
+            records.apply(reported(number, 18, ends[number]))
+    assert {*sure} <= {each.number for each in candidates(records, MIN, top)}
 
 
 def test_nothing_is_trained_ahead_where_no_config_would_be_compared() -> None:
