@@ -18,7 +18,7 @@ from search.spec import here, sharing, storage
 from search.spec.as_begun import as_begun
 from search.spec.plan import Plan, make_plan
 from search.spec.plan_text import describe
-from search.spec.resolve import NAME, resolve
+from search.spec.resolve import check_registered, resolve
 from search.spec.search import Search, adopted
 from search.spec.start import check_data
 from search.spec.storage import DESCRIPTION, Home
@@ -72,9 +72,7 @@ def _run(options: argparse.Namespace, console: Console, screen: Screen) -> int:
     seed = [f"sampler.seed={options.seed}"] if options.seed is not None else []
     if options.fork and options.resume:
         raise BadInput.of("--fork", "begins a new search, or goes on with it when typed again: leave --resume out")
-    if options.register is not None and not NAME.fullmatch(options.register):
-        what = f"{options.register!r} can't name a registered model; use letters, digits, '.', '_' and '-'"
-        raise BadInput.of("--register", what)
+    check_registered(options.register)
     kept = [storage.override(options.storage)] if options.storage is not None else []
     overrides = [*options.overrides, *seed, *kept]
     search = resolve(options.config, overrides, options.name, options.fork, options.results)

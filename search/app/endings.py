@@ -5,14 +5,17 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
 from search.app.relaunch import Relaunched, relaunch
 from search.common.command_line import STOPPING, handled
 from search.execution.admission import Halt
-from search.persistence.folder import Folder
+from search.history.journal import read
+from search.history.records import Records
+from search.persistence.folder import JOURNAL, Folder
+from spaces.problems import BadInput
+from trainables import start
 from trainables.guard import end_all
 
 Say = Callable[[str], None]
@@ -73,8 +76,15 @@ class Loss:
         time.sleep(TOGETHER_SECONDS)
         ending = ending or self._arrived()
         end_all(self._path / "trials")
-        trials = self._folder.records.trials.values() if self._folder is not None else ()
-        reports = sum(len(trial.reports) for trial in trials)
-        fruitless = self._left.fruitless + 1 if reports == self._left.reports and self._left.reports else 0
-        left = replace(self._left, fruitless=fruitless, reports=reports, workers=self._workers, signal=ending)
+        left = self._left
+        reports = max(0, left.reports) if self._folder is None else self._reports(self._folder.records)
+        fruitless = left.fruitless + 1 if reports == left.reports else 0
+        left = Relaunched(fruitless, reports, self._workers or left.workers, ending)
         relaunch(reason, left, self._own, self._again, self._say)
+
+    def _reports(self, records: Records) -> int:
+        """Evaluations up to now, those on the way to the start among them."""
+        found = list(records.trials.values())
+        with suppress(OSError, BadInput):
+            found += Records(read(self._path / start.FOLDER / JOURNAL)[0]).trials.values()
+        return sum(len(trial.reports) for trial in found)

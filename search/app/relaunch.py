@@ -27,8 +27,8 @@ class Relaunched:
 
     fruitless: int = 0
     """Relaunches since the last evaluation."""
-    reports: int = 0
-    """Evaluations in the journal at the last relaunch."""
+    reports: int = -1
+    """Evaluations in the journal at the last relaunch; -1 before the first one."""
     workers: int = 0
     """Trials at once."""
     signal: str = ""

@@ -60,18 +60,26 @@ def _home(context: RunContext) -> Place:
 def _there(context: RunContext, point: StartPoint, key: int | None) -> bool:
     """Whether the state is where workers find it; copied from where it comes from, if it need not be trained."""
     place, known = start.place(_home(context), key), context.folder.records.starts.get(key)
-    data = checkpoints.taken(place, point.step)
-    if data is None or (known is not None and checkpoints.digest_of(data) != known.digest):
+    if known is None or not _in_place(context, point, key):
         data = _source(context, point, key)
         if data is None:
             return False
         _check_same(point, key, known, data)
         held = data
         when_there_is_room(lambda: checkpoints.put(place, point.step, held), context.cluster.say)
-    if known is None:
-        digest = checkpoints.digest_of(data)
-        context.folder.ledger.emit(StartReady(key, point.step, digest, point.source, 0, 0.0, point.objective, now()))
+        if known is None:
+            digest = checkpoints.digest_of(data)
+            context.folder.ledger.emit(
+                StartReady(key, point.step, digest, point.source, 0, 0.0, point.objective, now())
+            )
     return True
+
+
+def _in_place(context: RunContext, point: StartPoint, key: int | None) -> bool:
+    """Whether a state is where workers find it, whole, and the one that is known, if one is."""
+    known = context.folder.records.starts.get(key)
+    data = checkpoints.taken(start.place(_home(context), key), point.step)
+    return data is not None and (known is None or checkpoints.digest_of(data) == known.digest)
 
 
 def _check_same(point: StartPoint, key: int | None, known: StartReady | None, data: bytes) -> None:
@@ -124,14 +132,22 @@ def _train(context: RunContext, point: StartPoint, seeds: Sequence[int]) -> None
     history, end = read(journal) if journal.exists() else ([], End())
     with Journal(journal, end, context.cluster.say) as file:
         ledger = Ledger(file, Records(history))
-        trials = {trial.proposed.seed: trial for trial in ledger.records.trials.values() if not trial.over}
+        done = {
+            seed for seed in seeds if _in_place(context, point, seed)
+        }  # in an earlier sitting, cut off before it told
+        trials = {
+            trial.proposed.seed: trial
+            for trial in ledger.records.trials.values()
+            if not trial.over or (trial.status == "completed" and trial.proposed.seed in done)
+        }
         for seed in seeds:
             if seed not in trials:
                 number = len(ledger.records.trials)
                 ledger.emit(Proposed(number, {}, seed, "search", "start", now()))
                 trials[seed] = ledger.records.trials[number]
         ledger.listen(_Told(context, ledger.records))
-        run_stage(_stage(context, point, ledger, [trials[seed].number for seed in seeds]))
+        if left := [trials[seed].number for seed in seeds if not trials[seed].over]:
+            run_stage(_stage(context, point, ledger, left))
         for seed in seeds:
             _hand_on(context, point, trials[seed])
 
@@ -161,10 +177,10 @@ def _stage(context: RunContext, point: StartPoint, ledger: Ledger, numbers: list
 def _hand_on(context: RunContext, point: StartPoint, trial: Trial) -> None:
     """Make the state that a training has left known, or say why there is none: the search can't begin then."""
     seed, halt = trial.proposed.seed, context.halt
-    if halt.reason is not None:
-        return
     data = checkpoints.taken(start.place(_home(context), seed), point.step)
-    if trial.status != "completed" or trial.step != point.step or data is None:
+    if trial.status != "completed" or data is None:
+        if halt.reason is not None:
+            return
         unit = context.search.model.unit
         why = trial.reason or trial.status
         halt.call(f"the training up to the start, {unit} {point.step}, ended at {unit} {trial.step}: {why}", "failures")

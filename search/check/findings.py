@@ -122,7 +122,7 @@ def _resume(search: Search, measured: Measurements) -> Iterator[Finding]:
     what = f"a training that goes on from a checkpoint {other} at {at}"
     what += "; usual causes: optimizer, scheduler, gradient scaler or data order missing from the state, or "
     what += "run.resume() called before they are built. Until then: pause: stop or pause: rerun"
-    yield Finding("resume", f"differs by {width:.2g}", what, "warning")
+    yield Finding("resume", f"differs by {width:.2g}" if width else other, what, "warning")
 
 
 def _seed(search: Search, measured: Measurements) -> Iterator[Finding]:

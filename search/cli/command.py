@@ -21,7 +21,7 @@ from search.common.command_line import complain, say
 from search.common.exit_codes import Exit, explained
 from search.common.git import tool_version
 from search.report import listing
-from spaces.problems import BadInput
+from spaces.problems import BadInput, cause
 
 PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 MODULES = {
@@ -164,7 +164,10 @@ def demo(model: Annotated[str, typer.Option(help="whose demo")] = "early_inferen
             raise BadInput.of("--model", f"there is no demo of {model!r}; there are {', '.join(known)}")
         if to.exists():
             raise BadInput.of(str(to), "is there already; name another folder with --to")
-        shutil.copytree(source, to)
+        try:
+            shutil.copytree(source, to)
+        except OSError as error:
+            raise BadInput.of(str(to), f"can't be written ({cause(error)}); name another folder with --to") from error
     config = to / "demo.yaml"
     words = [str(config), "--name", to.resolve().name]
     say(Console(), f"the search is {config}; to go on with it: {shlex.join(['schedule-search', 'run', *words])}")

@@ -8,6 +8,7 @@ import sqlite3
 import urllib.error
 import urllib.request
 from contextlib import closing
+from http.client import HTTPException
 from importlib.metadata import entry_points
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -157,6 +158,8 @@ def _probe_server(uri: str) -> str | None:
         return f"the server answers {error.code}" if error.code >= 500 else None
     except urllib.error.URLError as error:
         return mask(str(error.reason))
+    except HTTPException:
+        return "what answers there is no web server"
     return None
 
 

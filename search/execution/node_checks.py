@@ -56,13 +56,14 @@ def unreached(path: Path, store: Prefix | None, nodes: Mapping[str, str], say: S
     A node that is lost meanwhile is left out. Raises BadInput where this process can't write there.
     """
     if store is not None:
-        return _asked(store.uri, "", nodes, say, _look_at_store)
+        return _blind(_asked(store.uri, "", nodes, say, _look_at_store))
     made = _make(path.parent)
     token = path.parent / f".seen-{secrets.token_hex(6)}"
     try:
         token.write_text(token.name, encoding="utf-8")
-        blind = _asked(str(token.absolute()), token.name, nodes, say, _look_at_folder)
-        for node in [each for each in nodes if each not in blind]:
+        told = _asked(str(token.absolute()), token.name, nodes, say, _look_at_folder)
+        blind = _blind(told)
+        for node in told.keys() - blind.keys():
             try:
                 check_seen(token.with_name(f"{token.name}-{node}"), token.name)
             except Unseen:
@@ -102,14 +103,19 @@ def _make(folder: Path) -> list[Path]:
     return missing
 
 
-def _asked(where: str, content: str, nodes: Mapping[str, str], say: Say, look: Look) -> dict[str, str]:
+def _blind(told: Mapping[str, str | None]) -> dict[str, str]:
+    return {node: wrong for node, wrong in told.items() if wrong is not None}
+
+
+def _asked(where: str, content: str, nodes: Mapping[str, str], say: Say, look: Look) -> dict[str, str | None]:
+    """What is wrong by each node, None where nothing is; a node that is lost meanwhile is left out."""
     task = ray.remote(look)
     asked = {}
     for node in nodes:
         pinned = NodeAffinitySchedulingStrategy(node_id=node, soft=False)
         options = {"num_cpus": 0, "max_retries": 0, "scheduling_strategy": pinned}
         asked[task.options(**options).remote(where, content, node)] = node
-    blind: dict[str, str] = {}
+    told: dict[str, str | None] = {}
     done, waiting = ray.wait(list(asked), num_returns=len(asked), timeout=TELL_SECONDS)
     if waiting:
         say(f"waiting for {len(waiting)} of {len(asked)} nodes to get ready")
@@ -121,9 +127,8 @@ def _asked(where: str, content: str, nodes: Mapping[str, str], say: Say, look: L
             if asked[reference] not in {str(node["NodeID"]) for node in ray.nodes() if node["Alive"]}:
                 continue
             wrong = (str(error).strip().splitlines() or [type(error).__name__])[-1]
-        if wrong is not None:
-            blind[asked[reference]] = str(wrong)
-    return {**blind, **{asked[reference]: "no answer" for reference in waiting}}
+        told[asked[reference]] = wrong
+    return {**told, **{asked[reference]: "no answer" for reference in waiting}}
 
 
 def _look_at_folder(where: str, content: str, node: str) -> str | None:

@@ -42,23 +42,33 @@ class RayWatch:
         self._over.set()
 
     def _watch(self, processes: Mapping[str, psutil.Process], gcs: str, own: bool, over: threading.Event) -> None:
-        silent: float | None = None  # since when the GCS does not answer
-        asked = time.monotonic()
         fds = _descriptors(processes)
-        while not over.is_set():
-            reason = ""
-            if ended := _ended(processes, fds):
-                reason = f"Ray's {' and '.join(ended)} ended (killed, or out of memory)"
-            elif time.monotonic() - asked >= (LOOK_SECONDS if silent and own else PROBE_SECONDS):
-                asked = time.monotonic()
-                silent = None if _answers(gcs, own) else silent or asked
-                if silent and own and asked > silent:  # twice: SIGTERM makes it close its port, and may leave it hung
-                    reason = "Ray's GCS ended (it takes no calls any more)"
-                elif silent and asked - silent > SILENT_SECONDS:
-                    reason = f"Ray's GCS at {gcs} has not answered for {SILENT_SECONDS:g} s"
-            if reason and not over.is_set():
+        try:
+            if (reason := _lost(processes, fds, gcs, own, over)) and not over.is_set():
                 self._gone(reason)
-                return
+        finally:
+            for fd in fds or ():
+                os.close(fd)
+
+
+def _lost(
+    processes: Mapping[str, psutil.Process], fds: list[int] | None, gcs: str, own: bool, over: threading.Event
+) -> str:
+    """Waits until Ray's processes have ended, or until it is over; what has happened."""
+    silent: float | None = None  # since when the GCS does not answer
+    asked = time.monotonic()
+    while not over.is_set():
+        if ended := _ended(processes, fds):
+            return f"Ray's {' and '.join(ended)} ended (killed, or out of memory)"
+        if time.monotonic() - asked < (LOOK_SECONDS if silent and own else PROBE_SECONDS):
+            continue
+        asked = time.monotonic()
+        silent = None if _answers(gcs, own) else silent or asked
+        if silent and own and asked > silent:  # twice: SIGTERM makes it close its port, and may leave it hung
+            return "Ray's GCS ended (it takes no calls any more)"
+        if silent and asked - silent > SILENT_SECONDS:
+            return f"Ray's GCS at {gcs} has not answered for {SILENT_SECONDS:g} s"
+    return ""
 
 
 def gcs_address() -> str:

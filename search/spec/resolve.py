@@ -25,7 +25,7 @@ from trainables.keys import unsettled
 from trainables.native import plain, unknown_keys
 from trainables.run import PACE, Model, Objective
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _GUESSED = " (held against the documented recipe, for base can't be read)"
 
 
@@ -175,8 +175,15 @@ def _length(known: Basis, native: Mapping[str, Any], where: str) -> lengths.Limi
     return lengths.lengths(model, settings, native, known.begins, where)
 
 
+def check_registered(name: str | None) -> None:
+    """Raise BadInput for a name that a registered model can't have."""
+    if name is not None and not _NAME.fullmatch(name):
+        what = f"{name!r} can't name a registered model; use letters, digits, '.', '_' and '-'"
+        raise BadInput.of("--register", what)
+
+
 def _check_name(name: str) -> None:
-    if not NAME.fullmatch(name):
+    if not _NAME.fullmatch(name):
         raise BadInput.of("name", f"{name!r} can't name a folder; use letters, digits, '.', '_' and '-'")
 
 

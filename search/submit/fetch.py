@@ -53,8 +53,7 @@ def fetch_stored(storage: str, name: str, to: Path) -> list[Path]:
                 continue
             place, content = to / each, store.get(each)
             if content is not None and place.resolve().is_relative_to(to.resolve()):
-                place.parent.mkdir(parents=True, exist_ok=True)
-                place.write_bytes(content)
+                _write(to, place, content)
                 files.append(place)
 
     try:
@@ -64,6 +63,14 @@ def fetch_stored(storage: str, name: str, to: Path) -> list[Path]:
     if not files:
         raise BadInput.of(str(store), "holds nothing that a search hands over; is it the --storage it was begun with?")
     return files
+
+
+def _write(to: Path, place: Path, content: bytes) -> None:
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(content)
+    except OSError as error:
+        raise BadInput.of(str(to), f"what was fetched can't be written here: {brief(error)}") from error
 
 
 def decoded(text: str, where: str) -> bytes:
@@ -122,4 +129,4 @@ def _printed(head: Head, folder: str, rest: Callable[[float], None]) -> str:
         return ""
     text = head.logs(job_id)
     head.forget(job_id)
-    return text
+    return text or ""

@@ -68,6 +68,8 @@ class Output:
     show: Say
     shown: int = 0
     """Characters, from the first one that the job has printed."""
+    over: bool = False
+    """Whether the job is: only its last lines may be missing."""
 
 
 def follow(head: Head, job_id: str, output: Output, rest: Rest = time.sleep) -> Job | None:
@@ -82,8 +84,11 @@ def follow(head: Head, job_id: str, output: Output, rest: Rest = time.sleep) -> 
                 if tail is not None:
                     tail.join(FAREWELL_SECONDS)
                     tail.leave()
-                missed = head.logs(job_id)[output.shown :]
-                if missed:
+                output.over = True
+                printed = head.logs(job_id)
+                if printed is None:
+                    return None
+                if missed := printed[output.shown :]:
                     output.shown += len(missed)
                     output.show(missed)
                 return job
@@ -140,15 +145,18 @@ class Client:
                 job = follow(self._head, job_id, output, self._rest)
             except Unreachable as error:
                 self._say(f"{self._head.address} doesn't answer ({error}); waiting for it (Ctrl-C leaves)")
-                self._wait_for(self._answers)
+                self._wait_for(lambda: self._answers(job_id, output))
                 self._say("it answers again")
                 continue
             if job is None:
                 return Lost("the head that answers now knows nothing of it")
             return meaning(job, again)
 
-    def _answers(self) -> bool:
+    def _answers(self, job_id: str, output: Output) -> bool:
+        """True; raises Unreachable where it does not tell what is to be asked next."""
         self._head.check()
+        if output.over:
+            self._head.logs(job_id)  # by another process of the head, which may not answer yet
         return True
 
     def _wait_for_nodes(self) -> None:

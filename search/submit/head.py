@@ -11,6 +11,7 @@ import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -122,6 +123,8 @@ class Head:
             try:
                 self._ask(send, UPLOAD_SECONDS)
                 return
+            except LookupError as error:
+                raise BadInput.of(self._where, f"what answers there takes no jobs: {error}") from error
             except Unreachable as error:
                 with contextlib.suppress(Unreachable):
                     if self.job(job_id) is not None:
@@ -146,9 +149,12 @@ class Head:
         found = [_job(details) for details in self._ask(lambda client: client.list_jobs()) if details.submission_id]
         return sorted((job for job in found if job.search), key=lambda job: -(job.began or 0))
 
-    def logs(self, job_id: str) -> str:
-        """All that the job has printed."""
-        return str(self._ask(lambda client: client.get_job_logs(job_id)))
+    def logs(self, job_id: str) -> str | None:
+        """All that the job has printed; None where the head knows none of this id."""
+        try:
+            return str(self._ask(lambda client: client.get_job_logs(job_id)))
+        except LookupError:
+            return None
 
     async def tail(self, job_id: str, show: Callable[[str], None]) -> None:
         """Show what the job prints, from its beginning, until it ends. Raises whatever aiohttp does."""
@@ -157,11 +163,15 @@ class Head:
 
     def stop(self, job_id: str) -> bool:
         """Ask the job to end; whether it was running."""
-        return bool(self._ask(lambda client: client.stop_job(job_id)))
+        try:
+            return bool(self._ask(lambda client: client.stop_job(job_id)))
+        except LookupError:
+            return False
 
     def forget(self, job_id: str) -> None:
         """Drop a job that is over from the head's list."""
-        self._ask(lambda client: client.delete_job(job_id))
+        with contextlib.suppress(LookupError):
+            self._ask(lambda client: client.delete_job(job_id))
 
     @property
     def _where(self) -> str:
@@ -183,6 +193,8 @@ class Head:
             if error.code >= 500:
                 raise Unreachable(f"it answers {error.code}") from error
             raise BadInput.of(self._where, f"what answers there is no Ray dashboard (HTTP {error.code})") from error
+        except HTTPException as error:
+            raise BadInput.of(self._where, f"what answers there is no Ray dashboard ({error!r})") from error
         except OSError as error:
             raise Unreachable(str(getattr(error, "reason", error))) from error
 

@@ -38,11 +38,14 @@ def logs(options: argparse.Namespace, say: Say) -> int:
     head = head_at(options.address)
     job = _named(head, options.job)
     if not options.follow:
-        show(asked(head, lambda: head.logs(job.id)))
+        printed = asked(head, lambda: head.logs(job.id))
+        if printed is None:
+            raise _gone(job)
+        show(printed)
         return Exit.DONE
     ended = asked(head, lambda: follow(head, job.id, Output(show)))
     if ended is None:
-        raise BadInput.of(job.id, "the cluster knows nothing of it any more")
+        raise _gone(job)
     outcome = meaning(ended, again=False)
     if outcome.why:
         say(f"job {job.id}: {outcome.why}")
@@ -108,6 +111,10 @@ def _named(head: Head, name: str) -> Job:
     there = ", ".join(sorted({each.search for each in jobs if each.search})[:SHOWN]) or "none"
     what = f"the cluster knows no job and no search of this name (its searches: {there}); with a head go its jobs"
     raise BadInput.of(name, what)
+
+
+def _gone(job: Job) -> BadInput:
+    return BadInput.of(job.id, "the cluster knows nothing of it any more")
 
 
 def _clock(at: float | None) -> str | None:

@@ -16,7 +16,7 @@ from search.persistence.checkpoint_retention import shown
 from search.spec import storage
 from search.spec.plan import make_plan
 from search.spec.plan_text import describe
-from search.spec.resolve import resolve
+from search.spec.resolve import check_registered, resolve
 from search.spec.resources import refusal
 from search.spec.search import Search
 from search.submit import environment, package, start
@@ -38,6 +38,7 @@ def run(options: argparse.Namespace, say: Say) -> int:
     plan = make_plan(search)
     place = _place(options.results, search.settings.storage)
     _check_words(options, place)
+    check_registered(options.register)
     from search.execution.choose_stopping import (
         check_stopping,  # Ray Tune takes seconds to import: a bad search is answered before
     )

@@ -9,8 +9,10 @@ from small_search import small_search
 
 from search.compare.sources import Source, from_folders
 from search.history.events import Ended, Event, Phase, Proposed, Reported, Started, Status
-from search.history.journal import Journal
+from search.history.journal import Journal, read
 from search.spec.plan import make_plan
+from search.tracking.mlflow_reader import TrackedRun
+from search.tracking.updates import PARENT, Point, Trials, Update
 
 HORIZON = 18
 BASELINE = {"lr": 1e-3, "batch_size": 256, "warmup_epochs": 1}
@@ -93,3 +95,40 @@ def seeded(results: Path, name: str, winners: Sequence[float], *overrides: str, 
 
 def sources(*folders: Path) -> list[Source]:
     return from_folders(folders)[0]
+
+
+class FakeRuns:
+    """An experiment that holds what the tracker would have sent of searches in folders."""
+
+    def __init__(self, *folders: Path) -> None:
+        self.found: list[TrackedRun] = []
+        self.metrics: dict[str, list[Point]] = {}
+        self.folders: dict[str, Path] = {}
+        for folder in folders:
+            self._add(folder)
+
+    def _add(self, folder: Path) -> None:
+        updates: dict[int, Update] = {}
+        trials = Trials((6, 18), "min")
+        for event in read(folder / "journal.jsonl")[0]:
+            trials.fold(event, updates)
+        parent = f"{folder.name}-parent"
+        self.folders[parent] = folder
+        tags = {"kind": "search", "search": folder.name, **updates.pop(PARENT).tags}
+        self.found.append(TrackedRun(parent, {}, tags, 10_000, 70_000))
+        for number, update in updates.items():
+            run = f"{folder.name}-{number}"
+            end = update.ended[1] if update.ended else None
+            tags = {**update.tags, "mlflow.parentRunId": parent}
+            self.found.append(TrackedRun(run, update.params, tags, update.start or 0, end))
+            self.metrics[run] = update.metrics
+
+    def runs(self) -> list[TrackedRun]:
+        return self.found
+
+    def points(self, run: str, metric: str) -> list[Point]:
+        return [point for point in self.metrics[run] if point.key == metric]
+
+    def read_text(self, run: str, path: str) -> str | None:
+        file = self.folders[run] / path
+        return file.read_text(encoding="utf-8") if file.exists() else None

@@ -1,3 +1,4 @@
+import ast
 import json
 import math
 
@@ -15,6 +16,7 @@ from trainables.native import (
     as_yaml,
     parse_native,
     plain,
+    python_value,
     read_native,
     rewrite,
     unknown_keys,
@@ -206,3 +208,35 @@ def test_unknown_keys_are_listed_and_kept():
     config = Outer.model_validate({"inner": {"a": 2, "mine": 3}, "also": "mine"})
     assert unknown_keys(config) == ("also", "inner.mine")
     assert plain(config) == {"inner": {"a": 2, "mine": 3}, "sizes": [1, 2], "rate": 1e-5, "also": "mine"}
+
+
+@pytest.mark.parametrize(
+    ("value", "python", "written"),
+    [
+        (math.inf, "1e999", ".inf"),
+        (-math.inf, "-1e999", "-.inf"),
+        ({"a b": [1, (2.5, None)], "c": {}}, "{'a b': [1, [2.5, None]], 'c': {}}", '{"a b": [1, [2.5, null]], c: {}}'),
+        ("é \U0001f600", "'é \U0001f600'", '"\\u00e9 \\U0001f600"'),
+    ],
+)
+def test_a_value_is_written_so_that_it_is_read_back(value, python, written):
+    assert python_value(value) == python and yaml_value(value) == written
+    back = [ast.literal_eval(python), loads(f"a: {written}", "")["a"], yaml.safe_load(f"a: {written}")["a"]]
+    assert back == [json.loads(json.dumps(value))] * 3
+
+
+def test_what_has_no_place_in_a_config_is_refused_by_name():
+    with pytest.raises(BadInput, match="config: nan has no Python literal; leave the key out"):
+        python_value({"a": [math.nan]})
+    assert yaml_value([math.nan]) == "[.nan]"
+    with pytest.raises(BadInput, match="config: 1j has no place in a YAML file; use numbers, text, lists and mappings"):
+        yaml_value({"a": [1j]})
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [('{"a": 1}', "c.json"), ("a: 1", "c.yaml"), ("a: &x 1\nb: *x", "c.yaml"), ("CONFIG = {'a': 1}", "c.py")],
+)
+def test_a_value_that_does_not_read_back_is_not_written(text, name):
+    with pytest.raises(BadInput, match=f"{name}: can't take the values of a, d; give the config as plain YAML"):
+        rewrite(text, name, {"a": math.inf, "d": 2})

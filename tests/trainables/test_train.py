@@ -1,12 +1,13 @@
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import yaml
 
 from spaces.paths import with_values
-from trainables import fingerprint, train
+from trainables import checkpoints, fingerprint, start, train
 from trainables.registry import model_named
 from trainables.run import Diverged
 
@@ -143,6 +144,7 @@ def test_other_data_than_the_files(best, capsys, name):
         ({"sed": 1}, [], "sed: unknown key; did you mean 'seed'?"),
         ({"model": "early_inferense"}, [], "did you mean 'early_inference'?"),
         ({"steps": 0}, [], "steps: input should be greater than or equal to 1, got 0"),
+        ({}, ["--until", "0"], "--until: expected a step from 1, got 0"),
         ({}, ["--steps", "0"], "steps: input should be greater than or equal to 1, got 0"),
         ({"config": {"lr": -1}}, [], "config lr: input should be greater than 0, got -1"),
         ({"data": {}}, [], "expected one of generate and data_dir"),
@@ -177,6 +179,49 @@ def test_a_file_for_the_users_own_script_is_told_from_best_yaml(tmp_path, capsys
     for name in ("my_config.py", "my_config.yaml"):
         assert train.main([str(handed.with_name(name))]) == 2
         assert f"best.yaml: {tmp_path / 'best.yaml'}" in capsys.readouterr().err
+
+
+def test_a_training_goes_on_from_the_state_that_another_kept(best, tmp_path, capsys):
+    """To the last digit of one that was never interrupted; the file may be moved to pareto/, as a search's are."""
+    assert train.main([best(), "--checkpoint", str(tmp_path / "whole")]) == 0
+    value = objective(capsys.readouterr().out)
+    assert (
+        train.main([best(provenance={"objective": 0.5}), "--until", "2", "--checkpoint", str(tmp_path / "half")]) == 0
+    )
+    out = capsys.readouterr().out
+    assert f"state: {tmp_path / 'half/000000002.pt'}" in out and "epoch 2/4" in out and "epoch 4/4" not in out
+    assert "not compared with the recorded 0.5: until given" in out and objective(out) != value
+    begun = {"start": {"checkpoint": "half/000000002.pt"}, "provenance": {"objective": value}}
+    path = Path(best(**begun))
+    (tmp_path / "pareto").mkdir()
+    (tmp_path / "pareto/t0001.yaml").write_text(path.read_text())
+    for file in (path, tmp_path / "pareto/t0001.yaml"):
+        assert train.main([str(file), "--checkpoint", str(tmp_path / "again")]) == 0
+        out = capsys.readouterr().out
+        assert "goes on at epoch 2" in out and "epoch 2/4" not in out
+        assert f"recorded {value!r}: equal to the last digit" in out
+    assert train.main([best(), "--until", "9"]) == 0  # beyond its length: the whole of it
+    assert objective(capsys.readouterr().out) == value
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "there is no {0}: keep it beside this file, or name where it is now"),
+        (b"torn", "{0} is damaged: its content is not what its hash says"),
+        ("tts", "{0} is a training of tts, not of early_inference"),
+    ],
+)
+def test_a_state_that_can_t_be_gone_on_from_is_bad_input(best, tmp_path, capsys, content, said):
+    path = best(start={"checkpoint": "000000002.pt"})
+    if isinstance(content, str):
+        described = start.described(content, {}, {}, 0)
+        checkpoints.write(tmp_path, 2, {"run": {"step": 2}, start.CONFIG: described})
+    elif content is not None:
+        (tmp_path / "000000002.pt").write_bytes(content)
+    assert train.main([path]) == 2
+    told = said.format(tmp_path / "000000002.pt")
+    assert f"{path} start.checkpoint: {told}" in capsys.readouterr().err
 
 
 def test_divergence_is_code_3(best, capsys, monkeypatch):

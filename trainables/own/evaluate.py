@@ -4,6 +4,7 @@ By it the probe tells whether a searched knob enters the objective itself: a sea
 """
 
 import json
+import math
 import os
 import subprocess
 from collections.abc import Mapping
@@ -63,6 +64,8 @@ def _objective(declared: Declaration, answer: Any) -> float:
     numbers = as_numbers(answer if isinstance(answer, Mapping) else {metric: answer})
     if metric not in numbers:
         raise UserCodeError(f"{metric} is missing; it gave {', '.join(numbers) or 'nothing'}")
+    if not math.isfinite(numbers[metric]):
+        raise UserCodeError(f"{metric} is {numbers[metric]}; an evaluation gives a finite number")
     return numbers[metric]
 
 

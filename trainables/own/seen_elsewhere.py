@@ -21,11 +21,12 @@ _SITE = """\
 import os, runpy, sys
 sys.path[:] = [path for path in sys.path if os.path.abspath(path) != {folder!r}]
 runpy.run_path({file!r}, run_name="seen")
-sys.modules.pop("sitecustomize", None)
+this = sys.modules.pop("sitecustomize", None)
 try:
     import sitecustomize  # the environment's own
 except ImportError:
-    pass
+    if this is not None:
+        sys.modules["sitecustomize"] = this  # its import, which this is part of, asks for it
 """
 
 
@@ -88,9 +89,9 @@ def _watch() -> None:
     assert spec.loader is not None
     seen = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(seen)
-    path = Path(os.environ[FOLDER]) / f"seen-{os.getpid()}.txt"
 
     def write(digest: str) -> None:
+        path = Path(os.environ[FOLDER]) / f"seen-{os.getpid()}.txt"  # of a process that was forked since, its own
         with suppress(OSError):
             file = os.open(path, os.O_WRONLY | os.O_CREAT)
             os.pwrite(file, digest.ljust(80).encode(), 0)  # in one: the process may be stopped at any moment

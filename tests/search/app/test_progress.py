@@ -10,7 +10,21 @@ from small_search import proposed, reported, trial
 
 from search.app.progress import panel, plain, view
 from search.common.clock import now
-from search.history.events import Changed, Ended, Event, Paused, Phase, Promoted, Proposed, Reported, Retried, Started
+from search.history.events import (
+    Changed,
+    Ended,
+    Event,
+    Forked,
+    Paused,
+    Phase,
+    Promoted,
+    Proposed,
+    Reported,
+    Retried,
+    Started,
+    StartReady,
+    WarmStarted,
+)
 from search.history.records import Records
 from search.report.progress import ProgressEstimate
 from trainables.run import Objective
@@ -90,6 +104,35 @@ def test_an_end_gives_its_reason() -> None:
     assert lines(proposed(4), Ended(4, "diverged", "loss is nan at step 2", 0.0)) == [
         "trial 4: diverged at epoch 0: loss is nan at step 2"
     ]
+
+
+@pytest.mark.parametrize(
+    ("seed", "trained", "objective", "told"),
+    [
+        (None, 0, None, "start: net.pt, state 0123456789abcdef"),
+        (None, 0, 0.25, "start: net.pt, mae 0.2500 there, state 0123456789abcdef"),
+        (7, 4, 0.5, "start of seed 7: net.pt, mae 0.5000 there, state 0123456789abcdef (4 epochs trained, 2.3 s)"),
+    ],
+)
+def test_what_trials_start_from_is_told(seed: int | None, trained: int, objective: float | None, told: str) -> None:
+    ready = StartReady(seed, 4, "0123456789abcdef" * 4, "net.pt", trained, 2.34, objective, 0.0)
+    assert lines(ready) == [told]
+
+
+def test_what_is_taken_over_is_told() -> None:
+    warm = WarmStarted("results/x", (), (), 3, "trial 1: another length", 0.0)
+    told = "0 of 3 trials of results/x taken over as observations; 3 not, such as trial 1: another length"
+    assert lines(warm) == [f"warning: warm start: {told}"]
+
+
+def test_an_evaluation_that_was_copied_has_cost_nothing() -> None:
+    forked = [*trial(0, 0.5), proposed(1), Forked(1, 0, 6, 0.0)]
+    assert lines(*forked, reported(1, 6, 0.5), reported(1, 9, 0.4))[-2:] == [
+        "trial 1: epoch 6, mae 0.5000 (replayed from trial 0)",
+        "trial 1: epoch 9, mae 0.4000 (1.0 s)",
+    ]
+    free = lines(proposed(0), reported(0, 3, 0.5), Retried(0, "its machine is gone", 0.0, step=3, free=True))
+    assert free[-1] == "trial 0: interrupted, starts again from its checkpoint at epoch 3: its machine is gone"
 
 
 def test_off_a_terminal_lines_are_plain_long_and_without_markup() -> None:

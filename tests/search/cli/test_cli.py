@@ -11,11 +11,12 @@ from typer.testing import CliRunner
 
 from benchmarks.report_folder import Story, make_folder
 from search.cli import command
+from search.common.git import tool_version
 from search.report import build
 from search.report.listing import size
 from search.tracking.mlflow_store import MlflowStore
 from search.tracking.types import KEY_TAG
-from spaces.problems import BadInput
+from spaces.problems import BadInput, Problem
 
 TOLD = CliRunner()
 
@@ -152,3 +153,45 @@ def test_the_schema_is_one_and_only_models_have_demos(results: Path) -> None:
     assert code == 0 and "budget" in json.loads(said)["properties"]
     code, said = call("demo", "--model", "own")
     assert code == 2 and "there are diphone_rnn, early_inference" in said
+
+
+def test_a_demo_that_can_t_be_copied_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    code, said = call("demo", "--to", str(tmp_path / "file" / "demo"))
+    assert code == 2 and "can't be written" in said and "Traceback" not in said
+
+
+def test_a_demo_is_copied_here_and_run_by_its_folders_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    asked: list[list[str]] = []
+    monkeypatch.setattr("search.run.main", lambda words: asked.append(words) or 7)
+    code, said = call("demo", "--to", "my demo")
+    assert (code, asked) == (7, [["my demo/demo.yaml", "--name", "my demo"]])
+    again = "to go on with it: schedule-search run 'my demo/demo.yaml' --name 'my demo'"
+    assert said.replace("\n", " ").strip() == f"the search is my demo/demo.yaml; {again}"
+    copied = sorted(file.name for file in Path("my demo").iterdir())
+    assert copied == sorted(file.name for file in Path(command.__file__).parents[2].glob("configs/early_inference/*"))
+    (Path("my demo") / "demo.yaml").write_text("mine")
+    code, said = call("demo", "--to", "my demo", "--model", "tts")
+    assert code == 2 and said == "my demo: is there already; name another folder with --to"
+    assert len(asked) == 1 and (Path("my demo") / "demo.yaml").read_text() == "mine"
+
+
+def test_the_version_is_told_and_nothing_else() -> None:
+    assert call("--version", "list") == (0, f"{tool_version()}\n")
+
+
+def test_what_is_typed_wrongly_is_told_a_line_each_without_a_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["schedule-search", "demo", "--model", "own"])
+    with pytest.raises(SystemExit) as ended:
+        command.main()
+    shown = capsys.readouterr()
+    assert ended.value.code == 2 and shown.out == ""
+    assert shown.err.startswith("error: --model: there is no demo of 'own'; there are diphone_rnn, early_inference")
+    problems = BadInput([Problem("a", "is wrong"), Problem("b", "is, too")])
+    monkeypatch.setattr(command, "app", lambda **_: (_ for _ in ()).throw(problems))
+    with pytest.raises(SystemExit):
+        command.main()
+    assert capsys.readouterr().err == "error: a: is wrong\nerror: b: is, too\n"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from made_searches import BASELINE, a_search, run, seeded, sources, write
+from made_searches import BASELINE, FakeRuns, a_search, run, seeded, sources, write
 from rich.console import Console
 
 from search.compare import configs
@@ -21,11 +21,8 @@ from search.compare.results import Course, cost, course, mean, outcome
 from search.compare.sources import Source, tracked
 from search.compare.text import screens
 from search.history.events import Event, Phase
-from search.history.journal import read
 from search.report.anytime import anytime
 from search.results.procedure import Estimate
-from search.tracking.mlflow_reader import TrackedRun
-from search.tracking.updates import PARENT, Point, Trials, Update
 
 
 def test_searches_that_differ_in_their_seed_only_are_one_group(tmp_path: Path) -> None:
@@ -220,43 +217,6 @@ def test_a_knob_that_is_not_active_says_so(tmp_path: Path) -> None:
 
 
 # -- the same search from MLflow
-
-
-class FakeRuns:
-    """An experiment that holds what the tracker would have sent of searches in folders."""
-
-    def __init__(self, *folders: Path) -> None:
-        self.found: list[TrackedRun] = []
-        self.metrics: dict[str, list[Point]] = {}
-        self.folders: dict[str, Path] = {}
-        for folder in folders:
-            self._add(folder)
-
-    def _add(self, folder: Path) -> None:
-        updates: dict[int, Update] = {}
-        trials = Trials((6, 18), "min")
-        for event in read(folder / "journal.jsonl")[0]:
-            trials.fold(event, updates)
-        parent = f"{folder.name}-parent"
-        self.folders[parent] = folder
-        tags = {"kind": "search", "search": folder.name, **updates.pop(PARENT).tags}
-        self.found.append(TrackedRun(parent, {}, tags, 10_000, 70_000))
-        for number, update in updates.items():
-            run = f"{folder.name}-{number}"
-            end = update.ended[1] if update.ended else None
-            tags = {**update.tags, "mlflow.parentRunId": parent}
-            self.found.append(TrackedRun(run, update.params, tags, update.start or 0, end))
-            self.metrics[run] = update.metrics
-
-    def runs(self) -> list[TrackedRun]:
-        return self.found
-
-    def points(self, run: str, metric: str) -> list[Point]:
-        return [point for point in self.metrics[run] if point.key == metric]
-
-    def read_text(self, run: str, path: str) -> str | None:
-        file = self.folders[run] / path
-        return file.read_text(encoding="utf-8") if file.exists() else None
 
 
 def told(source: Source) -> tuple[object, ...]:

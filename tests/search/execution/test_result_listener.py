@@ -9,14 +9,14 @@ from small_search import proposed
 
 from search.execution.admission import Halt
 from search.execution.engine import ResultListener
-from search.history.events import Ended, Retried, Started
+from search.history.events import Changed, Ended, Retried, Started
 from search.history.journal import Journal, read
 from search.history.ledger import Ledger
 from search.history.records import Records
 from trainables import checkpoints
 from trainables.layout import checkpoint_folder
 from trainables.prefix import GONE, KEPT, REPLAYED
-from trainables.run import MACHINE, METRICS, OBJECTIVE, SECONDS, STEP
+from trainables.run import MACHINE, METRICS, OBJECTIVE, SECONDS, STEP, WARNING
 
 HERE, THERE = {"instructions": "AVX512", "torch": "2"}, {"instructions": "AVX2", "torch": "2"}
 
@@ -25,18 +25,19 @@ class Scene:
     """A stage of three trials, its journal and what was said."""
 
     def __init__(self, folder: Path, journal: Journal, earlier: Records | None = None) -> None:
-        self.folder, self.said = folder, list[str]()
+        self.folder, self.said, self.halt = folder, list[str](), Halt()
+        self.checks: dict[str, Any] = {"folder": lambda: None}
         self.entries, self.gone = dict[str, Any](), list[dict[str, str]]()
         self.ledger = Ledger(journal, earlier or Records())
         stage: Any = SimpleNamespace(
             ledger=self.ledger,
-            halt=Halt(),
+            halt=self.halt,
             job=SimpleNamespace(folder=str(folder)),
-            cluster=SimpleNamespace(say=self.said.append),
-            gate=SimpleNamespace(lost=lambda *_: None),
+            cluster=SimpleNamespace(say=self.said.append, room=SimpleNamespace(tend=lambda _: None)),
+            gate=SimpleNamespace(lost=lambda *_: None, has_pending_work=lambda: True),
             store=None,
             max_failures=2,
-            checks={"folder": lambda: None},
+            checks=self.checks,
             lending=SimpleNamespace(kept=self.entries, gone=lambda **key: self.gone.append(key)),
         )
         self.listener = ResultListener(stage, {f"r{number}": number for number in range(3)})
@@ -127,3 +128,55 @@ def test_a_retry_says_from_which_checkpoint(tmp_path: Path) -> None:
         scene.fails(0, "Traceback\nKeyError: 'twice'\n")
     found = [event.step for event in read(tmp_path / "journal.jsonl")[0] if isinstance(event, Retried)]
     assert found == [0, 4]
+
+
+def test_what_a_worker_warns_of_is_said_once(tmp_path: Path) -> None:
+    with Journal(tmp_path / "journal.jsonl") as journal:
+        scene = Scene(tmp_path, journal)
+        for number, text in enumerate(["the GPU is old", "the GPU is old", "the disk is slow"]):
+            scene.ledger.emit(proposed(number))
+            scene.result(number, HERE, **{WARNING: text})
+    assert scene.said == ["warning: the GPU is old", "warning: the disk is slow"]
+
+
+def test_knobs_that_change_in_mid_run_are_in_the_journal(tmp_path: Path) -> None:
+    with Journal(tmp_path / "journal.jsonl") as journal:
+        scene = Scene(tmp_path, journal)
+        scene.ledger.emit(proposed(0, {"lr": 0.1}))
+        for lr in (0.1, 0.2, 0.2):
+            scene.listener.on_trial_start(
+                0, [], SimpleNamespace(trial_id="r0", config={"trial": 0, "values": {"lr": lr}})
+            )
+    assert [e.values for e in read(tmp_path / "journal.jsonl")[0] if isinstance(e, Changed)] == [{"lr": 0.2}]
+
+
+def test_the_first_reason_to_end_counts_and_a_spent_budget_waits_for_nobody(tmp_path: Path) -> None:
+    with Journal(tmp_path / "journal.jsonl") as journal:
+        scene = Scene(tmp_path, journal)
+        assert scene.listener.stop_all() is False
+        scene.checks |= {"budget": lambda: "it is spent", "clock": lambda: "it was set back"}
+        assert scene.listener.stop_all() is True
+        assert (scene.halt.kind, scene.halt.reason) == ("budget", "it is spent")
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason", "text"),
+    [
+        ("folder", "/r/s was moved, renamed or deleted while the search ran", "FileNotFoundError: [Errno 2] t0000"),
+        ("signal", "SIGTERM", "ray.exceptions.ActorDiedError: The actor died unexpectedly."),
+        ("failures", "box does not see /r/s", "trainables.storage.Unseen: box does not see /r/s"),
+    ],
+)
+def test_no_trial_is_given_up_for_what_is_not_its_own_failure(
+    tmp_path: Path, kind: Any, reason: str, text: str
+) -> None:
+    with Journal(tmp_path / "journal.jsonl") as journal:
+        scene = Scene(tmp_path, journal)
+        scene.ledger.emit(proposed(0))
+        if kind == "folder":
+            scene.checks["folder"] = lambda: reason
+        elif kind == "signal":
+            scene.halt.call(reason, kind)
+        scene.fails(0, f"Traceback\n{text}\n")
+        assert not scene.ledger.records.trials[0].over and scene.ledger.records.trials[0].failures == 0
+        assert (scene.halt.kind, scene.halt.reason) == (kind, reason)

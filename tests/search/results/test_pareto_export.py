@@ -12,7 +12,7 @@ from small_search import proposed, records_of, small_search
 from search.history.events import Ended, Event, Reported, Status
 from search.history.records import Records
 from search.results.confirm import due
-from search.results.pareto_export import front, front_table, write_front
+from search.results.pareto_export import front, front_table, shown, write_front
 from search.results.shortlist import candidates
 from search.spec.config import Confirm
 from search.spec.search import Search
@@ -81,6 +81,20 @@ def test_each_member_can_be_trained_again(search: Search, tmp_path: Path) -> Non
     content = strict_yaml.load(tmp_path / "pareto/t0002.yaml")
     assert content["config"]["lr"] == 3e-3 and content["seed"] == 0 and content["steps"] == 18
     assert content["provenance"]["objectives"] == {"val_mae_prior_sd": 0.6, "seconds_per_step": 2.0}
+
+
+def test_the_front_on_the_screen_says_what_rests_on_one_seed(search: Search) -> None:
+    table = shown(search, front(search, finished()))
+    assert [column.header for column in table.columns] == [
+        "config",
+        "val_mae_prior_sd (min)",
+        "seconds_per_step (min)",
+    ]
+    assert list(zip(*(column.cells for column in table.columns), strict=True)) == [
+        ("trial 1", "0.4", "6"),  # the means over its fresh seeds
+        ("documented baseline, one seed", "0.5", "5"),
+        ("trial 2, one seed", "0.6", "2"),
+    ]
 
 
 def test_no_cell_is_run_by_a_spreadsheet(search: Search) -> None:

@@ -3,19 +3,24 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from search.history.events import Ended, Proposed
+from search.history.events import Changed, Ended, Proposed
 from search.history.journal import Journal
+from search.spec.config import Start
 from search.spec.plan import make_plan
 from search.spec.plan_text import describe
 from search.spec.resolve import resolve
 from search.spec.search import Search
+from search.spec.start import StartPoint, check_data, with_weights
+from search.spec.start import found as start_of
 from spaces import strict_yaml
 from spaces.problems import BadInput
 from trainables import checkpoints, start
+from trainables.registry import model_named
 
 BASE = """\
 hidden_size: 8
@@ -179,6 +184,100 @@ def test_a_trial_of_a_search_is_gone_on_with(resolved: Resolved, tmp_path: Path)
     assert search.fixed["plan.phase_1.alpha"] == 0.3
     assert search.start is not None and search.start.trained and search.start.data_digest == "d"
     assert "has no trial 2; it has 0 to 1" in refusal(resolved, "start.trial=2")
+
+
+def point(folder: Path, model: str = "sequence_generator", **given: Any) -> StartPoint:
+    """What a YAML in `folder` starts from, before it is held against anything."""
+    start = Start.model_validate(given)
+    return start_of(start, model_named(model), folder / "search.yaml", None).point
+
+
+def no_point(folder: Path, model: str = "sequence_generator", **given: Any) -> str:
+    with pytest.raises(BadInput) as error:
+        point(folder, model, **given)
+    return str(error.value)
+
+
+def test_a_trial_that_changed_its_knobs_is_no_start(resolved: Resolved, tmp_path: Path) -> None:
+    """Population based training: no config trains to what it was at the step."""
+    folder = tmp_path / "results" / "first"
+    folder.mkdir(parents=True)
+    (folder / "search.yaml").write_text(resolved("start=null", "knobs=[plan.phase_1.alpha]").to_yaml("d"))
+    with Journal(folder / "journal.jsonl") as journal:
+        for number in (0, 1):
+            journal.append(Proposed(number, {"plan.phase_1.alpha": 0.8}, 0, "search", "pbt", 0.0))
+        journal.append(Changed(1, {"plan.phase_1.alpha": 0.3}, 1.0))
+    told = no_point(tmp_path, search=str(folder), step=4, trial=1)
+    assert "start.trial: trial 1 changed its knobs while it trained: no config trains to its step 4" in told
+    assert point(tmp_path, search="first", step=4, trial=0).source == f"epoch 4 of {folder} trial 0"
+
+
+def test_a_checkpoint_by_another_name_says_its_step(tmp_path: Path) -> None:
+    file = kept(tmp_path / "ours", {}).rename(tmp_path / "mine.pt")
+    told = no_point(tmp_path, checkpoint="mine.pt")
+    assert f"start.step: is missing: say how many epochs {file} was trained for" in told
+    assert point(tmp_path, checkpoint="mine.pt", step=7).source == f"epoch 7 of {file}"
+
+
+def test_a_folder_is_its_newest_intact_checkpoint_that_says_how_it_was_trained(tmp_path: Path) -> None:
+    (tmp_path / "t0").mkdir()
+    assert "t0 holds no intact checkpoint; name a file" in no_point(tmp_path, checkpoint="t0")
+    first, newest = (kept(tmp_path / "t0/checkpoints", {}, step) for step in (4, 6))
+    assert point(tmp_path, checkpoint="t0").given == newest
+    newest.write_bytes(b"half of it")
+    assert point(tmp_path, checkpoint="t0").given == first
+    checkpoints.write(tmp_path / "t1", 4, {"run": {"step": 4}})
+    told = no_point(tmp_path, checkpoint="t1")
+    assert "as an earlier version wrote it: name its search and trial instead (start.search)" in told
+
+
+def test_weights_of_another_trainer_start_a_model_that_takes_them(resolved: Resolved, tmp_path: Path) -> None:
+    file = tmp_path / "net.pt"
+    file.write_bytes(b"of another trainer")
+    told = no_point(tmp_path, checkpoint="net.pt")
+    assert f"start.step: is missing: {file} holds weights only; say how many epochs they were trained for" in told
+    told = no_point(tmp_path, "early_inference", checkpoint="net.pt", step=4)
+    assert "net.pt is no checkpoint of ours, and early_inference starts from none of another trainer's" in told
+    search = resolved("start={checkpoint: net.pt, step: 4}")
+    assert search.start is not None and search.start.weights and not search.start.trained and search.begins == 4
+    assert any("the optimizer starts anew at epoch 4, with empty moments" in said for said in search.warnings)
+
+    def prepare(data: Any, config: Any) -> None:
+        raise BadInput.of("existing_model", f"{config.existing_model} is of {config.hidden_size} no network")
+
+    model: Any = SimpleNamespace(name=search.model.name, parse=search.model.parse, prepare=prepare)
+    with pytest.raises(BadInput, match=f"existing_model: {file} is of 8 no network"):  # the model itself looks
+        check_data(search.start, model, search.base, search.data, "any")
+
+
+def test_the_data_of_the_search_that_is_gone_on_with_is_given_again(resolved: Resolved) -> None:
+    search = resolved()
+    check_data(None, search.model, search.base, search.data, "here")
+    for known in (None, "here"):
+        ours = StartPoint(4, "epoch 4 of results/x trial 7", data_digest=known)
+        check_data(ours, search.model, search.base, search.data, "here")
+    there = StartPoint(4, "epoch 4 of results/x trial 7", data_digest="there" * 8)
+    with pytest.raises(BadInput, match=r"results/x trial 7 was trained on other data .digest theretheretheret, here"):
+        check_data(there, search.model, search.base, search.data, "here")
+
+
+@pytest.mark.parametrize(
+    ("model", "native", "then"),
+    [
+        ("sequence_generator", {}, {"existing_model": "net.pt"}),
+        ("tts", {"training": {"lr": 0.1}}, {"training": {"lr": 0.1, "resume_checkpoint": "net.pt"}}),
+        (
+            "diphone_rnn",
+            {"init_from_checkpoint": False},
+            {"init_from_checkpoint": True, "init_checkpoint_path": "net.pt"},
+        ),
+    ],
+)
+def test_each_model_is_told_of_the_weights_by_its_own_keys(
+    model: str, native: dict[str, Any], then: dict[str, Any]
+) -> None:
+    before = json.dumps(native)
+    assert with_weights(model, native, Path("net.pt")) == then and json.dumps(native) == before
 
 
 COMMAND = """\

@@ -332,6 +332,23 @@ def test_a_head_that_only_paused_still_has_the_job() -> None:
     assert stay(script)[0] == 3 and len(script.submitted) == 1
 
 
+def test_the_last_lines_of_a_job_are_waited_for_without_haste() -> None:
+    script = Script([ended("SUCCEEDED", 0)])
+    refusals = [Unreachable("no agent")] * 5
+
+    def logs(_: str) -> str:
+        if refusals and script.checks > 2:
+            raise refusals.pop()
+        return script.printed
+
+    script.checks, script.logs = 3, logs  # type: ignore[method-assign]
+    rests: list[float] = []
+    said: list[str] = []
+    client = Client(script, Resources(cpu=1, gpu=0), said.append, ignored, rests.append)
+    assert client.stay("s", "s-1", Order("x"), 0) == 0
+    assert len(rests) == 4 and len(said) == 2  # it is said once that it doesn't answer, and that it does again
+
+
 @pytest.mark.parametrize("retries", [0, 1, 2])
 def test_a_job_is_handed_in_again_no_more_often_than_asked_for(retries: int) -> None:
     script = Script([ended("FAILED", -9)])

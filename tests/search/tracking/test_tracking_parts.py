@@ -2,6 +2,8 @@
 
 import json
 import math
+import socket
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -309,6 +311,14 @@ def test_reachability(tmp_path: Path) -> None:
     broken.write_text("this is not a database, whatever its name says" * 100)
     assert "not a database" in str(unreachable(f"sqlite:///{broken}"))
     assert unreachable("http://127.0.0.1:9") is not None
+    with socket.create_server(("127.0.0.1", 0)) as other:
+
+        def greet() -> None:
+            with other.accept()[0] as connection:
+                connection.sendall(b"SSH-2.0-x\r\n")
+
+        threading.Thread(target=greet).start()
+        assert unreachable(f"http://127.0.0.1:{other.getsockname()[1]}") == "what answers there is no web server"
     assert unreachable("postgresql://u:p@127.0.0.1:9/mlflow") is not None
     assert "'htp:'" in str(unreachable("htp://host"))
     assert "is a folder" in str(unreachable("./mlruns"))

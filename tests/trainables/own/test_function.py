@@ -9,6 +9,7 @@ import pytest
 import torch
 from own_project import TRAIN, build, own_model
 
+import search
 from trainables.run import Run, UserCodeError
 
 
@@ -74,6 +75,33 @@ def test_what_is_drawn_between_two_reports_changes_nothing(tmp_path: Path) -> No
         torch.rand(3)
     run.close()
     assert other == whole
+
+
+@pytest.mark.parametrize("script", [TRAIN, RESTORES])
+def test_by_hand_the_function_prints_what_a_search_measures(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], script: str
+) -> None:
+    measured = curve(build(own_model(tmp_path, script)))
+    made: dict[str, Any] = {}
+    exec(script, made)  # noqa: S102 - the test's own
+    run = search.local_run(tmp_path / "config.yaml", seed=5, folder=tmp_path / "of its own")
+    made["train"](run)
+    printed = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert printed == [
+        [str(step), *(word for name in ("val_loss", "draws", "lr") for word in (name, f"{row[name]:.6g}"))]
+        for step, row in enumerate(measured, 1)
+    ]
+    assert run.folder.is_dir() and not list(run.folder.iterdir())
+
+
+def test_a_run_by_hand_is_checked_as_a_trial_is() -> None:
+    run = search.local_run({"lr": 0.1, "net": {"width": 3}})
+    assert run.config.net.width == 3 and run.folder.is_dir()
+    run.report(2, loss=1)
+    with pytest.raises(UserCodeError, match="step"):
+        run.report(2, loss=1)
+    with pytest.raises(UserCodeError):
+        run.restore(object())  # type: ignore[arg-type]
 
 
 def test_seeds_differ_and_repeat(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Metrics from a command's files, as they grow."""
 
 import json
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,50 @@ def test_tensorboards_event_files(tmp_path: Path) -> None:
     file.write_bytes(EVENTS)
     assert found.read() == {2: {"val_loss": 0.25}, 3: {"new": 0.25}}
     assert found.seen() == "the event files have the tags Loss/val, new"
+
+
+def field(number: int, value: int | float | bytes) -> bytes:
+    """A field of a protobuf message: a number, a 4-byte float, or bytes; all of them short."""
+    match value:
+        case int():
+            return bytes([number << 3, value])
+        case float():
+            return bytes([number << 3 | 5]) + struct.pack("<f", value)
+        case _:
+            return bytes([number << 3 | 2, len(value)]) + value
+
+
+def event(tag: str, *fields: bytes, step: int = 1) -> bytes:
+    """A record of an event file, with the time and one value in its summary."""
+    value = field(1, field(1, tag.encode()) + b"".join(fields))
+    message = b"\x09" + struct.pack("<d", 1e9) + field(2, step) + field(5, value)
+    return struct.pack("<QI", len(message), 0) + message + bytes(4)
+
+
+@pytest.mark.parametrize(
+    ("fields", "number"),
+    [
+        ([field(2, 0.5)], 0.5),
+        ([field(8, field(1, 1) + field(5, 0.5))], 0.5),
+        ([field(8, field(1, 1) + field(5, struct.pack("<f", 0.5)))], 0.5),
+        ([field(8, field(1, 1) + field(4, struct.pack("<f", 0.5)))], 0.5),
+        ([field(8, field(1, 2) + field(4, struct.pack("<d", 0.1)))], 0.1),
+        ([field(9, b"plugin"), field(2, 0.5)], 0.5),
+        ([field(2, 0.5), b"\x53", field(2, 0.25)], 0.5),  # an old kind of field: what follows is not known
+        ([field(8, field(1, 2) + field(4, struct.pack("<dd", 0.5, 0.5)))], None),  # no single number
+        ([field(8, field(1, 7) + field(4, b"a note"))], None),
+        ([field(9, b"a histogram")], None),
+    ],
+)
+def test_every_way_in_which_an_event_file_may_hold_a_scalar(
+    fields: list[bytes], number: float | None, tmp_path: Path
+) -> None:
+    found = source(tmp_path, tensorboard="runs")
+    (tmp_path / "runs").mkdir()
+    content = event("val_loss", *fields) + event("loss", field(2, 0.25), step=2)
+    (tmp_path / "runs/events.out.tfevents.1").write_bytes(content)
+    assert found.read() == ({} if number is None else {1: {"val_loss": number}}) | {2: {"loss": 0.25}}
+    assert found.seen() == f"the event files have the tags {'' if number is None else 'val_loss, '}loss"
 
 
 def test_the_files_of_a_run_that_the_script_makes_with_mlflow(tmp_path: Path) -> None:
