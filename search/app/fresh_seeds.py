@@ -1,12 +1,12 @@
 """Where a stage gets its runs on fresh seeds from: those of the confirmation, and those that are begun before it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from search.app.context import RunContext
 from search.common.clock import now
 from search.history.events import Proposed, TrialKind
 from search.history.records import Trial
-from search.results.confirm import ahead, first_seed, fresh_seeds
+from search.results.confirm import ahead, first_seed, fresh_seeds, missing
 
 
 class Ahead:
@@ -15,36 +15,33 @@ class Ahead:
 
     def __init__(self, context: RunContext) -> None:
         self._search, self._ledger = context.search, context.folder.ledger
-        self._last_rung = context.plan.rungs[-2] if len(context.plan.rungs) > 1 else 0
         begins_by_seed = self._search.start is not None and self._search.start.trained
         cut_off = self._search.goes_on and not begins_by_seed
         self.seeds: Sequence[int] = fresh_seeds(self._search.settings) if cut_off else ()
         """None where a run that the search's end cuts off would train anew, or needs a start of its own first."""
         self._handed: set[int] = set()
-        self._seen = -1
+        self._seen: tuple[int, Collection[int] | None] | None = None
 
-    def __call__(self) -> int | None:
-        """The next run's number, once it is in the journal; None where there is none. Each is handed out once."""
-        records = self._ledger.records
-        if not self.seeds or self._seen == records.search_steps:  # asked on every turn of Ray's loop
+    def __call__(self, undecided: Collection[int] | None) -> int | None:
+        """The next run's number, once it is in the journal; None where there is none. Each is handed out once.
+        `undecided`: the search's own trials at work, if no other one can change any more.
+        """
+        records, seen = self._ledger.records, (self._ledger.records.search_steps, undecided)
+        if not self.seeds or self._seen == seen:  # asked on every turn of Ray's loop
             return None
-        begun = [run for run in records.of_kind("confirm") if not run.over and run.proposed.seed in self.seeds]
-        number = next((run.number for run in begun if run.number not in self._handed), None)
+        settings, objective = self._search.settings, self._search.model.objective
+        first, further = first_seed(settings), self._search.further
+        wanted = ahead(records, objective, settings.confirm, first, further, undecided)
+        for run in missing(records, "confirm", wanted, now()):
+            self._ledger.emit(run)
+        sure = [config[:2] for config in wanted]
+        left = [run for run in records.of_kind("confirm") if not run.over and run.number not in self._handed]
+        number = next((run.number for run in left if (run.proposed.origin, run.proposed.seed) in sure), None)
         if number is None:
-            number = self._proposed()
-        if number is None:
-            self._seen = records.search_steps  # with its next evaluation the search may have more to compare
+            self._seen = seen  # with its next evaluation the search may have more to compare
         else:
             self._handed.add(number)
         return number
-
-    def _proposed(self) -> int | None:
-        settings, objective = self._search.settings, self._search.model.objective
-        first, further = first_seed(settings), self._search.further
-        runs = ahead(self._ledger.records, objective, settings.confirm, first, now(), further, self._last_rung)
-        for run in runs[:1]:
-            self._ledger.emit(run)
-        return runs[0].trial if runs else None
 
 
 class FreshSeeds:

@@ -35,7 +35,7 @@ from search.history.events import (
 )
 from search.history.records import Records, Trial
 from search.results.ablation import Setting
-from search.results.confirm import due, first_seed, fresh_seeds
+from search.results.confirm import due, first_seed, fresh_seeds, needless
 from search.results.explain import explaining
 from search.sampling.proposer import Proposer
 from search.sampling.trial_history import PastTrial, Problem, Sampling, Scoring
@@ -94,6 +94,8 @@ def run_confirmation(context: RunContext) -> None:
     def confirming() -> list[Proposed]:
         return due(records, model.objective, confirm, seed, now(), search.further, cluster.workers)
 
+    for run in needless(records, model.objective, confirm, search.further):
+        context.folder.ledger.emit(Ended(run.number, "stopped", "other configs came before its own", now()))
     _train(context, FreshSeeds(context, "confirm", confirming))
     if confirm.explain and context.halt.reason is None:
         setting = Setting(search.space, search.base, model, search.horizon, context.plan.rungs)

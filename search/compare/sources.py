@@ -165,12 +165,14 @@ def _events(
         found += [(event.at, order, event) for order, event in enumerate(lives, 1)]
     begun = [at for at, _, event in found if isinstance(event, Proposed)]
     runs = [event for _, _, event in found if isinstance(event, Proposed) and event.kind == "confirm"]
-    own = {f"trial {e.trial}" for _, _, e in found if isinstance(e, Proposed) and e.origin == "baseline"}
-    confirmed = [run.at for run in runs if run.origin not in own]  # the baseline's may begin while the search goes on
     if begun:
         found.append((min(begun), 0, Phase("search", min(begun))))
-    if confirmed:
-        found.append((min(confirmed), 0, Phase("confirm", min(confirmed))))
+    if runs and run.tags.get("phase") != "search":
+        first = min(each.at for each in runs)  # which may have begun while trials of the search still trained
+        before = {e.trial for _, _, e in found if isinstance(e, Proposed) and e.kind == "search" and e.at < first}
+        last = max((at for at, _, event in found if getattr(event, "trial", None) in before), default=first)
+        at, order = (last, 10**6) if last > first else (first, 0)
+        found.append((at, order, Phase("confirm", at)))
     if begun and run.tags.get("phase") == "done":
         last = max(at for at, _, _ in found)
         found.append((last, 10**9, Phase("done", last)))

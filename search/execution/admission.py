@@ -1,6 +1,6 @@
 """When a trial may run, and when the sitting ends: what the engine asks on every turn of Ray's loop."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -16,6 +16,9 @@ class Gate(Protocol):
 
     def spare(self) -> bool:
         """Whether a worker is free that the search hardly needs any more, while others still train for it."""
+
+    def undecided(self) -> Collection[int] | None:
+        """The search's own trials at work, by number, if no other one can change any more."""
 
     def finished(self) -> bool:
         """Whether nothing runs, waits or will come."""
@@ -51,6 +54,9 @@ class Slots:
     def spare(self) -> bool:
         """Never: whatever it runs is waited for."""
         return False
+
+    def undecided(self) -> None:
+        """Not known."""
 
     def finished(self) -> bool:
         """Whether nothing runs and nothing will come."""

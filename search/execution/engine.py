@@ -7,7 +7,7 @@ used: a search is taken up again from its journal, and each trial finds its own 
 
 import os
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -200,7 +200,7 @@ class Stage:
     max_failures: int
     lending: Lending | None = None
     """Where trials share the training of what they have in common."""
-    fill: Callable[[], int | None] = lambda: None
+    fill: Callable[[Collection[int] | None], int | None] = lambda _: None
     """As `propose`, of what the next stage needs: for workers that the end of this one leaves idle."""
 
     @property

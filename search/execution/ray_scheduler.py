@@ -11,7 +11,7 @@ don't. What the caller sets up, and why, so that paused trials neither block nor
   away.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from itertools import chain, islice
 from typing import Any, assert_never
 
@@ -90,6 +90,13 @@ class RungScheduler(Unpickled, TrialScheduler):  # type: ignore[misc]  # Ray is 
     def spare(self) -> bool:
         """Whether a worker is free that no trial can use, no new one will come, and some still train."""
         return self._exhausted() and bool(self._active) and self.room()
+
+    def undecided(self) -> Collection[int] | None:
+        """The search's own trials at work, by number, if no other one can change any more: none of them has a rung left
+        at which it may free a place, and none is to be promoted."""
+        self._refresh()
+        last = self._exhausted() and next(self._runnable(), None) is None and self.bracket.at_their_end(self._active)
+        return tuple(self._active) if last else None
 
     def finished(self) -> bool:
         """Whether nothing runs, nothing can be promoted, nothing will come, and Ray holds no paused trial."""

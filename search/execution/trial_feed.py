@@ -36,7 +36,7 @@ class TrialFeed(Unpickled, Searcher):  # type: ignore[misc]  # Ray is untyped: i
         if number is None and self._gate.room():
             number = self._propose()
         if number is None and self._gate.spare():
-            number = self._fill()
+            number = self._fill(self._gate.undecided())
         if number is None:
             return str(Searcher.FINISHED) if self._gate.finished() else None
         self.numbers[trial_id] = number

@@ -120,7 +120,8 @@ class Records:
         self.proposed: dict[TrialKind, int] = {"search": 0, "confirm": 0, "explain": 0}
         """Trials of each kind."""
         self.phase: Literal["search", "confirm", "done"] = "search"
-        self._compared: bool | None = None  # whether it has come to its confirmation; None before its first phase
+        self._searching = False  # since its first phase
+        self._ahead: set[int] = set()  # runs of a confirmation that is still to come
         self.search_steps = 0
         """Units trained by the search's own trials (confirmation not counted)."""
         self.replayed_steps = 0
@@ -158,9 +159,7 @@ class Records:
         self.applied += 1
         match event:
             case Proposed():
-                self.trials[event.trial] = Trial(event, self.begins)
-                self._by_kind[event.kind].append(self.trials[event.trial])
-                self.proposed[event.kind] += 1
+                self._add(event)
             case Started():
                 trial = self.trials[event.trial]
                 trial.status = "running"
@@ -197,11 +196,19 @@ class Records:
             case _:
                 self._of_search(event)
 
+    def _add(self, event: Proposed) -> None:
+        self.trials[event.trial] = Trial(event, self.begins)
+        self._by_kind[event.kind].append(self.trials[event.trial])
+        self.proposed[event.kind] += 1
+        if self._searching and event.kind == "confirm":
+            self._ahead.add(event.trial)
+
     def _of_search(self, event: OfSearch) -> None:
         match event:
             case Phase():
                 self.phase, self.stopped = event.name, None
-                self._compared = bool(self._compared) or event.name != "search"
+                self._searching = event.name == "search"
+                self._ahead = self._ahead if self._searching else set()
                 self.spent = event.reason or ("" if event.name == "search" else self.spent)
             case Stopped():
                 self.stopped = event
@@ -259,8 +266,12 @@ class Records:
 
     @property
     def confirming(self) -> bool:
-        """Whether configs are compared on fresh seeds, or were: runs there may begin while the search goes on."""
-        return self._compared is not False and bool(self._by_kind["confirm"])
+        """Whether configs are compared on fresh seeds, or were."""
+        return bool(self.compared())
+
+    def compared(self) -> list[Trial]:
+        """The confirmation runs by number, without those that were begun ahead of a confirmation that is to come."""
+        return [run for run in self._by_kind["confirm"] if run.number not in self._ahead]
 
     def longest(self, number: int, origin: str) -> Trial:
         """The training that shows best how the config of trial `number` goes: the longest, of equals the first one on a

@@ -1,6 +1,6 @@
 """Which confirmation runs are to be trained: the best configs and the baseline, in full, on fresh seeds."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import count
 from typing import Any
 
@@ -12,6 +12,9 @@ from search.results.verdict import choosing_seed, chosen, confirmed, gains_of
 from search.spec.config import FEWEST_PAIRS, Confirm, Settings
 from search.stopping.rungs import Goal
 from trainables.run import Objective
+
+Wanted = tuple[str, int, Mapping[str, Any]]
+"""A run on a fresh seed: its origin, its seed, the values of its knobs."""
 
 
 def first_seed(settings: Settings) -> int:
@@ -48,22 +51,27 @@ def ahead(
     objective: Objective,
     confirm: Confirm,
     seed: int,
-    now: float,
     further: Sequence[Goal] = (),
-    last_rung: int = 0,
-) -> list[Proposed]:
-    """The runs that the confirmation needs however the search ends, and that nobody has proposed yet: for workers that
-    the end of the search leaves idle. The baseline's, then those of configs that are compared in any case. `seed`: the
-    first. `last_rung`: before the end.
+    undecided: Collection[int] | None = None,
+) -> list[Wanted]:
+    """The runs that the confirmation needs however the search ends, for workers that its end leaves idle: the
+    baseline's, then those of configs that are compared in any case. `seed`: the first. `undecided`: the trials at work,
+    if no other one can change any more.
     """
     found = candidates(records, objective, confirm.top, further)
     if records.baseline is None or not found:
         return []
     seeds = range(seed, seed + confirm.fewest(len(found)))
-    sure = [] if further else certain(records, objective, confirm.top, last_rung)
+    sure = [] if further or undecided is None else certain(records, objective, confirm.top, undecided)
     tried = seeds[:1] if confirm.seeds == "auto" else seeds
-    wanted = [*((records.baseline, one) for one in seeds), *((trial, one) for one in tried for trial in sure)]
-    return _missing(records, wanted, now)
+    pairs = [*((records.baseline, one) for one in seeds), *((trial, one) for one in tried for trial in sure)]
+    return [_wanted(trial, one) for trial, one in pairs]
+
+
+def needless(records: Records, objective: Objective, confirm: Confirm, further: Sequence[Goal] = ()) -> list[Trial]:
+    """The unfinished runs of configs that are not compared: begun ahead, in a search that then went on for longer."""
+    wanted = {f"trial {config.number}" for config in _configs(records, objective, confirm.top, further)}
+    return [run for run in records.of_kind("confirm") if not run.over and run.proposed.origin not in wanted]
 
 
 def _in_turn(
@@ -118,10 +126,8 @@ def _configs(records: Records, objective: Objective, top: int, further: Sequence
     return ([baseline] if baseline else []) + candidates(records, objective, top, further)
 
 
-def missing(
-    records: Records, kind: TrialKind, wanted: Iterable[tuple[str, int, Mapping[str, Any]]], now: float
-) -> list[Proposed]:
-    """The runs of `wanted` (origin, seed, values) that nobody has proposed yet; numbers follow the search's trials."""
+def missing(records: Records, kind: TrialKind, wanted: Iterable[Wanted], now: float) -> list[Proposed]:
+    """The runs of `wanted` that nobody has proposed yet; numbers follow the search's trials."""
     done = {(trial.proposed.origin, trial.proposed.seed) for trial in records.of_kind(kind)}
     new = [run for run in wanted if run[:2] not in done]
     numbers = count(max(records.trials, default=-1) + 1)
@@ -130,7 +136,11 @@ def missing(
 
 def _missing(records: Records, wanted: Sequence[tuple[Trial, int]], now: float) -> list[Proposed]:
     """The runs of `wanted` that nobody has proposed yet."""
-    return missing(records, "confirm", [(f"trial {t.number}", seed, t.values) for t, seed in wanted], now)
+    return missing(records, "confirm", [_wanted(trial, seed) for trial, seed in wanted], now)
+
+
+def _wanted(config: Trial, seed: int) -> Wanted:
+    return f"trial {config.number}", seed, config.values
 
 
 def _over(records: Records, config: Trial, seed: int) -> bool:

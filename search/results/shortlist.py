@@ -1,7 +1,7 @@
 """Which trials of a search are worth confirming, and in which order."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from search.history.records import Records, Trial
@@ -41,17 +41,11 @@ def candidates(records: Records, objective: Objective, top: int, further: Sequen
     return _unequal(ranked, records, top)
 
 
-def certain(records: Records, objective: Objective, top: int, last_rung: int) -> list[Trial]:
-    """Those of the candidates, best first, that stay among them whatever the trials at work come to. Each of these can
-    take one place; where one of them has not passed `last_rung` yet, the last before the end, trials that wait at a
-    rung may be promoted as well, and nothing is certain.
-    """
-    own = records.of_kind("search")
-    at_work = {trial.number: trial for trial in own if not trial.over and trial.status != "paused"}
-    if any(trial.step < last_rung for trial in at_work.values()):
-        return []
-    rivals = [trial.values for trial in at_work.values() if not trial.baseline]
-    still = [trial for trial in _own(records) if trial.number not in at_work and trial.values not in rivals]
+def certain(records: Records, objective: Objective, top: int, undecided: Collection[int]) -> list[Trial]:
+    """Those of the candidates, best first, that stay among them whatever the trials come to that are `undecided`, by
+    number: each of these can take one place, and no other one trains any more."""
+    rivals = [records.trials[number].values for number in undecided if not records.trials[number].baseline]
+    still = [trial for trial in _own(records) if trial.number not in undecided and trial.values not in rivals]
     return _unequal(_best_first(still, objective), records, max(0, top - len(rivals)))
 
 

@@ -4,7 +4,7 @@ A search's own best value flatters (the winner's curse): only the values of the 
 result. All candidates train on the same seeds, so that the difference of two of them is paired.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from statistics import fmean, stdev
@@ -122,17 +122,20 @@ def one_start(given: StartReady) -> str:
 def _judged(records: Records, objective: Objective, most: int | None) -> Verdict | None:
     found = sorted(confirmed(records, objective), key=lambda c: objective.score(c.estimate.mean))
     baseline = next((c for c in found if c.baseline), None)
-    if baseline is None or not records.confirming:
+    open_ = {run.proposed.origin for run in records.compared() if not run.over}
+    if baseline is None or (len(found) == 1 and open_):
         return _unconfirmed(records, objective)
     if most is None:
-        return _all_at_once(found, baseline, objective)
+        return _all_at_once(found, baseline, objective, open_)
     return _one_at_a_time(found, baseline, objective, most, choosing_seed(records))
 
 
 def confirmed(records: Records, objective: Objective) -> list[Candidate]:
     """The configs with at least one confirmation run that ended; a diverged one has the worst value."""
     by_origin: dict[str, dict[int, float]] = {}
-    for run in records.of_kind("confirm"):
+    runs = records.compared()
+    dropped = {run.proposed.origin for run in runs if run.status == "stopped"}  # begun ahead, and not needed
+    for run in (run for run in runs if run.proposed.origin not in dropped):
         value = counted(run, objective)
         if value is not None:
             by_origin.setdefault(run.proposed.origin, {})[run.proposed.seed] = value
@@ -153,7 +156,7 @@ def counted(run: Trial, objective: Objective) -> float | None:
 def choosing_seed(records: Records) -> int | None:
     """The seed on which the candidates of a confirmation one seed at a time are compared; None where there is only
     one."""
-    runs = records.of_kind("confirm")
+    runs = records.compared()
     baseline = records.baseline
     own = f"trial {baseline.number}" if baseline is not None else ""
     several = len({run.proposed.origin for run in runs} - {own}) > 1
@@ -174,10 +177,13 @@ def gains_of(candidate: Candidate, baseline: Candidate, objective: Objective, as
     return {seed: objective.score(baseline.by_seed[seed] - candidate.by_seed[seed]) for seed in common}
 
 
-def _all_at_once(ranking: Sequence[Candidate], baseline: Candidate, objective: Objective) -> Verdict:
-    """All candidates on all seeds, each judged at its share of the error."""
+def _all_at_once(
+    ranking: Sequence[Candidate], baseline: Candidate, objective: Objective, awaited: Collection[str]
+) -> Verdict:
+    """All candidates on all seeds, each judged at its share of the error; `awaited`: origins of runs to come."""
     gains = {c.trial: gains_of(c, baseline, objective, None) for c in ranking if c is not baseline}
-    compared = max(1, sum(len(one) > 1 for one in gains.values()))
+    judged = {f"trial {trial}" for trial, one in gains.items() if len(one) > 1}
+    compared = max(1, len(judged.union(awaited) - {f"trial {baseline.trial}"}))
     critical = partial(quantile, comparisons=compared)
     means = {
         trial: Estimate.of(list(one.values()), critical(len(one)) if len(one) > 1 else None)

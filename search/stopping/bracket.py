@@ -2,7 +2,7 @@
 
 import math
 from bisect import bisect_left
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import assert_never
 
@@ -112,13 +112,22 @@ class Bracket:
         While no trial that is neither exempt nor diverged is in the last rung, the best of the highest rung that holds
         a paused trial goes on, so that even a search of fewer than η^rungs trials hands over a fully trained one.
         """
-        if any(not self.exempt(t) and t not in self.diverged for t in self.rungs[-1].scores):
+        if self._has_end():
             return None
         for rung in reversed(self.rungs[:-1]):
             if rung.open:
                 best = rung.open[0].trial
                 return None if best in self.ended else best  # an ended one is as fully trained as it can be
         return None
+
+    def at_their_end(self, trials: Iterable[int]) -> bool:
+        """Whether these trials, which are at work, all run to the last rung, and none is promoted after them."""
+        last = len(self.rungs) - 1
+        alone = all(trial in self.running and self.reached[trial] == last for trial in trials)
+        return alone and self._has_end()
+
+    def _has_end(self) -> bool:
+        return any(not self.exempt(trial) and trial not in self.diverged for trial in self.rungs[-1].scores)
 
     def _worst(self) -> pareto.Point:
         """What a diverged trial scores."""

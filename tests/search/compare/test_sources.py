@@ -112,6 +112,21 @@ def test_a_value_is_read_as_it_was_written(tmp_path: Path, said: str, value: Any
     assert source.material.records.trials[1].values["my_note"] == value
 
 
+def test_runs_that_began_while_the_search_still_trained_are_no_confirmation_yet(tmp_path: Path) -> None:
+    events = a_search(0.4)
+    early = [replace(event, at=event.at - 19.5) for event in events if getattr(event, "trial", None) == 4]
+    late = [event for event in events if getattr(event, "trial", None) != 4]
+    events = sorted([*late, *early], key=lambda event: event.at)
+    whole = write(tmp_path, "whole", events)
+    searching = write(tmp_path, "searching", [event for event in events if event.at < 32])
+    for folder, decision in ((whole, "switch"), (searching, "unconfirmed")):
+        (here,), ((there,), _) = from_folders([folder])[0], tracked(FakeRuns(folder), "e")
+        assert here.material.verdict == there.material.verdict and here.material.verdict is not None
+        assert here.material.verdict.decision == decision
+        assert here.material.records.phase == there.material.records.phase
+        assert here.material.records.search_seconds == pytest.approx(there.material.records.search_seconds, abs=1)
+
+
 def test_what_a_folder_and_an_experiment_both_hold_is_taken_once_from_the_folder(
     tmp_path: Path, held: dict[str, FakeRuns | Exception], told: Told
 ) -> None:

@@ -44,7 +44,8 @@ class Served:
         def say(text: str, file_error: bool = False) -> None:
             self.said.append(("error: " if file_error else "") + text)
             if text.startswith("Ctrl-C stops"):
-                self.family = psutil.Process().children(recursive=True)
+                children = psutil.Process().children(recursive=True)
+                self.family = [each for each in children if any("search.dashboard." in word for word in each.cmdline())]
                 then(self)
 
         monkeypatch.setattr(serve, "_say", say)

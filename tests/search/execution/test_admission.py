@@ -82,7 +82,36 @@ def test_the_rungs_let_in_no_more_than_there_is_room_for() -> None:
 def test_who_waits_for_all_it_runs_has_no_worker_to_spare() -> None:
     gate = Slots(lambda: 2, Supply(0).exhausted)
     gate.busy.add(0)
-    assert gate.room() and not gate.spare()
+    assert gate.room() and not gate.spare() and gate.undecided() is None
+
+
+def test_only_those_at_work_are_undecided_once_no_other_can_be_promoted() -> None:
+    gate = rung_gate([8], Supply(0))
+    assert isinstance(gate, RungScheduler)
+    trials = [ray_trial(number) for number in range(4)]
+    for each in trials:
+        gate.on_trial_add(None, each)
+
+    def reports(number: int, step: int, value: float) -> None:
+        result = {STEP: step, OBJECTIVE: value}
+        told = gate.on_trial_result(None, trials[number], result)
+        if told == "PAUSE":
+            assert gate.undecided() is None  # it still saves, and may be promoted then
+            trials[number].status = "PAUSED"
+        elif told == "STOP":
+            gate.on_trial_complete(None, trials[number], result)
+
+    assert gate.undecided() is None
+    for number in range(3):
+        reports(number, 1, 0.1 * number)
+    assert gate.undecided() is None  # trial 0 is to be promoted
+    while (chosen := gate.choose_trial_to_run(None)) is not None and chosen.status == "PAUSED":
+        chosen.status = "RUNNING"
+    assert gate.undecided() is None  # trial 3 has a rung before it
+    reports(3, 1, 0.9)
+    assert gate.undecided() is None  # should trial 0 diverge, the closing promotion takes another
+    reports(0, 3, 0.5)
+    assert gate.undecided() == ()
 
 
 def ray_trial(number: int) -> Any:

@@ -80,8 +80,12 @@ def test_runs_on_fresh_seeds_confirm_nothing_while_the_search_goes_on() -> None:
     records.apply(Phase("confirm", 1.0))
     assert records.confirming
     records.apply(Phase("search", 2.0))  # with a larger budget
-    assert records.confirming
-    assert not Records([Phase("confirm", 0.0), Phase("search", 1.0), proposed(0)]).confirming
+    records.apply(proposed(7, origin="trial 1", kind="confirm"))
+    assert [run.number for run in records.compared()] == [5, 6]
+    records.apply(Phase("confirm", 3.0))
+    assert [run.number for run in records.compared()] == [5, 6, 7]
+    empty = [Phase("confirm", 0.0), Phase("search", 1.0), proposed(0), proposed(1, origin="trial 0", kind="confirm")]
+    assert not Records(empty).confirming
 
 
 def test_seconds_are_the_sum_over_reports() -> None:

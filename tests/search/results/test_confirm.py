@@ -1,4 +1,4 @@
-from itertools import count
+from itertools import chain, count
 from statistics import fmean
 
 import numpy as np
@@ -10,7 +10,7 @@ from small_search import proposed, records_of, reported, trial
 
 from search.history.events import Ended, Event
 from search.history.records import Records
-from search.results.confirm import ahead, due
+from search.results.confirm import ahead, due, missing, needless
 from search.results.procedure import Estimate
 from search.results.shortlist import candidates, certain, furthest
 from search.results.verdict import Verdict, judge
@@ -120,11 +120,11 @@ def test_what_is_proposed_already_is_not_proposed_again() -> None:
 )
 def test_ahead_are_the_baselines_runs_that_are_due_whatever_else_is_found(confirm: Confirm, seeds: list[int]) -> None:
     records = records_of(base(0.1), trial(1, 0.5), trial(2, 0.3), at_work(3, 0.4), at_work(4, 0.9))
-    early = ahead(records, MIN, confirm, 7, now=0.0, last_rung=6)
-    assert [(run.origin, run.seed) for run in early] == [("trial 0", seed) for seed in seeds]
-    for run in early:
+    early = ahead(records, MIN, confirm, 7, (), (3, 4))
+    assert [run[:2] for run in early] == [("trial 0", seed) for seed in seeds]
+    assert early == ahead(records, MIN, confirm, 7)  # where trials that wait may be promoted
+    for run in missing(records, "confirm", early, now=0.0):
         records.apply(run)
-    assert ahead(records, MIN, confirm, 7, now=1.0, last_rung=6) == []
     assert not [run for run in due(records, MIN, confirm, 7, now=2.0) if run.origin == "trial 0"]
 
 
@@ -138,15 +138,14 @@ def test_ahead_are_the_baselines_runs_that_are_due_whatever_else_is_found(confir
     ],
 )
 def test_ahead_are_then_the_configs_that_nothing_can_push_out(confirm: Confirm, runs: list[tuple[int, int]]) -> None:
-    trials = [base(0.1), trial(1, 0.5), trial(2, 0.3), at_work(3, 0.4)]
+    records = records_of(base(0.1), trial(1, 0.5), trial(2, 0.3), at_work(3, 0.4))
 
-    def wanted(*more: list[Event], last_rung: int = 6) -> list[tuple[str, int]]:
-        early = ahead(records_of(*trials, *more), MIN, confirm, 7, now=0.0, last_rung=last_rung)
-        return [(run.origin, run.seed) for run in early if run.origin != "trial 0"]
+    def wanted(undecided: tuple[int, ...]) -> list[tuple[str, int]]:
+        return [run[:2] for run in ahead(records, MIN, confirm, 7, (), undecided) if run[0] != "trial 0"]
 
-    assert wanted() == [(f"trial {number}", seed) for number, seed in runs]
-    assert wanted(last_rung=13) == []  # when it comes to the rung, one that waits there may be promoted
-    assert wanted(at_work(4, 0.9), at_work(5, 0.9)) == []
+    assert wanted((3,)) == [(f"trial {number}", seed) for number, seed in runs]
+    assert wanted((1, 2, 3)) == []
+    assert len(wanted((0, 3))) == len(runs)  # the baseline takes no place
 
 
 @given(
@@ -164,7 +163,8 @@ def test_what_is_certain_is_compared_whatever_those_at_work_come_to(
         for number, (config, value, works) in enumerate(known)
     ]
     records = records_of(*now)
-    sure = [each.number for each in certain(records, MIN, top, 6)]
+    undecided = [number for number, (_, _, works) in enumerate(known) if works]
+    sure = [each.number for each in certain(records, MIN, top, undecided)]
     for number, (_, _, works) in enumerate(known):
         if works:
             records.apply(reported(number, 18, ends[number]))
@@ -172,8 +172,33 @@ def test_what_is_certain_is_compared_whatever_those_at_work_come_to(
 
 
 def test_nothing_is_trained_ahead_where_no_config_would_be_compared() -> None:
-    assert ahead(records_of(trial(1, 0.5)), MIN, Confirm(seeds=2), 7, now=0.0) == []  # no baseline
-    assert ahead(records_of(base(0.1)), MIN, Confirm(seeds="auto"), 7, now=0.0) == []
+    assert ahead(records_of(trial(1, 0.5)), MIN, Confirm(seeds=2), 7) == []  # no baseline
+    assert ahead(records_of(base(0.1)), MIN, Confirm(seeds="auto"), 7) == []
+
+
+def test_what_was_begun_ahead_and_is_not_compared_is_not_trained_on_and_counts_for_nothing() -> None:
+    """In a search that then went on with a larger budget, in which trial 2 came before trial 1."""
+    early = [proposed(5, origin="trial 1", kind="confirm", seed=8)]
+    records = records_of(base(0.5), trial(1, 0.4), trial(2, 0.3), confirmed({1: {7: 0.0}})[0], early)
+    confirm = Confirm(top=1, seeds=2)
+    assert [run.number for run in needless(records, MIN, confirm)] == [5]
+    records.apply(Ended(5, "stopped", "", 0.0))
+    for runs in confirmed({0: {7: 0.5, 8: 0.52}, 2: {7: 0.31, 8: 0.33}}, start=200):
+        for event in runs:
+            records.apply(event)
+    told = verdict(records)
+    assert (told.decision, told.winner.trial, [c.trial for c in told.ranking]) == ("switch", 2, [2, 0])
+
+
+def test_while_other_configs_are_awaited_a_verdict_allows_for_the_choice_among_all() -> None:
+    records = records_of(base(0.5), trial(1, 0.4), trial(2, 0.3), [proposed(300, origin="trial 2", kind="confirm")])
+    assert verdict(records).decision == "unconfirmed"
+    for event in chain(*confirmed({0: {7: 0.5, 8: 0.51, 9: 0.5}})):
+        records.apply(event)
+    assert verdict(records).decision == "unconfirmed"  # nothing is compared with the baseline yet
+    for event in chain(*confirmed({1: {7: 0.4, 8: 0.42, 9: 0.43}}, start=200)):
+        records.apply(event)
+    assert "allowing for the choice among 2" in verdict(records).why
 
 
 # Estimates.
