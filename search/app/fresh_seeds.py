@@ -36,7 +36,7 @@ class Ahead:
             self._ledger.emit(run)
         sure = [config[:2] for config in wanted]
         left = [run for run in records.of_kind("confirm") if not run.over and run.number not in self._handed]
-        number = next((run.number for run in left if (run.proposed.origin, run.proposed.seed) in sure), None)
+        number = next((run.number for run in left if run.pair in sure), None)
         if number is None:
             self._seen = seen  # with its next evaluation the search may have more to compare
         else:

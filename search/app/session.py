@@ -13,7 +13,7 @@ from search.app.finalize import hand_over
 from search.app.invocation import Invocation
 from search.app.progress import view
 from search.app.run_metadata import introduce
-from search.app.stages import run_confirmation, run_search
+from search.app.stages import end_needless, run_confirmation, run_search
 from search.common.clock import SetBack, now
 from search.common.exit_codes import Exit
 from search.execution.admission import Halt
@@ -145,6 +145,7 @@ def _stages(context: RunContext) -> None:
     if not context.done():
         run_search(context)
     if not halt.resumable:
+        end_needless(context)
         emit(Phase("confirm", now(), halt.reason or ""))
         halt.clear()  # a spent budget ends the search, not the confirmation
         run_confirmation(context)

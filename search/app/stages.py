@@ -86,6 +86,13 @@ def run_search(context: RunContext) -> None:
         run_stage(stage)
 
 
+def end_needless(context: RunContext) -> None:
+    """End what was begun ahead for a confirmation that does not need it any more."""
+    search, ledger = context.search, context.folder.ledger
+    for run in needless(ledger.records, search.model.objective, search.settings.confirm, search.further):
+        ledger.emit(Ended(run.number, "stopped", "other configs came before its own", now()))
+
+
 def run_confirmation(context: RunContext) -> None:
     """Train the best configs and the baseline in full on fresh seeds; then the winner with a part of its changes."""
     search, records, cluster = context.search, context.folder.records, context.cluster
@@ -94,8 +101,6 @@ def run_confirmation(context: RunContext) -> None:
     def confirming() -> list[Proposed]:
         return due(records, model.objective, confirm, seed, now(), search.further, cluster.workers)
 
-    for run in needless(records, model.objective, confirm, search.further):
-        context.folder.ledger.emit(Ended(run.number, "stopped", "other configs came before its own", now()))
     _train(context, FreshSeeds(context, "confirm", confirming))
     if confirm.explain and context.halt.reason is None:
         setting = Setting(search.space, search.base, model, search.horizon, context.plan.rungs)

@@ -12,7 +12,7 @@ from search.history.events import FINAL, Changed, Ended, Event, Phase, Proposed,
 from search.history.journal import Journal
 from search.report.material import JOURNAL, PLAN, SETTINGS, Material, gather
 from search.tracking.mlflow_reader import MlflowReader, TrackedRun
-from search.tracking.updates import clean, cut, text
+from search.tracking.updates import CONFIRMED, clean, cut, text
 from spaces import strict_yaml
 from spaces.domain import Categorical
 from spaces.paths import leaves
@@ -167,16 +167,27 @@ def _events(
     runs = [event for _, _, event in found if isinstance(event, Proposed) and event.kind == "confirm"]
     if begun:
         found.append((min(begun), 0, Phase("search", min(begun))))
-    if runs and run.tags.get("phase") != "search":
-        first = min(each.at for each in runs)  # which may have begun while trials of the search still trained
-        before = {e.trial for _, _, e in found if isinstance(e, Proposed) and e.kind == "search" and e.at < first}
-        last = max((at for at, _, event in found if getattr(event, "trial", None) in before), default=first)
-        at, order = (last, 10**6) if last > first else (first, 0)
-        found.append((at, order, Phase("confirm", at)))
+    own = {event.trial for _, _, event in found if isinstance(event, Proposed) and event.kind == "search"}
+    at = _confirmed_at(run.tags, runs)
+    if at is not None:
+        found.append((at, 0, Phase("confirm", at)))
+    if at is not None and run.tags.get("phase") == "search":  # with a larger budget
+        later = [when for when, _, event in found if getattr(event, "trial", None) in own and when > at]
+        again = min(later, default=max(when for when, _, _ in found))
+        found.append((again, 0, Phase("search", again)))
     if begun and run.tags.get("phase") == "done":
         last = max(at for at, _, _ in found)
         found.append((last, 10**9, Phase("done", last)))
     yield from (event for _, _, event in sorted(found, key=lambda each: each[:2]))
+
+
+def _confirmed_at(tags: Mapping[str, str], runs: Sequence[Proposed]) -> float | None:
+    """When the confirmation began; its runs may have begun while the search still trained. An older version does not
+    say when, and began none before."""
+    told = _parsed(tags.get(CONFIRMED, ""))
+    if isinstance(told, int | float):
+        return float(told)
+    return None if tags.get("phase") == "search" else min((run.at for run in runs), default=None)
 
 
 def _is_trial(run: TrackedRun) -> bool:

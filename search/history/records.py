@@ -71,6 +71,11 @@ class Trial:
         return self.proposed.trial
 
     @property
+    def pair(self) -> tuple[str, int]:
+        """Of a run on a fresh seed: its origin and its seed."""
+        return self.proposed.origin, self.proposed.seed
+
+    @property
     def searched(self) -> bool:
         """Whether it is one of the search's own, not trained after it or beside it on a fresh seed."""
         return self.proposed.kind == "search"
@@ -270,8 +275,16 @@ class Records:
         return bool(self.compared())
 
     def compared(self) -> list[Trial]:
-        """The confirmation runs by number, without those that were begun ahead of a confirmation that is to come."""
-        return [run for run in self._by_kind["confirm"] if run.number not in self._ahead]
+        """The confirmation runs by number, without those that were begun ahead of a confirmation that is to come, and
+        without configs of which one was begun ahead, not needed, and never trained after all."""
+        runs = [run for run in self._by_kind["confirm"] if run.number not in self._ahead]
+        trained = {run.pair for run in runs if run.status != "stopped"}
+        dropped = {run.proposed.origin for run in runs if run.pair not in trained}
+        return [run for run in runs if run.status != "stopped" and run.proposed.origin not in dropped]
+
+    def begun_ahead(self) -> list[Trial]:
+        """The runs of a confirmation that is still to come."""
+        return [self.trials[number] for number in sorted(self._ahead)]
 
     def longest(self, number: int, origin: str) -> Trial:
         """The training that shows best how the config of trial `number` goes: the longest, of equals the first one on a

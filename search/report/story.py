@@ -170,8 +170,7 @@ def _allowed(material: Material) -> str:
     """What the interval of the gain allows for, beside the luck of the seeds."""
     if material.confirm.most is not None:
         return " (wide enough for a look after every seed)"
-    verdict = material.verdict
-    compared = sum(c.part is None for c in verdict.ranking) - 1 if verdict is not None else 0
+    compared = material.verdict.comparisons if material.verdict is not None else 0
     return f" (wide enough for the best of {compared})" if compared > 1 else ""
 
 

@@ -69,9 +69,11 @@ def ahead(
 
 
 def needless(records: Records, objective: Objective, confirm: Confirm, further: Sequence[Goal] = ()) -> list[Trial]:
-    """The unfinished runs of configs that are not compared: begun ahead, in a search that then went on for longer."""
+    """The unfinished runs that were begun ahead, of configs that are not compared now, nor were before: the search has
+    gone on for longer than it was to then."""
     wanted = {f"trial {config.number}" for config in _configs(records, objective, confirm.top, further)}
-    return [run for run in records.of_kind("confirm") if not run.over and run.proposed.origin not in wanted]
+    wanted |= {run.proposed.origin for run in records.compared()}
+    return [run for run in records.begun_ahead() if not run.over and run.proposed.origin not in wanted]
 
 
 def _in_turn(
@@ -128,7 +130,7 @@ def _configs(records: Records, objective: Objective, top: int, further: Sequence
 
 def missing(records: Records, kind: TrialKind, wanted: Iterable[Wanted], now: float) -> list[Proposed]:
     """The runs of `wanted` that nobody has proposed yet; numbers follow the search's trials."""
-    done = {(trial.proposed.origin, trial.proposed.seed) for trial in records.of_kind(kind)}
+    done = {run.pair for run in records.of_kind(kind) if run.status != "stopped"}
     new = [run for run in wanted if run[:2] not in done]
     numbers = count(max(records.trials, default=-1) + 1)
     return [Proposed(next(numbers), values, seed, kind, origin, now) for origin, seed, values in new]
@@ -145,4 +147,4 @@ def _wanted(config: Trial, seed: int) -> Wanted:
 
 def _over(records: Records, config: Trial, seed: int) -> bool:
     wanted = f"trial {config.number}", seed
-    return any(run.over and (run.proposed.origin, run.proposed.seed) == wanted for run in records.of_kind("confirm"))
+    return any(run.over and run.pair == wanted for run in records.of_kind("confirm") if run.status != "stopped")

@@ -52,9 +52,7 @@ def _tested(gains: Sequence[float], verdict: Verdict, most: int | None) -> Estim
     """The mean gain with the interval of the test that decided on the winner."""
     if most is not None:
         return in_turn(gains, most - (verdict.winner.aside is not None))
-    assert verdict.baseline is not None
-    common = [len(set(c.by_seed) & set(verdict.baseline.by_seed)) for c in verdict.ranking if not c.baseline]
-    return Estimate.of(gains, quantile(len(gains), max(1, sum(n > 1 for n in common))) if len(gains) > 1 else None)
+    return Estimate.of(gains, quantile(len(gains), verdict.comparisons) if len(gains) > 1 else None)
 
 
 def _told(smaller: Verdict, verdict: Verdict, objective: Objective) -> Verdict:

@@ -4,7 +4,7 @@ A search's own best value flatters (the winner's curse): only the values of the 
 result. All candidates train on the same seeds, so that the difference of two of them is paired.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from statistics import fmean, stdev
@@ -80,6 +80,9 @@ class Verdict:
     """Of an undecided one: seeds in all that show the gain with a chance of 80%, if gain and scatter stay so. None from
     too few gains."""
 
+    comparisons: int = 1
+    """All on all seeds: among how many configs the best was chosen, for which each interval allows."""
+
     @property
     def to_switch(self) -> bool:
         """Whether the winner is handed over; not so where the user's own config is, as nothing is surely better."""
@@ -122,20 +125,25 @@ def one_start(given: StartReady) -> str:
 def _judged(records: Records, objective: Objective, most: int | None) -> Verdict | None:
     found = sorted(confirmed(records, objective), key=lambda c: objective.score(c.estimate.mean))
     baseline = next((c for c in found if c.baseline), None)
-    open_ = {run.proposed.origin for run in records.compared() if not run.over}
-    if baseline is None or (len(found) == 1 and open_):
+    if baseline is None or not records.confirming:
         return _unconfirmed(records, objective)
+    awaited = {run.proposed.origin for run in records.compared() if not run.over} - {baseline.origin}
+    if awaited and not any(c.baseline is False for c in found):
+        return _awaiting(found, baseline)
     if most is None:
-        return _all_at_once(found, baseline, objective, open_)
+        return _all_at_once(found, baseline, objective, awaited)
     return _one_at_a_time(found, baseline, objective, most, choosing_seed(records))
+
+
+def _awaiting(found: Sequence[Candidate], baseline: Candidate) -> Verdict:
+    why = "no config beats the baseline so far, and some are still to be trained on fresh seeds"
+    return Verdict("undecided", why, baseline, baseline, None, tuple(found))
 
 
 def confirmed(records: Records, objective: Objective) -> list[Candidate]:
     """The configs with at least one confirmation run that ended; a diverged one has the worst value."""
     by_origin: dict[str, dict[int, float]] = {}
-    runs = records.compared()
-    dropped = {run.proposed.origin for run in runs if run.status == "stopped"}  # begun ahead, and not needed
-    for run in (run for run in runs if run.proposed.origin not in dropped):
+    for run in records.compared():
         value = counted(run, objective)
         if value is not None:
             by_origin.setdefault(run.proposed.origin, {})[run.proposed.seed] = value
@@ -177,13 +185,11 @@ def gains_of(candidate: Candidate, baseline: Candidate, objective: Objective, as
     return {seed: objective.score(baseline.by_seed[seed] - candidate.by_seed[seed]) for seed in common}
 
 
-def _all_at_once(
-    ranking: Sequence[Candidate], baseline: Candidate, objective: Objective, awaited: Collection[str]
-) -> Verdict:
+def _all_at_once(ranking: Sequence[Candidate], baseline: Candidate, objective: Objective, awaited: set[str]) -> Verdict:
     """All candidates on all seeds, each judged at its share of the error; `awaited`: origins of runs to come."""
     gains = {c.trial: gains_of(c, baseline, objective, None) for c in ranking if c is not baseline}
-    judged = {f"trial {trial}" for trial, one in gains.items() if len(one) > 1}
-    compared = max(1, len(judged.union(awaited) - {f"trial {baseline.trial}"}))
+    judged = {c.origin for c in ranking if len(gains.get(c.trial, {})) > 1}
+    compared = max(1, len(judged | awaited))
     critical = partial(quantile, comparisons=compared)
     means = {
         trial: Estimate.of(list(one.values()), critical(len(one)) if len(one) > 1 else None)
@@ -193,9 +199,10 @@ def _all_at_once(
     sure = [c for c in ranking if c.trial in means and (means[c.trial].low or 0.0) > 0]
     winner = next(iter([*sure, *ranking]))
     gain = means.get(winner.trial)
-    open_ = Verdict("unconfirmed", "", winner, baseline, gain, tuple(ranking), gains.get(winner.trial, {}))
+    pairs = gains.get(winner.trial, {})
+    open_ = Verdict("unconfirmed", "", winner, baseline, gain, tuple(ranking), pairs, comparisons=compared)
     if winner is baseline:
-        return _beaten(open_, objective)
+        return _awaiting(ranking, baseline) if awaited - judged else _beaten(open_, objective)
     if gain is None or gain.low is None:
         return replace(open_, why="one seed gives no interval: confirm on at least two (confirm.seeds)")
     fair = f", allowing for the choice among {compared}" if compared > 1 else ""

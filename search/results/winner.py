@@ -23,7 +23,7 @@ def run_of(records: Records, verdict: Verdict) -> Trial | None:
     """The confirmation run that best.yaml repeats; None where the winner was not confirmed."""
     origin, seed = verdict.handed_over.origin, next(iter(verdict.handed_over.by_seed))
     runs = records.on_fresh_seeds()
-    return next((run for run in runs if run.proposed.origin == origin and run.proposed.seed == seed), None)
+    return next((run for run in runs if run.pair == (origin, seed) and run.status != "stopped"), None)
 
 
 def number_of(records: Records, objective: Objective, confirm: Confirm) -> int | None:

@@ -46,6 +46,8 @@ _STATUS: Mapping[str, RunStatus] = {
     "failed": "FAILED",
 }
 BEST = "best_so_far"
+CONFIRMED = "confirmed_at"
+"""Tag of a search's run: when its last confirmation began, in seconds since 1970."""
 """Metric of the search's run: the best value of a fully trained trial, by the units that all trials have trained."""
 _ODD = re.compile(r"[^\w.\-/ ]", re.ASCII)
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
@@ -177,7 +179,8 @@ class Trials:
         match event:
             case Phase():
                 went_on = {"stopped": "went on"} if stopped else {}  # a tag can't be taken back
-                return {"phase": event.name, "spent": event.reason, **went_on}
+                confirmed = {CONFIRMED: f"{event.at:.3f}"} if event.name == "confirm" else {}
+                return {"phase": event.name, "spent": event.reason, **confirmed, **went_on}
             case Stopped():
                 return {"stopped": f"{event.kind}: {event.reason}"}
             case WarmStarted():

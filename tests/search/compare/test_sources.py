@@ -124,7 +124,15 @@ def test_runs_that_began_while_the_search_still_trained_are_no_confirmation_yet(
         assert here.material.verdict == there.material.verdict and here.material.verdict is not None
         assert here.material.verdict.decision == decision
         assert here.material.records.phase == there.material.records.phase
-        assert here.material.records.search_seconds == pytest.approx(there.material.records.search_seconds, abs=1)
+        assert here.material.records.search_seconds == pytest.approx(there.material.records.search_seconds)
+
+
+def test_a_confirmation_stays_known_while_the_search_goes_on_with_a_larger_budget(tmp_path: Path) -> None:
+    more = [Phase("search", 80.0), *run(9, {6: 0.9}, "completed", at=81.0)[:-1]]
+    folder = write(tmp_path, "grown", [*a_search(0.4), *more])
+    (here,), ((there,), _) = from_folders([folder])[0], tracked(FakeRuns(folder), "e")
+    assert here.material.verdict == there.material.verdict and here.material.verdict is not None
+    assert (here.material.verdict.decision, here.material.records.phase) == ("switch", there.material.records.phase)
 
 
 def test_what_a_folder_and_an_experiment_both_hold_is_taken_once_from_the_folder(

@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 from scipy import stats
 from small_search import proposed, records_of, reported, trial
 
-from search.history.events import Ended, Event
+from search.history.events import Ended, Event, Phase
 from search.history.records import Records
 from search.results.confirm import ahead, due, missing, needless
 from search.results.procedure import Estimate
 from search.results.shortlist import candidates, certain, furthest
-from search.results.verdict import Verdict, judge
+from search.results.verdict import Verdict, choosing_seed, judge
 from search.spec.config import Confirm
 from trainables.run import Objective
 
@@ -176,29 +176,53 @@ def test_nothing_is_trained_ahead_where_no_config_would_be_compared() -> None:
     assert ahead(records_of(base(0.1)), MIN, Confirm(seeds="auto"), 7) == []
 
 
+def grown(*early: list[Event]) -> Records:
+    """A search that was cut off in its tail and went on: trial 2 has come before trial 1, of which runs were begun."""
+    return records_of([Phase("search", 0.0)], base(0.5), trial(1, 0.4), *early, trial(2, 0.3))
+
+
 def test_what_was_begun_ahead_and_is_not_compared_is_not_trained_on_and_counts_for_nothing() -> None:
-    """In a search that then went on with a larger budget, in which trial 2 came before trial 1."""
-    early = [proposed(5, origin="trial 1", kind="confirm", seed=8)]
-    records = records_of(base(0.5), trial(1, 0.4), trial(2, 0.3), confirmed({1: {7: 0.0}})[0], early)
+    records = grown(confirmed({1: {7: 0.0}})[0], [proposed(5, origin="trial 1", kind="confirm", seed=8)])
     confirm = Confirm(top=1, seeds=2)
     assert [run.number for run in needless(records, MIN, confirm)] == [5]
+    assert needless(records, MIN, Confirm(top=2, seeds=2)) == []
     records.apply(Ended(5, "stopped", "", 0.0))
-    for runs in confirmed({0: {7: 0.5, 8: 0.52}, 2: {7: 0.31, 8: 0.33}}, start=200):
-        for event in runs:
-            records.apply(event)
+    records.apply(Phase("confirm", 1.0))
+    assert {run.origin for run in due(records, MIN, confirm, 7, now=0.0)} == {"trial 0", "trial 2"}
+    for event in chain(*confirmed({0: {7: 0.5, 8: 0.52}, 2: {7: 0.31, 8: 0.33}}, start=200)):
+        records.apply(event)
     told = verdict(records)
     assert (told.decision, told.winner.trial, [c.trial for c in told.ranking]) == ("switch", 2, [2, 0])
+    assert choosing_seed(records) is None
+    again = due(records, MIN, Confirm(top=2, seeds=2), 7, now=0.0)  # with another `top` it is trained after all
+    assert [(run.origin, run.seed) for run in again] == [("trial 1", 8)]
+    for event in chain(again, trial(again[0].trial, 0.1, origin="trial 1", kind="confirm", seed=8)[1:]):
+        records.apply(event)
+    assert [c.trial for c in verdict(records).ranking] == [1, 2, 0]
+
+
+def test_runs_of_a_confirmation_that_was_cut_off_are_never_needless() -> None:
+    run = [proposed(5, origin="trial 1", kind="confirm", seed=8)]
+    records = grown([Phase("confirm", 0.0)], confirmed({1: {7: 0.4}})[0], run, [Phase("search", 1.0)])
+    assert needless(records, MIN, Confirm(top=1, seeds=2)) == []
+    early = [proposed(6, origin="trial 1", kind="confirm", seed=9)]  # of a config that was compared before
+    records = grown([Phase("confirm", 0.0)], confirmed({1: {7: 0.4}})[0], [Phase("search", 1.0)], early)
+    assert records.begun_ahead() and needless(records, MIN, Confirm(top=1, seeds=2)) == []
 
 
 def test_while_other_configs_are_awaited_a_verdict_allows_for_the_choice_among_all() -> None:
-    records = records_of(base(0.5), trial(1, 0.4), trial(2, 0.3), [proposed(300, origin="trial 2", kind="confirm")])
-    assert verdict(records).decision == "unconfirmed"
+    configs = [base(0.5), trial(1, 0.4), trial(2, 0.3), trial(3, 0.2)]
+    records = records_of(*configs, [proposed(300, origin="trial 2", kind="confirm")])
+    assert verdict(records).decision == "unconfirmed"  # not even the baseline's are there
     for event in chain(*confirmed({0: {7: 0.5, 8: 0.51, 9: 0.5}})):
         records.apply(event)
-    assert verdict(records).decision == "unconfirmed"  # nothing is compared with the baseline yet
-    for event in chain(*confirmed({1: {7: 0.4, 8: 0.42, 9: 0.43}}, start=200)):
+    assert (verdict(records).decision, verdict(records).to_switch) == ("undecided", False)
+    for event in chain(*confirmed({1: {7: 0.6, 8: 0.62, 9: 0.6}}, start=200)):
         records.apply(event)
-    assert "allowing for the choice among 2" in verdict(records).why
+    assert "some are still to be trained" in verdict(records).why  # which may beat it yet
+    for event in chain(*confirmed({3: {7: 0.4, 8: 0.42, 9: 0.43}}, start=210)):
+        records.apply(event)
+    assert "allowing for the choice among 3" in verdict(records).why and verdict(records).comparisons == 3
 
 
 # Estimates.
