@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 from rich.console import Console
-from small_search import small_search, trial
+from small_search import proposed, small_search, trial
 
 from search.app import finalize, session
 from search.app.context import RunContext
 from search.app.invocation import Invocation
 from search.app.relaunch import Relaunched
 from search.common.exit_codes import Exit
-from search.history.events import Event, Phase, Reported, Stopped, WarmStarted
+from search.history.events import Ended, Event, Phase, Reported, Stopped, WarmStarted
 from search.history.journal import read
 from search.persistence.folder import opened
 from search.persistence.object_store_journal import Mirror
@@ -166,6 +166,14 @@ def test_search_confirm_hand_over(sitting: Sitting) -> None:
     assert sitting.run() == Exit.DONE  # again: no Ray is begun for it
     assert len(sitting.connected) == 1 and len(sitting.journal()) == 21
     assert f"{sitting.path} holds this search, finished; a new one takes another --name" in sitting.said()
+
+
+def test_what_idle_workers_began_and_the_confirmation_does_not_need_ends_before_it(sitting: Sitting) -> None:
+    early = [proposed(number, kind="confirm", origin=f"trial {number - 8}", seed=1) for number in (8, 9, 10)]
+    sitting.search = plays(Phase("search", 0.0), *SEARCHED, *early)
+    assert sitting.run() == Exit.DONE
+    told = [e for e in sitting.journal() if isinstance(e, Phase) or (isinstance(e, Ended) and e.trial >= 8)]
+    assert [e.trial if isinstance(e, Ended) else e.name for e in told] == ["search", 10, "confirm", "done"]
 
 
 def test_remarks_on_the_trials_are_for_a_search_that_is_over(sitting: Sitting) -> None:
