@@ -1,87 +1,24 @@
 """Ray's job API, as the head of a cluster answers it: what is asked, what comes back, what each refusal means."""
 
 import asyncio
-import http.server
-import json
-import socket
 import threading
-from collections.abc import Callable, Iterator, Mapping
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import ray
 from aiohttp import web
+from written_heads import VERSION, Answers
 
 from search.submit import head as heads
-from search.submit.head import Head, Job, Order, Unreachable, head_at
+from search.submit.head import Head, Job, Order, Unreachable
 from spaces.problems import BadInput
+from tests.search.submit.conftest import Served
 
 ORDER = Order("python -m x", {"env_vars": {"A": "1"}}, {"schedule_search": "s", "results": "/nfs"})
 DETAILS = {"type": "SUBMISSION", "submission_id": "s-1", "status": "RUNNING", "entrypoint": "x"}
-VERSION = {"version": "4", "ray_version": ray.__version__}
 NO_AGENT = (500, "Traceback:\nRuntimeError: No available agent to submit job, please try again later.")
 TAKEN = (200, {"job_id": "s-1", "submission_id": "s-1"})
 GONE = (404, "Job s-1 does not exist")
-
-Answers = Mapping[str, list[tuple[int, Any]]]
-"""`METHOD path` -> what is answered in turn: a code, and text or JSON. The last holds."""
-
-
-class Dashboard:
-    """A head's dashboard with written answers; it keeps what it was asked."""
-
-    def __init__(self, answers: Answers) -> None:
-        left = {"GET /api/version": [(200, VERSION)]} | {key: list(each) for key, each in answers.items()}
-        asked: list[tuple[str, str | None, Any]] = []
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                what = f"{self.command} {self.path}"
-                asked.append((what, self.headers.get("Authorization"), json.loads(body or b"null")))
-                turns = left.get(what) or [(404, "nothing")]
-                code, content = turns.pop(0) if len(turns) > 1 else turns[0]
-                text = (content if isinstance(content, str) else json.dumps(content)).encode()
-                self.send_response(code)
-                self.send_header("Content-Length", str(len(text)))
-                self.end_headers()
-                self.wfile.write(text)
-
-            do_POST = do_DELETE = do_GET  # noqa: N815
-
-            def log_message(self, *words: object) -> None: ...
-
-        self._asked = asked
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.01,))
-        self.thread.start()
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-
-    def asked(self, what: str) -> list[tuple[str | None, Any]]:
-        """Of each request of this kind, the token and the content."""
-        return [(token, body) for each, token, body in self._asked if each == what]
-
-    def close(self) -> None:
-        self.server.shutdown()
-        self.server.server_close()
-        self.thread.join()
-
-
-Served = Callable[[Answers], Dashboard]
-
-
-@pytest.fixture
-def served() -> Iterator[Served]:
-    dashboards: list[Dashboard] = []
-
-    def start(answers: Answers) -> Dashboard:
-        dashboards.append(Dashboard(answers))
-        return dashboards[-1]
-
-    yield start
-    for each in dashboards:
-        each.close()
 
 
 @pytest.fixture
@@ -203,22 +140,6 @@ def test_a_job_that_is_gone_can_be_asked_for_anything(served: Served) -> None:
         head.submit("s-1", ORDER)
 
 
-def test_what_speaks_another_language_is_no_dashboard() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as other:
-
-        def greet() -> None:
-            connection, _ = other.accept()
-            with connection:
-                connection.sendall(b"SSH-2.0-x\r\n")
-                connection.recv(1000)
-
-        thread = threading.Thread(target=greet)
-        thread.start()
-        with pytest.raises(BadInput, match="is no Ray dashboard"):
-            Head(f"http://127.0.0.1:{other.getsockname()[1]}", None).check()
-        thread.join()
-
-
 @pytest.mark.parametrize(
     ("answer", "token", "kind", "said"),
     [
@@ -293,14 +214,3 @@ def test_what_a_job_prints_is_shown_as_it_comes(served: Served) -> None:
         return pieces
 
     assert asyncio.run(shown()) == ["one\n", "Bearer token"]
-
-
-def test_the_head_of_the_command_line_is_checked_first(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    meta = {"GET /api/v0/cluster_metadata": [(200, {"data": {"pythonVersion": "3.12.1"}})]}
-    dashboard = served(meta)
-    monkeypatch.setenv("RAY_AUTH_MODE", "TOKEN")
-    monkeypatch.setenv("RAY_AUTH_TOKEN", "mine")
-    assert head_at(f"{dashboard.url}/").address == dashboard.url
-    assert [token for token, _ in dashboard.asked("GET /api/v0/cluster_metadata")] == ["Bearer mine"]
-    with pytest.raises(BadInput, match=r"no Ray dashboard answers there .*is the cluster up"):
-        head_at("127.0.0.1:9")
