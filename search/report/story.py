@@ -126,7 +126,8 @@ def _sentence(material: Material, verdict: Verdict | None) -> str:
     where += f", both at {unit} {material.compared_at}" if material.compared_at is not None else ""
     if best is base:
         own = f"{number(base.estimate.mean)} {objective.unit}"
-        return f"{where}, no config that was found beats the documented one's {own} ({better})."
+        said = f"{where}, no config that was found beats the documented one's {own} ({better})"
+        return f"{said} so far; some are still to be trained there." if verdict.decision == "undecided" else f"{said}."
     before, after = base.estimate.mean, best.estimate.mean
     known = [one for one in (scale(best.estimate), scale(base.estimate)) if one]
     spread = min(known, default=before - after)

@@ -19,7 +19,8 @@ def evidence_note(material: Material) -> str:
     """Which way is better, and on what the verdict's numbers stand."""
     verdict = material.verdict
     better = "lower" if material.model.objective.mode == "min" else "higher"
-    if verdict is None or not material.records.confirming:
+    fresh = {run.pair for run in material.records.on_fresh_seeds()}
+    if verdict is None or not any((verdict.winner.origin, seed) in fresh for seed in verdict.winner.by_seed):
         return f"{better} is better; the search's own seed, not confirmed"
     length = count(material.horizon, material.unit)
     return f"{better} is better; {count(verdict.winner.estimate.n, 'fresh seed')}, {length} each"

@@ -7,9 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from small_search import proposed, reported
 
 from benchmarks.report_folder import Story, make_folder
-from search.history.events import Event, Phase, Reported, Stopped
+from search.history.events import Ended, Event, Phase, Reported, Stopped
 from search.history.journal import Journal, read
 from search.history.records import Records
 from search.persistence.standing import at_work, standing
@@ -21,7 +22,7 @@ from search.report.next_steps import doubts
 from search.report.schedules import Course
 from search.report.story import tell
 from search.report.timeline import timeline
-from search.report.words import captions, constants, importance_note
+from search.report.words import captions, constants, evidence_note, importance_note
 from search.results.procedure import Estimate
 from search.simulate.advice import Advice, Replay
 from search.simulate.fairness import RungCheck
@@ -180,6 +181,20 @@ def test_the_seed_that_chose_is_not_among_those_that_decided(folder: Path) -> No
     material = replace(material, verdict=verdict, compared_at=None)
     told = tell(material, anytime(material), timeline(material.events), [], None)
     assert told.sentence.startswith("On 3 fresh seeds, the new config scores 0.400 ")
+
+
+def test_until_fresh_seeds_have_values_nothing_is_said_of_them(folder: Path) -> None:
+    known = read(folder / "journal.jsonl")[0]
+    runs = [proposed(90 + of, origin=f"trial {of}", kind="confirm", seed=8, at=1.9e9) for of in (0, 1)]
+    begun = [*known, Phase("confirm", 1.9e9), *runs]
+    material = gather(again(folder, begun))
+    assert material.verdict is not None and material.verdict.decision == "unconfirmed"
+    assert evidence_note(material).endswith("the search's own seed, not confirmed")
+    material = gather(again(folder, [*begun, reported(90, 40, 0.5, at=1.9e9), Ended(90, "completed", "", 1.9e9)]))
+    assert material.verdict is not None and material.verdict.decision == "undecided"
+    assert "1 fresh seed" in evidence_note(material)
+    told = tell(material, anytime(material), timeline(material.events), [], None)
+    assert told.sentence.startswith("On 1 fresh seed, no config ") and "still to be trained there" in told.sentence
 
 
 def test_a_knob_that_is_not_active_is_so_in_every_table(folder: Path) -> None:
