@@ -15,6 +15,7 @@ from trainables.registry import model_named
 OLD = Path(__file__).parent / "folder_0_1_0"
 
 
+@pytest.mark.slow
 @pytest.mark.integration
 def test_a_folder_of_0_1_0_goes_on(tmp_path: Path, environment: dict[str, str]) -> None:
     shutil.copytree(OLD, tmp_path, dirs_exist_ok=True)

@@ -148,6 +148,7 @@ def refusal(place: Path, user: dict[str, str], storage: str) -> str:
     return output[output.index("error: ") :]
 
 
+@pytest.mark.slow
 def test_a_store_that_can_t_be_used_is_refused_with_what_to_do(user: dict[str, str], tmp_path: Path) -> None:
     place = machine(tmp_path / "m")
     assert "there is no bucket nowhere at http://127.0.0.1" in refusal(place, user, "s3://nowhere/x")

@@ -78,6 +78,7 @@ def test_a_server_reached_in_five_ways(server: Server, tmp_path: Path) -> None:
     assert "does not take calls under this name of it" in journal.said[0]
 
 
+@pytest.mark.slow
 def test_the_command_that_brings_a_deleted_experiment_back(database: Path, tmp_path: Path) -> None:
     from mlflow.tracking import MlflowClient
 

@@ -65,14 +65,8 @@ def move(event: Event, records: Records) -> Move | None:
             return None
 
 
-@pytest.mark.parametrize(
-    ("mode", "sampler"),
-    [
-        ("promote", "tpe"),
-        pytest.param("promote", "forest", marks=pytest.mark.slow),
-        pytest.param("stop", "tpe", marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("mode", "sampler"), [("promote", "tpe"), ("promote", "forest"), ("stop", "tpe")])
 def test_a_search_on_ray_and_its_simulation_decide_alike(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str, sampler: str
 ) -> None:
