@@ -8,8 +8,8 @@ import contextlib
 import os
 import threading
 import time
+from collections import deque
 from pathlib import Path
-from queue import SimpleQueue
 from typing import TextIO
 
 WAITING = 1 << 20  # characters that a reader may be behind before the screen counts as lost
@@ -23,7 +23,7 @@ class Screen:
     def __init__(self, stream: TextIO, waiting: int = WAITING) -> None:
         """`stream`: the one to print to. `waiting`: characters that it may be behind."""
         self._stream, self._limit = stream, waiting
-        self._queue: SimpleQueue[str] = SimpleQueue()
+        self._queue: deque[str] = deque()
         self._behind = 0
         self._written = threading.Condition(threading.RLock())
         self.lost = False
@@ -52,14 +52,15 @@ class Screen:
         """Print `text`, some time soon; where the stream is lost, write it to the log."""
         with self._written:
             if not self.lost and self._behind + len(text) > self._limit:
-                self.lost = True
+                self._lose()
             if self.lost:
                 self._note(text)
             elif self._fd is None:
                 self._print(text)
             else:
                 self._behind += len(text)
-                self._queue.put(text)
+                self._queue.append(text)
+                self._written.notify_all()
         return len(text)
 
     def flush(self) -> None:
@@ -87,12 +88,12 @@ class Screen:
         the interpreter needs at its end.
         """
         while True:
-            text = self._queue.get()
-            if not self.lost:
-                self._print(text)
-            else:
-                with self._written:
-                    self._note(text)
+            with self._written:
+                self._written.wait_for(lambda: self._queue or self.lost)
+                if self.lost:
+                    return
+                text = self._queue.popleft()
+            self._print(text)
             with self._written:
                 self._behind -= len(text)
                 self._written.notify_all()
@@ -108,10 +109,18 @@ class Screen:
             while data:
                 data = data[os.write(self._fd, data) :]
         except (OSError, ValueError):  # ValueError: the stream is closed
-            self.lost = True
             _silence(self._fd)
             with self._written:
-                self._note(text)
+                self._queue.appendleft(text)
+                self._lose()
+
+    def _lose(self) -> None:
+        """Give the stream up: what waits for it goes to the log, before all that follows. The caller holds the lock."""
+        self.lost = True
+        waiting = "".join(self._queue)
+        self._queue.clear()
+        self._note(waiting)
+        self._written.notify_all()
 
     def _note(self, text: str) -> None:
         """Write to the log what it has not got yet; the caller holds the lock."""

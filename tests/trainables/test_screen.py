@@ -68,14 +68,15 @@ def test_what_a_reader_that_is_gone_misses_is_in_the_log(tmp_path: Path) -> None
 def test_a_reader_that_reads_no_more_keeps_nobody_waiting(tmp_path: Path) -> None:
     reading, writing = os.pipe()
     with os.fdopen(writing, "w", encoding="utf-8") as stream:
-        screen = Screen(stream, waiting=1000)
+        screen = Screen(stream, waiting=100_000)
         screen.keep_in(tmp_path)
-        text = "x" * 999 + "\n"
-        for _ in range(2000):  # more than any pipe holds
-            screen.write(text)
+        for number in range(2000):  # more than any pipe holds, and more than may wait
+            screen.write(f"{number:0999d}\n")
         assert screen.lost
-        screen.write("the end\n")
-        assert (tmp_path / LOG).read_text(encoding="utf-8").endswith("the end\n")
+        screen.write("2000\n")
+        logged = [int(line) for line in (tmp_path / LOG).read_text(encoding="utf-8").splitlines()]
+        assert logged == list(range(logged[0], 2001))  # what waited for the reader comes first, in its order
+        assert logged[0] < 1000
         os.close(reading)
 
 
