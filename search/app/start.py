@@ -132,9 +132,8 @@ def _train(context: RunContext, point: StartPoint, seeds: Sequence[int]) -> None
     history, end = read(journal) if journal.exists() else ([], End())
     with Journal(journal, end, context.cluster.say) as file:
         ledger = Ledger(file, Records(history))
-        done = {
-            seed for seed in seeds if _in_place(context, point, seed)
-        }  # in an earlier sitting, cut off before it told
+        # In an earlier sitting, cut off before it told
+        done = {seed for seed in seeds if _in_place(context, point, seed)}
         trials = {
             trial.proposed.seed: trial
             for trial in ledger.records.trials.values()

@@ -11,6 +11,7 @@ from search.report.material import sittings
 from search.report.story import gpu_hours
 from search.results.procedure import Estimate
 from search.results.verdict import Verdict
+from search.results.winner import run_of
 
 
 @dataclass(frozen=True)
@@ -87,10 +88,7 @@ def outcome(source: Source) -> Outcome:
     best = anytime(source.material).best
     own = best[-1].value if best else None
     # Without a single confirmed config the verdict falls back on the search's own values: they are no evidence.
-    if verdict is None or not any(
-        run.proposed.origin == verdict.winner.origin and run.proposed.seed in verdict.winner.by_seed
-        for run in source.material.records.on_fresh_seeds()
-    ):
+    if verdict is None or run_of(source.material.records, verdict) is None:
         return Outcome(source, own, None, None, None)
     base = verdict.baseline.estimate if verdict.baseline is not None else None
     return Outcome(source, own, verdict.winner.estimate, base, verdict.gain)

@@ -71,6 +71,11 @@ class Trial:
         return self.proposed.trial
 
     @property
+    def name(self) -> str:
+        """What people call it, and the origin of the runs that train its config on fresh seeds."""
+        return f"trial {self.number}"
+
+    @property
     def pair(self) -> tuple[str, int]:
         """Of a run on a fresh seed: its origin and its seed."""
         return self.proposed.origin, self.proposed.seed

@@ -79,6 +79,6 @@ def _behind(place: str, trial: Trial, step: int, kept: bool, problems: list[Prob
         problems.append(Problem(place, what))
     elif missing and trial.status != "paused":  # a paused one may never run again
         notes.append(
-            f"trial {trial.number}: its newest checkpoint is at step {step} of {trial.step}; the {lost:.1f} s of "
+            f"{trial.name}: its newest checkpoint is at step {step} of {trial.step}; the {lost:.1f} s of "
             f"training since then are done again, to the same numbers"
         )

@@ -97,7 +97,7 @@ def _schedules(material: Material) -> Schedules:
     found = schedules(material, winner.values if winner is not None else None)
     baseline = material.records.baseline
     if baseline is not None:
-        seen = _reports(material, baseline.number, f"trial {baseline.number}")
+        seen = _reports(material, baseline.number, baseline.name)
         found = with_seen(found, material.model, material.base, seen, new=False)
     if winner is not None:
         native = with_values(material.base, winner.values)

@@ -137,7 +137,7 @@ def name_of(trial: Trial) -> str:
     """How a trial is called on screen."""
     if not trial.searched:
         return f"{trial.proposed.origin}, seed {trial.proposed.seed}"
-    return f"trial {trial.number}" + (" (baseline)" if trial.baseline else "")
+    return trial.name + (" (baseline)" if trial.baseline else "")
 
 
 def line(event: Event, outlook: ProgressEstimate) -> str | None:

@@ -9,6 +9,7 @@ from search.report.importance import LEAST
 from search.report.material import Material
 from search.report.next_steps import place
 from search.report.shown import count, moment, number, share
+from search.results.winner import run_of
 from spaces.values import NOT_ACTIVE, show
 
 TRUSTED = 0.1
@@ -19,8 +20,7 @@ def evidence_note(material: Material) -> str:
     """Which way is better, and on what the verdict's numbers stand."""
     verdict = material.verdict
     better = "lower" if material.model.objective.mode == "min" else "higher"
-    fresh = {run.pair for run in material.records.on_fresh_seeds()}
-    if verdict is None or not any((verdict.winner.origin, seed) in fresh for seed in verdict.winner.by_seed):
+    if verdict is None or run_of(material.records, verdict) is None:
         return f"{better} is better; the search's own seed, not confirmed"
     length = count(material.horizon, material.unit)
     return f"{better} is better; {count(verdict.winner.estimate.n, 'fresh seed')}, {length} each"

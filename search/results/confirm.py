@@ -71,7 +71,7 @@ def ahead(
 def needless(records: Records, objective: Objective, confirm: Confirm, further: Sequence[Goal] = ()) -> list[Trial]:
     """The unfinished runs that were begun ahead, of configs that are not compared now, nor were before: the search has
     gone on for longer than it was to then."""
-    wanted = {f"trial {config.number}" for config in _configs(records, objective, confirm.top, further)}
+    wanted = {config.name for config in _configs(records, objective, confirm.top, further)}
     wanted |= {run.proposed.origin for run in records.compared()}
     return [run for run in records.begun_ahead() if not run.over and run.proposed.origin not in wanted]
 
@@ -142,9 +142,9 @@ def _missing(records: Records, wanted: Sequence[tuple[Trial, int]], now: float) 
 
 
 def _wanted(config: Trial, seed: int) -> Wanted:
-    return f"trial {config.number}", seed, config.values
+    return config.name, seed, config.values
 
 
 def _over(records: Records, config: Trial, seed: int) -> bool:
-    wanted = f"trial {config.number}", seed
+    wanted = config.name, seed
     return any(run.over and run.pair == wanted for run in records.of_kind("confirm") if run.status != "stopped")

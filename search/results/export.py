@@ -45,7 +45,7 @@ def write_best(
     seed, objective = next(iter(chosen.by_seed.items()))
     evidence = {
         "objective": {"metric": search.model.objective.metric, "value": objective},
-        "machine": dict(_machine(records, chosen, seed)) if records is not None else {},
+        "machine": dict(_machine(records, verdict)) if records is not None else {},
         **_start(search, records, seed),
         "verdict": verdict.decision,
         "why": verdict.why,
@@ -72,14 +72,10 @@ def _part(verdict: Verdict) -> dict[str, Any]:
     return {"changes": {"kept": part[0], "of": part[1], "all": {"confirmed": _evidence(whole), "gain": gain}}}
 
 
-def _machine(records: Records, chosen: Candidate, seed: int) -> Mapping[str, Any]:
-    """The machine type that trained the config with `seed` last; empty where it is not known."""
-    for run in records.trials.values():
-        if run.proposed.seed == seed and (run.number == chosen.trial or run.proposed.origin == chosen.origin):
-            for start in reversed(run.starts):
-                if start.machine:
-                    return start.machine
-    return {}
+def _machine(records: Records, verdict: Verdict) -> Mapping[str, Any]:
+    """The machine type that trained last what best.yaml repeats; empty where it is not known."""
+    run = run_of(records, verdict) or records.trials[verdict.handed_over.trial]
+    return next((start.machine for start in reversed(run.starts) if start.machine), {})
 
 
 def _start(search: Search, records: Records | None, seed: int) -> dict[str, Any]:

@@ -52,8 +52,7 @@ def front(search: Search, records: Records) -> list[Member]:
 
 
 def _confirmed(records: Records, trial: Trial, named: Sequence[tuple[str, str]]) -> dict[str, float]:
-    origin = f"trial {trial.number}"
-    runs = [run for run in records.of_kind("confirm") if run.proposed.origin == origin and run.status == "completed"]
+    runs = [run for run in records.compared() if run.proposed.origin == trial.name and run.status == "completed"]
     return {name: fmean(run.reports[-1].metrics[key] for run in runs) for name, key in named} if runs else {}
 
 
@@ -64,7 +63,7 @@ def shown(search: Search, members: Sequence[Member]) -> Table:
     columns = [Column(f"{metric} ({mode})", justify="right") for metric, mode in goals]
     table = Table("config", *columns, title="nothing beats these in all objectives at once", title_justify="left")
     for member in members:
-        name = "documented baseline" if member.trial.baseline else f"trial {member.trial.number}"
+        name = "documented baseline" if member.trial.baseline else member.trial.name
         values = member.confirmed or member.values
         seeds = "" if member.confirmed else ", one seed"
         table.add_row(f"{name}{seeds}", *(f"{value:.4g}" for value in values.values()))

@@ -148,9 +148,9 @@ def confirmed(records: Records, objective: Objective) -> list[Candidate]:
         if value is not None:
             by_origin.setdefault(run.proposed.origin, {})[run.proposed.seed] = value
     return [
-        Candidate(trial.number, trial.baseline, trial.values, by_origin[f"trial {trial.number}"])
+        Candidate(trial.number, trial.baseline, trial.values, by_origin[trial.name])
         for trial in records.of_kind("search")
-        if f"trial {trial.number}" in by_origin
+        if trial.name in by_origin
     ]
 
 
@@ -166,7 +166,7 @@ def choosing_seed(records: Records) -> int | None:
     one."""
     runs = records.compared()
     baseline = records.baseline
-    own = f"trial {baseline.number}" if baseline is not None else ""
+    own = baseline.name if baseline is not None else ""
     several = len({run.proposed.origin for run in runs} - {own}) > 1
     return min(run.proposed.seed for run in runs) if several else None
 
