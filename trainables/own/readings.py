@@ -6,6 +6,7 @@ import io
 import json
 import re
 import threading
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -83,9 +84,9 @@ class FileRows(Source):
     def _restarted(self) -> None:
         """The file begins anew."""
 
+    @abstractmethod
     def _parsed(self, text: str) -> Iterator[Mapping[str, Any]]:
         """The rows of whole lines."""
-        raise NotImplementedError
 
     def read(self) -> Rows:
         """The metrics of the lines that are complete since."""

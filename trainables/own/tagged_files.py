@@ -7,6 +7,7 @@ Of the Event message (tensorflow/core/util/event.proto) the fields step (2) and 
 """
 
 import struct
+from abc import abstractmethod
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import ClassVar
@@ -29,9 +30,9 @@ class TaggedFiles(Source):
         self._offsets: dict[Path, int] = {}
         self._tags: dict[str, None] = {}
 
+    @abstractmethod
     def _parsed(self, path: Path, content: bytes) -> tuple[int, Iterable[Scalar]]:
         """How many bytes of what is new in a file are whole, and what they hold."""
-        raise NotImplementedError
 
     def read(self) -> Rows:
         """What is complete since."""

@@ -4,6 +4,7 @@ A phase trains `length` steps. Its first step has the start value and its last s
 of one step has the end value. A table is a tuple of phases, so it has no holes and no overlaps, and is a phase itself.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -25,7 +26,7 @@ def _require_length(length: int) -> None:
 
 
 @dataclass(frozen=True)
-class _Ramp:
+class _Ramp(ABC):
     """From `start` at the first of `length` steps to `end` at the last; `end` after it."""
 
     length: int
@@ -43,9 +44,9 @@ class _Ramp:
         last = self.length - 1
         return self.end if step >= last else blend(self.start, self.end, self._weight(step, last))
 
+    @abstractmethod
     def _weight(self, step: int, last: int) -> float:
         """What is left of the start value at `step`, from 1 at 0 to 0 at `last`."""
-        raise NotImplementedError
 
     @property
     def settles(self) -> int:

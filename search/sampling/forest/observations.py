@@ -14,7 +14,6 @@ from scipy.special import ndtri
 from search.sampling.parego import scalars
 
 Array = NDArray[np.float64]
-ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
 THINNING = 3
 """Where no rungs are given, reports are taken at R, R/3, R/9, …: early steps lie close together in what they tell."""
 LEVELS = 5

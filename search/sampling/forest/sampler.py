@@ -27,8 +27,9 @@ from optuna.trial import FrozenTrial, TrialState
 
 from search.sampling.forest import conditional_params
 from search.sampling.forest.columns import Column
-from search.sampling.forest.observations import ENDED, Observations, last_step, observe, thinned
+from search.sampling.forest.observations import Observations, last_step, observe, thinned
 from search.sampling.forest.trees import fit
+from search.sampling.samplers import ENDED
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
