@@ -39,10 +39,11 @@ def objective_of(metrics: Mapping[str, float], metric: str) -> float:
     return metrics[metric]
 
 
-def check_advanced(before: int, until: int, now: int) -> None:
-    """Raise UserCodeError where `train(until)` has left the run at or before the step that it came from."""
-    if now <= before:
-        what = f"train({until}) was called at step {before} and left the run at step {now}"
+def check_advanced(before: int, until: int, run: Run) -> None:
+    """Raise UserCodeError where `train(until)` has left the run at or before the step that it came from, unless the
+    training has ended by itself there: its code need not know that it has until more is asked of it."""
+    if run.step <= before and run.ended is None:
+        what = f"train({until}) was called at step {before} and left the run at step {run.step}"
         raise UserCodeError(f"{what}: it must train to step {until} and count it in `step`")
 
 

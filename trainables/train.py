@@ -83,9 +83,10 @@ def train_one(run: Run, steps: int, every: int, show: Callable[[int, Metrics], N
     while not metrics or (run.step < steps and run.ended is None):
         began, until = run.step, min((run.step // every + 1) * every, steps)
         trained = run.train(until)
-        check_advanced(began, until, run.step)
+        check_advanced(began, until, run)
         metrics = plain_metrics({**trained, **run.evaluate()})
-        show(run.step, metrics)
+        if run.step > began:
+            show(run.step, metrics)
     return Trained(run.step, metrics, run.ended)
 
 

@@ -171,7 +171,7 @@ class Bridge(tune.Trainable):  # type: ignore[misc]  # Ray's class is untyped fo
         try:
             with self._guard.watch():
                 trained = self._run.train(until)
-                check_advanced(began, until, self._run.step)
+                check_advanced(began, until, self._run)
                 report = report_of(self._run, trained, self._objective.metric, self._job.further)
         except Diverged as error:
             self._log.warning("diverged: %s", error)
@@ -182,7 +182,7 @@ class Bridge(tune.Trainable):  # type: ignore[misc]  # Ray's class is untyped fo
             _advise(error)
             raise
         if PACE in self._job.further:  # before anything is drawn or saved
-            report[METRICS][PACE] = (time.perf_counter() - started) / (report[STEP] - began)
+            report[METRICS][PACE] = self._pace(report[STEP] - began, time.perf_counter() - started)
         report["done"] = until >= self._job.horizon or ENDED in report
         shown = report["done"] and self._seed == self._job.shown
         if shown:
@@ -200,6 +200,13 @@ class Bridge(tune.Trainable):  # type: ignore[misc]  # Ray's class is untyped fo
             report[SECONDS] = time.perf_counter() - started
         self._log.info("step %d: %s %.6g", until, self._objective.metric, report[OBJECTIVE])
         return {**self._placed(report), USAGE: tuple(self._usage.taken().items())}
+
+    def _pace(self, trained: int, seconds: float) -> float:
+        """Seconds per unit; of a training that has ended by itself where it was evaluated last, those until there."""
+        if trained:
+            return seconds / trained
+        assert self._last is not None, "a training ended before its first evaluation"
+        return float(self._last[METRICS][PACE])
 
     def _placed(self, report: Mapping[str, Any]) -> dict[str, Any]:
         """The report with what is true of this worker alone: a checkpoint's report may be told by another one."""

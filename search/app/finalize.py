@@ -59,13 +59,15 @@ def hand_over(asked: Invocation, folder: Folder, tracker: Sender, halt: Halt) ->
         say(f"{'report':<14}{report}")
     if halt.kind == "failures":
         say(f"stopped: {halt.reason}\nlogs: {path / 'trials'}; so far: {path / 'trials.csv'}")
+        own = "your code or " if search.trainable is not None else ""
         say(f"when the cause is mended, go on with: {asked.again}")
+        say(f"if that changes {own}what is searched, with --fork NAME in place of --resume: its trials are taken along")
         return Exit.NO_TRIAL
     if verdict is None:
         reasons = sorted({trial.reason for trial in records.of_kind("search") if trial.reason})
         say(f"no trial succeeded. {'; '.join(reasons[:3])}\nlogs: {path / 'trials'}")
         return Exit.NO_TRIAL
-    tables = [*summary.tables(search, verdict), *([pareto_export.shown(search, members)] if members else [])]
+    tables = [*summary.tables(search, verdict, records), *([pareto_export.shown(search, members)] if members else [])]
     for table in tables:
         asked.console.print(table)
     say(f"verdict: {summary.said(verdict)}")

@@ -287,6 +287,10 @@ class Records:
         dropped = {run.proposed.origin for run in runs if run.pair not in trained}
         return [run for run in runs if run.status != "stopped" and run.proposed.origin not in dropped]
 
+    def full(self, length: int) -> bool:
+        """Whether no run that is compared has ended by itself before the full length."""
+        return all(run.step >= length for run in self.compared() if run.status == "completed")
+
     def begun_ahead(self) -> list[Trial]:
         """The runs of a confirmation that is still to come."""
         return [self.trials[number] for number in sorted(self._ahead)]

@@ -125,7 +125,8 @@ def _state_steps(material: Material, where: str) -> Iterator[Step]:
         case "failed":
             yield Step(
                 "Mend the cause (a setting on the command line may be it), then type the search's command again: it "
-                "continues where it is."
+                "continues where it is. After a change of your own code or of what is searched add --fork NAME: a new "
+                "search takes the trials along."
             )
         case "done":
             pass

@@ -22,7 +22,8 @@ def evidence_note(material: Material) -> str:
     better = "lower" if material.model.objective.mode == "min" else "higher"
     if verdict is None or run_of(material.records, verdict) is None:
         return f"{better} is better; the search's own seed, not confirmed"
-    length = count(material.horizon, material.unit)
+    length = "" if material.records.full(material.horizon) else "up to "
+    length += count(material.horizon, material.unit)
     return f"{better} is better; {count(verdict.winner.estimate.n, 'fresh seed')}, {length} each"
 
 

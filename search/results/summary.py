@@ -33,12 +33,13 @@ def said(verdict: Verdict) -> str:
     return f"{_ADVICE[verdict.decision]}{which} – {verdict.why}"
 
 
-def tables(search: Search, verdict: Verdict) -> Iterator[Table]:
+def tables(search: Search, verdict: Verdict, records: Records) -> Iterator[Table]:
     """The confirmed configs, best first; then what the winner changes in the baseline, if anything."""
     objective = search.model.objective
     counts = {candidate.estimate.n for candidate in verdict.ranking}
     seeds, uneven = max(counts), len(counts) > 1
-    spent = f"{'up to ' * uneven}{seeds} seed{'s' * (seeds != 1)}, {search.length} {search.model.unit}s each"
+    spent = f"{'up to ' * uneven}{seeds} seed{'s' * (seeds != 1)}, "
+    spent += f"{'' if records.full(search.horizon) else 'up to '}{search.length} {search.model.unit}s each"
     spent += f" from {search.model.unit} {search.begins} on" if search.begins else ""
     numbers = [Column(name, justify="right") for name in ("mean", "95% interval")]
     scores = Table("config", *numbers, title=f"{objective.measured}, {spent}", title_justify="left")

@@ -18,7 +18,7 @@ from trainables.early_inference.run import EarlyInferenceRun
 from trainables.guard import HANG, SIGNATURE
 from trainables.job import Job
 from trainables.layout import OutOfMemory, trial_folder
-from trainables.run import DIVERGED, METRICS, OBJECTIVE, STEP, WARNING, UserCodeError
+from trainables.run import DIVERGED, ENDED, METRICS, OBJECTIVE, PACE, STEP, WARNING, UserCodeError
 from trainables.tune import Bridge
 
 BASE = {
@@ -298,3 +298,15 @@ def test_a_training_that_does_not_advance_is_an_error(tmp_path: Path, monkeypatc
     monkeypatch.setattr(EarlyInferenceRun, "train", lambda *_: {})
     with pytest.raises(UserCodeError, match=r"train\(2\) was called at step 1 and left the run at step 1"):
         bridge.step()
+
+
+def test_a_training_that_ends_by_itself_where_it_was_evaluated_last_is_complete(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bridge = worker(config(lr=0.01), job(tmp_path, further=(PACE,)))
+    first = bridge.step()
+    monkeypatch.setattr(EarlyInferenceRun, "train", lambda *_: {})
+    monkeypatch.setattr(EarlyInferenceRun, "ended", "no gain in 3 epochs")
+    last = bridge.step()
+    assert last["done"] and last[ENDED] == "no gain in 3 epochs"
+    assert (last[STEP], last[METRICS][PACE]) == (first[STEP], first[METRICS][PACE])

@@ -3,7 +3,8 @@
 expression = number | `length` | config key (dotted) | expression (+ - * /) expression | -expression
 | ceil(x) | floor(x) | min(x, …) | max(x, …)
 
-A key may have hyphens, as arguments of a command do: `warmup-epochs` is a key, `length - warmup` a difference.
+A key may have hyphens, as arguments of a command do: `warmup-epochs` is a key, `length - warmup` a difference. An item
+of a list is named by its place, from 0: `phases.1.epochs`.
 """
 
 import ast
@@ -30,8 +31,11 @@ _FUNCTIONS: Mapping[str, Callable[[list[float]], float]] = {
     "min": min,
     "max": max,
 }
-_HYPHENED = re.compile(r"(?<!\w)[^\W\d]\w*(?:-[^\W\d]\w*)+")
-_HYPHEN = "ǁ"  # stands for a key's hyphen while Python's parser reads the formula: to Python it is a letter
+_KEY = re.compile(r"(?<![\w.])[^\W\d]\w*(?:\.\w+|-[^\W\d]\w*)+")
+_PLACE = re.compile(r"\.(?=\d)")
+_HYPHEN, _ITEM = "ǁ", "ǂ"
+"""Stand for a key's hyphen, and before a place in a list, while Python's parser reads the formula: to Python they are
+letters."""
 _GRAMMAR = "use numbers, config keys, length, + - * /, ceil, floor, min, max"
 
 
@@ -68,8 +72,7 @@ class Expression:
         if len(text) > _LONGEST:
             raise ExpressionError(f"a formula of more than {_LONGEST} characters: compute the value in the config")
         try:
-            names = _HYPHENED.sub(lambda name: name[0].replace("-", _HYPHEN), text.strip())
-            return ast.parse(names, mode="eval").body
+            return ast.parse(_KEY.sub(_masked, text.strip()), mode="eval").body
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             raise ExpressionError(f"{text!r} is no formula; {_GRAMMAR}") from error
 
@@ -93,13 +96,17 @@ class Expression:
                 raise ExpressionError(f"{self.text!r}: {ast.unparse(node)!r} is not in the grammar; {_GRAMMAR}")
 
 
+def _masked(key: re.Match[str]) -> str:
+    return _PLACE.sub(f".{_ITEM}", key[0].replace("-", _HYPHEN))
+
+
 def _dotted(node: ast.expr) -> str | None:
     match node:
         case ast.Name():
             return node.id.replace(_HYPHEN, "-")
         case ast.Attribute():
             before = _dotted(node.value)
-            return None if before is None else f"{before}.{node.attr.replace(_HYPHEN, '-')}"
+            return None if before is None else f"{before}.{node.attr.replace(_HYPHEN, '-').replace(_ITEM, '')}"
         case _:
             return None
 

@@ -48,14 +48,24 @@ def rows(table: Table) -> list[tuple[Any, ...]]:
 @pytest.mark.parametrize("winner", [0.4, 0.6])
 def test_what_changes_is_shown_where_another_config_than_the_baseline_wins(winner: float, tmp_path: Path) -> None:
     search = small_search(tmp_path)
-    verdict = judge(Records(a_search(winner, values={"lr": 5e-3, "batch_size": 256})), search.model.objective)
+    records = Records(a_search(winner, values={"lr": 5e-3, "batch_size": 256}))
+    verdict = judge(records, search.model.objective)
     assert verdict is not None
-    scores, *more = tables(search, verdict)
+    scores, *more = tables(search, verdict, records)
     assert scores.title == f"{search.model.objective.measured}, 2 seeds, 18 epochs each"
     best = [("trial 1", f"{winner:.4f}"), ("documented baseline", "0.5000")]
     assert [row[:2] for row in rows(scores)] == (best if winner < 0.5 else best[::-1])
     changes = [("lr", "0.001", "0.005"), ("warmup_epochs", "1", "not active")]
     assert [rows(table) for table in more] == ([changes] if winner < 0.5 else [])
+
+
+def test_trainings_that_end_by_themselves_are_no_longer_than_they_were(tmp_path: Path) -> None:
+    search = small_search(tmp_path)
+    early = [each for n, step in enumerate((18, 7), 2) for each in trial(n, 0.4, step=step, seed=n, kind="confirm")]
+    records = records_of(trial(0, 0.5), early)
+    verdict = judge(records, search.model.objective)
+    assert verdict is not None
+    assert str(next(tables(search, verdict, records)).title).endswith(", up to 18 epochs each")
 
 
 def test_a_finished_search_says_what_its_trials_had_in_common(tmp_path: Path) -> None:

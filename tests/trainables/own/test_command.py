@@ -20,6 +20,7 @@ from trainables.own.model import OwnModel
 from trainables.own.process import KEPT_BYTES, Output, Process
 from trainables.own.process import start as begin
 from trainables.run import Run, UserCodeError
+from trainables.train import train_one
 
 CONFIG = "# my config\nlr: 0.5   # the rate\nepochs: 5\n"
 SCRIPT = """\
@@ -179,6 +180,14 @@ def test_a_command_that_ends_early_has_ended(tmp_path: Path) -> None:
     run.train(2)
     run.train(3)
     assert (run.step, run.ended) == (2, "the command ended by itself after epoch 2 of 5")
+
+
+@pytest.mark.parametrize("every", [1, 2, 3])
+def test_by_hand_too_it_ends_there(tmp_path: Path, every: int) -> None:
+    run, seen = build(model_of(tmp_path, SAVES_FIRST.replace('int(values["epochs"])', "2"))), []
+    trained = train_one(run, 5, every, lambda step, _: seen.append(step))
+    assert (trained.step, trained.ended) == (2, "the command ended by itself after epoch 2 of 5")
+    assert seen == ([1, 2] if every == 1 else [2]) and trained.metrics["val_loss"] > 0
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ NATIVE = {
     "top-k": {"p-1": 4, "p-one": 3},
     "train": {"share": 0.1, "name": "x"},
     "flag": True,
+    "phases": [{"decay-epochs": 5}, {"epochs": 7}],
 }
 numbers = st.floats(-1e6, 1e6)
 
@@ -34,6 +35,9 @@ numbers = st.floats(-1e6, 1e6)
         ("2*decay-epochs - warmup", 7),
         ("top-k.p-one - 1", 2),
         ("length-5", 19),
+        ("phases.1.epochs", 7),
+        ("phases.0.decay-epochs + 2*phases.1.epochs - 1.5", 17.5),
+        ("ceil(phases.1.epochs/2.0)+.5", 4.5),
     ],
 )
 def test_what_formulas_are_worth(text: str | int | float, value: float) -> None:
