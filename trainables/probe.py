@@ -18,6 +18,7 @@ from spaces.paths import with_values
 from spaces.problems import BadInput
 from spaces.schema import NativeSection, Section, Text, Whole
 from trainables.files import replacing
+from trainables.own.command import CommandRun
 from trainables.own.config import OwnConfig
 from trainables.own.load import located
 from trainables.own.model import OwnModel
@@ -116,6 +117,9 @@ def _trained(request: Request, training: Training, say: Say) -> bool:
         run = model.build(config, prepared, training.seed)
         if training.restore is not None:
             run.restore(_awaited(Path(training.restore)))
+            if isinstance(run, CommandRun) and not run.only_anew():
+                say({"event": "ahead"})
+                return True
         with seen:
             for until in training.until:
                 _evaluated(model, run, until, request.length, training, seen, say)
@@ -168,6 +172,7 @@ def _evaluated(
     event: dict[str, Any] = {"event": "report", "step": run.step, "metrics": metrics, "seconds": seconds}
     event["validation"] = seen.taken()
     event["ended"] = run.ended
+    event["retold"] = run.retold if isinstance(run, CommandRun) else None
     if until < length:  # at its end a training needs no state
         state = run.state()
         event["weights"] = weights_digest(state)

@@ -104,8 +104,20 @@ def _resume(search: Search, measured: Measurements) -> Iterator[Finding]:
     if told is None:
         yield Finding("resume", "not needed", "one evaluation is all there is: no trial pauses", "note")
         return
+    if told.ahead:
+        what = "the script was some way on when its checkpoint was taken; with the step in its name, as in "
+        yield Finding("resume", "not checked", f"{what}epoch_{{step}}.pt, that is no matter", "note")
+        return
     if not told.reports or len(measured.trainings[FIRST].reports) < 2:
         yield _unchecked("resume", measured)
+        return
+    if (retold := told.reports[0].get("retold")) is not None:
+        unit, at = search.model.unit, measured.until[0]
+        found = f"tells {unit} {retold} again"
+        what = f"on from a checkpoint of {unit} {at}: unless it only evaluates there, it starts over, and each promotion "
+        what += "trains from the beginning. Is {resume} in the command, and does the script do as it says? Else declare "
+        what += "pause: rerun, and the plan shows what that costs"
+        yield Finding("resume", found, what, "warning")
         return
     whole = measured.trainings[FIRST]
     width = _difference(search, whole.metrics[1:], told.metrics)

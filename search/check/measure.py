@@ -37,6 +37,8 @@ class Measured:
     reports: list[Mapping[str, Any]] = field(default_factory=list)
     error: str | None = None
     diverged: str | None = None
+    ahead: bool = False
+    """The checkpoint that it was to go on from is of a later step than was asked for: nothing was trained."""
     done: bool = False
 
     @property
@@ -132,6 +134,8 @@ class Told:
                 told.error = event["what"]
             case "diverged":
                 told.diverged = event["what"]
+            case "ahead":
+                told.ahead = True
             case _:
                 told.done = True
 
@@ -229,7 +233,7 @@ class _Child:
         how = f"signal {-code}" if code < 0 else f"exit code {code}"
         for name in self._names:
             told = self._told.trainings[name]
-            if not (told.done or told.error or told.diverged):
+            if not (told.done or told.error or told.diverged or told.ahead):
                 told.error = f"the training ended its process ({how}){f': {last[-1].strip()}' if last else ''}"
                 return
 

@@ -44,6 +44,9 @@ class CommandRun:
         self._zero = False  # whether there were metrics of a step 0
         self._went, self._arrived = 0.0, 0.0  # unix seconds: when it was last let go on, and its last metrics came
         self._restored = False  # `{dir}` holds what belongs to the step
+        self._anew = False  # only what the command tells from now on counts
+        self.retold: int | None = None
+        """In that case: a step up to its own that the command has told again, before anything beyond."""
         self._source = source_of(order.declared, order.folder)
 
     def train(self, until: int) -> Metrics:
@@ -98,6 +101,16 @@ class CommandRun:
             shutil.rmtree(self._order.folder, ignore_errors=True)
             self._order.folder.mkdir(parents=True)
             held_files.put_back(self._order.folder, state["files"])
+
+    def only_anew(self) -> bool:
+        """After `restore`: let only what the command tells from now on count. False where it can't tell of the next
+        step any more: it had trained on, and its checkpoint with it."""
+        if self._ahead() and not self._order.declared.stepped:
+            return False
+        self._source.read()  # what its files held before
+        self._rows = self._kept_rows(self.step)
+        self._anew = True
+        return True
 
     def hold(self) -> list[str]:
         """Leave the command to the keeper, stopped, until the trial goes on; without a keeper end it. The trials whose
@@ -184,7 +197,10 @@ class CommandRun:
         return self._order.declared.judged[0] in self._rows.get(step, {})
 
     def _read(self) -> None:
-        for step, row in self._source.read().items():
+        told = self._source.read()
+        if self._anew and told and max(told) <= self.step:
+            self.retold = min(told)
+        for step, row in told.items():
             self._zero = self._zero or (step == 0 and self._order.declared.judged[0] in row)
             if step > self.step:
                 self._rows.setdefault(step, {}).update(row)

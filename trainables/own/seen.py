@@ -1,6 +1,7 @@
 """What a training shows of itself without being asked: the data that it is validated on, and its weights.
 
-The data is what modules are given while gradients are off. Only torch is looked at: of other code nothing is known.
+The data is what modules with parameters are given while gradients are off: a loss or a metric without any is given what
+the model answers. Only torch is looked at: of other code nothing is known.
 """
 
 import hashlib
@@ -49,11 +50,11 @@ class Seen:
     def _digest(self) -> str:
         return f"{len(self._items)}:{self._sum:016x}"
 
-    def _before(self, _module: torch.nn.Module, given: Any) -> None:
+    def _before(self, module: torch.nn.Module, given: Any) -> None:
         if torch.is_grad_enabled():
             return
         if self._depth == 0:
-            self._inside = False
+            self._inside = next(module.parameters(), None) is None
         self._depth += 1
         tensors = [item for item in given if isinstance(item, torch.Tensor)] if isinstance(given, tuple) else []
         if not self._inside and tensors:

@@ -91,6 +91,17 @@ def test_what_is_validated_on_is_told_as_this_process_would_tell_it(tmp_path: Pa
         assert watched.taken() is None
 
 
+def test_what_a_loss_or_a_metric_is_given_is_no_data() -> None:
+    model, items = torch.nn.Linear(3, 2), torch.arange(12.0).reshape(4, 3)
+    with Seen() as seen, torch.no_grad():
+        answers = model(items)
+        alone = seen.taken()
+        torch.nn.CrossEntropyLoss(weight=torch.ones(2))(model(items), torch.tensor([0, 1, 0, 1]))
+        torch.nn.MSELoss()(answers, answers + 1)
+        assert seen.taken() == alone is not None
+        assert seen.taken() is None
+
+
 def test_a_torch_without_such_hooks_is_imported_and_not_watched(
     tmp_path: Path, start: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
