@@ -4,6 +4,7 @@ import json
 import time
 import traceback
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,7 @@ from trainables.usage import Usage
 from trainables.worker import current, limit_threads, log_of, open_log
 
 _NOTE = "note.json"
+_TRACKER = "multiprocessing.resource_tracker"  # in the command line of Python's own process
 FIRST_SAVE = 0.01  # seconds that a checkpoint is taken to cost before one is written
 _REPORT = "report"  # a checkpoint holds the report of its step, so that an evaluation is never repeated
 
@@ -289,10 +291,12 @@ class Bridge(tune.Trainable):  # type: ignore[misc]  # Ray's class is untyped fo
         self._log.info("goes on from trial %d at step %d", note["trial"], note["step"])
 
     def cleanup(self) -> None:
-        """End with everything this trial started."""
+        """End with everything this trial started, but for what removes shared memory that is left and ends by itself."""
         self._end()
         for child in psutil.Process().children(recursive=True):
-            child.kill()
+            with suppress(psutil.NoSuchProcess):
+                if not any(_TRACKER in word for word in child.cmdline()):
+                    child.kill()
 
     def _end(self) -> None:
         self._guard.__exit__(None, None, None)

@@ -112,11 +112,11 @@ def _resume(search: Search, measured: Measurements) -> Iterator[Finding]:
         yield _unchecked("resume", measured)
         return
     if (retold := told.reports[0].get("retold")) is not None:
-        unit, at = search.model.unit, measured.until[0]
+        unit, begun = search.model.unit, measured.until[0]
         found = f"tells {unit} {retold} again"
-        what = f"on from a checkpoint of {unit} {at}: unless it only evaluates there, it starts over, and each promotion "
-        what += "trains from the beginning. Is {resume} in the command, and does the script do as it says? Else declare "
-        what += "pause: rerun, and the plan shows what that costs"
+        what = f"on from a checkpoint of {unit} {begun}: unless it only evaluates there, it starts over, and each "
+        what += "promotion trains from the beginning. Is {resume} in the command, and does the script do as it says? "
+        what += "Else declare pause: rerun, and the plan shows what that costs"
         yield Finding("resume", found, what, "warning")
         return
     whole = measured.trainings[FIRST]

@@ -208,14 +208,18 @@ bridge = worker(config(lr=0.01), job(Path({str(tmp_path)!r})))
 nested = "import subprocess, time; subprocess.Popen(['sleep', '60']); time.sleep(60)"
 child = subprocess.Popen([sys.executable, "-c", nested])
 import psutil, time
+from multiprocessing import resource_tracker
+resource_tracker.ensure_running()  # it removes shared memory that nobody has removed
 while not psutil.Process(child.pid).children(): time.sleep(0.01)
 grandchild = psutil.Process(child.pid).children()[0]
 bridge.cleanup()
 gone, alive = psutil.wait_procs([grandchild], timeout=5)
 print("left:", [p for p in alive if p.status() != psutil.STATUS_ZOMBIE], child.wait(5))
+print([child.status() for child in psutil.Process().children()])
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
-    assert done.stdout.startswith("left: [] -9"), done.stdout + done.stderr
+    left, others = done.stdout.splitlines()
+    assert left == "left: [] -9" and others == "['sleeping']", done.stdout + done.stderr
 
 
 def test_a_checkpoint_of_another_trial_is_refused_and_the_trial_goes_on_from_what_is_its_own(

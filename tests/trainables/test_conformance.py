@@ -30,11 +30,6 @@ from trainables.run import Diverged
 SPACES = Path(__file__).parents[2] / "spaces"
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    torch.set_num_threads(1)
-
-
 @pytest.fixture(scope="module", autouse=True)
 def _cache(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:

@@ -18,12 +18,6 @@ from trainables.diphone_rnn.batches import Batch, Sampling, collate, ready, vali
 from trainables.diphone_rnn.run import DiphoneRun
 from trainables.diphone_rnn.schedule import knobs
 
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    torch.set_num_threads(1)
-
-
 # Which trials, side by side.
 
 

@@ -14,11 +14,6 @@ from trainables.diphone_rnn.schedule import knobs
 from trainables.run import Diverged
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    torch.set_num_threads(1)
-
-
 def weights(one):
     return {name: value.clone() for name, value in one.network.state_dict().items()}
 

@@ -12,11 +12,6 @@ from trainables.diphone_rnn.data import n_frames
 from trainables.diphone_rnn.phonemes import needed_frames
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    torch.set_num_threads(1)
-
-
 def loud(one):
     """Weights at which the network says much: steady states and transitions, changing from frame to frame."""
     with torch.no_grad():

@@ -19,11 +19,6 @@ SMALL = {"tcn_channels": (4, 4), "tcn_kernel_size": 2, "mlp_hidden_dims": (4,), 
 CURVES = curves()
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    torch.set_num_threads(1)
-
-
 def run(seed=0, data=CURVES, **changes):
     return EarlyInferenceRun(Config(**{**SMALL, **changes}), data, seed)
 

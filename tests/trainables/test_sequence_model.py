@@ -16,11 +16,6 @@ VARIANTS = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    torch.set_num_threads(1)
-
-
 def network(**values) -> SequenceGenerator:
     torch.manual_seed(0)
     config = {"hidden_size": 8, "num_layers": 2, "dropout": 0.0, "alpha": 0.8, **values}

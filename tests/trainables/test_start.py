@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from tiny_cases import CASES, parts
 
 from tests.trainables.own.own_project import write_project
@@ -19,16 +18,12 @@ from trainables.run import METRICS, OBJECTIVE, STEP, TRAINED, UserCodeError
 from trainables.start import StartAt, StartGone
 from trainables.tune import Bridge
 
+pytestmark = pytest.mark.numeric
 LATE: Mapping[str, Mapping[str, Any]] = {
     "sequence_generator": {"plan.phase_5.alpha": 0.3, "plan.phase_5.lr_start": 0.7},
     "diphone_rnn": {"alpha_schedule_end": 0.2},
 }
 """Knobs that act after the start alone, of models whose tiny training has such."""
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -113,10 +108,12 @@ def test_own_code_goes_on_from_a_step(way: str, tmp_path: Path) -> None:
         write_project(tmp_path)
     else:
         command = "command: python train.py {config} {seed} {dir} {resume}\n  metrics: {csv: log.csv}\n"
-        search = f"trainable:\n  {command}  checkpoint: last.json\n  resume: '{{checkpoint}}'\n"
+        search = f"trainable:\n  {command}  checkpoint: epoch_{{step}}.json\n  resume: '{{checkpoint}}'\n"
         search += "  length: epochs\n  objective: {val_loss: min, worst: 2.0}\n  settles: 0\nbase: config.yaml\n"
         search += "space: {lr: {float: [0.1, 1]}}\nbudget: {trials: 5, steps: 4 epochs, evaluate_every: 1 epoch}\n"
-        write_project(tmp_path, SAVES_FIRST, search)
+        write_project(
+            tmp_path, SAVES_FIRST.replace('last.open("w")', '(out / f"epoch_{epoch}.json").open("w")'), search
+        )
         (tmp_path / "config.yaml").write_text("lr: 0.5\nepochs: 4\n")
     found = resolve(tmp_path / "mine.yaml")
     job = Job(found.model.name, found.base, {}, 1, 4, str(tmp_path / "whole"), trainable=found.trainable)

@@ -12,11 +12,6 @@ from trainables.tts.corpus import load
 from trainables.tts.run import TtsRun
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    torch.set_num_threads(1)
-
-
 def best(path, data):
     content = {"model": "tts", "data": {"data_dir": str(data)}, "seed": 1, "steps": 5, "config": BASE}
     path.write_text(strict_yaml.dumps(with_values(content, {"config.training.epochs": 5})), encoding="utf-8")

@@ -12,11 +12,6 @@ from trainables.tts.sections import Dataset
 DATA = Dataset()
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    torch.set_num_threads(1)
-
-
 def numpy_mel(samples):
     """The frames by numpy's own FFT."""
     padded = np.pad(samples.astype(np.float64), 512, mode="reflect")

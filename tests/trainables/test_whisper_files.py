@@ -21,11 +21,6 @@ from trainables.whisper_child.tokens import tokenizer_of, weights_folder
 CORPUS = corpus()
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    torch.set_num_threads(1)
-
-
 def run(seed=0, data=CORPUS, **values):
     return WhisperRun(config(**values), data, seed)
 

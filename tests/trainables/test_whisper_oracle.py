@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import torch
 from synthetic_children import config, corpus
 from transformers import Seq2SeqTrainer, Seq2SeqTrainingArguments
 
@@ -15,11 +14,6 @@ SEED = 3
 TOLERANCE = 2e-5  # relative, of a loss; both compute in float32, and sum in other orders
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # the trainer's own
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    torch.set_num_threads(1)
 
 
 def our_losses(settings, corpus=CORPUS):

@@ -21,11 +21,6 @@ CORPUS = corpus()
 FROZEN = {"model__freeze_encoder_steps": 5}
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    torch.set_num_threads(1)
-
-
 def run(seed=0, data=CORPUS, **values):
     return WhisperRun(config(**values), data, seed)
 

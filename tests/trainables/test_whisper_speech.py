@@ -7,7 +7,6 @@ import os
 from pathlib import Path
 
 import pytest
-import torch
 from synthetic_children import row, write_manifest
 
 from trainables.registry import model_named
@@ -69,11 +68,6 @@ def trained(folder, epochs, seed):
     run = model.build(config, prepared, seed)
     run.train(epochs)
     return run, corpus_at(prepared.path, prepared.digest, config)
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    torch.set_num_threads(1)
 
 
 @pytest.mark.slow

@@ -1,4 +1,7 @@
-"""The checkpoint that a config starts from is looked for where the config starts from it; see also test_bad_input."""
+"""The checkpoint that a config starts from is looked for where the config starts from it.
+
+See also test_bad_input_processes.
+"""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A client's folder, and heads with written answers."""
+"""A client's folder, files of given names, and heads with written answers."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -13,6 +13,14 @@ from search.submit.__main__ import main
 
 Served = Callable[[Answers], Dashboard]
 Run = Callable[..., tuple[int, str, str]]
+
+
+def make(folder: Path, *names: str) -> Path:
+    folder.mkdir(exist_ok=True)
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(name)
+    return folder
 
 
 @pytest.fixture

@@ -4,11 +4,11 @@ import json
 import math
 import socket
 import threading
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
 import pytest
+from tracking_store import life, proposed
 
 from search.common.store_uri import (
     absolute,
@@ -28,12 +28,10 @@ from search.history.events import (
     Paused,
     Phase,
     Promoted,
-    Proposed,
     Reported,
     Retried,
     Started,
     StartReady,
-    Status,
 )
 from search.history.journal import Journal
 from search.tracking.mlflow_store import MlflowStore
@@ -41,15 +39,6 @@ from search.tracking.run_ids import RunIds
 from search.tracking.sender import JournalTail
 from search.tracking.types import KEY_TAG
 from search.tracking.updates import PARENT, Trials, Update, clean, cut
-
-
-def proposed(trial: int, origin: str = "tpe", kind: str = "search", seed: int = 1) -> Proposed:
-    return Proposed(trial, {"lr": 0.1 + trial, "loss.kind": "l1", "warm": True}, seed, kind, origin, 10.0)  # type: ignore[arg-type]
-
-
-def life(trial: int, status: Status = "completed", steps: Sequence[int] = (1, 3, 9)) -> list[Event]:
-    reports = [Reported(trial, step, {"objective": 1 / step}, 0.5, 20.0 + step) for step in steps]
-    return [proposed(trial), Started(trial, "box", 7, "", 11.0), *reports, Ended(trial, status, "why", 40.0)]
 
 
 def test_a_grown_budget_reopens_a_stopped_trial() -> None:
