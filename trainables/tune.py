@@ -291,7 +291,7 @@ class Bridge(tune.Trainable):  # type: ignore[misc]  # Ray's class is untyped fo
         self._log.info("goes on from trial %d at step %d", note["trial"], note["step"])
 
     def cleanup(self) -> None:
-        """End with everything this trial started, but for what removes shared memory that is left and ends by itself."""
+        """End with everything this trial started, but for what removes shared memory that is left, and then ends."""
         self._end()
         for child in psutil.Process().children(recursive=True):
             with suppress(psutil.NoSuchProcess):

@@ -138,3 +138,20 @@ def test_the_default_early_inference_search_has_a_report_before_anything_ran(tmp
     text = words(write(folder).read_text(encoding="utf-8"))
     assert "No trial has a value yet" in text
     assert [path.name for path in (folder / "figures").iterdir()] == ["schedule.png"]  # known before anything runs
+
+
+def test_of_code_without_declared_schedules_nothing_is_said_to_stay_constant(tmp_path: Path) -> None:
+    from search.spec.resolve import resolve
+
+    (tmp_path / "train.py").write_text("def train(run): ...\n")
+    (tmp_path / "mine.yaml").write_text(
+        "trainable: {function: 'train:train', length: epochs, objective: {val_loss: min, worst: 3}, settles: 0}\n"
+        "arguments: {lr: 0.01, epochs: 6}\nspace: {lr: {float: [1e-3, 1e-1]}}\n"
+        "budget: {trials: 4, steps: 6 epochs, evaluate_every: 1 epoch}\n"
+    )
+    (folder := tmp_path / "results" / "mine").mkdir(parents=True)
+    (folder / "search.yaml").write_text(resolve(tmp_path / "mine.yaml").to_yaml("d" * 64), encoding="utf-8")
+    Journal(folder / "journal.jsonl").close()
+    text = words(write(folder).read_text(encoding="utf-8"))
+    assert "No schedule is declared: what moves during training is known to the code alone." in text
+    assert "in either config" not in text
