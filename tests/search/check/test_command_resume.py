@@ -85,8 +85,7 @@ def test_one_that_finds_its_checkpoint_by_itself_needs_no_placeholder(tmp_path: 
     assert resume_of(tmp_path, begins=begins, command="").found == "exact"
 
 
-@pytest.mark.parametrize("tell", [STDOUT, CSV], ids=["stdout", "csv"])
-@pytest.mark.parametrize("command", [" {resume}", ""], ids=["ignored", "not asked for"])
+@pytest.mark.parametrize(("tell", "command"), [(STDOUT, " {resume}"), (CSV, "")], ids=["ignored", "not asked for"])
 def test_one_that_starts_over_is_named(tmp_path: Path, tell: str, command: str) -> None:
     known = resume_of(tmp_path, tell=tell, begins="False", command=command)
     assert (known.found, known.level) == ("tells epoch 1 again", "warning")
