@@ -189,6 +189,7 @@ def test_a_locked_file_is_an_outage(database: Path, tmp_path: Path) -> None:
     check_complete(database, summary.parent, ["FINISHED", "KILLED"])
 
 
+@pytest.mark.slow
 def test_two_searches_start_together_on_a_new_file(database: Path, tmp_path: Path) -> None:
     code = (
         "import sys, pathlib; sys.path.insert(0, sys.argv[3]); import test_tracking_mlflow as t;"

@@ -116,7 +116,7 @@ class CommandRun:
         """Leave the command to the keeper, stopped, until the trial goes on; without a keeper end it. The trials whose
         commands are ended for it, this one's among them if there is no room."""
         order, process = self._order, self._process
-        if order.keeper is None or process is None or process.code is not None:
+        if order.keeper is None or process is None or process.over:  # what has ended since `state` is held
             self.close()
             return []
         ends = process.given()

@@ -141,6 +141,11 @@ class Process:
                 reader.join(_AFTER_GRACE)
         return self._code
 
+    @property
+    def over(self) -> bool:
+        """Whether its exit code is known already."""
+        return self._code is not None
+
     def pids(self) -> list[int]:
         """Its processes, the supervisor left out."""
         with suppress(psutil.Error):

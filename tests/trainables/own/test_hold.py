@@ -49,20 +49,25 @@ def paused(model: OwnModel, state: dict[str, object] | None, until: int) -> tupl
     return kept, metrics
 
 
-@pytest.mark.parametrize("told", [0.0, 0.5], ids=["its end may not be known yet", "its end is known"])
+@pytest.mark.parametrize(
+    ("told", "early"),
+    [(0.0, False), (0.5, False), (0.5, True)],
+    ids=["its end may not be known yet", "its end is known", "it ends after its state was taken"],
+)
 def test_a_command_that_has_run_ahead_to_its_end_is_not_started_again(
-    tmp_path: Path, keeper: Keeper, told: float
+    tmp_path: Path, keeper: Keeper, told: float, early: bool
 ) -> None:
     quick = SCRIPT.replace("time.sleep(0.05)", "")
     model = held_model(tmp_path, keeper, script=quick)
     run = build(model)
     first = run.train(1)
+    before = carried(run.state())
     deadline = time.monotonic() + 20
     while run.pids() and time.monotonic() < deadline:
         run._process.go_on()  # type: ignore[attr-defined]
         time.sleep(0.02)
     time.sleep(told)
-    state = carried(run.state())
+    state = before if early else carried(run.state())
     run.hold()  # type: ignore[attr-defined]
     run.close()
     found = [first["val_loss"]]
