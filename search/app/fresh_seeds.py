@@ -49,7 +49,6 @@ class FreshSeeds:
 
     def __init__(self, context: RunContext, kind: TrialKind, due: Callable[[], list[Proposed]]) -> None:
         self._ledger, self.kind, self._which = context.folder.ledger, kind, due
-        self._in_turn = context.search.settings.confirm.seeds == "auto"
         self._seen: tuple[int, int] | None = None
         self._due: list[Proposed] = []
 
@@ -63,17 +62,12 @@ class FreshSeeds:
         return self._due
 
     def unfinished(self) -> list[Trial]:
-        """All that are to be trained now, those that were due among them: where seeds come in turn by seed, for the
-        first decides what follows; else what has most left first, so that in the end the shorter ones fill the workers.
-        """
+        """All that are to be trained now, those that were due among them: by seed, for the first may decide the rest;
+        of a seed those first that have most left."""
         for run in self.due():
             self._ledger.emit(run)
         left = [trial for trial in self._ledger.records.of_kind(self.kind) if not trial.over]
-        return sorted(left, key=self._order)
-
-    def _order(self, trial: Trial) -> tuple[int, int]:
-        seed = trial.proposed.seed
-        return (seed, trial.step) if self._in_turn else (trial.step, seed)
+        return sorted(left, key=lambda run: (run.proposed.seed, run.step))
 
     def exhausted(self) -> bool:
         """Whether no run is to be proposed now; while some are trained, further ones may follow from their results."""

@@ -1,9 +1,7 @@
 """The two stages of a search, put together from their parts: searching, and confirming on fresh seeds."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import assert_never
-
-from ray.tune.schedulers import FIFOScheduler
 
 from search.app import start
 from search.app.context import RunContext
@@ -14,7 +12,7 @@ from search.execution.choose_stopping import choose
 from search.execution.cluster import Cluster
 from search.execution.engine import Stage, run_stage
 from search.execution.failures import FailurePolicy
-from search.execution.ray_schedulers import KeepsWorkers
+from search.execution.ray_schedulers import KeepsWorkers, MakesRoom
 from search.execution.sharing import lending_of
 from search.history.events import (
     Changed,
@@ -42,6 +40,9 @@ from search.sampling.trial_history import PastTrial, Problem, Sampling, Scoring
 from search.spec.search import Search
 from search.stopping.rungs import further_scores
 from search.warm_start import warm
+
+TURNS = 8
+"""Into how many parts the last trainings may be cut at most, for all workers to be busy until the end."""
 
 
 def run_search(context: RunContext) -> None:
@@ -119,17 +120,15 @@ def _train(context: RunContext, source: FreshSeeds) -> None:
         if context.halt.reason is not None:
             return
         of_kind = context.folder.records.of_kind(source.kind)
+        follow = settings.confirm.seeds == "auto"  # trials from the results of others
+        gate = _slots(context, (lambda: True) if by_seed else source.exhausted, unfinished)
         run_stage(
             Stage(
                 job=context.job(shown=min(trial.proposed.seed for trial in of_kind), start=begin),
                 ledger=context.folder.ledger,
                 cluster=context.cluster,
-                gate=Slots(
-                    context.cluster.room,
-                    (lambda: True) if by_seed else source.exhausted,
-                    [trial.number for trial in unfinished],
-                ),
-                scheduler=KeepsWorkers(context.cluster.room) if settings.confirm.seeds == "auto" else FIFOScheduler(),
+                gate=gate,
+                scheduler=KeepsWorkers(gate.workers) if follow else MakesRoom(gate.makes_room),
                 propose=(lambda: None) if by_seed else source.propose,
                 checks={"folder": context.trouble, "clock": context.set_back},
                 halt=context.halt,
@@ -138,6 +137,17 @@ def _train(context: RunContext, source: FreshSeeds) -> None:
         )
         if context.halt.reason is not None:
             return
+
+
+def _slots(context: RunContext, exhausted: Callable[[], bool], unfinished: Sequence[Trial]) -> Slots:
+    """The gate of runs on fresh seeds. Those that follow from others' results come in their order, each in one go; of
+    others the one with most left comes first, and the last ones take turns."""
+    search, trials = context.search, context.folder.records.trials
+    gate = Slots(context.cluster.room, exhausted, [trial.number for trial in unfinished])
+    if search.goes_on and search.settings.confirm.seeds != "auto":
+        gate.left = lambda number: search.horizon - max(trials[number].step, search.begins)
+        gate.turn = max(search.every, search.length // TURNS)
+    return gate
 
 
 def _proposer(context: RunContext) -> Proposer:

@@ -1,6 +1,7 @@
 """When a trial may run, and when the sitting ends: what the engine asks on every turn of Ray's loop."""
 
-from collections.abc import Callable, Collection
+import heapq
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -40,12 +41,32 @@ class Slots:
     unfinished: list[int] = field(default_factory=list)
     """Trials of an earlier sitting, or proposed already."""
     busy: set[int] = field(default_factory=set)
+    left: Callable[[int], int] = lambda _: 0
+    """Units that a trial has still to train; of those that wait, the one with most comes first."""
+    turn: int = 0
+    """Where trials go on from their checkpoints: units that it takes to be worth it for one to make room for another
+    that has more left. 0: each is trained in one go."""
 
     def next_resumable(self) -> int | None:
         """The next unfinished trial, if a worker is free."""
         if len(self.busy) >= self.workers() or not self.unfinished:
             return None
-        return self.unfinished.pop(0)
+        number = max(self.unfinished, key=self.left)
+        self.unfinished.remove(number)
+        return number
+
+    def makes_room(self, trial: int) -> bool:
+        """Whether a running trial leaves its worker now to one that waits, as nobody would wait for the last ones then.
+
+        Not while so much waits that each worker has one more trial to come anyway.
+        """
+        if not self.turn or not self.unfinished:
+            return False
+        waiting = [self.left(each) for each in self.unfinished]
+        longest = max(waiting)
+        if longest - self.left(trial) < self.turn or sum(waiting) >= longest * self.workers():
+            return False
+        return gain([self.left(each) for each in self.busy], waiting) >= self.turn
 
     def room(self) -> bool:
         """Whether a worker is free."""
@@ -70,6 +91,20 @@ class Slots:
         """A failed trial comes next if it is to run again; else it is simply gone."""
         if again:
             self.unfinished.insert(0, trial)
+
+
+def gain(running: Sequence[int], waiting: Sequence[int]) -> float:
+    """Units by which all are trained sooner if they can take turns at the workers of the `running` ones.
+
+    `running`, `waiting`: what each has left. In one go, those that wait take the workers as these come free, the
+    longest first. In turns, all workers are busy until the end, or until the longest trial is whole (McNaughton 1959,
+    Scheduling with deadlines and loss functions, theorem 3.1).
+    """
+    free = sorted(running)
+    for each in sorted(waiting, reverse=True):
+        heapq.heapreplace(free, free[0] + each)
+    at_best = max(max(running), max(waiting, default=0), (sum(running) + sum(waiting)) / len(running))
+    return max(free) - at_best
 
 
 Kind = Literal["budget", "signal", "failures", "clock", "ray", "folder"]

@@ -149,6 +149,10 @@ class ResultListener(Unpickled, Stopper, Callback):  # type: ignore[misc]
         if trial.config["values"] != known.values:
             self._ledger.emit(Changed(known.number, trial.config["values"], now()))
 
+    def on_trial_complete(self, iteration: int, trials: Sequence[Any], trial: Any) -> None:  # noqa: ARG002
+        """The trial is over for Ray: if it is to train on, then as another one of Ray's."""
+        self._took_up.discard(trial.trial_id)
+
     def on_trial_error(self, iteration: int, trials: Sequence[Any], trial: Any) -> None:  # noqa: ARG002
         """The trial failed: Ray, which could only try it again blindly, gives it up; we may hand it in once more."""
         number = int(trial.config["trial"])

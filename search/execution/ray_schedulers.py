@@ -1,5 +1,5 @@
 """Ray's own HyperBand, median stopping and population based training, set to the model's step and objective; and its
-first come, first served with processes that are kept."""
+first come, first served with processes that are kept, and with trials that take turns."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -15,7 +15,7 @@ from ray.tune.schedulers import (
     TrialScheduler,
 )
 
-from search.execution.ray_scheduler import Unpickled
+from search.execution.ray_scheduler import TRIAL, Unpickled
 from search.stopping.hyperband import Hyperband
 from search.stopping.kind import Lengths, StoppingKind
 from search.stopping.median import Median
@@ -27,6 +27,18 @@ from trainables.run import OBJECTIVE, TRAINED
 
 FACTORS = (0.8, 1.2)  # of a numeric knob's perturbation; Jaderberg et al. 2017, arXiv 1711.09846, appendix A
 RESAMPLE = 0.25  # chance that a copied knob is drawn anew, instead of perturbed; as there
+
+
+class MakesRoom(Unpickled, FIFOScheduler):  # type: ignore[misc]  # Ray is untyped: its classes are Any here
+    """First come, first served, but for trials that make room for others at an evaluation; `makes_room` says which."""
+
+    def __init__(self, makes_room: Callable[[int], bool]) -> None:
+        super().__init__()
+        self._makes_room = makes_room
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: Mapping[str, Any]) -> str:  # noqa: ARG002
+        """STOP for a trial that makes room: it is handed in again, and goes on from its checkpoint."""
+        return str(self.STOP if self._makes_room(int(trial.config[TRIAL])) else self.CONTINUE)
 
 
 class KeepsWorkers(Unpickled, FIFOScheduler):  # type: ignore[misc]  # Ray is untyped: its classes are Any here

@@ -54,7 +54,11 @@ class TrialFeed(Unpickled, Searcher):  # type: ignore[misc]  # Ray is untyped: i
         if isinstance(self._gate, Slots):
             self._gate.busy.discard(number)
         trial = self._ledger.records.trials[number]
-        if error or trial.over or (not trial.searched and _is_cut(result, self._horizon)):
+        if error or trial.over:
+            return
+        if not trial.searched and _is_cut(result, self._horizon):
+            if isinstance(self._gate, Slots):
+                self._gate.unfinished.append(number)  # it has made room for another one
             return  # the confirmation takes up what the end of the search has cut off
         if result is None:
             self._ledger.emit(Ended(number, "stopped", f"not promoted from {trial.rung}", now()))

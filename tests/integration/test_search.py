@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from mlflow.tracking import MlflowClient
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
-from search.history.events import Event, Paused, Phase, Promoted, Proposed, Reported
+from search.history.events import Event, Paused, Phase, Promoted, Proposed, Reported, Started
 from search.history.journal import read
 from search.history.records import Records
 from search.stopping.bracket import Bracket, Report
@@ -365,6 +366,29 @@ def test_workers_that_the_end_of_a_search_leaves_idle_train_the_baseline_on_fres
         trials_of(folder, name).query("kind == 'confirm' and origin == 'trial 0'")[told].sort_values("seed")
         for name in ("one", "four")
     )
+    pd.testing.assert_frame_equal(one.reset_index(drop=True), four.reset_index(drop=True))
+
+
+@pytest.mark.slow
+def test_the_last_runs_take_turns_and_come_to_the_values_of_undisturbed_ones(
+    tmp_path: Path, environment: Environment
+) -> None:
+    """Six runs on four workers, against one after the other."""
+    folder = make_project(tmp_path)
+    words = ["search.yaml", "--set", "budget.trials=2", "--set", "budget.steps=16 epochs", "--set", "confirm.seeds=3"]
+    words += ["--set", "early_stopping={kind: none}", "--set", "sampler.kind=random", "--set", "resources.cpu=2"]
+    code, output = run("search.run", [*words, "--name", "one"], folder, environment)
+    assert code == 0, output
+    words += ["--name", "four"]
+    code, output = run("search.run", [*words, "--set", "confirm.seeds=0"], folder, environment)
+    assert code == 0, output
+    code, output = run("search.run", [*words, "--resume", "--set", "resources.cpu=0.5"], folder, environment)
+    assert code == 0, output
+    events = read(folder / "results/four/journal.jsonl")[0]
+    starts = Counter(event.trial for event in events if isinstance(event, Started))
+    assert len(starts) == 2 + 6 and max(starts.values()) > 1, "no run made room for another one"
+    told = ["kind", "origin", "seed", "status", "steps", "objective"]
+    one, four = (trials_of(folder, name)[told].sort_values(told[:3]) for name in ("one", "four"))
     pd.testing.assert_frame_equal(one.reset_index(drop=True), four.reset_index(drop=True))
 
 

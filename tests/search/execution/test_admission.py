@@ -4,7 +4,10 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
-from search.execution.admission import Gate, Slots
+from hypothesis import given
+from hypothesis import strategies as st
+
+from search.execution.admission import Gate, Slots, gain
 from search.execution.ray_scheduler import RungScheduler
 from search.stopping.bracket import Bracket
 from search.stopping.rungs import Rule
@@ -47,6 +50,62 @@ def test_slots_open_and_close_with_the_room() -> None:
     assert gate.next_resumable() is None  # 5 has the only worker
     gate.busy.discard(5)
     assert gate.next_resumable() == 4
+
+
+def train(lengths: list[int], workers: int, turn: int) -> tuple[int, int]:
+    """Units until all are trained, one after the other between two evaluations, and how often a trial made room."""
+    left = dict(enumerate(lengths))
+    gate = Slots(lambda: workers, lambda: True, list(left), left=left.__getitem__, turn=turn)
+    units = turns = 0
+    while not gate.finished():
+        while (number := gate.next_resumable()) is not None:
+            gate.busy.add(number)
+        units += 1
+        for number in sorted(gate.busy):
+            left[number] -= 1
+            if not left[number]:
+                gate.busy.discard(number)
+            elif gate.makes_room(number):
+                gate.busy.discard(number)
+                gate.unfinished.append(number)
+                turns += 1
+                entering = gate.next_resumable()
+                assert entering is not None
+                gate.busy.add(entering)
+    return units, turns
+
+
+def test_the_last_trials_take_turns_so_that_none_is_waited_for() -> None:
+    nine = [27] * 9  # on eight workers, in one go: two rounds
+    assert train(nine, 8, 0) == (54, 0)
+    assert train(nine, 8, 1)[0] == 31  # 9 * 27 / 8 = 30.4
+    units, turns = train(nine, 8, 2)
+    assert units <= 33 and turns <= 27 / 2 + 1
+
+
+def test_where_each_worker_gets_as_much_nobody_makes_room() -> None:
+    for count, workers in [(8, 8), (5, 8), (16, 8), (12, 2), (1, 1), (7, 1)]:
+        units, turns = train([27] * count, workers, 2)
+        assert (units, turns) == (-(-count // workers) * 27, 0)
+    assert train([27] * 11, 2, 2)[1] <= 13  # the last three alone
+
+
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=12), st.integers(1, 5), st.integers(1, 6))
+def test_with_turns_the_end_is_close_to_the_best_that_there_is(lengths: list[int], workers: int, turn: int) -> None:
+    units, _ = train(lengths, workers, turn)
+    at_best = max(max(lengths), sum(lengths) / workers)
+    assert units <= at_best + 2 * turn
+    assert units <= train(lengths, workers, 0)[0] + turn
+
+
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=5), st.lists(st.integers(1, 40), max_size=5))
+def test_the_gain_is_what_one_go_takes_longer_than_the_best(running: list[int], waiting: list[int]) -> None:
+    ends = sorted(running)
+    for each in sorted(waiting, reverse=True):
+        ends = sorted([ends[0] + each, *ends[1:]])
+    everyone = running + waiting
+    best = max(max(everyone), sum(everyone) / len(running))
+    assert gain(running, waiting) == ends[-1] - best >= 0
 
 
 def test_who_has_work_left_is_hungry() -> None:

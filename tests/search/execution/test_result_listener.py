@@ -159,6 +159,18 @@ def test_the_first_reason_to_end_counts_and_a_spent_budget_waits_for_nobody(tmp_
         assert (scene.halt.kind, scene.halt.reason) == ("budget", "it is spent")
 
 
+@pytest.mark.parametrize("made_room", [False, True])
+def test_the_end_waits_for_who_trains_and_not_for_who_has_made_room(tmp_path: Path, made_room: bool) -> None:
+    with Journal(tmp_path / "journal.jsonl") as journal:
+        scene = Scene(tmp_path, journal)
+        scene.ledger.emit(proposed(0, kind="confirm"))
+        scene.result(0, HERE)
+        if made_room:
+            scene.listener.on_trial_complete(0, [], SimpleNamespace(trial_id="r0"))
+        scene.halt.call("SIGTERM", "signal")
+        assert scene.listener.stop_all() is made_room
+
+
 @pytest.mark.parametrize(
     ("kind", "reason", "text"),
     [
