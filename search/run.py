@@ -26,6 +26,7 @@ from spaces import strict_yaml
 from spaces.paths import has
 from spaces.problems import BadInput, Problem
 from spaces.values import show
+from trainables.own.model import OwnModel
 from trainables.run import Prepared
 from trainables.screen import Screen
 
@@ -130,15 +131,15 @@ def _sit(
     # Ray, torch, Optuna and MLflow take seconds to import: only from here on, so that bad input is answered quickly.
     from search.app import notify, session
     from search.app.invocation import Detail, Invocation
-    from search.execution.choose_stopping import check_stopping
-    from search.persistence import local_copy
+    from search.persistence import folder, local_copy
     from search.warm_start import earlier, warm
 
     local_copy.bring_source(home, search)
     if options.fork:
         earlier.check_fork(search, path)
     old = earlier.read(search, path, options.config.parent)
-    check_stopping(search)
+    if isinstance(search.model, OwnModel):  # its data is its code: a change is told before the probe trains
+        folder.check_same(path, sharing.settled(search, plan.shared), _prepared(search).digest)
     search = probe.before_search(search, lambda text: say(aside, text))
     if (why := sharing.withdrawn(search, plan.shared)) is not None:
         say(console, f"{why}; planned anew")

@@ -67,8 +67,9 @@ class Guard:
             (self._folder / SIGNATURE).unlink(missing_ok=True)
 
     @contextmanager
-    def watch(self) -> Iterator[None]:
-        """What happens in here ends within the timeout, or the process writes down where it stood and exits.
+    def watch(self, least: float = 0.0) -> Iterator[None]:
+        """What happens in here ends within the timeout, `least` seconds at least, or the process writes down where it
+        stood and exits.
 
         The clock runs in a thread of the C library: it works even where the trial never lets go of the interpreter.
         """
@@ -77,7 +78,7 @@ class Guard:
             return
         path = self._folder / HANG
         with path.open("w", encoding="utf-8") as file:
-            faulthandler.dump_traceback_later(self._timeout, exit=True, file=file)
+            faulthandler.dump_traceback_later(max(self._timeout, least), exit=True, file=file)
             try:
                 yield
             finally:
@@ -119,7 +120,9 @@ def last_words(folder: Path) -> tuple[str, str] | None:
         stacks = hang.read_text(encoding="utf-8", errors="replace")
         hang.unlink()
         if stacks:
-            return "no report within trial_timeout; the stacks at that moment are in error.txt", stacks
+            limit = stacks.partition("(")[2].partition(")")[0]  # "Timeout (0:30:00)!"
+            what = f"no report within trial_timeout, {limit}: it hangs, or takes longer"
+            return f"{what}; the stacks at that moment are in error.txt", stacks
     return None
 
 

@@ -37,7 +37,7 @@ class Job:
     sitting: str = ""
     """Names the sitting: workers of others must not go on with a trial that this one takes up."""
     timeout: float | None = None
-    """Seconds that building a trial or training to its next evaluation may take."""
+    """Seconds that training to the next evaluation may take, or building a trial, which has a minute at least."""
     shown: int | None = None
     """Trials of this seed write their artifacts at their end, into `artifacts/` of their folder, and a checkpoint: one
     of them may be what the search hands over."""

@@ -47,6 +47,12 @@ def model_named(name: str, where: str = "model") -> Model[Any, Any]:
     return model
 
 
+def may_be_of(name: str, model: Model[Any, Any]) -> bool:
+    """Whether a checkpoint of the model `name` may be one of `model`. Training code of the user's own is called as its
+    YAML is, which says nothing of it."""
+    return name == model.name or (isinstance(model, OwnModel) and name not in models())
+
+
 def model_of(
     name: str,
     trainable: Mapping[str, Any] | None,

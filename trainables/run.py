@@ -86,6 +86,10 @@ class UserCodeError(Exception):
     """The user's own code or what is declared of it is at fault: another try would end the same way."""
 
 
+class BeforeReportError(UserCodeError):
+    """The user's own code raised before its first report: it mostly does so again."""
+
+
 @dataclass(frozen=True)
 class Prepared:
     """Data on this machine, checked and ready: where it lies and the digest of what it holds."""

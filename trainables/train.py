@@ -24,7 +24,7 @@ from spaces.schema import Section, Text, Whole, parse
 from trainables import checkpoints, fingerprint, start
 from trainables.layout import CODE
 from trainables.native import unknown_keys
-from trainables.registry import model_of
+from trainables.registry import may_be_of, model_of
 from trainables.reports import check_advanced, objective_of, plain_metrics
 from trainables.run import Diverged, Metrics, Model, Run, UserCodeError
 
@@ -161,7 +161,7 @@ def _train(options: argparse.Namespace) -> int:
     import torch  # lazy: a wrong file is reported before torch has loaded, which takes seconds
 
     torch.set_num_threads(training.threads)
-    begin = None if training.start is None else _begin(options.file, training.start, model.name)
+    begin = None if training.start is None else _begin(options.file, training.start, model)
     every = training.evaluate_every or max(1, training.steps // EVALUATIONS)
     with _heard(model):
         run = model.build(config, prepared, training.seed)
@@ -189,7 +189,7 @@ def _train(options: argparse.Namespace) -> int:
     return _finish(model, done, recorded, machine, sorted([*given, *(["until"] if options.until is not None else [])]))
 
 
-def _begin(file: Path, begin: Begin, model: str) -> Mapping[str, Any]:
+def _begin(file: Path, begin: Begin, model: Model[Any, Any]) -> Mapping[str, Any]:
     """The state that a training goes on from. Raises BadInput."""
     where = f"{file} start.checkpoint"
     places = [folder / begin.checkpoint for folder in (file.parent, file.parent.parent)]  # of a file in pareto/, too
@@ -200,8 +200,9 @@ def _begin(file: Path, begin: Begin, model: str) -> Mapping[str, Any]:
     if checkpoints.whole(data) is None:
         raise BadInput.of(where, f"{path} is damaged: its content is not what its hash says")
     content = checkpoints.loaded(data, "cpu")
-    if start.CONFIG in content and (of := json.loads(content[start.CONFIG])["model"]) != model:
-        raise BadInput.of(where, f"{path} is a training of {of}, not of {model}")
+    of = json.loads(content[start.CONFIG])["model"] if start.CONFIG in content else model.name
+    if not may_be_of(of, model):
+        raise BadInput.of(where, f"{path} is a training of {of}, not of {model.name}")
     state: Mapping[str, Any] = content["run"]
     return state
 

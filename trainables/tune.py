@@ -47,6 +47,7 @@ from trainables.worker import current, limit_threads, log_of, open_log
 
 _NOTE = "note.json"
 _TRACKER = "multiprocessing.resource_tracker"  # in the command line of Python's own process
+BUILDING = 60.0  # seconds that a trial may take at least to begin: a fresh process loads torch first
 FIRST_SAVE = 0.01  # seconds that a checkpoint is taken to cost before one is written
 _REPORT = "report"  # a checkpoint holds the report of its step, so that an evaluation is never repeated
 
@@ -97,7 +98,7 @@ class Bridge(tune.Trainable):  # type: ignore[misc]  # Ray's class is untyped fo
         model = model_of(self._job.model, self._job.trainable, work=self._folder, copy=copy, keeper=self._keeper)
         self._objective = model.objective
         try:
-            with self._guard.watch(), current(self._job.here):
+            with self._guard.watch(BUILDING), current(self._job.here):
                 native = with_values(self._job.base, config["values"])
                 self._described = start.described(self._job.model, native, self._job.data, self._seed)
                 self._config = model.parse(native, f"trial {self._number}")

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from search.app.invocation import Detail
 from search.common.clock import now
+from search.common.quantities import decimals
 from search.history.events import Ended, Event, Listener, Phase, Retried, StartReady, WarmStarted
 from search.report.progress import ProgressEstimate, knobs_of, line, name_of, span
 
@@ -48,7 +49,7 @@ def _rendered(outlook: ProgressEstimate) -> RenderableType:
         table.add_column(Text(column))  # Text: nothing in a name is markup
     for trial in list(outlook.records.trials.values()):
         if trial.status == "running":
-            value = "–" if trial.objective is None else f"{trial.objective:.4f}"
+            value = "–" if trial.objective is None else decimals(trial.objective)
             table.add_row(Text(name_of(trial)), str(trial.step), value)
     if not table.rows:
         table.add_row("starting workers …")

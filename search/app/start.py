@@ -10,6 +10,7 @@ from ray.tune.schedulers import FIFOScheduler
 
 from search.app.context import RunContext
 from search.common.clock import now
+from search.common.quantities import decimals
 from search.execution.admission import Slots
 from search.execution.engine import Stage, run_stage
 from search.history.chain import End
@@ -208,4 +209,4 @@ class _Told:
         if isinstance(event, Reported) and due:
             self._said = time.monotonic()
             seed, value = self._records.trials[event.trial].proposed.seed, event.metrics["objective"]
-            say(f"up to the start, seed {seed}: {model.unit} {event.step}, {model.objective.metric} {value:.4f}")
+            say(f"up to the start, seed {seed}: {model.unit} {event.step}, {model.objective.metric} {decimals(value)}")

@@ -11,6 +11,7 @@ from search.check.probe import LIMIT, check, lines, refuse_void
 from search.common.command_line import argument_parser, command, say
 from search.common.commands import python
 from search.common.exit_codes import Exit
+from search.common.quantities import seconds
 from search.spec.plan import make_plan
 from search.spec.resolve import resolve
 from spaces import strict_yaml
@@ -39,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _check(options: argparse.Namespace, console: Console) -> int:
     search = resolve(_search_of(options.path), options.overrides)
     make_plan(search)  # refuses what a search would
-    found = check(search, options.seconds, options.again)
+    found = check(search, seconds(options.seconds, "--seconds"), options.again)
     for line in lines(found):
         say(console, line)
     refuse_void(search, found)

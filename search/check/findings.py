@@ -206,7 +206,7 @@ def _scored_twice(search: Search, measured: Measurements) -> Finding:
 
 
 def _knobs(search: Search, measured: Measurements) -> Iterator[Finding]:
-    first = measured.trainings[FIRST]
+    first, entering = measured.trainings[FIRST], _entering(search, measured)
     still, unchecked = [], 0
     for path, value in measured.moved.items():
         told = measured.trainings[f"{KNOB}{path}"]
@@ -214,7 +214,7 @@ def _knobs(search: Search, measured: Measurements) -> Iterator[Finding]:
             yield Finding(f"knob {path}", "fails", f"{path}: {show(value)} can't be trained: {told.error}", "warning")
         elif told.diverged is None and not told.reports:
             unchecked += 1
-        elif told.diverged is None and _same(search, first, told):
+        elif told.diverged is None and path not in entering and _same(search, first, told):
             still.append(path)
     if unchecked:
         yield Finding("knobs", f"{unchecked} not checked", "there was no time for more; --seconds gives it", "note")
@@ -238,24 +238,39 @@ def _acts_later(search: Search, values: Mapping[str, Any], until: int) -> bool:
     return alike and course_of(search, {}, after) != course_of(search, values, after)
 
 
+def _entering(search: Search, measured: Measurements) -> list[str]:
+    """The knobs under another value of which the same weights score otherwise, though not when trained again."""
+    first, again = measured.trainings[FIRST], measured.trainings[AGAIN]
+    if _weights(first, 0) is None or not again.reports or _difference(search, first.metrics[:1], again.metrics):
+        return []
+
+    def enters(told: Measured) -> bool:
+        trained = bool(told.reports) and told.error is None
+        return trained and _same(search, first, told) and _difference(search, first.metrics[:1], told.metrics) > 0
+
+    return [path for path in measured.moved if enters(measured.trainings[f"{KNOB}{path}"])]
+
+
 def _objective(search: Search, measured: Measurements) -> Finding:
     """Whether the same weights score otherwise under another value of a knob."""
     metric, scored = search.model.objective.metric, measured.trainings.get(SCORED)
-    if scored is None or not scored.reports:
-        what = "whether a searched knob enters the objective itself can't be told without trainable.evaluate"
-        return Finding("objective", "not checked", what, "note")
-    own, reported = scored.metrics[0][metric], measured.trainings[FIRST].metrics[0][metric]
-    entering, open_ = [], []
-    for path in measured.moved:
+    entering, open_ = _entering(search, measured), list[str]()
+    evaluated = scored is not None and bool(scored.reports)
+    own = scored.metrics[0][metric] if scored is not None and evaluated else math.nan
+    for path in measured.moved if evaluated else ():
         told = measured.trainings[f"{SCORED_KNOB}{path}"]
         if not told.reports:
             open_.append(path)
-        elif told.metrics[0][metric] != own:
+        elif told.metrics[0][metric] != own and path not in entering:
             entering.append(path)
     if entering:
         names = ", ".join(entering)
         what = f"the same weights score otherwise under another value of {names}: the search would tune the measure; "
         return Finding("objective", f"depends on {names}", f"{what}evaluate with what is not searched", "warning")
+    if not evaluated:
+        what = "whether a searched knob enters the objective itself can't be told without trainable.evaluate"
+        return Finding("objective", "not checked", what, "note")
+    reported = measured.trainings[FIRST].metrics[0][metric]
     if not math.isclose(own, reported, rel_tol=1e-4, abs_tol=1e-9):
         what = f"evaluate gives {own:.6g} where the training reported {reported:.6g}, so that it tells nothing of that"
         return Finding("objective", "not checked", what, "warning")

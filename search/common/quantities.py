@@ -1,4 +1,5 @@
-"""Lengths, times and sizes as people write them, turned into numbers once: `40 epochs`, `1.5h`, `8 GiB`."""
+"""Lengths, times and sizes as people write them, turned into numbers once: `40 epochs`, `1.5h`, `8 GiB`; and values as
+people read them."""
 
 import math
 import re
@@ -36,6 +37,13 @@ def seconds(wait: int | float | str, where: str) -> float:
     if not LEAST_SECONDS <= value <= MOST_SECONDS:
         raise BadInput.of(where, f"expected a time from 0.001s to 3650d, got {wait!r}")
     return value
+
+
+def decimals(value: float) -> str:
+    """For people, `0.4312`: four decimals, so that a column of them is read at a glance; where these would hide what it
+    is, or fill the line, four digits and an exponent."""
+    plain = value == 0 or not math.isfinite(value) or 1e-3 <= abs(value) < 1e7
+    return f"{value:.4f}" if plain else f"{value:.4g}"
 
 
 def units(span: int | str, unit: str, where: str) -> int:

@@ -9,6 +9,7 @@ from search.compare.sources import Source
 from search.report.shown import setting
 from search.spec.search import objective_name
 from spaces.paths import get, has
+from trainables.own.declaration import WAYS
 
 _BESIDE = {"name", "resources", "max_failures", "stop_after_failures", "trial_timeout"}
 """What search.yaml says and no result depends on."""
@@ -101,10 +102,12 @@ def tables(groups: Sequence[Group]) -> list[Table]:
 
 
 def _meaning(source: Source) -> Mapping[str, Any]:
-    """What a value of the search's objective depends on beside the config: name -> content."""
+    """What a value of the search's objective depends on beside the config: name -> content. Training code of the user's
+    own is called as its YAML is, and the digest of its data is that of the code."""
     material = source.material
+    own = material.settings.get("trainable")
     return {
-        "model": material.model.name,
+        "model": material.model.name if own is None else next(str(own[way]) for way in WAYS if way in own),
         "objective": material.settings.get("objective", objective_name(material.model.objective)),
         "data": material.settings.get("data_digest", ""),
         "length": f"{material.horizon} {material.unit}s",
@@ -117,7 +120,8 @@ def apart(found: Sequence[Table]) -> Iterator[str]:
         here, there = _meaning(table.first), _meaning(found[0].first)
         differing = [key for key in here if here[key] != there[key]]
         differing = ["model"] if "model" in differing else differing  # all else follows from it
-        said = ["the data differ" if key == "data" else f"{key}: {here[key]}, there {there[key]}" for key in differing]
+        data = "the code differs" if "trainable" in table.first.material.settings else "the data differ"
+        said = [data if key == "data" else f"{key}: {here[key]}, there {there[key]}" for key in differing]
         names, others = (", ".join(group.name for group in each.groups) for each in (table, found[0]))
         yield f"Values of {names} can't be compared with those of {others}: {'; '.join(said)}."
 

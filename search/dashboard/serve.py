@@ -36,6 +36,7 @@ from spaces.problems import BadInput
 
 HOST = "127.0.0.1"
 LIVE_PORT, MLFLOW_PORT, OPTUNA_PORT = 8000, 5000, 8080
+MOST_PORT = 65535
 PATIENCE = 120.0  # seconds until a server must answer: MLflow imports for many of them on a busy machine
 GRACE = 5.0  # seconds to end in, before it is killed
 STUDY = "study.journal"
@@ -87,13 +88,20 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         ("--live-port", LIVE_PORT, "of the live page"),
     ):
         parser.add_argument(
-            flag, type=int, default=port, metavar="PORT", help=f"{whose}; default: {port}, or a free one"
+            flag, type=_port, default=port, metavar="PORT", help=f"{whose}; default: {port}, or a free one"
         )
     parser.add_argument("--host", default=HOST, help=f"whom the live page answers; default: {HOST}, this machine only")
     parser.add_argument(
         "--actions", action="store_true", help="let the live page stop searches and go on with them, by a token"
     )
     return parser.parse_args(arguments)
+
+
+def _port(text: str) -> int:
+    """A port that may be asked for. Raises for others what argparse tells people."""
+    if not text.isdecimal() or int(text) > MOST_PORT:
+        raise argparse.ArgumentTypeError(f"expected a port from 0 (any free one) to {MOST_PORT}, got {text!r}")
+    return int(text)
 
 
 def _services(uri: str, options: argparse.Namespace) -> list[Service]:
@@ -152,7 +160,12 @@ def _optuna(results: Path, port: int) -> Service:
 
 
 def free_port(wanted: int, taken: set[int], host: str = HOST) -> int:
-    """`wanted`, or another that nobody listens on and that is not in `taken`, where it is added."""
+    """`wanted`, or another that nobody listens on and that is not in `taken`, where it is added. Raises BadInput."""
+    with socket.socket() as trial:
+        try:
+            trial.bind((host, 0))
+        except OSError as error:
+            raise BadInput.of("--host", f"{host!r} is no address of this machine: {error.strerror}") from error
     for port in (wanted, 0, 0, 0):
         with socket.socket() as trial, contextlib.suppress(OSError):
             trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a server that has just ended is no obstacle

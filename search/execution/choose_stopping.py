@@ -58,15 +58,10 @@ def make_bracket(search: Search, plan: Plan, values: Callable[[int], Mapping[str
     return empty_rungs(search, plan.rungs, search.further, settled)
 
 
-def check_stopping(search: Search) -> None:
-    """Raise BadInput for options that Ray's own scheduler can't work with."""
-    _rays(search)
-
-
 def _rays(search: Search) -> TrialScheduler:
     changeable = {k.path: k.domain for k in search.space.knobs if k.path in search.model.changeable}
     mode, seed = search.model.objective.mode, search.settings.sampler.seed
-    lengths = Lengths(search.horizon, search.every, search.model.unit)
+    lengths = Lengths(search.length, search.every, search.model.unit)
     return make_scheduler(search.settings.early_stopping, lengths, mode, changeable, seed)
 
 

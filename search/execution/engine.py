@@ -267,7 +267,9 @@ def _end_the_rest(ledger: Ledger, halt: Halt) -> None:
     """Trials that a spent budget cut off, or that waited since an earlier sitting and were not promoted in this one."""
     for trial in list(ledger.records.trials.values()):
         if not trial.over and trial.searched:
-            ledger.emit(Ended(trial.number, "stopped", halt.reason or f"not promoted from {trial.rung}", now()))
+            ledger.emit(
+                Ended(trial.number, "stopped", halt.reason or f"not promoted from {trial.rung or trial.step}", now())
+            )
 
 
 def _kept(job: Job) -> CheckpointConfig:

@@ -13,7 +13,7 @@ from spaces.problems import BadInput
 from trainables.files import write_text
 from trainables.guard import ADVICE, last_words
 from trainables.layout import OutOfMemory, trial_folder
-from trainables.run import UserCodeError
+from trainables.run import BeforeReportError, UserCodeError
 from trainables.storage import Unseen
 
 DETAIL = 5000  # characters of a traceback that are kept: MLflow takes no longer tag
@@ -64,6 +64,8 @@ def _explained(place: Path, text: str) -> Failure:
         return Failure(last.partition(": ")[2], detail)
     if UserCodeError.__name__ in last:
         return Failure(last.partition(f"{UserCodeError.__name__}: ")[2] or last, detail, hopeless=True)
+    if BeforeReportError.__name__ in last:
+        return Failure(last.partition(f"{BeforeReportError.__name__}: ")[2] or last, detail, raised=True)
     if OutOfMemory.__name__ in last:
         return Failure(last.partition(": ")[2] or last, detail, hopeless=True)
     if "OutOfMemoryError" in text:  # Ray's monitor: it picks a worker by its age, so it may have hit the wrong one

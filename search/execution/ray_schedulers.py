@@ -21,7 +21,6 @@ from search.stopping.kind import Lengths, StoppingKind
 from search.stopping.median import Median
 from search.stopping.pbt import Pbt
 from spaces.domain import Categorical, Domain, Float, Int, contains, sample, snap
-from spaces.problems import BadInput
 from spaces.values import Value
 from trainables.run import OBJECTIVE, TRAINED
 
@@ -78,13 +77,10 @@ def make_scheduler(
     """The scheduler that `stopping` asks for, on our own step and objective; first in, first out for any other kind.
 
     `changeable` and `seed` are for population based training alone: the searched knobs that may change in mid-run, and
-    the seed of their changes. Raises BadInput for options that don't fit the lengths.
+    the seed of their changes.
     """
     match stopping:
         case Hyperband(reduction=reduction):
-            if reduction > lengths.horizon:
-                what = f"reduction is {reduction}; it must be at most steps {lengths.horizon}"
-                raise BadInput.of("early_stopping", what)
             return _HyperBand(
                 time_attr=TRAINED, metric=OBJECTIVE, mode=mode, max_t=lengths.horizon, reduction_factor=reduction
             )
@@ -93,24 +89,14 @@ def make_scheduler(
                 time_attr=TRAINED,
                 metric=OBJECTIVE,
                 mode=mode,
-                grace_period=_below_horizon("grace", stopping.grace_steps(lengths), lengths),
+                grace_period=stopping.grace_steps(lengths),
                 min_samples_required=min_trials,
                 min_time_slice=math.inf,  # never pause a trial for others to catch up: that only delays the median
             )
         case Pbt(quantile=quantile):
-            interval = _below_horizon("perturb_every", stopping.interval(lengths), lengths)
-            if not changeable:
-                what = "pbt needs a searched knob that may change in mid-run, and the space holds none; "
-                raise BadInput.of("early_stopping", what + "add one, or choose another kind of early_stopping")
-            return _Pbt(interval, quantile, mode, changeable, np.random.default_rng(seed))
+            return _Pbt(stopping.interval(lengths), quantile, mode, changeable, np.random.default_rng(seed))
         case _:
             return FIFOScheduler()
-
-
-def _below_horizon(name: str, value: int, lengths: Lengths) -> int:
-    if value >= lengths.horizon:
-        raise BadInput.of("early_stopping", f"{name} is {value}; it must lie below steps {lengths.horizon}")
-    return value
 
 
 def explore(

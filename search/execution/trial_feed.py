@@ -61,7 +61,7 @@ class TrialFeed(Unpickled, Searcher):  # type: ignore[misc]  # Ray is untyped: i
                 self._gate.unfinished.append(number)  # it has made room for another one
             return  # the confirmation takes up what the end of the search has cut off
         if result is None:
-            self._ledger.emit(Ended(number, "stopped", f"not promoted from {trial.rung}", now()))
+            self._ledger.emit(Ended(number, "stopped", f"not promoted from {trial.rung or trial.step}", now()))
             return
         match outcome_of(result):
             case "diverged":

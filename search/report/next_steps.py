@@ -1,5 +1,6 @@
 """What to do after a search, and what weakens its verdict."""
 
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -72,7 +73,7 @@ def next_steps(
         seed = material.best.get("seed")
         yield Step(
             "Train the new config:" if verdict.decision == "switch" else "Train the best config so far:",
-            f"python -m trainables.train {where}/best.yaml",
+            shlex.join(["python", "-m", "trainables.train", f"{where}/best.yaml"]),
             f"Repeats the run of seed {seed} to the last digit. Your own file with the new values: {where}/native.",
         )
     if verdict.decision == "undecided" and material.done:
@@ -119,7 +120,10 @@ def _state_steps(material: Material, where: str) -> Iterator[Step]:
     """What the state of the search asks for, whatever its numbers say."""
     match material.standing.state:
         case "starting" | "searching" | "confirming":
-            yield Step("The search runs. Make this page again for newer values:", f"python -m search.report {where}")
+            yield Step(
+                "The search runs. Make this page again for newer values:",
+                shlex.join(["python", "-m", "search.report", where]),
+            )
         case "interrupted":
             yield Step("Go on with the search: type its command again, and it continues where it is.")
         case "failed":

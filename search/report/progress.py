@@ -3,6 +3,7 @@
 from collections import Counter
 from typing import assert_never
 
+from search.common.quantities import decimals
 from search.history.events import (
     Changed,
     Ended,
@@ -120,7 +121,7 @@ class ProgressEstimate:
         """A trial's last objective with its step, for people."""
         if trial is None or trial.objective is None:
             return "–"
-        return f"{trial.objective:.4f} at {self.unit} {trial.step}"
+        return f"{decimals(trial.objective)} at {self.unit} {trial.step}"
 
     @property
     def documented(self) -> str:
@@ -130,7 +131,7 @@ class ProgressEstimate:
         if base is None or best is None or best.step <= base.step:
             return told
         there = next((report.metrics["objective"] for report in best.reports if report.step == base.step), None)
-        return told if there is None else f"{told} (the best there: {there:.4f})"
+        return told if there is None else f"{told} (the best there: {decimals(there)})"
 
 
 def name_of(trial: Trial) -> str:
@@ -149,7 +150,7 @@ def line(event: Event, outlook: ProgressEstimate) -> str | None:
         case Reported():
             trial = records.trials[event.trial]
             value = event.metrics["objective"]
-            said = f"{name_of(trial)}: {unit} {event.step}, {outlook.objective.metric} {value:.4f}"
+            said = f"{name_of(trial)}: {unit} {event.step}, {outlook.objective.metric} {decimals(value)}"
             return f"{said} ({_spent(trial, event)})"
         case Paused():
             return f"{name_of(records.trials[event.trial])}: waits at {unit} {event.step}"
@@ -163,9 +164,9 @@ def line(event: Event, outlook: ProgressEstimate) -> str | None:
             return f"{name_of(records.trials[event.trial])}: {what}, starts again {start}: {event.reason}"
         case Ended():
             trial = records.trials[event.trial]
-            reached = trial.objective is not None and event.status in {"completed", "stopped"}
-            last = f", {outlook.objective.metric} {trial.objective:.4f}" if reached else ""
-            best = ", the best so far" if reached and trial is outlook.best else ""
+            end = trial.objective if event.status in {"completed", "stopped"} else None
+            last = f", {outlook.objective.metric} {decimals(end)}" if end is not None else ""
+            best = ", the best so far" if end is not None and trial is outlook.best else ""
             reason = f": {event.reason}" if event.reason else ""
             return f"{name_of(trial)}: {event.status} at {unit} {trial.step}{last}{best}{reason}"
         case Phase():
@@ -202,7 +203,7 @@ def span(seconds: float) -> str:
 def _started(event: StartReady, outlook: ProgressEstimate) -> str:
     """What trials start from, for people."""
     metric = outlook.objective.metric
-    value = "" if event.objective is None else f", {metric} {event.objective:.4f} there"
+    value = "" if event.objective is None else f", {metric} {decimals(event.objective)} there"
     whose = "" if event.seed is None else f" of seed {event.seed}"
     cost = f" ({event.trained} {outlook.unit}s trained, {event.seconds:.1f} s)" if event.trained else ""
     return f"start{whose}: {event.source}{value}, state {event.digest[:16]}{cost}"

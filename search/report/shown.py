@@ -33,7 +33,10 @@ def rounded(value: float, spread: float) -> str:
     if not spread or not math.isfinite(spread):
         return number(value)
     places = min(8, max(0, 1 - math.floor(math.log10(abs(spread)))))
-    return f"{value:.{places}f}".replace("-", MINUS)
+    text = f"{value:.{places}f}"
+    return (
+        text.replace("-", MINUS) if float(text) or not value else number(value, 1)
+    )  # what is not zero looks like none
 
 
 def interval(estimate: Estimate) -> str:

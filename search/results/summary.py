@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from search.common.commands import python
+from search.common.quantities import decimals
 from search.history.records import Records
 from search.results.verdict import Verdict
 from search.sampling.codec import text_of
@@ -45,9 +46,10 @@ def tables(search: Search, verdict: Verdict, records: Records) -> Iterator[Table
     scores = Table("config", *numbers, title=f"{objective.measured}, {spent}", title_justify="left")
     for candidate in verdict.ranking:
         estimate = candidate.estimate
-        interval = "–" if estimate.low is None else f"{estimate.low:.4f} to {estimate.high:.4f}"
+        low, high = estimate.low, estimate.high
+        interval = "–" if low is None or high is None else f"{decimals(low)} to {decimals(high)}"
         best = "bold" if candidate is verdict.winner else ""
-        scores.add_row(candidate.name, f"{estimate.mean:.4f}", interval, style=best)
+        scores.add_row(candidate.name, decimals(estimate.mean), interval, style=best)
     yield scores
     if verdict.baseline is None or verdict.winner is verdict.baseline:
         return

@@ -229,7 +229,8 @@ class Settings(Section):
     stop_after_failures: Annotated[Real, Field(ge=0, lt=1)] | None = 0.5
     """The search stops early when more than this share of its trials, and at least three, fail the same way."""
     trial_timeout: Wait | None = None
-    """A trial whose next evaluation takes longer has hung: its worker is killed, the trial started again."""
+    """A trial whose next evaluation takes longer has hung, or its beginning, which has a minute at least: its worker is
+    killed, the trial started again."""
     share: Literal["auto", "on", "off"] = "auto"
     """Whether trials that begin alike train their common part once, bit for bit as each would alone. `auto`: where a
     dry run over 60 drawn configs predicts that a fifth of all units is saved."""

@@ -2,6 +2,7 @@
 config starts from, variables, folders. All is found missing before data is read or generated."""
 
 import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -61,7 +62,10 @@ def check_weights(search: Search) -> None:
 
 
 def check_notify(notify: Notify | None, source: str) -> None:
-    """Raise BadInput where the webhook's address is missing."""
+    """Raise BadInput where the program is missing, or the webhook's address."""
+    if notify is not None and notify.command is not None and shutil.which(notify.command[0]) is None:
+        what = f"there is no program {notify.command[0]} here (looked for in PATH, a path from where the command runs)"
+        raise BadInput.of(f"{source} notify.command", what)
     if notify is None or notify.webhook is None:
         return
     address = os.environ.get(notify.webhook)

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
+from search.common.quantities import seconds
 from search.common.store_uri import VARIABLE, mask, unusable
 from search.spec import fit, here, late, lengths, storage
 from search.spec.basis import Basis, basis
@@ -59,10 +60,13 @@ def resolve(
     settings = settings if known is None else known.settings
     limits = problems.checked(lambda: lengths.ceilings(settings, where), "resources", "trial_timeout")
     problems.checked(lambda: _check_tracking(settings, where), "tracking")
+    if (limit := settings.check) is not None:
+        problems.checked(lambda: seconds(limit, f"{where} check"), "check")
     if (kept := settings.storage) is not None:
         problems.checked(lambda: storage.parsed(kept, f"{where} storage"), "storage")
     chosen = name or settings.name or (path.stem if known is None else known.default_name(path))
-    problems.checked(lambda: _check_name(fork or chosen), "name")
+    said = fork or name or settings.name
+    problems.checked(lambda: _check_name(said or chosen, by_file=said is None), "name")
     forked = None if fork is None else problems.checked(lambda: _forked(settings, chosen, fork, where), "warm_start")
     if results is not None:
         here.check(forked or settings, path, results, fork or chosen, problems)
@@ -121,6 +125,10 @@ def _acting(known: Basis, shape: _Shape, where: str) -> tuple[Space, dict[str, s
     space = alive.space if later is None else later.space
     if not space.knobs:
         _none_left(model, later, known.begins, left_out, where)
+    if settings.early_stopping.moves_knobs and not model.changeable.intersection(space.by_path):
+        what = f"{settings.early_stopping.kind} needs a searched knob that may change in mid-run, and there is none; "
+        may = f"search one of {', '.join(sorted(model.changeable))}, or " if model.changeable else ""
+        raise BadInput.of(f"{where} early_stopping", f"{what}{may}choose another kind of early_stopping")
     return space, left_out, later
 
 
@@ -182,9 +190,10 @@ def check_registered(name: str | None) -> None:
         raise BadInput.of("--register", what)
 
 
-def _check_name(name: str) -> None:
+def _check_name(name: str, by_file: bool) -> None:
     if not _NAME.fullmatch(name):
-        raise BadInput.of("name", f"{name!r} can't name a folder; use letters, digits, '.', '_' and '-'")
+        what = f"{name!r}{', from the name of the YAML,' * by_file} can't name a folder; use letters, digits, '.', '_' "
+        raise BadInput.of("name", f"{what}and '-'{', or give another one by --name' * by_file}")
 
 
 def _forked(settings: Settings, source: str, fork: str, where: str) -> Settings:

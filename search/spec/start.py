@@ -22,6 +22,7 @@ from trainables.alike import differing
 from trainables.cache import sha256_of
 from trainables.layout import checkpoint_folder
 from trainables.own.model import OwnModel
+from trainables.registry import may_be_of
 from trainables.run import OBJECTIVE, Model
 
 BEST = "best.yaml"
@@ -86,7 +87,7 @@ class Origin:
     def check(self, model: Model[Any, Any], base: Mapping[str, Any], base_name: str, where: str) -> None:
         """Raise BadInput, naming each difference, unless training `base` up to the step is what was trained."""
         step, source = self.point.step, self.point.source
-        if self.model is not None and self.model != model.name:
+        if self.model is not None and not may_be_of(self.model, model):
             raise BadInput.of(f"{where} start", f"{source} is a training of {self.model}, not of {model.name}")
         if not self.native:
             return
@@ -95,7 +96,9 @@ class Origin:
             shown = [f"{path}: {show(theirs)} there, {show(mine)} in {base_name}" for path, mine, theirs in found]
             more = f"; … and {len(shown) - SHOWN} more" if len(shown) > SHOWN else ""
             what = f"{source} was trained with another config than {base_name} up to {model.unit} {step}: "
-            remedy = "; set them alike, or leave base out: it is then the config that was trained"
+            remedy = "; set them alike"
+            if not isinstance(model, OwnModel):  # whose base says in which form it is given its config
+                remedy += ", or leave base out: it is then the config that was trained"
             raise BadInput.of(f"{where} start", what + "; ".join(shown[:SHOWN]) + more + remedy)
 
 
@@ -248,7 +251,9 @@ def check_data(
     if point is None:
         return
     if point.data_digest is not None and point.data_digest != digest:
-        what = f"{point.source} was trained on other data (digest {point.data_digest[:16]}, here {digest[:16]}): "
-        raise BadInput.of("data", what + "give it the data of that search")
+        own = isinstance(model, OwnModel)  # its digest is that of its code
+        what = f"{point.source} was trained {'by other code' if own else 'on other data'} (digest "
+        what += f"{point.data_digest[:16]}, here {digest[:16]}): give it the {'code' if own else 'data'} of that search"
+        raise BadInput.of("trainable" if own else "data", what)
     if point.weights and point.given is not None and not isinstance(model, OwnModel):
         model.prepare(data, model.parse(with_weights(model.name, base, point.given), "the base"))

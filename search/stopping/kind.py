@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from search.stopping.bracket import Bracket
 from search.stopping.rungs import Goal
+from spaces.problems import BadInput
 from spaces.schema import Section
 from trainables.run import Objective
 
@@ -22,6 +23,13 @@ class Lengths:
     unit: str
     settles: Sequence[int] = ()
     """Of configs drawn from the space: the step by which each has left its warmup, freeze or ramp."""
+
+
+def below_horizon(name: str, value: int, lengths: Lengths) -> int:
+    """`value`, of the key `name`. Raises BadInput where it is no shorter than a trial."""
+    if value >= lengths.horizon:
+        raise BadInput.of("early_stopping", f"{name} is {value}; it must lie below steps {lengths.horizon}")
+    return value
 
 
 class StoppingKind(Section):
@@ -55,7 +63,8 @@ class StoppingKind(Section):
         return False
 
     def rungs(self, lengths: Lengths) -> tuple[int, ...]:
-        """The steps at which trials are compared, ascending, the horizon last. Raises BadInput for impossible ones."""
+        """The steps at which trials are compared, ascending, the horizon last. Raises BadInput for settings that do not
+        fit the lengths."""
         return (lengths.horizon,)
 
     def in_full(self, trial: int, seed: int, confirmed: bool) -> bool:  # noqa: ARG002

@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from search.common.quantities import Span, units
-from search.stopping.kind import Lengths, StoppingKind
+from search.stopping.kind import Lengths, StoppingKind, below_horizon
 from spaces.problems import BadInput
 from spaces.schema import Real
 
@@ -24,11 +24,18 @@ class Pbt(StoppingKind):
     """This share of the trials is replaced, and this share is copied from."""
 
     def interval(self, lengths: Lengths) -> int:
-        """`perturb_every` in the model's unit. Raises BadInput where evaluations would miss it."""
+        """`perturb_every` in the model's unit. Raises BadInput where evaluations would miss it, and where no trial is
+        longer."""
         if self.perturb_every is None:
-            return max(lengths.every, lengths.horizon // 10 // lengths.every * lengths.every)
+            tenth = max(lengths.every, lengths.horizon // 10 // lengths.every * lengths.every)
+            return below_horizon("perturb_every", tenth, lengths)
         where = "early_stopping.perturb_every"
         interval = units(self.perturb_every, lengths.unit, where)
         if interval % lengths.every:
             raise BadInput.of(where, f"{interval} is no multiple of evaluate_every {lengths.every}")
-        return interval
+        return below_horizon("perturb_every", interval, lengths)
+
+    def rungs(self, lengths: Lengths) -> tuple[int, ...]:
+        """None but the horizon. Raises BadInput as `interval`."""
+        self.interval(lengths)
+        return super().rungs(lengths)

@@ -39,11 +39,6 @@ def run(options: argparse.Namespace, say: Say) -> int:
     place = _place(options.results, search.settings.storage)
     _check_words(options, place)
     check_registered(options.register)
-    from search.execution.choose_stopping import (
-        check_stopping,  # Ray Tune takes seconds to import: a bad search is answered before
-    )
-
-    check_stopping(search)
     say(describe(search, plan))
     for warning in search.warnings:
         say(f"warning: {warning}")

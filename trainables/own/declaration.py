@@ -22,7 +22,7 @@ STEP = "{step}"
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 _WHOLE_WORDS = ("args", "args_underscore", "args_hydra", "env", "resume")
 _ENTRY = re.compile(r"[\w./-]+:[A-Za-z_]\w*")
-_WAYS = ("function", "command", "trainer", "lightning")
+WAYS = ("function", "command", "trainer", "lightning")
 _HELD = 8
 _ABOUT = ("worst", "unit")  # the keys of `objective` that are no metric
 
@@ -123,6 +123,8 @@ class Declaration(Section):
         if not metrics:
             raise ValueError("names no metric; write {val_loss: min, worst: 2.3}")
         for key, mode in metrics.items():
+            if not key.strip():
+                raise ValueError(f"a metric needs its name, got {key!r}")
             if mode not in ("min", "max"):
                 near = nearest(key, _ABOUT)
                 raise ValueError(f"{key}: expected min or max, got {mode!r}{near if 'did you mean' in near else ''}")
@@ -182,9 +184,9 @@ class Declaration(Section):
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        given = [key for key in _WAYS if getattr(self, key) is not None]
+        given = [key for key in WAYS if getattr(self, key) is not None]
         if len(given) != 1:
-            raise ValueError(f"give one of {', '.join(_WAYS)}, got {' and '.join(given) or 'none'}")
+            raise ValueError(f"give one of {', '.join(WAYS)}, got {' and '.join(given) or 'none'}")
         if self.command is None:
             only = [key for key in ("metrics", "checkpoint") if getattr(self, key) is not None]
             if only:
@@ -281,7 +283,7 @@ class Declaration(Section):
     @property
     def way(self) -> str:
         """Which of function, command, trainer and lightning is given."""
-        return next(key for key in _WAYS if getattr(self, key) is not None)
+        return next(key for key in WAYS if getattr(self, key) is not None)
 
     @property
     def entry(self) -> tuple[str, str]:

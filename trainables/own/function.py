@@ -13,10 +13,11 @@ from typing import Any
 
 import torch
 
+from trainables.guard import out_of_memory
 from trainables.own import random_states
 from trainables.own.handle import Config, State, Stateful, as_numbers, check_names, check_stateful, check_step
 from trainables.own.load import located, short
-from trainables.run import Metrics, UserCodeError
+from trainables.run import BeforeReportError, Metrics, UserCodeError
 from trainables.seeding import derive
 
 _NO_STATE = (
@@ -146,14 +147,14 @@ class FunctionRun:
         reporter.arrived.set()
 
     def _explained(self, error: BaseException) -> BaseException:
-        """The user's error; one before the first report comes again on every try, so it says that at once."""
-        may_pass = isinstance(error, OSError | MemoryError) or type(error).__name__ == "OutOfMemoryError"
-        hopeless = self._reporter.step == 0 and not may_pass and not isinstance(error, UserCodeError)
-        if hopeless or isinstance(error, SystemExit | KeyboardInterrupt):
-            told = UserCodeError(located(error, self._task.root))
-            told.__cause__ = error
-            return told
-        return error
+        """The user's error; where nothing else tells the line, with it."""
+        ends = isinstance(error, SystemExit | KeyboardInterrupt)
+        told = isinstance(error, UserCodeError) or out_of_memory(error) is not None
+        if not ends and (told or self._reporter.step):
+            return error
+        located_error = (UserCodeError if ends else BeforeReportError)(located(error, self._task.root))
+        located_error.__cause__ = error
+        return located_error
 
 
 def reported(state: Mapping[str, Any]) -> Any:

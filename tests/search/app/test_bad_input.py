@@ -110,7 +110,7 @@ def test_options_that_rays_schedulers_can_not_work_with(refused: Refused, stoppi
 
 def test_population_based_training_without_a_knob_that_may_change(refused: Refused) -> None:
     message = refused("--set", "early_stopping={kind: pbt}", "--set", "knobs=[warmup_epochs]")
-    assert "error: early_stopping: " in message and "may change in mid-run" in message
+    assert "error: search.yaml early_stopping: " in message and "may change in mid-run" in message
 
 
 def test_an_interval_of_population_based_training_that_misses_evaluations(refused: Refused) -> None:

@@ -8,9 +8,13 @@ import pytest
 from own_project import SEARCH, TRAIN, write_project
 
 from search.app.finalize import observed
-from search.history.events import Ended, Proposed, Reported, Status
+from search.check import probe
+from search.history.events import Ended, Phase, Proposed, Reported, Status
+from search.history.journal import Journal
 from search.history.records import Records
 from search.run import main
+from search.spec import sharing
+from search.spec.plan import make_plan
 from search.spec.resolve import resolve
 
 Refused = Callable[..., str]
@@ -45,6 +49,63 @@ def refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Refused:
 
 def test_a_wrong_trainable_alone_is_told(refused: Refused) -> None:
     assert "model" not in refused("trainable.lenght=epochs", "trainable.length=epochs").replace("mine.yaml", "")
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (
+            "early_stopping={kind: pbt}",
+            "early_stopping: pbt needs a searched knob that may change in mid-run, and there",
+        ),
+        ("check=abc", "mine.yaml check: expected a time above zero such as 90s, 20m, 1.5h, got 'abc'"),
+        ("check=-5s", "mine.yaml check: expected a time above zero"),
+        ("early_stopping={kind: median, grace: 20}", "grace is 20; it must lie below steps 4"),
+        ("trainable.objective={'': min, worst: 1}", "trainable.objective: a metric needs its name, got ''"),
+    ],
+)
+def test_the_plan_refuses_what_the_search_would(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], change: str, told: str
+) -> None:
+    path = write_project(tmp_path, TRAIN, SEARCH)
+    assert main([str(path), "--results", str(tmp_path / "results"), "--set", change, "--plan"]) == 2
+    assert told in capsys.readouterr().err.replace(f"{tmp_path}/", "")
+
+
+def test_a_name_that_the_file_gives_is_told_as_such(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write_project(tmp_path, TRAIN, SEARCH).rename(tmp_path / "süche 1.yaml")
+    words = [str(path), "--results", str(tmp_path / "results"), "--plan"]
+    assert main(words) == 2
+    told = capsys.readouterr().err
+    assert "name: 'süche 1', from the name of the YAML, can't name a folder" in told and "by --name" in told
+    assert main([*words, "--name", "s 1"]) == 2
+    told = capsys.readouterr().err
+    assert "name: 's 1' can't name a folder; use letters" in told and "--name" not in told
+
+
+def test_changed_code_is_refused_before_anything_trains(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, results = write_project(tmp_path, TRAIN, SEARCH), tmp_path / "results"
+    search = resolve(path)
+    folder = results / search.name
+    folder.mkdir(parents=True)
+    digest = search.model.prepare(search.data, search.model.parse(search.base, "")).digest
+    settled = sharing.settled(search, make_plan(search).shared)
+    (folder / "search.yaml").write_text(settled.to_yaml(digest))
+    with Journal(folder / "journal.jsonl") as journal:
+        journal.append(Phase("search", 0.0))
+
+    def probed(*_: object) -> None:
+        raise AssertionError("it trains")
+
+    monkeypatch.setattr(probe, "before_search", probed)
+    with pytest.raises(AssertionError, match="it trains"):
+        main([str(path), "--results", str(results), "--resume"])
+    (tmp_path / "train.py").write_text(TRAIN + "# other\n")
+    assert main([str(path), "--results", str(results), "--resume"]) == 2
+    assert "this is not the search that the folder holds" in (told := capsys.readouterr().err)
+    assert "the code in train.py" in told
 
 
 @pytest.mark.parametrize(

@@ -76,6 +76,12 @@ def test_a_command_gets_what_show_prints(folder: Path, tmp_path: Path) -> None:
     assert message["verdict"] in message["text"].lower() and message["gain"] > 0
 
 
+def test_a_program_that_is_missing_is_told_before_the_search(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"notify.command: there is no program nosuchprog here"):
+        check_notify(Notify(command=["nosuchprog", "x"]), "search.yaml")
+    check_notify(Notify(command=[sys.executable]), "search.yaml")
+
+
 def test_a_webhook_gets_the_same_and_its_address_is_never_shown(
     folder: Path, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:

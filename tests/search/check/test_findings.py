@@ -64,6 +64,26 @@ def test_what_was_not_come_to_is_not_checked(tmp_path: Path) -> None:
     assert known["validation"].found == known["objective"].found == "not checked"
 
 
+@pytest.mark.parametrize(
+    ("other", "again", "about", "says"),
+    [
+        (told(0.9), told(0.5), "objective", "depends on lr"),
+        (told(0.5), told(0.5), "knobs", "without effect by epoch 1: lr"),
+        (told(0.9, weights="x"), told(0.5), "knobs", "all act"),
+        (told(0.9), told(0.6), "knobs", "without effect by epoch 1: lr"),  # it scores otherwise when trained again, too
+    ],
+)
+def test_a_knob_that_changes_the_score_and_not_the_weights_enters_the_objective(
+    tmp_path: Path, other: Measured, again: Measured, about: str, says: str
+) -> None:
+    known = found(of_own(tmp_path, FUNCTION), {AGAIN: again, f"{KNOB}lr": other}, {"lr": 0.02})
+    assert known[about].found == says
+    enters = about == "objective"
+    assert (known["objective"].level == "warning") == enters and (known["knobs"].found == "all act") == (
+        enters or says == "all act"
+    )
+
+
 def test_nothing_is_checked_before_the_first_evaluation(tmp_path: Path) -> None:
     (one,) = found(of_own(tmp_path, FUNCTION), {FIRST: Measured()}).values()
     assert one.found == "not checked" and "the first evaluation takes more than the 60 s that there were" in one.text

@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -10,13 +12,14 @@ from hypothesis import strategies as st
 from made_searches import BASELINE, FakeRuns, a_search, run, seeded, sources, write
 
 from search.compare import configs
-from search.compare.groups import grouped, tables
+from search.compare.groups import Group, apart, grouped, tables
 from search.compare.page import compare
 from search.compare.results import Course, cost, course, mean, outcome
 from search.compare.sources import Source, tracked
 from search.history.events import Phase
 from search.report.anytime import anytime
 from search.results.procedure import Estimate
+from trainables.run import Objective
 
 
 def test_searches_that_differ_in_their_seed_only_are_one_group(tmp_path: Path) -> None:
@@ -244,3 +247,24 @@ def test_a_tracked_search_without_its_settings_is_left_out_and_named(tmp_path: P
     found, notes = tracked(runs, "e")
     assert found == []
     assert len(notes) == 1 and notes[0].startswith("one in e is left out")
+
+
+def own(name: str, function: str = "t:train", code: str = "c1") -> Any:
+    """A search of training code of the user's own, from a YAML of this name."""
+    settings = {
+        "trainable": {"function": function, "length": "epochs"},
+        "data_digest": code,
+        "settings": {"model": name},
+    }
+    model = SimpleNamespace(name=name, objective=Objective("val_loss", "min", 1.0, "nats"))
+    material = SimpleNamespace(model=model, settings=settings, horizon=9, unit="epoch")
+    source: Any = SimpleNamespace(name=name, where=f"results/{name}", material=material)
+    return Group(name, (source,))
+
+
+def test_searches_of_one_training_are_compared_whatever_their_yaml_is_called() -> None:
+    assert len(tables([own("a"), own("b")])) == 1
+    apart_by = [(own("b", code="c2"), "the code differs"), (own("b", "t:other"), "model: t:other, there t:train")]
+    for other, said in apart_by:
+        found = tables([own("a"), other])
+        assert list(apart(found)) == [f"Values of b can't be compared with those of a: {said}."]

@@ -150,7 +150,7 @@ def test_without_its_package_optunas_pages_are_offered(results: Path, monkeypatc
 
 def test_a_host_that_is_not_this_machines_is_refused(results: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert serve.main(["--results", str(results), "--uri", ELSEWHERE, "--host", "203.0.113.7"]) == 2
-    assert "port 8000: is taken, and no other could be had" in capfd.readouterr().err
+    assert "--host: '203.0.113.7' is no address of this machine" in capfd.readouterr().err
 
 
 def test_a_process_that_heeds_no_signal_is_killed_with_its_children(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -210,3 +210,13 @@ def test_a_tracking_server_that_does_not_tell_its_experiments_is_no_obstacle(tra
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
         assert serve.experiments(f"http://127.0.0.1:{nobody.getsockname()[1]}") == []
+
+
+@pytest.mark.parametrize("port", ["99999", "-5", "http"])
+def test_a_port_that_can_not_be_is_told(results: Path, capsys: pytest.CaptureFixture[str], port: str) -> None:
+    with pytest.raises(SystemExit) as ended:
+        serve.main(["--results", str(results), "--live-port", port])
+    assert ended.value.code == 2
+    assert (
+        f"argument --live-port: expected a port from 0 (any free one) to 65535, got '{port}'" in capsys.readouterr().err
+    )

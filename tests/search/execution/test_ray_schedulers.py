@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from ray.tune.execution.tune_controller import TuneController
 from ray.tune.utils.object_cache import _ObjectCache
 
-from search.execution.ray_schedulers import KeepsWorkers, explore, make_scheduler
+from search.execution.ray_schedulers import KeepsWorkers, explore
 from search.stopping.hyperband import Hyperband
 from search.stopping.kind import Lengths, StoppingKind
 from search.stopping.median import Median
@@ -61,12 +61,7 @@ LENGTHS = Lengths(100, 1, "epoch")
 )
 def test_bad_options_say_what_is_wrong(stopping: StoppingKind, message: str) -> None:
     with pytest.raises(BadInput, match=message):
-        make_scheduler(stopping, LENGTHS, "min", KNOBS, 0)
-
-
-def test_population_based_training_needs_a_changeable_knob() -> None:
-    with pytest.raises(BadInput, match="may change in mid-run, and the space holds none"):
-        make_scheduler(Pbt(kind="pbt"), LENGTHS, "min", {}, 0)
+        stopping.rungs(LENGTHS)
 
 
 def test_a_process_is_kept_for_every_worker_and_no_more() -> None:

@@ -102,6 +102,7 @@ def test_what_is_shared_is_in_the_journal_and_counts_as_it_was(tmp_path: Path) -
         ("Traceback\nModuleNotFoundError: No module named 'tochr'\n", 1),
         ("Traceback\nspaces.problems.BadInput: c.yaml lr: 7 is above 1\n", 1),
         ("Traceback\ntrainables.run.UserCodeError: metric 'loss' is a list\n", 1),
+        ("Traceback\ntrainables.run.BeforeReportError: train.py line 3: RuntimeError: the disk is away\n", 2),
         ("ray.exceptions.ActorDiedError: The actor died unexpectedly.\n", 3),  # somebody may have killed it
     ],
 )

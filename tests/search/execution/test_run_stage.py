@@ -49,7 +49,7 @@ def ray(monkeypatch: pytest.MonkeyPatch) -> Callable[[Fit], None]:
 @pytest.mark.parametrize(
     ("halt", "stopped"),
     [
-        (Halt(), {1: "not promoted from 0", 2: "not promoted from 9"}),
+        (Halt(), {1: "not promoted from 3", 2: "not promoted from 9"}),
         (Halt("budget.wall 60 s is spent"), dict.fromkeys((1, 2), "budget.wall 60 s is spent")),
         (Halt("SIGTERM", "signal"), {}),  # they go on in the next sitting
         (Halt("3 trials alike", "failures"), {}),

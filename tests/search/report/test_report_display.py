@@ -36,6 +36,14 @@ def test_a_rounded_number_is_within_a_tenth_of_the_spread(value: float, spread: 
     assert abs(told - value) <= max(0.05 * spread, 0.5e-8) or (spread >= 10 and abs(told - value) <= 0.5)
 
 
+@pytest.mark.parametrize(
+    ("value", "spread", "text"),
+    [(0.0304, 2.4, "0.03"), (-4.2e-4, 3.0, "−4e-4"), (0.0, 3.0, "0.0"), (0.26, 2.4, "0.3"), (0.3, 1e12, "0.3")],
+)
+def test_what_is_not_zero_does_not_look_it(value: float, spread: float, text: str) -> None:
+    assert shown.rounded(value, spread) == text
+
+
 def test_times_counts_and_shares() -> None:
     assert [shown.duration(s) for s in (45, 150, 9000, 200000)] == ["45 s", "2.5 min", "2.5 h", "2.3 days"]
     assert [shown.count(n, "trial") for n in (0, 1, 12000)] == ["0 trials", "1 trial", "12,000 trials"]

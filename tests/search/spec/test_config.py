@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_search import write_search
 
-from search.common.quantities import seconds, units
+from search.common.quantities import decimals, seconds, units
 from search.spec import settings_file
 from search.spec.config import Settings
 from search.spec.settings_file import overridden
@@ -250,3 +250,12 @@ def test_a_time_that_no_clock_takes_is_refused_with_its_bounds(wait: float | str
 def test_a_length_beyond_any_training_is_refused_with_its_bound(span: int | str) -> None:
     with pytest.raises(BadInput, match=r"expected at most 1e\+12 epochs"):
         units(span, "epoch", "budget.steps")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.43123, "0.4312"), (0.0, "0.0000"), (-12.5, "-12.5000"), (1.234e-5, "1.234e-05"), (3.7e200, "3.7e+200"),
+     (0.0049, "0.0049"), (float("inf"), "inf")],
+)  # fmt: skip
+def test_values_are_told_with_what_they_are(value: float, text: str) -> None:
+    assert decimals(value) == text

@@ -325,3 +325,19 @@ def test_a_command_starts_from_its_own_checkpoint(
     search = resolve(tmp_path / "search.yaml", [f"start={start_at}"])
     assert (search.begins, search.length) == (3, 5)
     assert "the command's own" in describe(search, make_plan(search))
+
+
+def test_training_code_of_ones_own_goes_on_from_what_another_yaml_has_trained(tmp_path: Path) -> None:
+    (tmp_path / "fit.py").write_text("")
+    (tmp_path / "config.yaml").write_text("lr: 0.5\ngamma: 0.5\ndrop_at: 6\nepochs: 8\n")
+    (tmp_path / "search.yaml").write_text(COMMAND.replace("CHECKPOINT", "epoch_{step}.pt"))
+    native = {"lr": 0.5, "gamma": 0.5, "drop_at": 6, "epochs": 8}
+    kept(tmp_path / "mine", native, model="another")
+    at = "start={checkpoint: mine}"
+    assert resolve(tmp_path / "search.yaml", [at]).begins == 4
+    kept(tmp_path / "mine", {**native, "lr": 0.1}, model="another")
+    with pytest.raises(BadInput, match=r"lr: 0.1 there, 0.5 in config.yaml; set them alike$"):
+        resolve(tmp_path / "search.yaml", [at])
+    kept(tmp_path / "mine", native, model="tts")
+    with pytest.raises(BadInput, match="is a training of tts, not of search"):
+        resolve(tmp_path / "search.yaml", [at])
