@@ -3,9 +3,9 @@
     python benchmarks/busy.py RESULTS/NAME…                    # of searches that have ended
     python benchmarks/busy.py --play 2,8 --seconds 5 FOLDER    # of one for each number of workers, kept in FOLDER
 
-By the journal, from the first trial's start to the last one's end; told for the search alone, too, and how long its
-tail was, in which a worker had nothing to do any more. What is played sleeps for its epochs, so that more workers than
-cores are as quick as they would be on cores of their own, but for their start.
+By the journal, from the first trial's start to the last one's end; told for the search and the confirmation alone, too,
+and how long the tail of each was, from the first worker's last trial to the last one's end. What is played sleeps for
+its epochs, so that more workers than cores are as quick as they would be on cores of their own, but for their start.
 """
 
 import argparse
@@ -85,12 +85,12 @@ def main() -> None:
     folders = options.folders
     if options.play:
         folders = [play(folders[0], int(workers), options.seconds) for workers in options.play.split(",")]
-    print(f"busy (aimed at: {GOAL:.0%})  searching  its tail  workers  search")
+    print(f"busy (aimed at: {GOAL:.0%})  searching   its tail  confirming   its tail  workers  search")
     for folder in filter(is_search, folders):
         events = read(folder / "journal.jsonl")[0]
-        search = events[: searching(events)]
-        workers = len(timeline(events).lanes)
-        print(f"{busy(events):>21.0%}  {busy(search):>9.0%}  {tail(search):>6.1f} s  {workers:>7}  {folder}")
+        at, workers = searching(events), len(timeline(events).lanes)
+        parts = "  ".join(f"{busy(part):>9.0%}  {tail(part):>7.1f} s" for part in (events[:at], events[at:]))
+        print(f"{busy(events):>21.0%}  {parts}  {workers:>7}  {folder}")
 
 
 if __name__ == "__main__":

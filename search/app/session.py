@@ -46,26 +46,27 @@ def run(asked: Invocation) -> int:
     halt, left = Halt(), relaunch.taken()
     with interruption(halt, say) as arrived, ExitStack() as stack:
         loss = Loss(halt, left, arrived, path, asked.again, say)
-        cluster = None
+        cluster, done = None, False
         if left.signal:
             halt.call(left.signal, "signal")  # the process before was to end, and could not: what is left is to do so
         else:
             check_same(path, search, asked.prepared.digest)
-            if mirror is not None or not finished(path, search, asked.prepared.digest):
+            done = finished(path, search, asked.prepared.digest)
+            if mirror is not None or not done:
                 cluster = stack.enter_context(connected(asked.address, search.settings.resources, say, loss))
                 check_nodes(path, None if mirror is None else mirror.store, say)
         folder = stack.enter_context(opened(path, search, asked.plan, asked.prepared, say, mirror))
         write_text(path / AGAIN, json.dumps({"cwd": str(Path.cwd()), "command": asked.again}))
         workers = cluster.workers if cluster is not None else left.workers or asked.plan.workers
         loss.follow(folder, workers, own=cluster is None or cluster.own)
+        if folder.history:
+            say(summary.state(path, folder.records, asked.plan.unit, search.settings.budget.trials, done))
         return _run(asked, folder, cluster, workers, halt)
 
 
 def _run(asked: Invocation, folder: Folder, cluster: Cluster | None, workers: int, halt: Halt) -> int:
     search, plan, say = asked.search, asked.plan, asked.say
     path, store = folder.path, folder.store
-    if folder.history:
-        say(summary.state(path, folder.records, plan.unit, search.settings.budget.trials))
     tracker = _tracker(asked, folder, workers, start=cluster is not None or halt.reason is None)
     outlook = ProgressEstimate(folder.records, search.model.objective, plan.unit, plan.steps, plan.trials)
     mode = search.model.objective.mode

@@ -61,11 +61,11 @@ def tables(search: Search, verdict: Verdict, records: Records) -> Iterator[Table
     yield changes
 
 
-def state(folder: Path, records: Records, unit: str, asked: int | None) -> str:
-    """What a search that is taken up again has done so far, as one line. `asked`: trials that it may have, if said."""
+def state(folder: Path, records: Records, unit: str, asked: int | None, finished: bool) -> str:
+    """What a search that is taken up again has done so far, as one line. `asked`: trials that it may have, if said;
+    `finished`: nothing is left of what is asked for."""
     trials, confirming = records.of_kind("search"), records.of_kind("confirm")
-    finished = records.phase == "done" and all(trial.over for trial in records.trials.values())
-    if finished and (asked is None or len(trials) >= asked):
+    if finished:
         return f"{folder} holds this search, finished; a new one takes another --name"
     of = len(trials) if asked is None else asked
     parts = [f"{sum(t.over for t in trials)} of {of} trials over, {records.search_steps} {unit}s trained"]

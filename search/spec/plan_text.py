@@ -114,6 +114,12 @@ def describe(search: Search, plan: Plan) -> str:
         + (f" + up to {plan.explain_steps} explaining" if plan.explain_steps else "")
         + (f" + {_span(plan.start_least, plan.start_steps)} up to the start" if plan.start_steps else "")
     )
+    total = search.total_steps
+    if total is not None and plan.search_least >= total and search.settings.budget.trials is not None:
+        short = f", less than one training of {search.length}" if total < search.length else ""
+        lines.append(
+            f"  budget.total_steps ends it after {total} {unit}s{short}, before {plan.trials} trials are through"
+        )
     lines += sharing.lines(search, plan.shared)
     if plan.repeated_steps:
         lines.append(

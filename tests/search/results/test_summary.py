@@ -20,20 +20,21 @@ PLACE = Path("results/s")
 
 def test_what_is_told_of_a_search_that_is_taken_up_again() -> None:
     done = [*trial(0, 0.5), *trial(1, 0.4, step=3, status="stopped")]
-    told = state(PLACE, records_of(done, [proposed(2)]), "epoch", 9)
+    told = state(PLACE, records_of(done, [proposed(2)]), "epoch", 9, finished=False)
     assert told == "going on with results/s: 2 of 9 trials over, 21 epochs trained"
     confirming = [*done, *trial(2, 0.4, kind="confirm"), proposed(3, kind="confirm")]
-    told = state(PLACE, records_of(confirming), "epoch", 2)
+    told = state(PLACE, records_of(confirming), "epoch", 2, finished=False)
     assert told == "going on with results/s: 2 of 2 trials over, 21 epochs trained; 1 of 2 confirmation runs"
     explaining = [*confirming, *trial(4, 0.4, kind="explain"), proposed(5, kind="explain")]
-    told = state(PLACE, records_of(explaining), "epoch", 2)
+    told = state(PLACE, records_of(explaining), "epoch", 2, finished=False)
     assert told.endswith("; 1 of 2 confirmation runs; 1 of 2 explaining runs")
 
 
-def test_a_finished_search_goes_on_only_with_a_larger_budget() -> None:
+def test_a_finished_search_goes_on_where_more_is_asked_of_it() -> None:
     records = records_of([*trial(0, 0.5), *trial(1, 0.5, kind="confirm"), Phase("done", 1.0)])
-    assert "finished" in state(PLACE, records, "epoch", 1)
-    assert state(PLACE, records, "epoch", 4).startswith("going on with results/s: 1 of 4 trials over")
+    assert "finished" in state(PLACE, records, "epoch", 1, finished=True)
+    told = state(PLACE, records, "epoch", 1, finished=False)  # more seeds
+    assert told == "going on with results/s: 1 of 1 trials over, 18 epochs trained; 1 of 1 confirmation runs"
 
 
 def test_a_metric_that_is_its_own_unit_is_named_once() -> None:

@@ -159,6 +159,12 @@ def test_a_total_budget_bounds_the_estimate(folder: Path) -> None:
     free = plan(folder)
     assert plan(folder, "budget.total_steps=20 epochs").search_steps == 20
     assert plan(folder, "budget.total_steps=100000").search_steps == free.search_steps
+    ends = "budget.total_steps ends it after"
+    for total, told in ((20, f"{ends} 20 epochs, before 9"), (5, f"{ends} 5 epochs, less than one training of 18, ")):
+        search = small_search(folder, f"budget.total_steps={total}")
+        assert told in describe(search, make_plan(search))
+    search = small_search(folder, "budget.total_steps=100000")
+    assert ends not in describe(search, make_plan(search))
 
 
 @pytest.mark.parametrize(
