@@ -139,7 +139,7 @@ def _sit(
         earlier.check_fork(search, path)
     old = earlier.read(search, path, options.config.parent)
     if isinstance(search.model, OwnModel):  # its data is its code: a change is told before the probe trains
-        folder.check_same(path, sharing.settled(search, plan.shared), _prepared(search).digest)
+        folder.check_same(path, search, _prepared(search).digest, open_=("share",))  # which the probe may withdraw
     search = probe.before_search(search, lambda text: say(aside, text))
     if (why := sharing.withdrawn(search, plan.shared)) is not None:
         say(console, f"{why}; planned anew")

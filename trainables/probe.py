@@ -132,7 +132,7 @@ def _trained(request: Request, training: Training, say: Say) -> bool:
     except Exception as error:
         what = located(error, root)
         if isinstance(error, UserCodeError):
-            what = what.replace(f"{UserCodeError.__name__}: ", "", 1)
+            what = what.replace(f"{type(error).__name__}: ", "", 1)
         say({"event": "error", "what": what, "at": getattr(run, "step", 0)})
         return False
     finally:

@@ -27,6 +27,7 @@ NODE = "node"  # Ray's id of the node that trains the trial
 GPU = "gpu"  # the name of the GPU that trains the trial; absent on CPU
 PACE = "seconds_per_step"  # among the metrics: training and evaluation since the previous report, per unit
 MACHINE = "machine"  # in a worker's first report: the machine type that trains the trial (`trainables.fingerprint`)
+SAVED = "saved"  # whether a checkpoint holds what was reported; absent where nothing was trained for the report
 WARNING = "warning"  # only present, as text, where the worker found something that the user should know
 USAGE = "usage"  # pairs: what the worker took of its machine since the last report (`trainables.usage`); Ray keeps
 # statistics of every number in a mapping

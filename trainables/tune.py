@@ -30,6 +30,7 @@ from trainables.run import (
     NODE,
     OBJECTIVE,
     PACE,
+    SAVED,
     SECONDS,
     STEP,
     TRAINED,
@@ -202,7 +203,7 @@ class Bridge(tune.Trainable):  # type: ignore[misc]  # Ray's class is untyped fo
             self._save()
             report[SECONDS] = time.perf_counter() - started
         self._log.info("step %d: %s %.6g", until, self._objective.metric, report[OBJECTIVE])
-        return {**self._placed(report), USAGE: tuple(self._usage.taken().items())}
+        return {**self._placed(report), SAVED: not self._unsaved, USAGE: tuple(self._usage.taken().items())}
 
     def _pace(self, trained: int, seconds: float) -> float:
         """Seconds per unit; of a training that has ended by itself where it was evaluated last, those until there."""

@@ -47,10 +47,9 @@ def _rendered(outlook: ProgressEstimate) -> RenderableType:
     table = Table(box=None, pad_edge=False, header_style="dim")
     for column in ("running", outlook.unit, outlook.objective.metric):
         table.add_column(Text(column))  # Text: nothing in a name is markup
-    for trial in list(outlook.records.trials.values()):
-        if trial.status == "running":
-            value = "–" if trial.objective is None else decimals(trial.objective)
-            table.add_row(Text(name_of(trial)), str(trial.step), value)
+    for trial in outlook.records.at_work():
+        value = "–" if trial.objective is None else decimals(trial.objective)
+        table.add_row(Text(name_of(trial)), str(trial.step), value)
     if not table.rows:
         table.add_row("starting workers …")
     at = now()

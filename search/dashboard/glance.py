@@ -89,8 +89,7 @@ def running(one: Following) -> list[Running]:
     progress = one.progress
     return [
         Running(name_of(t), t.starts[-1].host if t.starts else "", progress.value(t), knobs_of(t))
-        for t in one.material.records.trials.values()
-        if t.status == "running"
+        for t in one.material.records.at_work()
     ][:DRAWN]
 
 

@@ -46,6 +46,8 @@ class Slots:
     turn: int = 0
     """Where trials go on from their checkpoints: units that it takes to be worth it for one to make room for another
     that has more left. 0: each is trained in one go."""
+    leaving: set[int] = field(default_factory=set)
+    """Of the busy ones, those that make room and have not left yet."""
 
     def next_resumable(self) -> int | None:
         """The next unfinished trial, if a worker is free."""
@@ -56,17 +58,24 @@ class Slots:
         return number
 
     def makes_room(self, trial: int) -> bool:
-        """Whether a running trial leaves its worker now to one that waits, as nobody would wait for the last ones then.
-
-        Not while so much waits that each worker has one more trial to come anyway.
+        """Whether a running trial is to leave its worker now to one that waits, as nobody would wait for the last ones
+        then. Not while so much waits that each worker has one more trial to come anyway.
         """
-        if not self.turn or not self.unfinished:
+        if not self.turn or len(self.unfinished) <= len(self.leaving):
             return False
         waiting = [self.left(each) for each in self.unfinished]
         longest = max(waiting)
         if longest - self.left(trial) < self.turn or sum(waiting) >= longest * self.workers():
             return False
-        return gain([self.left(each) for each in self.busy], waiting) >= self.turn
+        if gain([self.left(each) for each in self.busy], waiting) < self.turn:
+            return False
+        self.leaving.add(trial)
+        return True
+
+    def left_worker(self, trial: int) -> None:
+        """A trial has no worker any more, nor awaits one."""
+        self.busy.discard(trial)
+        self.leaving.discard(trial)
 
     def room(self) -> bool:
         """Whether a worker is free."""

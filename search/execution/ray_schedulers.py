@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any, Literal, assert_never
 
 import numpy as np
+from ray.tune.experiment import Trial
 from ray.tune.schedulers import (
     FIFOScheduler,
     HyperBandScheduler,
@@ -22,22 +23,34 @@ from search.stopping.median import Median
 from search.stopping.pbt import Pbt
 from spaces.domain import Categorical, Domain, Float, Int, contains, sample, snap
 from spaces.values import Value
-from trainables.run import OBJECTIVE, TRAINED
+from trainables.run import OBJECTIVE, SAVED, TRAINED
 
 FACTORS = (0.8, 1.2)  # of a numeric knob's perturbation; Jaderberg et al. 2017, arXiv 1711.09846, appendix A
 RESAMPLE = 0.25  # chance that a copied knob is drawn anew, instead of perturbed; as there
 
 
 class MakesRoom(Unpickled, FIFOScheduler):  # type: ignore[misc]  # Ray is untyped: its classes are Any here
-    """First come, first served, but for trials that make room for others at an evaluation; `makes_room` says which."""
+    """First come, first served, but for trials that make room for others at an evaluation; `makes_room` says which.
+
+    Ray pauses such a trial, so that what it has started is over before another worker may take it up, and then drops
+    it: the gate hands it in again, as a new trial of Ray's that goes on from its checkpoint.
+    """
 
     def __init__(self, makes_room: Callable[[int], bool]) -> None:
         super().__init__()
         self._makes_room = makes_room
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: Mapping[str, Any]) -> str:  # noqa: ARG002
-        """STOP for a trial that makes room: it is handed in again, and goes on from its checkpoint."""
-        return str(self.STOP if self._makes_room(int(trial.config[TRIAL])) else self.CONTINUE)
+        """PAUSE for a trial that makes room; one whose last evaluations no checkpoint holds would train them again."""
+        saved = bool(result.get(SAVED, False))
+        return str(self.PAUSE if saved and self._makes_room(int(trial.config[TRIAL])) else self.CONTINUE)
+
+    def choose_trial_to_run(self, tune_controller: Any) -> Any | None:
+        """The newest: Ray gives an idle process to the trial named here, and an older one has its own starting."""
+        for trial in [each for each in tune_controller.get_trials() if each.status == Trial.PAUSED]:
+            tune_controller.stop_trial(trial)
+        waiting = (each for each in reversed(tune_controller.get_trials()) if each.status == Trial.PENDING)
+        return next(waiting, None)
 
 
 class KeepsWorkers(Unpickled, FIFOScheduler):  # type: ignore[misc]  # Ray is untyped: its classes are Any here

@@ -52,7 +52,7 @@ class TrialFeed(Unpickled, Searcher):  # type: ignore[misc]  # Ray is untyped: i
         """The trial is over. Errors are heard by `ResultListener.on_trial_error`, which knows the reason."""
         number = self.numbers[trial_id]
         if isinstance(self._gate, Slots):
-            self._gate.busy.discard(number)
+            self._gate.left_worker(number)
         trial = self._ledger.records.trials[number]
         if error or trial.over:
             return

@@ -51,6 +51,11 @@ class Trial:
     """Whose beginning it has, where it did not train its own."""
 
     @property
+    def worker(self) -> tuple[str, int] | None:
+        """Host and process id of the one that took it up last."""
+        return (self.starts[-1].host, self.starts[-1].pid) if self.starts else None
+
+    @property
     def own_from(self) -> int:
         """The step from which on its training is its own: up to there it was copied, or is where all trials start."""
         return self.begins if self.forked is None else max(self.begins, min(self.forked.step, self.step))
@@ -269,6 +274,13 @@ class Records:
     def of_kind(self, kind: TrialKind) -> list[Trial]:
         """The trials of the search itself, its confirmation runs, or those that explain its winner, by number."""
         return list(self._by_kind[kind])
+
+    def at_work(self) -> list[Trial]:
+        """The trials in training, by number: not those on fresh seeds that have left their worker to another one."""
+        running = [trial for trial in list(self.trials.values()) if trial.status == "running"]
+        ordered = sorted((trial.starts[-1].at, trial.number) for trial in running if trial.starts)
+        last = {self.trials[number].worker: number for _, number in ordered}
+        return [each for each in running if each.searched or last.get(each.worker, each.number) == each.number]
 
     def on_fresh_seeds(self) -> list[Trial]:
         """The confirmation runs, then those that explain the winner."""

@@ -3,7 +3,7 @@
 import json
 import os
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -87,14 +87,15 @@ def check_name(path: Path, resume: bool) -> None:
         raise BadInput.of(str(path), "the folder holds something else than a search; choose another --name")
 
 
-def check_same(path: Path, search: Search, digest: str) -> None:
+def check_same(path: Path, search: Search, digest: str, open_: Collection[str] = ()) -> None:
     """Raise BadInput where the folder holds another search than this one, on data of `digest`. Reads only the first
-    line of the journal, so that a mistake is told before anything slow is begun; `opened` looks again.
+    line of the journal, so that a mistake is told before anything slow is begun; `opened` looks again. `open_`:
+    settings that are not decided yet.
     """
     journal = path / JOURNAL
     with suppress(FileNotFoundError), journal.open("rb") as file:
         if file.readline().endswith(b"\n"):
-            _check_same(path / DESCRIPTION, search, digest)
+            _check_same(path / DESCRIPTION, search, digest, open_)
 
 
 def finished(path: Path, search: Search, digest: str) -> bool:
@@ -182,7 +183,7 @@ def _owned(path: Path) -> Iterator[str]:
         raise BadInput.of(str(path), f"{who} is running this search; wait for it or stop it") from error
 
 
-def _check_same(path: Path, search: Search, digest: str) -> None:
+def _check_same(path: Path, search: Search, digest: str, open_: Collection[str] = ()) -> None:
     before = strict_yaml.load(path)
     if not isinstance(before, dict):
         what = "is not what this search has written there: a mapping of its settings. Put it back from a backup, or "
@@ -192,6 +193,8 @@ def _check_same(path: Path, search: Search, digest: str) -> None:
     for settings in (now["settings"], before.get("settings")):
         if isinstance(settings, dict):
             settings.setdefault("share", "off")
+            for key in open_:
+                settings.pop(key, None)
     code = _changed_code(before.get("code"), now.pop("code", None))
     now = {key: value for key, value in now.items() if not code or key != "data_digest"}  # it holds the code's
     changed = [*code, *_differences({key: before.get(key) for key in now}, now, "")]

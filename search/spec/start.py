@@ -153,7 +153,9 @@ def _of_search(given: Start, model: Model[Any, Any], path: Path) -> Origin:
     )
     return Origin(
         point,
-        model=str(described["settings"]["model"]),
+        model=model.name
+        if isinstance(model, OwnModel) and "trainable" in described
+        else described["settings"]["model"],
         native=with_values(described["base"], trial.values),
         text=None if source is None else (source.read_text(encoding="utf-8"), source.name),
         values=trial.values,

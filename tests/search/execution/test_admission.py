@@ -64,9 +64,9 @@ def train(lengths: list[int], workers: int, turn: int) -> tuple[int, int]:
         for number in sorted(gate.busy):
             left[number] -= 1
             if not left[number]:
-                gate.busy.discard(number)
+                gate.left_worker(number)
             elif gate.makes_room(number):
-                gate.busy.discard(number)
+                gate.left_worker(number)
                 gate.unfinished.append(number)
                 turns += 1
                 entering = gate.next_resumable()
@@ -81,6 +81,14 @@ def test_the_last_trials_take_turns_so_that_none_is_waited_for() -> None:
     assert train(nine, 8, 1)[0] == 31  # 9 * 27 / 8 = 30.4
     units, turns = train(nine, 8, 2)
     assert units <= 33 and turns <= 27 / 2 + 1
+
+
+def test_no_more_make_room_than_wait() -> None:
+    left = {0: 20, 1: 9, 2: 9}
+    gate = Slots(lambda: 2, lambda: True, [0], busy={1, 2}, left=left.__getitem__, turn=2)
+    assert [gate.makes_room(number) for number in (1, 2)] == [True, False]  # 1 has still to save its state
+    gate.left_worker(1)
+    assert gate.next_resumable() == 0
 
 
 def test_where_each_worker_gets_as_much_nobody_makes_room() -> None:

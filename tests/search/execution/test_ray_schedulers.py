@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from ray.tune.execution.tune_controller import TuneController
 from ray.tune.utils.object_cache import _ObjectCache
 
-from search.execution.ray_schedulers import KeepsWorkers, explore
+from search.execution.ray_schedulers import KeepsWorkers, MakesRoom, explore
 from search.stopping.hyperband import Hyperband
 from search.stopping.kind import Lengths, StoppingKind
 from search.stopping.median import Median
@@ -62,6 +62,14 @@ LENGTHS = Lengths(100, 1, "epoch")
 def test_bad_options_say_what_is_wrong(stopping: StoppingKind, message: str) -> None:
     with pytest.raises(BadInput, match=message):
         stopping.rungs(LENGTHS)
+
+
+def test_a_paused_trial_is_dropped_and_the_newest_one_runs_next() -> None:
+    trials = [SimpleNamespace(status=status) for status in ("RUNNING", "PENDING", "PAUSED", "PENDING", "TERMINATED")]
+    stopped = list[Any]()
+    controller = SimpleNamespace(get_trials=lambda: trials, stop_trial=stopped.append)
+    assert MakesRoom(lambda _: True).choose_trial_to_run(controller) is trials[3]
+    assert stopped == [trials[2]]
 
 
 def test_a_process_is_kept_for_every_worker_and_no_more() -> None:

@@ -12,9 +12,9 @@ from search.execution.engine import Stage
 from search.execution.ray_schedulers import MakesRoom
 from search.execution.trial_feed import TrialFeed
 from trainables.job import Job
-from trainables.run import OBJECTIVE, STEP
+from trainables.run import OBJECTIVE, SAVED, STEP
 
-CONTINUE, STOP = MakesRoom.CONTINUE, MakesRoom.STOP
+CONTINUE, PAUSE = MakesRoom.CONTINUE, MakesRoom.PAUSE
 
 
 @pytest.fixture
@@ -40,19 +40,24 @@ def test_a_run_that_makes_room_is_handed_in_again_and_has_not_ended(stage: Stage
         assert config is None or isinstance(config, dict)
         return None if config is None else config["trial"]
 
-    def told(number: int, step: int) -> str:
+    def told(number: int, step: int, saved: bool = True) -> str:
         """What is decided when Ray tells of an evaluation."""
-        stage.ledger.emit(reported(number, step, 0.4))
-        return str(stage.scheduler.on_trial_result(None, SimpleNamespace(config={"trial": number}), {STEP: step}))
+        if step > stage.ledger.records.trials[number].step:
+            stage.ledger.emit(reported(number, step, 0.4))
+        trial = SimpleNamespace(config={"trial": number})
+        return str(stage.scheduler.on_trial_result(None, trial, {STEP: step, SAVED: saved}))
 
     assert [given("a"), given("b"), given("c")] == [1, 2, None]  # those with most left
-    assert told(1, 7) == CONTINUE and told(1, 8) == STOP  # 10 left, where 12 wait
-    feed.on_trial_complete("a", {STEP: 8, OBJECTIVE: 0.4})
+    assert told(1, 7) == CONTINUE  # 11 left, where 12 wait
+    assert told(1, 8, saved=False) == CONTINUE  # it would train that again
+    assert told(1, 8) == PAUSE  # 10 left
+    assert given("d") is None  # it has not left yet
+    feed.on_trial_complete("a")
     assert not stage.ledger.records.trials[1].over
     assert [given("d"), given("e")] == [0, None]
     assert told(2, 9) == CONTINUE  # 9 left, where 10 wait
-    assert told(2, 10) == STOP
-    feed.on_trial_complete("b", {STEP: 10, OBJECTIVE: 0.4})
+    assert told(2, 10) == PAUSE
+    feed.on_trial_complete("b")
     assert [given("f"), given("g")] == [1, None] and not stage.gate.finished()
     assert told(1, 18) == CONTINUE  # 8 wait: it ends by itself
     feed.on_trial_complete("f", {STEP: 18, OBJECTIVE: 0.4})
@@ -66,5 +71,5 @@ def test_where_trials_do_not_go_on_each_is_trained_in_one_go(stage: Stage) -> No
     feed = TrialFeed(stage)
     assert [feed.suggest("a") is None, feed.suggest("b") is None] == [False, False]
     stage.ledger.emit(reported(1, 15, 0.4))
-    trial, result = SimpleNamespace(config={"trial": 1}), {STEP: 15}
+    trial, result = SimpleNamespace(config={"trial": 1}), {STEP: 15, SAVED: True}
     assert stage.scheduler.on_trial_result(None, trial, result) == CONTINUE

@@ -39,6 +39,15 @@ def test_a_paused_or_running_trial_is_not_over() -> None:
     assert [t.over for t in records.trials.values()] == [False] * 3
 
 
+def test_a_run_that_has_left_its_worker_to_another_one_is_not_at_work() -> None:
+    runs = [proposed(number, kind="confirm", seed=number) for number in range(3)]
+    taken = [Started(0, "h", 1, "", 0.0), Started(1, "h", 2, "", 0.0), Started(2, "h", 1, "", 5.0)]
+    records = Records([*runs, *taken])
+    assert [t.number for t in records.at_work()] == [1, 2]
+    records.apply(Started(0, "h", 2, "", 9.0))
+    assert [t.number for t in records.at_work()] == [0, 2]
+
+
 def test_steps_are_counted_once_and_without_confirmation() -> None:
     confirmed = trial(9, 0.3, step=18, origin="trial 0", kind="confirm")
     records = Records([proposed(0), reported(0, 3, 0.5), Paused(0, 3, 0.0), Promoted(0, 3, 0.0), reported(0, 9, 0.4)])
