@@ -58,18 +58,21 @@ def test_on_is_on_whatever_it_saves(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("override", "why"),
+    ("overrides", "why"),
     [
-        ("early_stopping={kind: pbt}", "take over each other's state"),
-        ("objectives=[{val_mae_prior_sd: min}, {seconds_per_step: min}]", "another one for each training"),
+        (
+            ("early_stopping={kind: pbt}", "knobs=[scheduler_factor, scheduler_patience, lr]"),
+            "take over each other's state",
+        ),
+        (("objectives=[{val_mae_prior_sd: min}, {seconds_per_step: min}]",), "another one for each training"),
     ],
 )
 def test_what_can_not_be_shared_is_refused_if_it_is_asked_for_and_else_left_alone(
-    override: str, why: str, tmp_path: Path
+    overrides: tuple[str, ...], why: str, tmp_path: Path
 ) -> None:
     with pytest.raises(BadInput, match=why):
-        make_plan(late(tmp_path, override, "share=on"))
-    shared = make_plan(late(tmp_path, override)).shared
+        make_plan(late(tmp_path, *overrides, "share=on"))
+    shared = make_plan(late(tmp_path, *overrides)).shared
     assert not shared.on and why in shared.why_not
 
 
