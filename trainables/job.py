@@ -50,8 +50,8 @@ class Job:
     trainable: Mapping[str, Any] | None = None
     """The reference to the user's own code, where `model` is none of ours."""
     here: str = ""
-    """The folder that relative paths in `base` and `data` start from, where a node has it; Ray gives each trial its own
-    current folder. Empty: that one."""
+    """The folder in which the search was started, and in which trials run where a node has it: relative paths start
+    there. Empty: a folder that Ray gives each trial."""
     further: tuple[str, ...] = ()
     """Metrics that are objectives beside the model's own. Seconds per unit are reported only if they are among them:
     a number that no two runs have in common."""

@@ -18,6 +18,7 @@ from spaces.paths import with_values
 from spaces.problems import BadInput
 from spaces.schema import NativeSection, Section, Text, Whole
 from trainables.files import replacing
+from trainables.own import rewritten
 from trainables.own.command import CommandRun
 from trainables.own.config import OwnConfig
 from trainables.own.load import located
@@ -86,6 +87,8 @@ def main() -> None:
 
 def run(request: Request, say: Say) -> None:
     """Do the trainings of a request, one after the other; the first that fails on the base is the last."""
+    place = _runs_in(request.trainable)
+    before = rewritten.stamps(place)
     for training in request.trainings:
 
         def told(event: Mapping[str, Any], name: str = training.name) -> None:
@@ -93,6 +96,16 @@ def run(request: Request, say: Say) -> None:
 
         if not _trained(request, training, told) and not training.values:
             return
+        if training.restore is None and not training.values:
+            after = rewritten.stamps(place)
+            told({"event": "wrote", "files": rewritten.written(before, after)})
+            before = after
+
+
+def _runs_in(known: Mapping[str, Any] | None) -> Path:
+    """The current folder of the trainings: a command's is that of its code."""
+    command = (known or {}).get("declaration", {}).get("command")
+    return Path.cwd() if known is None or not command else Path(known["folder"])
 
 
 def _trained(request: Request, training: Training, say: Say) -> bool:

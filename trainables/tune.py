@@ -44,7 +44,7 @@ from trainables.run import (
 )
 from trainables.signed import Signature
 from trainables.usage import Usage
-from trainables.worker import current, limit_threads, log_of, open_log
+from trainables.worker import limit_threads, log_of, open_log, work_in
 
 _NOTE = "note.json"
 _TRACKER = "multiprocessing.resource_tracker"  # in the command line of Python's own process
@@ -82,6 +82,7 @@ class Bridge(tune.Trainable):  # type: ignore[misc]  # Ray's class is untyped fo
         return True
 
     def _begin(self, config: Mapping[str, Any]) -> None:
+        work_in(self._job.here)
         self._number, self._seed = int(config["trial"]), int(config["seed"])
         self._folder = trial_folder(self._job.folder, self._number)
         self._log = open_log(self._folder, self._job.model)
@@ -99,7 +100,7 @@ class Bridge(tune.Trainable):  # type: ignore[misc]  # Ray's class is untyped fo
         model = model_of(self._job.model, self._job.trainable, work=self._folder, copy=copy, keeper=self._keeper)
         self._objective = model.objective
         try:
-            with self._guard.watch(BUILDING), current(self._job.here):
+            with self._guard.watch(BUILDING):
                 native = with_values(self._job.base, config["values"])
                 self._described = start.described(self._job.model, native, self._job.data, self._seed)
                 self._config = model.parse(native, f"trial {self._number}")

@@ -3,7 +3,6 @@
 import logging
 import os
 import sys
-from contextlib import AbstractContextManager, chdir, nullcontext
 from pathlib import Path
 
 
@@ -21,9 +20,11 @@ def log_of(model: str) -> logging.Logger:
     return logging.getLogger(f"trainables.{model}")
 
 
-def current(folder: str) -> AbstractContextManager[None]:
-    """Makes `folder` the current one meanwhile, if this node has it."""
-    return chdir(folder) if folder and Path(folder).is_dir() else nullcontext()
+def work_in(folder: str) -> None:
+    """Make `folder` the current one, if this node has it: Ray gives each trial one of its own, in which nothing of the
+    user's is."""
+    if folder and Path(folder).is_dir():
+        os.chdir(folder)
 
 
 def open_log(folder: Path, model: str) -> logging.Logger:

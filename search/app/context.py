@@ -59,7 +59,7 @@ class RunContext:
             memory=search.memory,
             gpu=self.cluster.gpu,
             gpu_memory=search.gpu_memory,
-            here="" if search.settings.trainable is not None else str(Path.cwd()),
+            here=str(Path.cwd()),
             further=tuple(goal.metric for goal in search.further),
             start=start,
             held=search.held if pausing else 0,

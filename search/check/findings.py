@@ -32,6 +32,8 @@ _HOW = {
     SCORED: "evaluate: ",
     SCORED_SEED: "evaluate, with another seed: ",
 }
+_NAMED = 3  # files
+_OWN_PLACE = {"command": "{dir}", "function": "run.folder"}
 _MIXED = ": confirmation mixes the split's chance with the training's; split with a constant seed"
 
 
@@ -74,6 +76,7 @@ def findings(search: Search, measured: Measurements) -> list[Finding]:
         *_seed(search, measured),
         *_validation(search, measured),
         *_knobs(search, measured),
+        *_files(search, measured),
         *_schedules(search, measured),
         _objective(search, measured),
     ]
@@ -229,6 +232,17 @@ def _knobs(search: Search, measured: Measurements) -> Iterator[Finding]:
         yield Finding("knobs", f"all act, {', '.join(later)} after {until}", what, "note")
     elif not unchecked:
         yield Finding("knobs", "all act", "")
+
+
+def _files(search: Search, measured: Measurements) -> Iterator[Finding]:
+    """Whether a training writes what the next one writes over."""
+    first, again = (set(measured.trainings[name].wrote) for name in (FIRST, AGAIN))
+    if shared := sorted(first & again):
+        more = f" and {len(shared) - _NAMED} more" if len(shared) > _NAMED else ""
+        way = search.model.declared.way if isinstance(search.model, OwnModel) else ""
+        what = "each training writes there, and several trials train at once: write below "
+        what += _OWN_PLACE.get(way, "a folder of each trial's own")
+        yield Finding("files", f"{', '.join(shared[:_NAMED])}{more}", what, "warning")
 
 
 def _acts_later(search: Search, values: Mapping[str, Any], until: int) -> bool:

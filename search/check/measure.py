@@ -40,6 +40,8 @@ class Measured:
     ahead: bool = False
     """The checkpoint that it was to go on from is of a later step than was asked for: nothing was trained."""
     done: bool = False
+    wrote: list[str] = field(default_factory=list)
+    """What it wrote into the folder that it ran in."""
 
     @property
     def metrics(self) -> list[Mapping[str, float]]:
@@ -136,6 +138,8 @@ class Told:
                 told.diverged = event["what"]
             case "ahead":
                 told.ahead = True
+            case "wrote":
+                told.wrote = event["files"]
             case _:
                 told.done = True
 

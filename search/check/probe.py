@@ -18,7 +18,7 @@ from trainables.files import write_text
 
 LIMIT = 60.0
 """Seconds that a probe may take unless asked for more."""
-_VERSION = 5  # of what is measured and of how it is told
+_VERSION = 6  # of what is measured and of how it is told
 _PACKAGES = ("torch", "numpy", "transformers", "accelerate", "lightning", "pytorch-lightning")
 
 

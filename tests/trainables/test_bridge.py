@@ -18,6 +18,8 @@ from trainables.early_inference.run import EarlyInferenceRun
 from trainables.guard import HANG, SIGNATURE
 from trainables.job import Job
 from trainables.layout import OutOfMemory, trial_folder
+from trainables.own.declaration import Declaration
+from trainables.own.declare import from_declaration
 from trainables.run import DIVERGED, ENDED, METRICS, OBJECTIVE, PACE, STEP, WARNING, UserCodeError
 from trainables.tune import Bridge
 
@@ -81,7 +83,38 @@ def test_relative_paths_start_where_the_search_was_started(
     with pytest.raises(BadInput) as error:
         worker(config(), its)
     assert str(started if known else trial) in str(error.value)
-    assert Path.cwd() == trial
+    assert Path.cwd() == (started if known else trial)
+
+
+READS = """\
+from pathlib import Path
+
+def train(run):
+    for epoch in range(run.resume() or 0, run.config.epochs):
+        loss = float(Path("data/loss.txt").read_text())
+        run.report(epoch + 1, state=lambda: int(Path("data/state.txt").read_text()), loss=loss / (epoch + 1))
+"""
+
+
+def test_code_of_the_users_own_reads_from_where_the_search_was_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    started, code = tmp_path / "started", tmp_path / "code"
+    (started / "data").mkdir(parents=True)
+    (started / "data" / "loss.txt").write_text("2.0")
+    (started / "data" / "state.txt").write_text("1")
+    code.mkdir()
+    (code / "train.py").write_text(READS)
+    declared = {"function": "train:train", "length": "epochs", "settles": 0, "objective": {"loss": "min", "worst": 9.0}}
+    model = from_declaration(Declaration.model_validate(declared), code / "mine.yaml", ("mine.yaml", None))
+    known = model.reference.model_dump(mode="json")
+    its = Job(model.name, {"epochs": 2}, {}, 1, 2, str(tmp_path / "s"), trainable=known, here=str(started))
+    bridge = worker(config(), its)
+    assert bridge.step()[OBJECTIVE] == 2.0
+    bridge.cleanup()
+    assert worker(config(), its).step()[STEP] == 1  # saved, or trained anew
+    assert not list(started.glob("*.*"))
 
 
 @pytest.mark.parametrize("after", [1, 2, 3])

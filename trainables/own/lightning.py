@@ -5,13 +5,17 @@ The user's factory gives the trainer and what its `fit` takes; nothing else chan
 
 import importlib
 import importlib.util
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
 from trainables.own.handle import Trial
 from trainables.run import UserCodeError
 
+_ROOT = "PL_TRAINER_DEFAULT_ROOT_DIR"
+"""Environment variable that Lightning takes the trainer's folder from, where the code names none."""
 _CHECKPOINT = "resumed.ckpt"
 _RETURNS = "return the trainer and what fit takes, as in: return trainer, module, train_loader, val_loader"
 
@@ -31,7 +35,8 @@ def training(make: Callable[[Any], Any], unit: Literal["epoch", "step"], checkpo
 
     def train(run: Trial) -> None:
         library = _library()
-        made = make(run.config)
+        with _rooted(run.folder):
+            made = make(run.config)
         if not isinstance(made, tuple) or len(made) < 2 or not isinstance(made[0], library.Trainer):
             raise UserCodeError(f"the factory returned {_described(made)}; {_RETURNS}")
         trainer, *fit = made
@@ -43,6 +48,19 @@ def training(make: Callable[[Any], Any], unit: Literal["epoch", "step"], checkpo
         trainer.fit(*fit, ckpt_path=begin, weights_only=False)
 
     return train
+
+
+@contextmanager
+def _rooted(folder: Path) -> Iterator[None]:
+    """Meanwhile a trainer for which the user names no folder writes into `folder`; else into one that trials share."""
+    if _ROOT in os.environ:
+        yield
+        return
+    os.environ[_ROOT] = str(folder)
+    try:
+        yield
+    finally:
+        del os.environ[_ROOT]
 
 
 def _library() -> Any:

@@ -227,6 +227,20 @@ def test_a_knob_that_only_its_schedule_holds_back_is_not_called_dead(tmp_path, s
     assert found(path)["knobs"].found == told
 
 
+def test_what_each_training_writes_into_the_folder_that_it_runs_in_is_named(tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    writes = "torch.save(net.state_dict(), 'best.pt'); open(run.folder / 'own.txt', 'w').close(); "
+    path = written(tmp_path, (REPORT, f"{writes}open(f'{{os.urandom(8).hex()}}.log', 'w').close(); {REPORT}"))
+    path.with_name("train.py").write_text(f"import os\n{path.with_name('train.py').read_text()}")
+    assert found(path)["files"] == Finding(
+        *("files", "best.pt"),
+        "each training writes there, and several trials train at once: write below run.folder",
+        "warning",
+    )
+    assert "files" not in found(written(tmp_path))
+
+
 def test_a_value_that_cant_be_trained_is_named(tmp_path):
     broken = ("    begin = 0", "    begin = 0\n    assert run.config.dropout < 0.2, 'too much'")
     known = found(written(tmp_path, broken))

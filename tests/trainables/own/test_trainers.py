@@ -27,9 +27,10 @@ CASES = {
 
 @pytest.fixture(autouse=True)
 def _alone(tmp_path, monkeypatch):
-    """One thread, and a current folder of its own: Lightning leaves checkpoints in it."""
+    """One thread, and a current folder of its own."""
     torch.set_num_threads(1)
-    monkeypatch.chdir(tmp_path)
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
 
 
 def build(folder: Path, declared: dict, config: dict, work: Path, seed: int = 3):
@@ -63,6 +64,7 @@ def test_paused_and_resumed_at_every_epoch_is_never_paused(way, tmp_path):
     other = build(EXAMPLES / way, declared, config, tmp_path / "other", seed=4)
     assert dict(other.train(1)) != expected[0]
     other.close()
+    assert not [path for path in Path.cwd().rglob("*") if path.is_file()]  # trials would write over each other's
 
 
 @pytest.mark.integration
