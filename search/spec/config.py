@@ -74,6 +74,10 @@ class Confirm(Section):
             raise ValueError(f"max belongs to seeds: auto; drop it, or write auto instead of {self.seeds}")
         if self.parsimony is not None and not self.explain:
             raise ValueError("parsimony needs the trainings of explain: true; add it, or drop parsimony")
+        if self.explain and not self.seeds:
+            raise ValueError(
+                "explain trains on the seeds of the confirmation, and seeds is 0; give some, or drop explain"
+            )
         return self
 
     @property

@@ -143,6 +143,8 @@ class Declaration(Section):
     def _formula(cls, value: Any) -> Any:
         if value is not None and value != UNKNOWN:
             Expression(value)
+        if isinstance(value, int | float) and value < 0:
+            raise ValueError(f"expected a unit from 0 on, got {value}; 0 where there is no warmup")
         return value
 
     @field_validator("function", "trainer", "lightning")

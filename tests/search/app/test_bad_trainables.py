@@ -120,6 +120,7 @@ def test_changed_code_is_refused_before_anything_trains(
         ("trainable.lenght=epochs", "trainable.lenght: unknown key; did you mean 'length'?"),
         ("trainable.settles=warmup ** 2", "trainable.settles: 'warmup ** 2': 'warmup ** 2' is not in the grammar"),
         ("trainable.settles=__import__('os')", "is not in the grammar; use numbers, config keys, length"),
+        ("trainable.settles=-3", "trainable.settles: expected a unit from 0 on, got -3; 0 where there is no warmup"),
         ("trainable.settles=warmpu + 1", "trainable.settles: the config has no key 'warmpu'"),
         ("trainable.settles=unknown", "early_stopping.first_rung: auto needs to know when schedules settle"),
         ("trainable.command=python x.py", "trainable: give one of function, command"),

@@ -208,3 +208,5 @@ def test_what_is_handed_over_is_the_part_with_its_own_numbers(setting: Setting, 
 def test_parsimony_needs_what_explains() -> None:
     with pytest.raises(ValueError, match="parsimony needs the trainings of explain: true"):
         Confirm(parsimony=0.1)
+    with pytest.raises(ValueError, match="explain trains on the seeds of the confirmation, and seeds is 0"):
+        Confirm(explain=True, seeds=0)
