@@ -94,11 +94,13 @@ def run(request: Request, say: Say) -> None:
         def told(event: Mapping[str, Any], name: str = training.name) -> None:
             say({"training": name, **event})
 
-        if not _trained(request, training, told) and not training.values:
+        trained = _trained(request, training, told)
+        if not trained and not training.values:
             return
-        if training.restore is None and not training.values:
+        if training.restore is None:
             after = rewritten.stamps(place)
-            told({"event": "wrote", "files": rewritten.written(before, after)})
+            if trained:
+                told({"event": "wrote", "files": rewritten.written(before, after)})
             before = after
 
 

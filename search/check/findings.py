@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any, Literal
 
 from search.check.measure import (
@@ -33,7 +34,12 @@ _HOW = {
     SCORED_SEED: "evaluate, with another seed: ",
 }
 _NAMED = 3  # files
-_OWN_PLACE = {"command": "{dir}", "function": "run.folder"}
+_TRAININGS = 3
+_OWN_PLACE = {
+    "command": "write below {dir}",
+    "function": "write below run.folder",
+    "lightning": "leave dirpath and save_dir out, and the trainer writes into each trial's own folder",
+}
 _MIXED = ": confirmation mixes the split's chance with the training's; split with a constant seed"
 
 
@@ -235,14 +241,19 @@ def _knobs(search: Search, measured: Measurements) -> Iterator[Finding]:
 
 
 def _files(search: Search, measured: Measurements) -> Iterator[Finding]:
-    """Whether a training writes what the next one writes over."""
-    first, again = (set(measured.trainings[name].wrote) for name in (FIRST, AGAIN))
-    if shared := sorted(first & again):
+    """Whether a training writes what the next one writes over, or leaves files among those of the others."""
+    each = [told.wrote for told in measured.trainings.values() if told.wrote is not None]
+    if len(each) < _TRAININGS:  # another process of the probe may have written some of them meanwhile
+        return
+    way = search.model.declared.way if isinstance(search.model, OwnModel) else ""
+    advice = _OWN_PLACE.get(way, "write into a folder of each trial's own")
+    if shared := sorted(set.intersection(*map(set, each))):
         more = f" and {len(shared) - _NAMED} more" if len(shared) > _NAMED else ""
-        way = search.model.declared.way if isinstance(search.model, OwnModel) else ""
-        what = "each training writes there, and several trials train at once: write below "
-        what += _OWN_PLACE.get(way, "a folder of each trial's own")
+        what = f"each training writes there, and several trials train at once: {advice}"
         yield Finding("files", f"{', '.join(shared[:_NAMED])}{more}", what, "warning")
+    elif folders := sorted(set.intersection(*({f"{PurePath(name).parent}/" for name in wrote} for wrote in each))):
+        what = f"each training leaves files there: to tell whose they are, {advice}"
+        yield Finding("files", f"in {', '.join(folders[:_NAMED])}", what, "note")
 
 
 def _acts_later(search: Search, values: Mapping[str, Any], until: int) -> bool:

@@ -40,8 +40,8 @@ class Measured:
     ahead: bool = False
     """The checkpoint that it was to go on from is of a later step than was asked for: nothing was trained."""
     done: bool = False
-    wrote: list[str] = field(default_factory=list)
-    """What it wrote into the folder that it ran in."""
+    wrote: list[str] | None = None
+    """What was written into the folder that it ran in meanwhile; None where it didn't come to its end."""
 
     @property
     def metrics(self) -> list[Mapping[str, float]]:

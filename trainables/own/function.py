@@ -101,6 +101,8 @@ class FunctionRun:
             return {"step": self.step}
         given = self._reporter.state
         if given is None:
+            if self._reporter.last:
+                return {"step": self.step}  # nothing goes on from here
             raise UserCodeError(_NO_STATE)
         now = given() if callable(given) else given
         kept = {"state": now, "random": self._reporter.random, "seed": self._task.seed}
@@ -169,7 +171,8 @@ class _Reporter:
     def __init__(self, task: Task) -> None:
         self._task = task
         self.arrived, self.go = threading.Event(), threading.Event()
-        self.over = self.returned = False
+        self.over = self.returned = self.last = False
+        """`last`: the report was that of the full length, or said that the training ends with it."""
         self.error: BaseException | None = None
         self.step = 0
         self.at = ""
@@ -225,7 +228,7 @@ class _Reporter:
             part.load_state_dict(kept)
         return self.step
 
-    def report(self, step: int, *, state: State | None = None, **metrics: Any) -> None:
+    def report(self, step: int, *, state: State | None = None, ends: bool = False, **metrics: Any) -> None:
         """See `handle.Trial.report`."""
         if self.over:
             raise TrialOver
@@ -235,20 +238,23 @@ class _Reporter:
         caller = sys._getframe(1)
         self.at = f"{short(caller.f_code.co_filename, self._task.root)} line {caller.f_lineno}"
         number = check_step(step, self.step, self._task.unit)
+        if self.last:
+            raise UserCodeError(f"{self._task.unit} {number} was reported after the last one, {self.step}")
         if number > self._task.length:
             what = f"{self._task.unit} {number} was reported, beyond the length of {self._task.length}"
             raise UserCodeError(f"{what}: does the code take its length from the config?")
         values = as_numbers(metrics)
         check_names(values, self._task.wanted)
-        self.step = number
-        if number <= self.known or number < self.until:
+        self.step, self.metrics = number, values
+        self.last = ends or number == self._task.length
+        if (number <= self.known or number < self.until) and not self.last:
             return
         if self.parts:
             state = self._with_parts(state)
-        if state is None and self._task.checkpoints and number < self._task.length:
+        if state is None and self._task.checkpoints and not self.last:
             raise UserCodeError(_NO_STATE)
-        self.metrics, self.state, self.random = values, state, random_states.taken()
-        if number == self._task.length:
+        self.state, self.random = state, random_states.taken()
+        if self.last:
             return  # the function may finish what it does at its end
         self.go.clear()
         self.arrived.set()

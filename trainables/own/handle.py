@@ -74,12 +74,13 @@ class Trial(Protocol):
 
         """
 
-    def report(self, step: int, *, state: State | None = None, **metrics: Any) -> None:
+    def report(self, step: int, *, state: State | None = None, ends: bool = False, **metrics: Any) -> None:
         """Tell how the training stands after `step` units (1 after the first).
 
         Args:
             step: Units trained so far.
             state: What `resume` gives back: a mapping, or a function that makes it, called only when it is needed.
+            ends: The training ends by itself with this report, before its full length: no trial waits here to go on.
             metrics: Numbers by name, the objective among them; tensors and NumPy scalars of one element will do.
 
         """

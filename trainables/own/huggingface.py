@@ -81,6 +81,7 @@ def _adapt(trainer: "Trainer", run: Trial) -> None:
     args = trainer.args
     args.output_dir = str(run.folder / _FOLDER)
     args.seed = run.seed
+    args.restore_callback_states_from_checkpoint = True  # such as how long an early stopping has waited
     if args.save_total_limit is None:
         args.save_total_limit = 1
     for callback in (ProgressCallback, PrinterCallback):
@@ -94,22 +95,23 @@ def _reporting(run: Trial, unit: str, checkpoints: bool) -> Any:
     class Reporting(TrainerCallback):
         metrics: Mapping[str, float] | None = None
 
-        def on_evaluate(self, args: Any, state: Any, *_: Any, metrics: Any = None, **__: Any) -> None:
+        def on_evaluate(self, args: Any, state: Any, control: Any, metrics: Any = None, **_: Any) -> None:
             self.metrics = {key.removeprefix(_PREFIX): value for key, value in (metrics or {}).items()}
             if not checkpoints:
-                self._report(args, state)
+                self._report(args, state, control)
 
-        def on_save(self, args: Any, state: Any, *_: Any, **__: Any) -> None:
+        def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             if checkpoints:
-                self._report(args, state)
+                self._report(args, state, control)
 
-        def _report(self, args: Any, state: Any) -> None:
+        def _report(self, args: Any, state: Any, control: Any) -> None:
             if self.metrics is None:
                 return
             told, self.metrics = _told(self.metrics), None
             folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
             step = state.global_step if unit == "step" else round(state.epoch)
-            run.report(step, state=(lambda: _packed(folder)) if checkpoints else None, **told)
+            kept = (lambda: _packed(folder)) if checkpoints else None
+            run.report(step, state=kept, ends=control.should_training_stop, **told)
 
     return Reporting()
 

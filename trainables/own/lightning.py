@@ -111,11 +111,17 @@ def _reporting(library: Any, run: Trial, unit: str, checkpoints: bool) -> Any:
         def _report(self, trainer: Any, step: int) -> None:
             told, self._metrics = self._metrics, None
             if told is not None:
-                run.report(
-                    step, state=(lambda: {"checkpoint": _saved(trainer, run.folder)}) if checkpoints else None, **told
-                )
+                kept = (lambda: {"checkpoint": _saved(trainer, run.folder)}) if checkpoints else None
+                run.report(step, state=kept, ends=_stops(trainer, unit), **told)
 
     return Reporting()
+
+
+def _stops(trainer: Any, unit: str) -> bool:
+    """Whether the trainer ends after this validation, at the request of a callback."""
+    epochs = trainer.current_epoch + (unit == "epoch")  # it counts up after the epoch's callbacks
+    enough = epochs >= (trainer.min_epochs or 0) and trainer.global_step >= (trainer.min_steps or 0)
+    return bool(trainer.should_stop and enough)
 
 
 def written(state: Mapping[str, bytes], folder: Path) -> Path:

@@ -28,7 +28,7 @@ class LocalRun:
         check_stateful(parts)
         return 0
 
-    def report(self, step: int, *, state: State | None = None, **metrics: Any) -> None:  # noqa: ARG002
+    def report(self, step: int, *, state: State | None = None, ends: bool = False, **metrics: Any) -> None:  # noqa: ARG002
         """Print the metrics."""
         self._last = check_step(step, self._last, "step")
         numbers = (f"{name} {value:.6g}" for name, value in as_numbers(metrics).items())

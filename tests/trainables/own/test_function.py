@@ -146,6 +146,45 @@ def test_a_function_that_returns_early_has_ended(tmp_path: Path) -> None:
     assert run.step == 2
 
 
+STOPS = """\
+import torch
+
+def train(run):
+    net = torch.nn.Linear(1, 1)
+    for epoch in range(run.restore(net), run.config.epochs):
+        stops = epoch + 1 == 3
+        run.report(epoch + 1, val_loss=1 / (epoch + 1), ends=stops)
+        if stops:
+            break
+"""
+
+
+@pytest.mark.parametrize("every", [1, 2, 3, 4])
+def test_a_report_that_ends_the_training_is_no_pause(tmp_path: Path, every: int) -> None:
+    model = own_model(tmp_path, STOPS)
+    run = build(model)
+    until = 0
+    while run.ended is None:
+        state = carried(run.state()) if until else None
+        run.close()
+        run = build(model)
+        if state is not None:
+            run.restore(state)
+        until = min(until + every, 4)
+        assert run.train(until)["val_loss"] == pytest.approx(1 / min(until, 3))
+    assert (run.ended, run.step) == ("the function returned after epoch 3 of 4", 3)
+    assert carried(run.state())["step"] == 3
+    run.close()
+
+
+def test_a_report_after_the_last_one_is_an_error(tmp_path: Path) -> None:
+    run = build(own_model(tmp_path, STOPS.replace("break", "pass")))
+    run.train(2)
+    with pytest.raises(UserCodeError, match="epoch 4 was reported after the last one, 3"):
+        run.train(3)
+    run.close()
+
+
 def test_what_follows_the_last_report_is_still_done(tmp_path: Path) -> None:
     run = build(own_model(tmp_path, TRAIN + "    (run.folder / 'done').touch()\n"))
     curve(run)

@@ -67,6 +67,49 @@ def test_paused_and_resumed_at_every_epoch_is_never_paused(way, tmp_path):
     assert not [path for path in Path.cwd().rglob("*") if path.is_file()]  # trials would write over each other's
 
 
+STOPPING = {
+    "huggingface": (
+        "finetune.py",
+        [
+            ("from transformers import ", "from transformers import EarlyStoppingCallback, "),
+            ('eval_strategy="epoch", ', 'eval_strategy="epoch", metric_for_best_model="eval_flat", '),
+            ("use_cpu=True", "use_cpu=True, load_best_model_at_end=True"),
+            ('return {"accuracy"', 'return {"flat": 1.0, "accuracy"'),
+            ("Trainer(model, args,", "Trainer(model, args, callbacks=[EarlyStoppingCallback(1)],"),
+        ],
+    ),
+    "lightning": (
+        "train.py",
+        [("lightning.Trainer(", "lightning.Trainer(callbacks=[EarlyStopping('val_loss', 1e9, patience=1)], ")],
+    ),
+}
+
+
+@pytest.mark.integration
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("way", STOPPING)
+def test_early_stopping_ends_a_paused_training_where_it_ends_by_hand(way, tmp_path):
+    pytest.importorskip({"huggingface": "transformers", "lightning": "lightning"}[way])
+    declared, config = CASES[way]
+    name, changes = STOPPING[way]
+    text = (EXAMPLES / way / name).read_text()
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    early = "from lightning.pytorch.callbacks import EarlyStopping\n" if way == "lightning" else ""
+    (tmp_path / name).write_text(early + text)
+    first = build(tmp_path, declared, config, tmp_path / "first")
+    first.train(1)
+    assert first.ended is None
+    state = first.state()
+    first.close()
+    second = build(tmp_path, declared, config, tmp_path / "second")
+    second.restore(state)
+    second.train(2)
+    assert second.ended == f"the function returned after epoch 2 of {EPOCHS}"
+    second.close()
+
+
 @pytest.mark.integration
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(
