@@ -26,6 +26,7 @@ from spaces import strict_yaml
 from spaces.paths import has
 from spaces.problems import BadInput, Problem
 from spaces.values import show
+from trainables.own.load import located
 from trainables.own.model import OwnModel
 from trainables.run import Prepared
 from trainables.screen import Screen
@@ -181,6 +182,11 @@ def _prepared(search: Search) -> Prepared:
             for found in error.problems
         )
         raise BadInput(named) from error
+    except Exception as error:
+        if search.outside is None:
+            raise
+        what = located(error, Path(search.outside["folder"]))
+        raise BadInput.of(f"{search.source} data", f"{what} (relative paths start in {Path.cwd()})") from error
     return prepared
 
 

@@ -29,6 +29,8 @@ class RunContext:
     """Tells people when workers wait for room on the disk."""
     data: str
     """Digest of the data."""
+    here: str = field(default_factory=lambda: str(Path.cwd()))
+    """The folder in which trials run."""
     name: str = field(default_factory=lambda: uuid.uuid4().hex)
     """Tells this sitting's workers from those of others."""
 
@@ -59,7 +61,7 @@ class RunContext:
             memory=search.memory,
             gpu=self.cluster.gpu,
             gpu_memory=search.gpu_memory,
-            here=str(Path.cwd()),
+            here=self.here,
             further=tuple(goal.metric for goal in search.further),
             start=start,
             held=search.held if pausing else 0,

@@ -38,6 +38,8 @@ class Invocation:
     """The registered model of MLflow that a final winner becomes a version of."""
     mirror: Mirror | None = None
     """The store that the folder is a copy of."""
+    here: str = ""
+    """The folder in which trials run."""
 
     def say(self, text: str) -> None:
         """Tell people a line."""

@@ -2,6 +2,7 @@
 
 import json
 import uuid
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -56,12 +57,34 @@ def run(asked: Invocation) -> int:
                 cluster = stack.enter_context(connected(asked.address, search.settings.resources, say, loss))
                 check_nodes(path, None if mirror is None else mirror.store, say)
         folder = stack.enter_context(opened(path, search, asked.plan, asked.prepared, say, mirror))
-        write_text(path / AGAIN, json.dumps({"cwd": str(Path.cwd()), "command": asked.again}))
+        here = _started_in(path, search, say)
+        write_text(path / AGAIN, json.dumps({"cwd": str(Path.cwd()), "command": asked.again, "here": here}))
         workers = cluster.workers if cluster is not None else left.workers or asked.plan.workers
         loss.follow(folder, workers, own=cluster is None or cluster.own)
         if folder.history:
             say(summary.state(path, folder.records, asked.plan.unit, search.settings.budget.trials, done))
-        return _run(asked, folder, cluster, workers, halt)
+        return _run(replace(asked, here=here), folder, cluster, workers, halt)
+
+
+def _started_in(path: Path, search: Search, say: Callable[[str], None]) -> str:
+    """The folder in which trials run: where the search was started first, if that is there. Code of the user's own may
+    read what lies there by a relative path."""
+    here = str(Path.cwd())
+    if search.trainable is None:
+        return here
+    try:
+        known = json.loads((path / AGAIN).read_text(encoding="utf-8"))["here"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return here
+    if known == here:
+        return here
+    if Path(known).is_dir():
+        say(f"trials run in {known}, where the search was started")
+        return str(known)
+    say(
+        f"warning: {known}, where the search was started, is not here: trials run in {here}, where relative paths start"
+    )
+    return here
 
 
 def _run(asked: Invocation, folder: Folder, cluster: Cluster | None, workers: int, halt: Halt) -> int:
@@ -132,7 +155,9 @@ def _sit(asked: Invocation, folder: Folder, cluster: Cluster | None, halt: Halt)
         return
     set_back = SetBack() if cluster.own else lambda: None
     full = DiskFull(folder.path, asked.say)
-    context = RunContext(asked.search, asked.plan, folder, cluster, halt, set_back, full, asked.prepared.digest)
+    context = RunContext(
+        asked.search, asked.plan, folder, cluster, halt, set_back, full, asked.prepared.digest, asked.here
+    )
     _stages(context)
     while context.halt.kind == "clock":
         asked.say(f"{context.halt.reason}: Ray's processes are started anew, trials go on from their checkpoints")

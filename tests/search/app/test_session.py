@@ -270,6 +270,32 @@ def test_without_its_folder_a_search_ends_and_says_how_to_go_on(
     assert sitting.journal()[:6] == SEARCHED
 
 
+def test_code_of_the_users_own_goes_on_where_it_was_started(
+    sitting: Sitting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places = [tmp_path / name for name in ("one", "two", "three")]
+    ran_in: list[str] = []
+
+    def interrupted(context: RunContext) -> None:
+        ran_in.append(context.job().here)
+        context.halt.call("SIGINT", "signal")
+
+    sitting.search = interrupted
+    sitting.asked = replace(
+        sitting.asked, search=replace(sitting.asked.search, outside={"folder": "f", "relative": ".", "code": {}})
+    )
+    for place in places:
+        place.mkdir()
+        monkeypatch.chdir(place)
+        if place == places[2]:
+            places[0].rmdir()
+        assert sitting.run() == Exit.INTERRUPTED
+    assert ran_in == [str(places[0]), str(places[0]), str(places[2])]
+    assert f"trials run in {places[0]}, where the search was started\n" in sitting.said()
+    gone = f"warning: {places[0]}, where the search was started, is not here: trials run in {places[2]}, where relative"
+    assert gone in sitting.said()
+
+
 def test_a_process_that_follows_one_that_was_to_end_hands_over_what_there_is(sitting: Sitting) -> None:
     with opened(sitting.path, sitting.asked.search, sitting.asked.plan, PREPARED, print) as folder:
         for event in SEARCHED[:3]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from search import run
 from search.check.__main__ import main
 from search.check.protocol import protocol
 from search.persistence.folder import CODE
@@ -92,6 +93,19 @@ def test_a_file_that_is_no_model_is_refused(
     assert main([str(path)]) == 2
     error = capsys.readouterr().err
     assert error.startswith(f"error: {path} model: ") and told in error and error.count("\n") == 1
+
+
+def test_data_that_it_cant_read_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = written(
+        tmp_path, "        return Prepared(", '        Path("data/x.npz").read_bytes()\n        return Prepared('
+    )
+    assert run.main([str(path), "--results", "results", "--set", "check=null"]) == 2
+    told = f"error: {path} data: faded/spec.py line 59: FileNotFoundError: [Errno 2] No such file or directory: "
+    assert capsys.readouterr().err == f"{told}'data/x.npz' (relative paths start in {tmp_path})\n"
+    assert not Path("results").exists()
 
 
 def test_a_file_that_no_yaml_names_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
