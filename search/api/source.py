@@ -9,6 +9,7 @@ from pathlib import Path
 from types import CodeType, FunctionType
 from typing import Any
 
+from search.api.beside import copied, names_in
 from trainables.files import write_bytes, write_text
 
 _PICKLED = "function.pkl"
@@ -49,7 +50,7 @@ def source_of(function: Callable[..., Any], place: Path) -> Source:
                 root = root.parent
         return Source(root, f"{file.relative_to(root).as_posix()}:{function.__name__}", None)
     _pickle(function, place)
-    return Source(place, f"{_MODULE}:train", (f"{_MODULE}.py", _PICKLED))
+    return Source(place, f"{_MODULE}:train", (f"{_MODULE}.py", _PICKLED, *copied(function, place)))
 
 
 def _file(function: FunctionType) -> Path | None:
@@ -79,7 +80,7 @@ def _parts(function: FunctionType, seen: set[int]) -> Iterator[bytes]:
     seen.add(id(function))
     yield from _code(function.__code__)
     yield repr(function.__defaults__).encode()
-    for name in sorted(_names(function.__code__)):
+    for name in sorted(names_in(function.__code__)):
         value = function.__globals__.get(name)
         members = vars(value).values() if inspect.isclass(value) else (value,)
         for member in members:
@@ -97,8 +98,3 @@ def _code(code: CodeType) -> Iterator[bytes]:
             yield from _code(constant)
         else:
             yield repr(constant).encode()
-
-
-def _names(code: CodeType) -> set[str]:
-    inner = (constant for constant in code.co_consts if isinstance(constant, CodeType))
-    return set(code.co_names).union(*(_names(each) for each in inner))

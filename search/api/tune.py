@@ -47,7 +47,7 @@ def tune(
 
     Raises:
         SearchFailed: for bad input and for a search of which no trial succeeded; the reasons are printed.
-        TypeError: where `train` is no function.
+        TypeError: where `train` is no function, or something else no mapping.
 
     Example:
         >>> result = search.tune(train, {"lr": 1e-3, "epochs": 20}, {"lr": {"float": [1e-4, 1e-2], "log": True}},
@@ -57,6 +57,9 @@ def tune(
     """
     if CHILD in os.environ:
         raise SystemExit("search.tune was called by a process that only wants the function")
+    for name, given in {"space": space, "budget": budget, "objective": objective}.items():
+        if not isinstance(given, Mapping):
+            raise TypeError(f"{name}: expected a mapping as in a search's YAML, got {given!r}")
     place = Path(folder) if folder is not None else Path("results") / getattr(train, "__name__", "search")
     results, name = place.parent, place.name
     yaml = results / f"{name}.yaml"

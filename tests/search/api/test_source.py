@@ -53,6 +53,52 @@ def test_a_function_from_a_notebook_is_pickled_and_called_again(tmp_path, monkey
         sys.modules.pop("pickled")
 
 
+USES = """\
+import helpers
+from pkg.net import width
+
+class Net:
+    def size(self):
+        return width() + helpers.scale(1)
+
+def train(run):
+    import within
+    return Net().size() + within.ONE
+"""
+
+
+def test_the_modules_beside_a_notebook_go_with_its_function(tmp_path, monkeypatch):
+    home, place = tmp_path / "home", tmp_path / "place"
+    (home / "pkg").mkdir(parents=True)
+    for name, text in {
+        "helpers.py": "from other import TEN\ndef scale(x):\n    return x * TEN\n",
+        "other.py": "import numpy\nTEN = 10\n",
+        "pkg/__init__.py": "",
+        "pkg/net.py": "from . import sizes\ndef width():\n    return sizes.WIDTH\n",
+        "pkg/sizes.py": "WIDTH = 100\n",
+        "within.py": "ONE = 1\n",
+        "unused.py": "1 / 0\n",
+    }.items():
+        (home / name).write_text(text)
+    monkeypatch.setattr(sys.modules["__main__"], "__file__", None, raising=False)
+    monkeypatch.setattr(sys, "path", [str(home), *sys.path])
+    names = ("helpers", "other", "pkg", "pkg.net", "pkg.sizes", "within", "pickled")
+    try:
+        source = source_of(from_cell(USES), place)
+    finally:
+        for name in names:
+            sys.modules.pop(name, None)
+    beside = ("helpers.py", "other.py", "pkg/__init__.py", "pkg/net.py", "pkg/sizes.py", "within.py")
+    assert source.code == ("pickled.py", "function.pkl", *beside)
+    monkeypatch.setattr(sys, "path", [str(place), *sys.path[1:]])
+    try:
+        assert importlib.import_module("pickled").train(0) == 111
+        assert sys.modules["helpers"].__file__ == str(place / "helpers.py")
+    finally:
+        for name in names:
+            sys.modules.pop(name, None)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "kept"),
     [("", "\n\n", True), ("FACTOR = 3", "FACTOR = 4", False), ("FACTOR * x", "FACTOR + x", False)],

@@ -68,6 +68,11 @@ def test_bad_input_ends_before_anything_is_trained(train, tmp_path, capsys):
     assert not (tmp_path / "results" / "train").exists()
 
 
+def test_what_is_no_mapping_is_refused(train):
+    with pytest.raises(TypeError, match="objective: expected a mapping as in a search's YAML, got 'val_loss'"):
+        search.tune(train, *ARGUMENTS[:3], "val_loss", more=MORE)
+
+
 def test_importing_search_is_quick():
     import subprocess
 
