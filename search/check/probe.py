@@ -4,12 +4,12 @@ import json
 import platform
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from search.check.findings import Finding, failure, findings
 from search.check.measure import measure
 from search.check.protocol import protocol
+from search.common.git import TRAINERS, installed
 from search.common.quantities import seconds
 from search.spec.search import Search
 from spaces.problems import BadInput
@@ -19,7 +19,7 @@ from trainables.files import write_text
 LIMIT = 60.0
 """Seconds that a probe may take unless asked for more."""
 _VERSION = 6  # of what is measured and of how it is told
-_PACKAGES = ("torch", "numpy", "transformers", "accelerate", "lightning", "pytorch-lightning")
+_PACKAGES = ("torch", "numpy", *TRAINERS)
 
 
 def check(search: Search, within: float = LIMIT, again: bool = False) -> list[Finding]:
@@ -82,13 +82,8 @@ def lines(found: Sequence[Finding]) -> list[str]:
 
 def _place(search: Search) -> Path:
     """The file of what was found, named by all that it depends on."""
-    packages = {}
-    for name in _PACKAGES:
-        try:
-            packages[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    known = {"check": _VERSION, "python": platform.python_version(), "packages": packages, "every": search.every}
+    known = {"check": _VERSION, "python": platform.python_version(), "every": search.every}
+    known["packages"] = installed(_PACKAGES)
     return cache_root() / "checked" / f"{content_key({**search.identity(), **known})}.json"
 
 

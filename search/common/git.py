@@ -1,9 +1,14 @@
-"""Which version of the code this is: of the user's, and of this tool."""
+"""Which version of the code this is: of the user's, of this tool, and of what it runs on."""
 
 import os
 import subprocess
+from collections.abc import Iterable
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+
+TRAINERS = ("transformers", "accelerate", "lightning", "pytorch-lightning")
+"""Packages that train for the user's own code, where they are installed."""
 
 
 def tool_version() -> str:
@@ -12,6 +17,15 @@ def tool_version() -> str:
         return version("schedule-search")
     except PackageNotFoundError:
         return "a checkout that is not installed"
+
+
+def installed(names: Iterable[str]) -> dict[str, str]:
+    """The version of each of these packages that is installed."""
+    found = {}
+    for name in names:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
 
 
 def git_commit() -> str | None:

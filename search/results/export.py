@@ -3,12 +3,11 @@
 import platform
 import shutil
 from collections.abc import Mapping
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from search.common.commands import python
-from search.common.git import git_commit, tool_version
+from search.common.git import TRAINERS, git_commit, installed, tool_version
 from search.history.records import Records
 from search.results.procedure import Estimate
 from search.results.verdict import Candidate, Verdict
@@ -139,7 +138,7 @@ def as_config(
             "git_commit": git_commit(),
             "schedule_search": tool_version(),
             "python": platform.python_version(),
-            "packages": {name: version(name) for name in PACKAGES},
+            "packages": installed((*PACKAGES, *(TRAINERS if isinstance(search.model, OwnModel) else ()))),
         },
         "config": with_values(search.base, values),
     }

@@ -55,6 +55,7 @@ def test_an_example_is_searched(path, tmp_path, monkeypatch):
     assert checked["seed"] == "acts"
     assert checked["resume"] == ("stop" if path.parent.name == "command" else "exact")
     assert checked.get("protocol") == ("kept" if path.parent.name == "model" else None)
+    assert NEEDED.get(path.parent.name, "torch") in best["provenance"]["packages"]
     assert set(best["config"]) >= set(strict_yaml.load(path)["space"])
 
 
