@@ -2,6 +2,7 @@
 
 import os
 from collections import deque
+from contextlib import suppress
 from pathlib import Path
 
 from trainables.layout import AGAIN
@@ -27,12 +28,13 @@ def stamps(folder: Path) -> Stamps:
         if {AGAIN, _ENVIRONMENT} & {entry.name for entry in entries}:
             continue
         for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                if not entry.name.startswith(".") and entry.name not in _SKIPPED:
-                    waiting.append(Path(entry.path))
-            elif entry.is_file() and not entry.name.startswith(_STORE):
-                known = entry.stat()
-                found[Path(entry.path).relative_to(folder).as_posix()] = (known.st_mtime_ns, known.st_size)
+            with suppress(OSError):  # it may be gone by now
+                if entry.is_dir(follow_symlinks=False):
+                    if not entry.name.startswith(".") and entry.name not in _SKIPPED:
+                        waiting.append(Path(entry.path))
+                elif entry.is_file(follow_symlinks=False) and not entry.name.startswith(_STORE):
+                    known = entry.stat()
+                    found[Path(entry.path).relative_to(folder).as_posix()] = (known.st_mtime_ns, known.st_size)
     return found
 
 
