@@ -111,6 +111,15 @@ def function_in(path: Path, name: str, where: str) -> None:
         raise BadInput.of(where, f"{path} has no function {name!r}; its functions: {has}")
 
 
+def imports_relatively(path: Path) -> bool:
+    """Whether a file imports from its own package by dots."""
+    try:
+        tree = ast.parse(path.read_bytes())
+    except (OSError, SyntaxError, ValueError):
+        return False
+    return any(isinstance(node, ast.ImportFrom) and node.level > 0 for node in ast.walk(tree))
+
+
 def _imported(root: Path, name: str) -> list[str]:
     """The files below `root` that one of its files imports."""
     try:
@@ -137,7 +146,7 @@ def _imported(root: Path, name: str) -> list[str]:
 def _module(root: Path, package: Path, dotted: str, relative: bool = False) -> list[str]:
     """The files that importing `dotted` from a file in `package` runs: the module's own and its packages'."""
     inner = Path(*dotted.split("."))
-    for base in (package,) if relative else (Path(), package):
+    for base in (package,) if relative else dict.fromkeys((Path(), package, *package.parents)):
         place = base / inner
         for file in (place.with_suffix(".py"), place / "__init__.py"):
             if (root / file).is_file():

@@ -8,29 +8,42 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from trainables.own import code
 from trainables.run import UserCodeError
 
 _OURS = {"search", "spaces", "trainables"}
 _LOADED: list[Path] = []
-"""The folder that this process trains the code of."""
+"""The folders that this process imports the code that it trains from."""
 
 
 def load(root: Path, file: str, name: str) -> Callable[..., Any]:
     """The function `name` of `file` below `root`. Raises UserCodeError naming file and line where importing fails."""
-    found = imported(root, file, name)
+    found = imported(root, file, name, _base(root, file))
     if not callable(found):
         raise UserCodeError(f"{file}: {name} is no function")
     function: Callable[..., Any] = found
     return function
 
 
-def imported(root: Path, file: str, name: str) -> Any:
-    """What `file` below `root` calls `name`. Raises UserCodeError naming file and line where importing fails."""
-    for earlier in {*_LOADED, root}:
+def _base(root: Path, file: str) -> Path:
+    """The folder that Python finds the file's module in when it is run by hand: that which its outermost package lies
+    in, or a script's own. A folder named `scripts` may be no package, while an installed one has that name."""
+    path = root / file
+    base = path.parent
+    while base != root and (base / "__init__.py").exists():
+        base = base.parent
+    return root if base == path.parent and code.imports_relatively(path) else base
+
+
+def imported(root: Path, file: str, name: str, base: Path | None = None) -> Any:
+    """What `file` below `root` calls `name`, as a module in `base` (None: `root`). Raises UserCodeError naming file and
+    line where importing fails."""
+    base = root if base is None else base
+    for earlier in {*_LOADED, root, base}:
         forget(earlier)
-    _LOADED[:] = [root]
-    sys.path.insert(0, str(root))
-    module = ".".join(Path(file).with_suffix("").parts)
+    _LOADED[:] = [root, base]
+    sys.path[:0] = dict.fromkeys((str(base), str(root)))
+    module = ".".join((root / file).relative_to(base).with_suffix("").parts)
     if module.partition(".")[0] in _OURS:
         raise UserCodeError(f"{file}: the name {module.partition('.')[0]} is taken by this service; rename the file")
     known = sys.modules.get(module)

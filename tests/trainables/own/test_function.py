@@ -1,6 +1,7 @@
 """A user's training function as a run: pausing changes nothing, and its mistakes are told."""
 
 import io
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import torch
 from own_project import TRAIN, build, own_model
 
 import search
+from trainables.own.load import forget
 from trainables.run import Run, UserCodeError
 
 
@@ -134,6 +136,42 @@ def test_what_it_leaves_in_a_module_does_not_reach_the_next_trial(tmp_path: Path
     model = own_model(tmp_path, train)
     assert sorted(model.reference.code) == ["other.py", "train.py"]
     assert [curve(build(model))[0]["val_loss"] for _ in range(2)] == [1.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("file", "helper", "imports"),
+    [
+        ("scripts/fit.py", "scripts/helper_of_mine.py", "from helper_of_mine import TWO\nfrom lib.net import ONE"),
+        ("space/fit.py", "space/helper_of_mine.py", "from .helper_of_mine import TWO\nfrom lib.net import ONE"),
+        ("space/fit.py", "space/helper_of_mine.py", "from space.helper_of_mine import TWO\nfrom lib.net import ONE"),
+        (
+            "src/pack/fit.py",
+            "src/pack/helper_of_mine.py",
+            "from pack.helper_of_mine import TWO\nfrom lib.net import ONE",
+        ),
+        ("pack/sub/fit.py", "pack/helper_of_mine.py", "from ..helper_of_mine import TWO\nfrom lib.net import ONE"),
+    ],
+    ids=["script", "namespace", "namespace by name", "src", "package"],
+)
+def test_what_by_hand_can_be_imported_can_be_in_a_search(tmp_path: Path, file: str, helper: str, imports: str) -> None:
+    for path, text in {
+        "lib/net.py": "ONE = 1\n",
+        helper: "TWO = 2\n",
+        file: f"{imports}\n\ndef train(run):\n    for epoch in range(1, 5):\n"
+        "        run.report(epoch, val_loss=ONE + TWO, state={})\n",
+    }.items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(text)
+        for part in ("pack", "sub"):
+            if part in Path(path).parts:
+                package = tmp_path / Path(*Path(path).parts[: Path(path).parts.index(part) + 1])
+                (package / "__init__.py").touch()
+    model = own_model(tmp_path, function=f"{file.removesuffix('.py')}:train")
+    assert {"lib/net.py", file, helper} <= set(model.reference.code)
+    assert curve(build(model))[0]["val_loss"] == 3
+    for place in (tmp_path, *(tmp_path / parent for parent in Path(file).parents)):
+        forget(place)
+    assert not [entry for entry in sys.path if Path(entry).is_relative_to(tmp_path)]
 
 
 def test_a_function_that_returns_early_has_ended(tmp_path: Path) -> None:
