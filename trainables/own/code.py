@@ -24,6 +24,8 @@ def files_of(root: Path, start: Iterable[str]) -> list[str]:
             continue
         found.add(name)
         if name.endswith(".py"):
+            above = (parent / "__init__.py" for parent in Path(name).parents)
+            waiting += [path.as_posix() for path in above if (root / path).is_file()]
             waiting += _imported(root, name)
     return sorted(found)
 
@@ -144,12 +146,11 @@ def _imported(root: Path, name: str) -> list[str]:
 
 
 def _module(root: Path, package: Path, dotted: str, relative: bool = False) -> list[str]:
-    """The files that importing `dotted` from a file in `package` runs: the module's own and its packages'."""
+    """The file of the module `dotted`, imported from a file in `package`; none where it lies elsewhere."""
     inner = Path(*dotted.split("."))
     for base in (package,) if relative else dict.fromkeys((Path(), package, *package.parents)):
         place = base / inner
         for file in (place.with_suffix(".py"), place / "__init__.py"):
             if (root / file).is_file():
-                above = [p / "__init__.py" for p in file.parents if (root / p / "__init__.py").is_file()]
-                return [file.as_posix(), *(p.as_posix() for p in above if p != file)]
+                return [file.as_posix()]
     return []

@@ -1,5 +1,6 @@
 """Making the model of a search's declared trainable."""
 
+import os
 import shlex
 from itertools import pairwise
 from pathlib import Path
@@ -7,6 +8,8 @@ from pathlib import Path
 from trainables.own import code
 from trainables.own.declaration import Declaration
 from trainables.own.model import OwnModel, Reference
+
+_PATH = "PYTHONPATH="  # as in `env PYTHONPATH=src python -m mine.train`
 
 
 def from_declaration(declared: Declaration, yaml: Path, base: tuple[str, str | None]) -> OwnModel:
@@ -53,5 +56,11 @@ def _started(declared: Declaration) -> list[str]:
     if declared.command is None:
         return [declared.entry[0], *([] if declared.evaluate is None else [declared.entry_of(declared.evaluate)[0]])]
     words = shlex.split(f"{declared.command} {declared.evaluate or ''}")
-    modules = [after for word, after in pairwise(words) if word == "-m"]
-    return [*words, *(f"{module.replace('.', '/')}{end}" for module in modules for end in (".py", "/__main__.py"))]
+    modules = [after.replace(".", "/") for word, after in pairwise(words) if word == "-m"]
+    paths = [place for word in words if word.startswith(_PATH) for place in word.removeprefix(_PATH).split(os.pathsep)]
+    places = ["", "src/", *(f"{place.rstrip('/')}/" for place in paths if place and place[0] not in "/.")]
+    ends = (".py", "/__main__.py")
+    return [
+        *words,
+        *(os.path.normpath(f"{place}{module}{end}") for place in places for module in modules for end in ends),
+    ]

@@ -109,7 +109,12 @@ class OwnModel:
         root = self.root()
         files = self.reference.code
         count = f"{len(files)} file{'s' * (len(files) != 1)} of code"
-        return Prepared(root, code.together(files), f"{count} in {root}: {', '.join(sorted(files)[:6])}")
+        told = f"{count} in {root}: {', '.join(sorted(files)[:6])}"
+        if not files:
+            told = (
+                f"none of the command's code was found in {root}, so changes to it go unseen: name it in trainable.code"
+            )
+        return Prepared(root, code.together(files), told)
 
     def root(self) -> Path:
         """The folder of the code on this machine. Raises BadInput where it is not what it was."""

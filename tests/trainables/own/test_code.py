@@ -6,6 +6,8 @@ import pytest
 
 from spaces.problems import BadInput
 from trainables.own import code
+from trainables.own.declaration import Declaration
+from trainables.own.declare import from_declaration
 
 
 @pytest.fixture
@@ -33,6 +35,43 @@ def project(tmp_path: Path) -> Path:
 def test_the_files_that_a_file_imports_belong_to_it(project: Path) -> None:
     own = ["data.py", "late.py", "net/__init__.py", "net/body.py", "net/head.py", "net/parts.py", "train.py"]
     assert code.files_of(project, ["train.py", "--lr", "no/such.py"]) == own
+
+
+@pytest.mark.parametrize(
+    ("command", "own"),
+    [
+        ("python -m net.parts {args}", ["net/__init__.py", "net/parts.py"]),
+        ("python -m mine.fit {args}", ["src/mine/__init__.py", "src/mine/fit.py", "src/mine/model.py"]),
+        ("env PYTHONPATH=lib:/else python -m other {args}", ["lib/other/__main__.py", "lib/other_data.py"]),
+        ("torchrun --nproc-per-node 1 late.py {args}", ["late.py"]),
+        ("installed-program {args}", []),
+    ],
+)
+def test_the_files_of_a_command_are_those_that_it_starts_and_what_they_import(
+    project: Path, command: str, own: list[str]
+) -> None:
+    for name, text in {
+        "src/mine/__init__.py": "",
+        "src/mine/fit.py": "from mine.model import Net",
+        "src/mine/model.py": "import torch",
+        "lib/other/__main__.py": "import other_data",
+        "lib/other_data.py": "",
+    }.items():
+        (project / name).parent.mkdir(parents=True, exist_ok=True)
+        (project / name).write_text(text)
+    declared = Declaration.model_validate(
+        {
+            "command": command,
+            "metrics": {"csv": "a.csv"},
+            "length": "epochs",
+            "objective": {"loss": "min", "worst": 1.0},
+        }
+    )
+    model = from_declaration(declared, project / "mine.yaml", ("mine.yaml", None))
+    assert sorted(model.reference.code) == own
+    config = model.parse({"epochs": 2}, "c")
+    told = model.prepare(model.parse_data({}, config, ""), config).summary
+    assert ("none of the command's code was found" in told) == (not own)
 
 
 def test_named_files_folders_and_patterns(project: Path) -> None:
