@@ -3,8 +3,10 @@
 The user's factory gives the trainer that the script would have called `train()` on; nothing else changes.
 """
 
+import os
 import shutil
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -35,11 +37,12 @@ def training(make: Callable[[Any], Any], unit: Literal["epoch", "step"], checkpo
     def train(run: Trial) -> None:
         from transformers import Trainer, set_seed  # lazy: see above
 
+        before = {path.name for path in Path.cwd().iterdir()}
         trainer = make(run.config)
         if not isinstance(trainer, Trainer):
             raise UserCodeError(f"the factory returned a {type(trainer).__name__}; return the Trainer, not yet trained")
         _check(trainer, unit, checkpoints)
-        _adapt(trainer, run)
+        _adapt(trainer, run, before)
         trainer.add_callback(_reporting(run, unit, checkpoints))
         set_seed(run.seed)  # the Trainer has seeded with its own default, 42
         state = run.resume()
@@ -74,11 +77,16 @@ def _named(strategy: Any) -> str:
     return str(getattr(strategy, "value", strategy))
 
 
-def _adapt(trainer: "Trainer", run: Trial) -> None:
-    """Give the training its own folder and seed, and keep what it prints and stores small."""
+def _adapt(trainer: "Trainer", run: Trial, before: set[str]) -> None:
+    """Give the training its own folder and seed, and keep what it prints and stores small. `before`: what there was in
+    the current folder before the Trainer made its own there, which stays empty."""
     from transformers.trainer_callback import PrinterCallback, ProgressCallback  # lazy: see above
 
     args = trainer.args
+    made = Path(args.output_dir or "")
+    if not made.is_absolute() and made.parts[:1] and made.parts[0] not in before:
+        with suppress(OSError):
+            os.removedirs(made)
     args.output_dir = str(run.folder / _FOLDER)
     args.seed = run.seed
     args.restore_callback_states_from_checkpoint = True  # such as how long an early stopping has waited
