@@ -37,6 +37,7 @@ from spaces.problems import cause
 from trainables import storage
 from trainables.files import write_text
 from trainables.layout import AGAIN
+from trainables.own.model import OwnModel
 from trainables.start import given_state
 from trainables.storage import when_there_is_room
 
@@ -69,9 +70,9 @@ def run(asked: Invocation) -> int:
 def _started_in(path: Path, search: Search, say: Callable[[str], None]) -> str:
     """The folder in which trials run: where the search was started first, if that is there. Code of the user's own may
     read what lies there by a relative path."""
-    here = str(Path.cwd())
-    if search.trainable is None:
-        return here
+    here, model = str(Path.cwd()), search.model
+    if search.trainable is None or (isinstance(model, OwnModel) and model.declared.command is not None):
+        return here  # a command runs in the folder of its code
     try:
         known = json.loads((path / AGAIN).read_text(encoding="utf-8"))["here"]
     except (OSError, ValueError, KeyError, TypeError):
