@@ -129,15 +129,16 @@ def test_a_cluster_that_adds_nodes_by_itself_is_asked_for_them(tmp_path: Path, e
 
 
 def at_once(events: Sequence[Event]) -> int:
-    """The most trials that ran at the same time. A trial is told to have begun at its first report."""
-    running: set[int] = set()
+    """The most trials that ran at the same time. A trial is told to have begun at its first report; one that has made
+    room for another is told of no more until it goes on, so its worker is free when that one has begun there."""
+    running: dict[tuple[str, int], int] = {}  # by worker
     most = 0
     for event in events:
         match event:
             case Started():
-                running.add(event.trial)
+                running[event.node, event.pid] = event.trial
             case Paused() | Ended():
-                running.discard(event.trial)
+                running = {worker: trial for worker, trial in running.items() if trial != event.trial}
             case Phase():
                 running.clear()  # a new sitting
         most = max(most, len(running))
